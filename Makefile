@@ -1,0 +1,37 @@
+# Every target sets up what it needs in .venv; nothing else on the machine is touched.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: help setup benchmark test lint notebooks speed clean
+
+help:            ## show this list
+	@grep -E '^[a-z]+: .*##' Makefile | sed -E 's/:.*## */\t/' | expand -t 14
+
+setup: $(READY)  ## create .venv with the tested versions of everything
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[demo,notebooks,dev]'
+	touch $(READY)
+
+benchmark: $(READY) ## run the main job on real data: output/quickstart/leaderboard.xlsx
+	$(BIN)/python -m benchmark run --config configs/benchmark/quickstart.yaml --output output/quickstart
+
+test: $(READY)   ## run the tests (no network, no GPU)
+	$(BIN)/python -m pytest
+
+lint: $(READY)   ## formatting, lint and types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+notebooks: $(READY) ## regenerate the .ipynb files from their .py twins
+	$(BIN)/python notebooks/generate.py
+
+speed: $(READY)  ## ours against stock anomalib in one run: output/speed/
+	$(BIN)/python -m benchmark speed --output output/speed
+
+clean:           ## remove the environment and all output
+	rm -rf $(VENV) output
