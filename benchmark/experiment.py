@@ -1,0 +1,103 @@
+"""An experiment: one model, one data set, one trainer setting, one seed; and the names it is known by."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from pathlib import PurePath, PurePosixPath
+from typing import Any
+
+PROTOCOL_VERSION = 1
+"""Raised when the meaning of a recorded number changes: records of another version are run again."""
+
+_TRAINER_IGNORED = frozenset({
+    "accelerator", "devices", "num_nodes", "strategy", "logger", "enable_progress_bar", "enable_model_summary",
+    "enable_checkpointing", "default_root_dir", "profiler", "log_every_n_steps", "plugins",
+})  # fmt: skip
+_DATA_IGNORED = frozenset({"num_workers"})
+_NOT_SETTINGS = frozenset({"backbone", "layers", "weights", "image_size", "pre_trained", "center_crop"})
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """What is run, in the configuration dialect of the command line.
+
+    Args:
+        model: `class_path` and `init_args` of the model.
+        data: `class_path` and `init_args` of the datamodule.
+        trainer: Arguments of the trainer; only those that change a result take part in the identity.
+        seed: Seeds everything before the model is built.
+    """
+
+    model: dict[str, Any]
+    data: dict[str, Any]
+    trainer: dict[str, Any] = field(default_factory=dict)
+    seed: int = 0
+
+    @property
+    def canonical(self) -> dict[str, Any]:
+        """What the result depends on: no device, no workers, no absolute path."""
+        return {
+            "model": {"class_path": self.model["class_path"], "init_args": _portable(self.model.get("init_args"))},
+            "data": {
+                "class_path": self.data["class_path"],
+                "init_args": _portable(self.data.get("init_args"), ignored=_DATA_IGNORED),
+            },
+            "trainer": _portable(self.trainer, ignored=_TRAINER_IGNORED),
+            "seed": self.seed,
+        }
+
+    @property
+    def experiment_id(self) -> str:
+        """16 hex digits over the canonical experiment, before data and weights are looked at."""
+        return _digest(self.canonical)
+
+    def key(self, *, weights_sha256: str | None, data_sha256: str | None) -> str:
+        """16 hex digits over the experiment and the content of its weights and data: the record's name."""
+        content = {"weights": weights_sha256, "data": data_sha256, "protocol_version": PROTOCOL_VERSION}
+        return _digest(self.canonical | content)
+
+    @property
+    def model_name(self) -> str:
+        """Class name of the model, as in the leaderboard."""
+        return str(self.model["class_path"]).rsplit(".", 1)[-1]
+
+    @property
+    def backbone(self) -> str:
+        """Name of the backbone, empty for a model that has none."""
+        return str(self.model.get("init_args", {}).get("backbone", ""))
+
+    @property
+    def settings(self) -> str:
+        """What distinguishes this row beside model, backbone, layers and image size, for a person to read."""
+        arguments = self.model.get("init_args", {})
+        parts = {name: value for name, value in arguments.items() if name not in _NOT_SETTINGS}
+        if arguments.get("center_crop") is not None:
+            parts["center_crop"] = arguments["center_crop"]
+        parts |= {name: value for name, value in self.trainer.items() if name not in _TRAINER_IGNORED | {"callbacks"}}
+        return ", ".join(f"{name}={value}" for name, value in parts.items())
+
+
+def _portable(arguments: dict[str, Any] | None, *, ignored: frozenset[str] = frozenset()) -> dict[str, Any]:
+    """Arguments without the ignored ones, absolute paths cut to their last part, keys sorted."""
+    return {
+        name: _portable_value(name, value) for name, value in sorted((arguments or {}).items()) if name not in ignored
+    }
+
+
+def _portable_value(name: str, value: Any) -> Any:  # noqa: ANN401 - any YAML value
+    if isinstance(value, dict):
+        return _portable(value)
+    if isinstance(value, list | tuple):
+        return [_portable_value(name, item) for item in value]
+    if isinstance(value, PurePath):
+        value = value.as_posix()
+    if isinstance(value, str) and (PurePosixPath(value).is_absolute() or name == "weights"):
+        return PurePosixPath(value).name
+    return value
+
+
+def _digest(content: dict[str, Any]) -> str:
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

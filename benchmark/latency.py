@@ -1,0 +1,56 @@
+"""How long one picture takes from a decoded tensor to score and map."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import torch
+    from anomalib.models import AnomalibModule
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Times of single pictures in ms."""
+
+    latency_ms: float
+    latency_p95_ms: float
+    latency_batch_size: int
+    latency_n: int
+
+
+def measure_latency(
+    model: AnomalibModule, image: torch.Tensor, *, warm_up: int = 5, repeats: int = 30, limit_s: float = 10.0
+) -> Latency:
+    """Time pre-processor and network on one picture at a time; decoding and drawing are not part of it.
+
+    Args:
+        model: A fitted model on the device to be measured.
+        image: `(3, H, W)`, values in [0, 1], already at the size that the data loader delivers.
+        warm_up: Calls before the clock starts.
+        repeats: Calls timed, fewer when `limit_s` seconds are over (never fewer than five).
+        limit_s: Seconds after which no further call is started.
+    """
+    import torch  # noqa: PLC0415 - see benchmark.machine
+
+    batch = image.unsqueeze(0).to(model.device)  # (1, 3, H, W)
+    transform = getattr(model.pre_processor, "transform", None)
+    model.eval()
+    times: list[float] = []
+    with torch.inference_mode():
+        started = time.perf_counter()
+        for call in range(warm_up + repeats):
+            begin = time.perf_counter()
+            model.model(transform(batch) if transform else batch)
+            if batch.is_cuda:
+                torch.cuda.synchronize()
+            if call >= warm_up:
+                times.append(time.perf_counter() - begin)
+            if len(times) >= 5 and time.perf_counter() - started > limit_s:
+                break
+    p50, p95 = np.percentile(np.asarray(times) * 1000, [50, 95])
+    return Latency(float(p50), float(p95), latency_batch_size=1, latency_n=len(times))

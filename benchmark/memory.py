@@ -1,0 +1,64 @@
+"""How much memory a run needs: the highest resident size of the process, and of the model alone."""
+
+from __future__ import annotations
+
+import threading
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+import psutil
+
+if TYPE_CHECKING:
+    from torch import nn
+
+INTERVAL = 0.02  # s
+
+
+class PeakMemory:
+    """Samples the resident memory of this process and its children while the block runs.
+
+    On a GPU the peak of torch's allocator is taken instead. `peak_bytes` includes what the process held before
+    (interpreter, libraries, data of other runs): a run's cost on the line is `model_bytes` and the network's own work.
+
+    Example:
+        >>> with PeakMemory() as memory:
+        ...     work()
+        >>> memory.peak_bytes
+    """
+
+    def __enter__(self) -> PeakMemory:
+        """Start sampling."""
+        import torch  # noqa: PLC0415 - see benchmark.machine
+
+        self._cuda = torch.cuda.is_available()
+        if self._cuda:
+            torch.cuda.reset_peak_memory_stats()
+        self._process = psutil.Process()
+        self.peak_bytes = self._resident()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._sample, daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop sampling."""
+        self._stop.set()
+        self._thread.join()
+        if self._cuda:
+            import torch  # noqa: PLC0415
+
+            self.peak_bytes = torch.cuda.max_memory_allocated()
+
+    def _resident(self) -> int:
+        return int(self._process.memory_info().rss)
+
+    def _sample(self) -> None:
+        while not self._stop.wait(INTERVAL):
+            self.peak_bytes = max(self.peak_bytes, self._resident())
+
+
+def model_bytes(module: nn.Module) -> int:
+    """Bytes of all parameters and buffers, what a checkpoint of the network has to hold."""
+    return sum(tensor.numel() * tensor.element_size() for tensor in module.state_dict().values())
