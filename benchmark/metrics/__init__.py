@@ -1,0 +1,1 @@
+"""Metrics from raw scores and maps, by the benchmark's protocol."""

@@ -1,0 +1,116 @@
+"""Picture-level metrics from one raw score a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from benchmark.metrics import curves
+
+__all__ = ["best_threshold", "image_metrics"]
+
+Numbers = Sequence[float] | np.ndarray
+
+
+def image_metrics(labels: Numbers, scores: Numbers, folds: Numbers) -> dict[str, float | None]:
+    """All picture-level metrics of the protocol.
+
+    Args:
+        labels: ``(N,)``, 0 normal, 1 anomalous.
+        scores: ``(N,)`` raw scores, higher is more anomalous.
+        folds: ``(N,)``, 0 or 1, from :func:`benchmark.metrics.folds.stratified_folds`.
+
+    Returns:
+        ``image_AUROC``, ``image_AveragePrecision``, ``image_F1Score`` (two-fold cross-fit), ``image_F1Max`` and
+        ``image_F1Floor`` (everything called anomalous). All None when one class is absent; ``image_F1Score`` alone is
+        None when a fold lacks a class.
+
+    Raises:
+        ValueError: Lengths differ, a label is neither 0 nor 1, or a score is NaN or infinite.
+    """
+    truth, values = _checked(labels, scores)
+    halves = np.asarray(folds)
+    if halves.shape != truth.shape:
+        msg = f"image_metrics got {len(truth)} labels and {len(halves)} folds; give one of each a picture."
+        raise ValueError(msg)
+    if truth.all() or not truth.any():
+        return dict.fromkeys(f"image_{name}" for name in ("AUROC", "AveragePrecision", "F1Score", "F1Max", "F1Floor"))
+    _, positives, negatives = _counts(truth, values)
+    n_positives = int(truth.sum())
+    return {
+        "image_AUROC": curves.auroc(positives, negatives),
+        "image_AveragePrecision": curves.average_precision(positives, negatives),
+        "image_F1Score": _cross_fit_f1(truth, values, halves),
+        "image_F1Max": curves.best_f1_index(positives, negatives)[1],
+        "image_F1Floor": curves.f1(
+            true_positives=n_positives, false_positives=len(truth) - n_positives, n_positives=n_positives
+        ),
+    }
+
+
+def best_threshold(labels: Numbers, scores: Numbers) -> float | None:
+    """Threshold with the highest F1 when ``score >= threshold`` is anomalous; of equal ones the highest.
+
+    It lies halfway between the lowest score it accepts and the next lower one, so that on new pictures neither side is
+    favored; F1 on these pictures is that at the accepted score. When everything is accepted it is the lowest score.
+
+    Args:
+        labels: ``(N,)``, 0 normal, 1 anomalous.
+        scores: ``(N,)`` raw scores, higher is more anomalous.
+
+    Returns:
+        None when one class is absent.
+
+    Raises:
+        ValueError: Lengths differ, a label is neither 0 nor 1, or a score is NaN or infinite.
+    """
+    truth, values = _checked(labels, scores)
+    if truth.all() or not truth.any():
+        return None
+    distinct, positives, negatives = _counts(truth, values)
+    index, _ = curves.best_f1_index(positives, negatives)
+    accepted = float(distinct[index])
+    if index == 0:
+        return accepted
+    rejected = float(distinct[index - 1])
+    middle = rejected / 2 + accepted / 2
+    return middle if middle > rejected else accepted  # neighboring floats have no middle
+
+
+def _checked(labels: Numbers, scores: Numbers) -> tuple[np.ndarray, np.ndarray]:
+    """Labels as bool and scores as float64, or a ValueError."""
+    truth, values = np.asarray(labels), np.asarray(scores, dtype=np.float64)
+    if truth.ndim != 1 or truth.shape != values.shape:
+        msg = f"Got labels of shape {truth.shape} and scores of shape {values.shape}; give one of each a picture."
+        raise ValueError(msg)
+    if not np.isin(truth, (0, 1)).all():
+        msg = f"Labels must be 0 (normal) or 1 (anomalous), found {sorted({float(v) for v in truth} - {0.0, 1.0})[:5]}."
+        raise ValueError(msg)
+    if broken := int((~np.isfinite(values)).sum()):
+        msg = f"{broken} of {len(values)} scores are NaN or infinite; the model gives no usable scores."
+        raise ValueError(msg)
+    return truth.astype(bool), values
+
+
+def _counts(truth: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Distinct scores in ascending order, and how many positives and negatives have each."""
+    distinct, where = np.unique(values, return_inverse=True)
+    positives = np.bincount(where[truth], minlength=len(distinct))
+    return distinct, positives, np.bincount(where, minlength=len(distinct)) - positives
+
+
+def _cross_fit_f1(truth: np.ndarray, values: np.ndarray, folds: np.ndarray) -> float | None:
+    """F1 of the pooled calls when each fold is judged by the threshold of the other."""
+    called = np.zeros(len(truth), dtype=bool)
+    for fold in (0, 1):
+        here = folds == fold
+        threshold = best_threshold(truth[~here], values[~here])
+        if threshold is None or truth[here].all() or not truth[here].any():
+            return None
+        called[here] = values[here] >= threshold
+    return curves.f1(
+        true_positives=int((called & truth).sum()),
+        false_positives=int((called & ~truth).sum()),
+        n_positives=int(truth.sum()),
+    )

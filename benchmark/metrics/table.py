@@ -1,0 +1,147 @@
+"""The one table of metrics: what each is called, means, which direction is better, its unit and how a cell shows it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["HEADLINE", "METRICS", "Metric", "metric"]
+
+RATIO = "0.000"
+BYTES = '[>=1000000000]0.00,,," GB";[>=1000000]0.0,," MB";0.0," kB"'
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metric:
+    """One measured quantity.
+
+    Args:
+        name: Column name in records and tables.
+        label: Heading a reader sees.
+        meaning: One or two sentences, with the direction.
+        higher_is_better: None where neither direction is better.
+        unit: Empty for ratios.
+        format: Excel number format of a cell.
+    """
+
+    name: str
+    label: str
+    meaning: str
+    higher_is_better: bool | None
+    unit: str
+    format: str
+
+
+def _quality(level: str) -> list[Metric]:
+    """The metrics that exist for pictures and for pixels alike."""
+    noun, title = {"image": ("picture", "Image"), "pixel": ("pixel", "Pixel")}[level]
+    texts = {
+        "AUROC": (
+            "AUROC",
+            f"Chance that an anomalous {noun} scores higher than a normal one. "
+            "1 is perfect, 0.5 is guessing; higher is better. Needs no threshold.",
+        ),
+        "AveragePrecision": (
+            "average precision",
+            f"Precision averaged over all anomalous {noun}s from the highest score down. "
+            f"1 is perfect, guessing gives the share of anomalous {noun}s; higher is better.",
+        ),
+        "F1Score": (
+            "F1",
+            f"F1 of calling {noun}s anomalous at a threshold fitted on the other half of the test pictures "
+            "(two-fold cross-fit, counts pooled): what a fitted threshold gives on pictures it has not seen. "
+            "1 is perfect; higher is better; compare it with the F1 floor.",
+        ),
+        "F1Max": (
+            "F1 max",
+            f"F1 at the best threshold for these very {noun}s: an optimistic limit, comparable with published numbers. "
+            "1 is perfect; higher is better.",
+        ),
+        "F1Floor": (
+            "F1 floor",
+            f"F1 of calling every {noun} anomalous. It depends on the test set alone; a detector is useful only above it.",
+        ),
+    }
+    return [
+        Metric(
+            name=f"{level}_{name}",
+            label=f"{title} {label}",
+            meaning=meaning,
+            higher_is_better=None if name == "F1Floor" else True,
+            unit="",
+            format=RATIO,
+        )
+        for name, (label, meaning) in texts.items()
+    ]
+
+
+METRICS: tuple[Metric, ...] = (
+    *_quality("image"),
+    *_quality("pixel"),
+    Metric(
+        name="pixel_AUPRO",
+        label="Pixel AUPRO",
+        meaning="Overlap with each defect region, averaged over regions so that small defects count as much as large "
+        "ones, over false positive rates from 0 to 0.3. 1 is perfect, 0.15 is guessing; higher is better.",
+        higher_is_better=True,
+        unit="",
+        format=RATIO,
+    ),
+    Metric(
+        name="pixel_binning_error",
+        label="Pixel AUROC error bound",
+        meaning="The pixel AUROC differs from the one without binning of scores by at most this. Lower is better.",
+        higher_is_better=False,
+        unit="",
+        format="0.0E+00",
+    ),
+    Metric(
+        name="fit_seconds",
+        label="Fit time",
+        meaning="Time to train on all training pictures. Lower is better.",
+        higher_is_better=False,
+        unit="s",
+        format="#,##0.0",
+    ),
+    Metric(
+        name="latency_ms",
+        label="Latency",
+        meaning="Median time for one picture, after warm-up, without reading the file. Lower is better.",
+        higher_is_better=False,
+        unit="ms",
+        format="#,##0.0",
+    ),
+    Metric(
+        name="latency_p95_ms",
+        label="Latency p95",
+        meaning="95 of 100 pictures take at most this time. Lower is better.",
+        higher_is_better=False,
+        unit="ms",
+        format="#,##0.0",
+    ),
+    Metric(
+        name="peak_memory_bytes",
+        label="Peak memory",
+        meaning="Most memory used while training and testing. Lower is better.",
+        higher_is_better=False,
+        unit="bytes",
+        format=BYTES,
+    ),
+    Metric(
+        name="model_bytes",
+        label="Model size",
+        meaning="Size of the trained model, its memory bank included. Lower is better.",
+        higher_is_better=False,
+        unit="bytes",
+        format=BYTES,
+    ),
+)
+
+HEADLINE: tuple[str, ...] = ("image_AUROC", "image_F1Score", "pixel_AUROC", "pixel_F1Score")
+"""The four columns a reader compares first."""
+
+_BY_NAME = {entry.name: entry for entry in METRICS}
+
+
+def metric(name: str) -> Metric:
+    """The table's entry for a column; ``KeyError`` for a name that is no metric."""
+    return _BY_NAME[name]
