@@ -1,0 +1,24 @@
+"""The one configuration dialect: YAML with `class_path`/`init_args`, for anomalib's CLI, benchmark and notebooks.
+
+config = load_config(Path("configs/models/patchcore.yaml"), overrides=["model.init_args.num_neighbors=5"])
+model = instantiate_model(config["model"])
+"""
+
+from extensions.configuration.components import (
+    describe_data,
+    describe_model,
+    instantiate_data,
+    instantiate_model,
+)
+from extensions.configuration.document import apply_overrides, load_config
+from extensions.configuration.errors import ConfigError
+
+__all__ = [
+    "ConfigError",
+    "apply_overrides",
+    "describe_data",
+    "describe_model",
+    "instantiate_data",
+    "instantiate_model",
+    "load_config",
+]

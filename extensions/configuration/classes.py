@@ -1,0 +1,96 @@
+"""A class named in a config: short name or dotted path to the class itself."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from typing import Any
+
+from extensions.configuration.errors import ConfigError, did_you_mean
+
+ROLES = {
+    "model": ("anomalib.models", "AnomalibModule"),
+    "data": ("anomalib.data", "AnomalibDataModule"),
+}
+
+
+def base_class(role: str) -> type:
+    """The class everything of a role derives from; the role is `model` or `data`."""
+    module, name = ROLES[role]
+    return getattr(importlib.import_module(module), name)
+
+
+def known_classes(role: str) -> dict[str, str]:
+    """Short name to class path of every class of a role: anomalib's, and ours in place of those of the same name."""
+    base = base_class(role)
+    known: dict[str, str] = {}
+    for package in (ROLES[role][0], "extensions"):
+        module = importlib.import_module(package)
+        if package == "extensions" and hasattr(module, "load"):
+            module.load()
+        for name in getattr(module, "__all__", ()):
+            value = getattr(module, name, None)
+            if inspect.isclass(value) and issubclass(value, base) and not inspect.isabstract(value):
+                known[name] = f"{package}.{name}"
+    return known
+
+
+def resolve_class_path(name: str, role: str) -> str:
+    """The full path of a class given by short name or path, as it stands in records: `Padim` -> `extensions.Padim`.
+
+    Raises:
+        ConfigError: There is no such class, or it is not of the role.
+    """
+    known = known_classes(role)
+    if "." not in name:
+        path = known.get(name) or _imported_subclass(name, role)
+        if path is None:
+            msg = f"{role}: there is no class {name!r}{did_you_mean(name, known.values())}"
+            raise ConfigError(msg)
+        return path
+    found = import_class(name, role, known)
+    base = base_class(role)
+    if not (inspect.isclass(found) and issubclass(found, base)):
+        msg = f"{role}: {name} is no {base.__name__} and cannot stand here"
+        raise ConfigError(msg)
+    flat = known.get(found.__name__)
+    return flat if flat and import_class(flat, role, known) is found else name
+
+
+def import_class(path: str, role: str, known: dict[str, str]) -> Any:
+    """The object at a dotted path.
+
+    Raises:
+        ConfigError: The module is not there, fails to import, or has no such name.
+    """
+    module_name, _, attribute = path.rpartition(".")
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name and (module_name == error.name or module_name.startswith(f"{error.name}.")):
+            msg = f"{role}: there is no class {path!r} to import{did_you_mean(path, known.values())}"
+        else:
+            msg = f"{role}: importing {module_name} failed: {error}"
+        raise ConfigError(msg) from error
+    except ImportError as error:
+        msg = f"{role}: importing {module_name} failed: {error}"
+        raise ConfigError(msg) from error
+    try:
+        return getattr(module, attribute)
+    except AttributeError:
+        msg = f"{role}: there is no class {path!r} to import{did_you_mean(path, known.values())}"
+        raise ConfigError(msg) from None
+
+
+def _imported_subclass(name: str, role: str) -> str | None:
+    """A class of that short name which some module imported so far defines, as anomalib's CLI accepts it."""
+    pending, found = [base_class(role)], []
+    while pending:
+        for cls in pending.pop().__subclasses__():
+            pending.append(cls)
+            if cls.__name__ == name and not inspect.isabstract(cls):
+                found.append(f"{cls.__module__}.{cls.__qualname__}")
+    if len(set(found)) > 1:
+        msg = f"{role}: there are several classes {name!r}, give one of {', '.join(sorted(set(found)))}"
+        raise ConfigError(msg)
+    return found[0] if found else None
