@@ -58,7 +58,7 @@ def _quality(level: str) -> list[Metric]:
         ),
         "F1Floor": (
             "F1 floor",
-            f"F1 of calling every {noun} anomalous. It depends on the test set alone; a detector is useful only above it.",
+            f"F1 of calling every {noun} anomalous. It depends on the test set alone; a useful detector is above it.",
         ),
     }
     return [
