@@ -30,6 +30,9 @@ lint: $(READY)   ## formatting, lint and types
 notebooks: $(READY) ## regenerate the .ipynb files from their .py twins
 	$(BIN)/python notebooks/generate.py
 
+env.yml: constraints.txt .ci/env_file.py
+	$(PYTHON) .ci/env_file.py > $@
+
 speed: $(READY)  ## ours against stock anomalib in one run: output/speed/
 	$(BIN)/python -m benchmark speed --output output/speed
 

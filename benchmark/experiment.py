@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
 from dataclasses import dataclass, field
 from pathlib import PurePath, PurePosixPath
@@ -37,13 +38,10 @@ class Experiment:
 
     @property
     def canonical(self) -> dict[str, Any]:
-        """What the result depends on: no device, no workers, no absolute path."""
+        """What the result depends on: no device, no workers, no absolute path, no argument at its default."""
         return {
-            "model": {"class_path": self.model["class_path"], "init_args": _portable(self.model.get("init_args"))},
-            "data": {
-                "class_path": self.data["class_path"],
-                "init_args": _portable(self.data.get("init_args"), ignored=_DATA_IGNORED),
-            },
+            "model": _spelled_out(self.model, "model"),
+            "data": _spelled_out(self.data, "data", ignored=_DATA_IGNORED),
             "trainer": _portable(self.trainer, ignored=_TRAINER_IGNORED),
             "seed": self.seed,
         }
@@ -79,6 +77,31 @@ class Experiment:
         return ", ".join(f"{name}={value}" for name, value in parts.items())
 
 
+def constructor_defaults(class_path: str, role: str) -> dict[str, Any]:
+    """Arguments of the constructor with their defaults; empty for a class that cannot be imported (its run says so).
+
+    Args:
+        class_path: As in a configuration.
+        role: `model` or `data`.
+    """
+    from extensions.configuration import ConfigError
+    from extensions.configuration.classes import import_class, known_classes, resolve_class_path
+
+    try:
+        found = import_class(resolve_class_path(class_path, role), role, known_classes(role))
+    except ConfigError:
+        return {}
+    return {name: parameter.default for name, parameter in inspect.signature(found).parameters.items()}
+
+
+def _spelled_out(spec: dict[str, Any], role: str, *, ignored: frozenset[str] = frozenset()) -> dict[str, Any]:
+    """Class path and the arguments that differ from their defaults, so that giving a default changes nothing."""
+    defaults = _portable(constructor_defaults(spec["class_path"], role))
+    given = _portable(spec.get("init_args"), ignored=ignored)
+    differing = {name: value for name, value in given.items() if name not in defaults or defaults[name] != value}
+    return {"class_path": spec["class_path"], "init_args": differing}
+
+
 def _portable(arguments: dict[str, Any] | None, *, ignored: frozenset[str] = frozenset()) -> dict[str, Any]:
     """Arguments without the ignored ones, absolute paths cut to their last part, keys sorted."""
     return {
@@ -86,7 +109,7 @@ def _portable(arguments: dict[str, Any] | None, *, ignored: frozenset[str] = fro
     }
 
 
-def _portable_value(name: str, value: Any) -> Any:  # noqa: ANN401 - any YAML value
+def _portable_value(name: str, value: Any) -> Any:
     if isinstance(value, dict):
         return _portable(value)
     if isinstance(value, list | tuple):

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from benchmark.experiment import Experiment
+from benchmark.experiment import Experiment, constructor_defaults
 from extensions.configuration import ConfigError, load_config
 
 KEYS = ("name", "models", "backbones", "data", "seeds", "trainer", "keep", "pictures")
@@ -88,14 +88,10 @@ def _expand_model(
 
 def _takes_backbone(class_path: str) -> bool:
     """Whether the model's constructor has an argument `backbone`."""
-    import inspect  # noqa: PLC0415 - the import of a model class costs seconds; only grids with backbones need it
-
-    from extensions.configuration import import_class  # noqa: PLC0415
-
-    return "backbone" in inspect.signature(import_class(class_path)).parameters
+    return "backbone" in constructor_defaults(class_path, "model")
 
 
-def _grid(spec: Any) -> list[Any]:  # noqa: ANN401 - any YAML value
+def _grid(spec: Any) -> list[Any]:
     """Every combination of the `{grid: [...]}` values inside `spec`."""
     if isinstance(spec, dict):
         if spec.keys() == {"grid"}:

@@ -35,7 +35,7 @@ def measure_latency(
         repeats: Calls timed, fewer when `limit_s` seconds are over (never fewer than five).
         limit_s: Seconds after which no further call is started.
     """
-    import torch  # noqa: PLC0415 - see benchmark.machine
+    import torch
 
     batch = image.unsqueeze(0).to(model.device)  # (1, 3, H, W)
     transform = getattr(model.pre_processor, "transform", None)

@@ -15,7 +15,7 @@ PACKAGES = ("anomaly-workbench", "anomalib", "torch", "torchvision", "timm", "li
 @functools.cache
 def environment() -> dict[str, str | int]:
     """Facts for a record: python, package versions, cpu, n_threads, device, commit, platform."""
-    import torch  # noqa: PLC0415 - seconds; the command line's help does not need it
+    import torch
 
     return {
         "python": platform.python_version(),

@@ -15,7 +15,7 @@ INTERVAL = 0.02  # s
 
 
 class PeakMemory:
-    """Samples the resident memory of this process and its children while the block runs.
+    """Samples the resident memory of this process while the block runs; data loading workers are not counted.
 
     On a GPU the peak of torch's allocator is taken instead. `peak_bytes` includes what the process held before
     (interpreter, libraries, data of other runs): a run's cost on the line is `model_bytes` and the network's own work.
@@ -28,7 +28,7 @@ class PeakMemory:
 
     def __enter__(self) -> PeakMemory:
         """Start sampling."""
-        import torch  # noqa: PLC0415 - see benchmark.machine
+        import torch
 
         self._cuda = torch.cuda.is_available()
         if self._cuda:
@@ -47,7 +47,7 @@ class PeakMemory:
         self._stop.set()
         self._thread.join()
         if self._cuda:
-            import torch  # noqa: PLC0415
+            import torch
 
             self.peak_bytes = torch.cuda.max_memory_allocated()
 

@@ -1,0 +1,142 @@
+"""python -m benchmark run | table | speed | cache: run a grid of experiments and read it as one spreadsheet."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+DEFAULT_OUTPUT = Path("output")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; the exit code is 0 only when all work was done."""
+    parser = _parser()
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    options = parser.parse_args(given, argparse.Namespace(arguments=given))
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    try:
+        return int(options.command(options))
+    except KeyboardInterrupt:
+        print("interrupted: finished runs are kept; the same command goes on where it stopped", file=sys.stderr)
+        return 130
+    except (OSError, RuntimeError, ValueError) as error:
+        if os.environ.get("WORKBENCH_DEBUG"):
+            raise
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        return 1
+
+
+def run(options: argparse.Namespace) -> int:
+    """`benchmark run`: run what has no record yet, then write the tables."""
+    from benchmark.executor import parse_executor
+    from benchmark.grid import expand
+    from benchmark.runner import RunOptions
+    from benchmark.sweep import run_sweep, select
+    from benchmark.tables import write_tables
+    from extensions.configuration import load_config
+
+    if options.data_root:
+        os.environ["WORKBENCH_DATA"] = str(options.data_root.resolve())
+    processes = parse_executor(options.executor)
+    config = load_config(options.config, overrides=options.set)
+    filters = dict(_pair(text) for text in options.filter)
+    experiments = select(expand(config, folder=options.config.parent), filters)
+    name = str(config.get("name") or options.config.stem)
+    output = options.output or DEFAULT_OUTPUT / name
+    if options.dry_run:
+        return _dry_run(experiments, output, options.overwrite)
+    try:
+        counts = run_sweep(
+            experiments,
+            output,
+            options=RunOptions(sweep=name, overwrite=options.overwrite, pictures=int(config.get("pictures") or 0)),
+            keep=config.get("keep", "best"),
+            processes=processes,
+            command=shlex.join(["python", "-m", "benchmark", *options.arguments]),
+            config=options.config.name,
+        )
+    finally:
+        written = write_tables(output) if (output / "runs").exists() else []
+    print(", ".join(f"{n} {status}" for status, n in sorted(counts.items())), "runs")
+    print("\n".join(str(path) for path in written))
+    return 0 if counts["finished"] == len(experiments) else 1
+
+
+def table(options: argparse.Namespace) -> int:
+    """`benchmark table`: write the tables again from the records."""
+    from benchmark.tables import write_tables
+
+    if not (options.output / "runs").is_dir():
+        msg = f"{options.output}: no folder 'runs' in it, expected the output folder of `benchmark run`"
+        raise ValueError(msg)
+    print("\n".join(str(path) for path in write_tables(options.output)))
+    return 0
+
+
+def speed(options: argparse.Namespace) -> int:
+    """`benchmark speed`: ours against stock anomalib in one run."""
+    from benchmark.speed import run_speed
+
+    print(run_speed(options.output or DEFAULT_OUTPUT / "speed").to_string(index=False))
+    return 0
+
+
+def _dry_run(experiments: Sequence, output: Path, overwrite: str) -> int:
+    from benchmark.runner import is_due, prepare
+    from benchmark.store import Store
+
+    store, todo = Store(output), 0
+    for experiment in experiments:
+        prepared = prepare(experiment)
+        record = store.read(prepared.folder(store))
+        state = f"not possible: {prepared.error}" if prepared.error else "to do"
+        if not is_due(record, overwrite) and record:
+            state = record["status"]
+        todo += state == "to do"
+        what = (experiment.model_name, experiment.backbone, experiment.settings, prepared.dataset, prepared.category)
+        print(f"{prepared.key}  {'  '.join(filter(None, what))}  seed {experiment.seed}: {' '.join(state.split())}")
+    print(f"{len(experiments)} experiments, {todo} to do")
+    return 0
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, separator, value = text.partition("=")
+    if not separator:
+        msg = f"--filter: found {text!r}, expected KEY=VALUE such as model=Patchcore"
+        raise ValueError(msg)
+    return name, value
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmark", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    one = commands.add_parser("run", help="run a grid of experiments; records that exist are not run again")
+    one.add_argument("--config", type=Path, required=True, help="grid of models, backbones, data sets, seeds (YAML)")
+    one.add_argument("--output", type=Path, help="folder of records and tables (default: output/<name of the grid>)")
+    one.add_argument("--overwrite", choices=("missing", "failed", "all"), default="missing", help="what is run again")
+    one.add_argument("--executor", default="local", metavar="local|processes:N", help="where runs are carried out")
+    one.add_argument(
+        "--filter", nargs="+", action="extend", default=[], metavar="K=V", help="only these, e.g. model=Padim"
+    )
+    one.add_argument(
+        "--set", nargs="+", action="extend", default=[], metavar="K=V", help="change the config: dotted key"
+    )
+    one.add_argument("--dry-run", action="store_true", help="list the experiments and run nothing")
+    one.add_argument("--data-root", type=Path, help="folder that relative data roots start from ($WORKBENCH_DATA)")
+    one.set_defaults(command=run)
+    again = commands.add_parser("table", help="write the tables again from the records, run nothing")
+    again.add_argument("--output", type=Path, required=True, help="output folder of `run`")
+    again.set_defaults(command=table)
+    fast = commands.add_parser("speed", help="measure our parts against stock anomalib in one run")
+    fast.add_argument("--output", type=Path, help="folder for the result (default: output/speed)")
+    fast.set_defaults(command=speed)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

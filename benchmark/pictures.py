@@ -1,0 +1,99 @@
+"""The best and the worst pictures of a run, kept while the test passes by and drawn afterwards."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+PANEL = 224  # px, side of each of the three parts of a panel
+
+
+class PictureKeeper:
+    """Keeps, in bounded memory, the pictures a run decided best and worst.
+
+    Worst are normal pictures with high and anomalous pictures with low scores; best the other way round.
+
+    Args:
+        n: How many best and how many worst pictures to keep; 0 keeps nothing.
+    """
+
+    def __init__(self, n: int) -> None:
+        self.n = n
+        self._order = itertools.count()
+        self._heaps: dict[tuple[int, int], list[tuple[float, int, dict[str, Any]]]] = {
+            (label, sign): [] for label in (0, 1) for sign in (-1, 1)
+        }
+
+    def offer(self, rows: pd.DataFrame, maps: np.ndarray, masks: np.ndarray | None) -> None:
+        """Consider a batch: rows with path, image, label, score; `(N, H, W)` raw maps and masks."""
+        if not self.n:
+            return
+        for i, row in enumerate(rows.itertuples()):
+            for sign in (-1, 1):
+                heap = self._heaps[int(row.label), sign]
+                value = sign * float(row.score)
+                if len(heap) == self.n and value <= heap[0][0]:
+                    continue
+                kept = {
+                    "path": row.path, "image": row.image, "label": int(row.label), "score": float(row.score),
+                    "map": maps[i].astype(np.float16), "mask": None if masks is None else masks[i],
+                }  # fmt: skip
+                entry = (value, next(self._order), kept)
+                (heapq.heappush if len(heap) < self.n else heapq.heapreplace)(heap, entry)
+
+    def draw(self, folder: Path, *, threshold: float, map_range: tuple[float, float]) -> list[dict[str, Any]]:
+        """Write one PNG panel (picture, heat map, mask) for each kept picture and list them for the record.
+
+        Args:
+            folder: The run's folder; panels go to its `pictures/`.
+            threshold: Raw image threshold; the distance to it decides how right or wrong a decision was.
+            map_range: Raw map values drawn as cold and as hot, equal for all panels of a run.
+        """
+        kept = {entry[2]["path"]: entry[2] for heap in self._heaps.values() for entry in heap}.values()
+        ranked = sorted(kept, key=lambda k: (k["score"] - threshold) * (1 if k["label"] else -1))
+        worst = ranked[: self.n]
+        best = ranked[len(worst) :][::-1][: self.n]
+        listed = []
+        for kind, pictures in (("worst", worst), ("best", best)):
+            for place, picture in enumerate(pictures):
+                name = f"pictures/{kind}-{place}.png"
+                (folder / "pictures").mkdir(exist_ok=True)
+                panel(picture, map_range).save(folder / name)
+                described = {key: picture[key] for key in ("label", "score", "image")}
+                listed.append({"kind": kind, **described, "panel": name})
+        return listed
+
+
+def panel(picture: dict[str, Any], map_range: tuple[float, float]) -> Image.Image:
+    """Picture, heat map over the picture, and mask (empty for a normal picture) side by side."""
+    from extensions.data import read_image
+
+    size = (PANEL, PANEL)
+    image = Image.fromarray(read_image(Path(picture["path"]))).resize(size)
+    heat = Image.fromarray(heat_map(picture["map"].astype(np.float32), map_range)).resize(size)
+    parts = [image, Image.blend(image, heat, 0.5)]
+    if picture["mask"] is not None:
+        parts.append(
+            Image.fromarray((picture["mask"] * 255).astype(np.uint8)).convert("RGB").resize(size, Image.NEAREST)
+        )
+    whole = Image.new("RGB", (PANEL * len(parts) + 4 * (len(parts) - 1), PANEL), "white")
+    for place, part in enumerate(parts):
+        whole.paste(part, (place * (PANEL + 4), 0))
+    return whole
+
+
+def heat_map(anomaly_map: np.ndarray, map_range: tuple[float, float]) -> np.ndarray:
+    """Raw `(H, W)` map to `(H, W, 3)` uint8 colors, blue (cold) to red (hot)."""
+    import cv2
+
+    low, high = map_range
+    scaled = np.clip((anomaly_map - low) / max(high - low, 1e-12), 0, 1)
+    return cv2.cvtColor(cv2.applyColorMap((scaled * 255).astype(np.uint8), cv2.COLORMAP_JET), cv2.COLOR_BGR2RGB)

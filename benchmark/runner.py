@@ -1,0 +1,268 @@
+"""From an experiment to a record: prepare, fit, test once, measure, write whole."""
+
+from __future__ import annotations
+
+import logging
+import time
+import traceback
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmark.experiment import PROTOCOL_VERSION, Experiment
+from benchmark.store import CHECKPOINT, SCORES, Store, write_text
+
+if TYPE_CHECKING:
+    from anomalib.data import AnomalibDataModule
+
+    from extensions.data import Fingerprint
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """How a run is carried out and what is kept of it; none of it changes a result.
+
+    Args:
+        sweep: Name under which the record is filed.
+        overwrite: `missing` runs what has no record, `failed` also what failed, `all` everything.
+        keep_checkpoint: Save `model.ckpt` beside the record.
+        pictures: How many best and worst pictures to draw; 0 draws none.
+        progress: Show a progress bar of the run.
+    """
+
+    sweep: str = ""
+    overwrite: str = "missing"
+    keep_checkpoint: bool = True
+    pictures: int = 0
+    progress: bool = True
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """An experiment whose data and weights were found, or the error that says why not."""
+
+    experiment: Experiment
+    dataset: str
+    category: str
+    key: str
+    datamodule: AnomalibDataModule | None = None
+    fingerprint: Fingerprint | None = None
+    weights: dict[str, str] | None = None
+    error: Exception | None = None
+
+    def folder(self, store: Store) -> Path:
+        """Where the record belongs."""
+        return store.folder(
+            dataset=self.dataset,
+            category=self.category,
+            model=self.experiment.model_name,
+            backbone=self.experiment.backbone,
+            key=self.key,
+        )
+
+
+def prepare(experiment: Experiment) -> Prepared:
+    """Find and check data and weights and compute the key; an error becomes part of the answer, not an exception."""
+    from extensions.configuration import instantiate_data
+    from extensions.data import fingerprint
+
+    dataset, category = named(experiment)
+    datamodule = found = weights = error = None
+    try:
+        datamodule = instantiate_data(experiment.data)
+        dataset, category = datamodule.name, datamodule.category or ""
+        datamodule.setup()
+        found = fingerprint(datamodule)
+        weights = find_weights(experiment)
+    except Exception as caught:
+        error = caught
+    key = experiment.key(
+        weights_sha256=weights["sha256"] if weights else None, data_sha256=found.sha256 if found else None
+    )
+    return Prepared(experiment, dataset, category, key, datamodule, found, weights, error)
+
+
+def named(experiment: Experiment) -> tuple[str, str]:
+    """Data set and category as the configuration names them, for what could not be instantiated."""
+    arguments = experiment.data.get("init_args", {})
+    default = str(experiment.data["class_path"]).rsplit(".", 1)[-1]
+    return str(arguments.get("name") or default), str(arguments.get("category") or "")
+
+
+def find_weights(experiment: Experiment) -> dict[str, str] | None:
+    """sha256 and source of the backbone weights that the model will load, None when it loads none."""
+    from extensions.backbones import resolve_weights
+
+    arguments = experiment.model.get("init_args", {})
+    if not experiment.backbone or arguments.get("pre_trained") is False:
+        return None
+    resolved = resolve_weights(experiment.backbone, arguments.get("weights"))
+    return {"sha256": resolved.sha256, "source": resolved.source}
+
+
+def run_experiment(experiment: Experiment, output: Path, *, options: RunOptions | None = None) -> dict[str, Any] | None:
+    """Run one experiment unless its record is there, and return the record.
+
+    A failure is a record too. Returns None when another process is at work on the same experiment.
+    """
+    options = options or RunOptions()
+    store = Store(output)
+    prepared = prepare(experiment)
+    folder = prepared.folder(store)
+    with store.lock(prepared.key, wait=False) as mine:
+        if not mine:
+            return None
+        there = store.read(folder)
+        if there is not None and not is_due(there, options.overwrite):
+            return there
+        with store.workspace() as workspace:
+            record = _carry_out(prepared, workspace, options)
+            store.commit(workspace, folder, record)
+    return record
+
+
+def is_due(record: dict[str, Any] | None, overwrite: str) -> bool:
+    """Whether an experiment with this record is run again; what was missing on disk is always looked for again."""
+    if record is None or overwrite == "all" or record["status"] == "missing":
+        return True
+    return overwrite == "failed" and record["status"] == "failed"
+
+
+def record_run(config: dict[str, Any], output: Path) -> Path:
+    """Run a configuration of the command line and file it like a run of a sweep; return the record's path.
+
+    Args:
+        config: Keys of anomalib's command line: model, data, trainer, seed_everything.
+        output: Folder of records, as `benchmark run --output`.
+
+    Raises:
+        RuntimeError: The run failed; the message says why, the record holds the traceback.
+    """
+    from benchmark.tables import write_tables
+
+    seed = config.get("seed_everything")
+    experiment = Experiment(
+        model=config["model"],
+        data=config["data"],
+        trainer=config.get("trainer") or {},
+        seed=seed if isinstance(seed, int) and not isinstance(seed, bool) else 0,
+    )
+    record = run_experiment(experiment, output, options=RunOptions(sweep="record", overwrite="failed"))
+    write_tables(output)
+    if record is None:
+        msg = f"{output}: another process is running this very experiment"
+        raise RuntimeError(msg)
+    if record["status"] != "finished":
+        raise RuntimeError(record["error"]["message"])
+    return prepare(experiment).folder(Store(output)) / "record.json"
+
+
+def _carry_out(prepared: Prepared, workspace: Path, options: RunOptions) -> dict[str, Any]:
+    from benchmark.machine import environment
+
+    started = datetime.now(UTC)
+    clock = time.perf_counter()
+    record = _identity(prepared) | {"sweep": options.sweep, "started": started.isoformat(timespec="seconds")}
+    try:
+        if prepared.error is not None:
+            raise prepared.error
+        record |= {"status": "finished", "error": None} | _measure(prepared, workspace, options)
+    except Exception as error:
+        logger.debug("run failed", exc_info=True)
+        for leftover in (workspace / SCORES, workspace / CHECKPOINT):
+            leftover.unlink(missing_ok=True)
+        record |= {"status": _status(error), "error": _describe(error), "metrics": {}}
+    return record | {"environment": dict(environment()), "seconds": time.perf_counter() - clock}
+
+
+def _identity(prepared: Prepared) -> dict[str, Any]:
+    experiment = prepared.experiment
+    arguments = experiment.model.get("init_args", {})
+    counts = prepared.fingerprint.counts if prepared.fingerprint else {}
+    return {
+        "protocol_version": PROTOCOL_VERSION,
+        "key": prepared.key,
+        "experiment_id": experiment.experiment_id,
+        "experiment": experiment.canonical,
+        "model": experiment.model_name,
+        "backbone": experiment.backbone,
+        "layers": list(arguments.get("layers") or []),
+        "settings": experiment.settings,
+        "weights": prepared.weights,
+        "dataset": {
+            "name": prepared.dataset,
+            "category": prepared.category,
+            "synthetic": bool(getattr(prepared.datamodule, "synthetic", False)),
+            "sha256": prepared.fingerprint.sha256 if prepared.fingerprint else None,
+            "k_shot": getattr(prepared.datamodule, "k_shot", None),
+            "contamination_ratio": getattr(prepared.datamodule, "contamination_ratio", 0.0),
+            **counts,
+        },
+    }
+
+
+def _measure(prepared: Prepared, workspace: Path, options: RunOptions) -> dict[str, Any]:
+    """Fit, test, measure; files go to the workspace, facts are returned."""
+    from anomalib.models import AnomalibModule
+    from lightning import seed_everything
+
+    from benchmark.evaluation import ScoreCollector, set_thresholds, test_samples
+    from benchmark.latency import measure_latency
+    from benchmark.memory import PeakMemory, model_bytes
+    from benchmark.training import fit, make_engine, quiet, test_once
+    from extensions.configuration import instantiate_model
+
+    experiment, datamodule, found = prepared.experiment, prepared.datamodule, prepared.fingerprint
+    assert datamodule is not None
+    assert found is not None
+    rows = test_samples(datamodule.test_data.samples, found.files, Path(datamodule.root))
+    collector = ScoreCollector(rows, with_masks=found.counts["n_masks"] > 0, n_pictures=options.pictures)
+    with quiet(), PeakMemory() as memory:
+        seed_everything(experiment.seed, workers=True, verbose=False)
+        model: AnomalibModule = instantiate_model(experiment.model)
+        engine = make_engine(
+            model, experiment.trainer, workspace / "engine", callbacks=[collector], progress=options.progress
+        )
+        fit_seconds, training = fit(engine, model, datamodule)
+        test_seconds = test_once(engine, model, datamodule)
+    evaluation = collector.finish()
+    set_thresholds(model, evaluation)
+    latency = measure_latency(model, datamodule.test_data[0].image)
+    write_text(workspace / SCORES, evaluation.scores.to_csv(index=False))
+    if options.keep_checkpoint:
+        engine.trainer.save_checkpoint(workspace / CHECKPOINT, weights_only=False)
+    pictures = collector.pictures.draw(
+        workspace, threshold=evaluation.thresholds["image"], map_range=evaluation.ranges.get("pixel", (0.0, 1.0))
+    )
+    return {
+        "layers": list(getattr(model, "layers", []) or []),
+        "dataset": _identity(prepared)["dataset"] | {"image_size": list(evaluation.image_size)},
+        "metrics": evaluation.metrics,
+        "thresholds": evaluation.thresholds,
+        "training": asdict(training),
+        "speed": {"fit_seconds": fit_seconds, "test_seconds": test_seconds} | asdict(latency),
+        "memory": {"peak_memory_bytes": memory.peak_bytes, "model_bytes": model_bytes(model.model)},
+        "files": {
+            "scores": SCORES,
+            "checkpoint": CHECKPOINT if options.keep_checkpoint else None,
+            "pictures": pictures,
+        },
+    }
+
+
+def _status(error: Exception) -> str:
+    from extensions.data import DatasetMissingError
+
+    return "missing" if isinstance(error, DatasetMissingError) else "failed"
+
+
+def _describe(error: Exception) -> dict[str, str]:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return {
+        "type": type(error).__name__,
+        "message": " ".join(lines) or type(error).__name__,
+        "traceback": "".join(traceback.format_exception(error)),
+    }

@@ -1,0 +1,145 @@
+"""A sweep: the experiments of one configuration, resumed where it was cut, its checkpoints kept, its tables written."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from tqdm.auto import tqdm
+
+from benchmark.executor import run_all
+from benchmark.experiment import Experiment
+from benchmark.runner import RunOptions, named
+from benchmark.store import CHECKPOINT, RECORD, Store, write_json
+from extensions.configuration import ConfigError
+
+logger = logging.getLogger(__name__)
+
+FILTERS = ("model", "backbone", "dataset", "category", "seed", "settings")
+
+
+def run_sweep(
+    experiments: Sequence[Experiment],
+    output: Path,
+    *,
+    options: RunOptions,
+    keep: str = "best",
+    processes: int = 1,
+    command: str = "",
+    config: str = "",
+) -> Counter[str]:
+    """Run what has no record yet and return how many runs ended with each status.
+
+    Args:
+        experiments: What `benchmark.expand` gave.
+        output: Folder of records and tables; several sweeps may share it, also at the same time.
+        options: How runs are carried out.
+        keep: Which checkpoints stay: `best` (per model, data set and category), `all` or `none`.
+        processes: Runs at a time.
+        command: For the About sheet.
+        config: Name of the configuration file, for the About sheet.
+    """
+    store = Store(output)
+    write_plan(store, experiments, sweep=options.sweep, command=command, config=config)
+    options = replace(options, keep_checkpoint=keep != "none", progress=options.progress and processes == 1)
+    counts: Counter[str] = Counter()
+    with tqdm(total=len(experiments), desc=options.sweep or "sweep", unit="run", disable=not options.progress) as bar:
+        for experiment, record in run_all(experiments, output, options=options, processes=processes):
+            assert record is not None
+            counts[record["status"]] += 1
+            bar.update()
+            tqdm.write(describe(experiment, record))
+            if keep == "best":
+                prune_checkpoints(store)
+    return counts
+
+
+def select(experiments: Sequence[Experiment], filters: dict[str, str]) -> list[Experiment]:
+    """Experiments for which every filter holds; `settings` matches a part, the others the whole, upper case or not.
+
+    Raises:
+        ConfigError: An unknown filter, or nothing is left.
+    """
+    for name in filters:
+        if name not in FILTERS:
+            msg = f"--filter: unknown key {name!r}, expected one of {', '.join(FILTERS)}"
+            raise ConfigError(msg)
+    chosen = [e for e in experiments if all(_matches(e, name, value) for name, value in filters.items())]
+    if not chosen:
+        asked = ", ".join(f"{name}={value}" for name, value in filters.items())
+        values = {name: sorted({_facts(e)[name] for e in experiments}) for name in filters if name != "settings"}
+        known = "; ".join(f"{name}: {', '.join(found)}" for name, found in values.items())
+        msg = f"--filter {asked} leaves no experiment ({known})"
+        raise ConfigError(msg)
+    return chosen
+
+
+def write_plan(store: Store, experiments: Sequence[Experiment], *, sweep: str, command: str, config: str) -> Path:
+    """Write down what was asked for, so that the tables can show what never ran as a gap."""
+    listed = [_facts(e) | {"experiment_id": e.experiment_id, "seed": e.seed} for e in experiments]
+    name = hashlib.sha256(json.dumps(listed, sort_keys=True).encode()).hexdigest()[:12]
+    path = store.output / "plans" / f"{sweep or 'sweep'}-{name}.json"
+    write_json(path, {"sweep": sweep, "command": command, "config": config, "experiments": listed})
+    return path
+
+
+def prune_checkpoints(store: Store) -> None:
+    """Keep one checkpoint per model, data set and category: that of the best image AUROC, ties by pixel AUROC."""
+    with store.lock("keep"):
+        kept = [
+            (folder, record)
+            for folder, record in store.records()
+            if record["status"] == "finished" and record["files"]["checkpoint"]
+        ]
+        groups: dict[tuple[str, str, str], list[tuple[Path, dict[str, Any]]]] = {}
+        for folder, record in kept:
+            dataset = record["dataset"]
+            groups.setdefault((record["model"], dataset["name"], dataset["category"]), []).append((folder, record))
+        for runs in groups.values():
+            for folder, record in sorted(runs, key=lambda run: _quality(run[1]))[:-1]:
+                record["files"]["checkpoint"] = None
+                write_json(folder / RECORD, record)
+                (folder / CHECKPOINT).unlink(missing_ok=True)
+
+
+def describe(experiment: Experiment, record: dict[str, Any]) -> str:
+    """One line about a run that ended."""
+    dataset = record["dataset"]
+    what = " ".join(filter(None, (experiment.model_name, experiment.backbone, dataset["name"], dataset["category"])))
+    if record["status"] != "finished":
+        return f"{record['status']:8} {what} seed {experiment.seed}: {record['error']['message']}"
+    shown = (
+        f"{name} {value:.4f}"
+        for name in ("image_AUROC", "pixel_AUROC")
+        if (value := record["metrics"][name]) is not None
+    )
+    return f"finished {what} seed {experiment.seed}: {', '.join(shown)}, {record['seconds']:.0f} s"
+
+
+def _quality(record: dict[str, Any]) -> tuple[float, float, str]:
+    metrics = record["metrics"]
+    scores = [metrics[name] if metrics[name] is not None else -1.0 for name in ("image_AUROC", "pixel_AUROC")]
+    return scores[0], scores[1], record["key"]
+
+
+def _facts(experiment: Experiment) -> dict[str, str]:
+    dataset, category = named(experiment)
+    return {
+        "model": experiment.model_name,
+        "backbone": experiment.backbone,
+        "settings": experiment.settings,
+        "dataset": dataset,
+        "category": category,
+        "seed": str(experiment.seed),
+    }
+
+
+def _matches(experiment: Experiment, name: str, value: str) -> bool:
+    fact = _facts(experiment)[name].lower()
+    return value.lower() in fact if name == "settings" else value.lower() == fact

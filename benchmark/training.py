@@ -1,0 +1,135 @@
+"""Fit one model with one Engine, watch its loss, and test it once."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint
+
+from benchmark.convergence import has_converged
+from benchmark.progress import RunProgress
+from extensions.configuration import ConfigError, instantiate_callback
+
+if TYPE_CHECKING:
+    from anomalib.data import AnomalibDataModule
+    from anomalib.engine import Engine
+    from anomalib.models import AnomalibModule
+
+
+class LossCurve(Callback):
+    """Mean training loss of each epoch, as the model logs it under `train_loss`."""
+
+    def __init__(self) -> None:
+        self.losses: list[float] = []
+
+    def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:  # noqa: D102 - Lightning's hook
+        for name in ("train_loss_epoch", "train_loss"):
+            if name in trainer.callback_metrics:
+                self.losses.append(float(trainer.callback_metrics[name]))
+                return
+
+
+@dataclass
+class Training:
+    """How a fit went: for the record and the question whether the model may be ranked."""
+
+    epochs: int
+    max_epochs: int | None
+    stopped_by: str
+    converged: bool
+    loss: list[float] = field(default_factory=list)
+
+
+def make_engine(
+    model: AnomalibModule, trainer: dict[str, Any], folder: Path, *, callbacks: list[Callback], progress: bool
+) -> Engine:
+    """One Engine for one run, writing only into `folder`: no checkpoints, no pictures, no validation of its own.
+
+    Raises:
+        ConfigError: A model trained by gradient without a stated number of epochs (Lightning would take 1000).
+    """
+    from anomalib.engine import Engine
+
+    if is_gradient_model(model) and not trainer.keys() & {"max_epochs", "max_steps", "max_time"}:
+        msg = (
+            f"{model.name} is trained by gradient descent and trainer.max_epochs is not given; "
+            "add it to the model's `trainer:` section (configs/models/ has values that were measured)"
+        )
+        raise ConfigError(msg)
+    model.evaluator = None  # the benchmark's own metrics replace it
+    model.visualizer = None
+    arguments = {"accelerator": "auto", "devices": 1, "logger": False, **trainer}
+    arguments |= {"enable_progress_bar": False, "enable_model_summary": False, "limit_val_batches": 0}
+    own = [instantiate_callback(spec) for spec in arguments.pop("callbacks", None) or []]
+    callbacks = [*callbacks, *own, *([RunProgress()] if progress else []), ModelCheckpoint(save_top_k=0)]
+    return Engine(callbacks=callbacks, default_root_dir=folder, **arguments)
+
+
+def fit(engine: Engine, model: AnomalibModule, datamodule: AnomalibDataModule) -> tuple[float, Training]:
+    """Fit and return the seconds it took (data loading included, set-up of the data set not) and how it went."""
+    curve = LossCurve()
+    engine._cache.args["callbacks"].append(curve)
+    started = time.perf_counter()
+    with quiet():
+        engine.fit(model=model, datamodule=datamodule)
+    seconds = time.perf_counter() - started
+    return seconds, _summary(engine, model, curve.losses)
+
+
+def test_once(engine: Engine, model: AnomalibModule, datamodule: AnomalibDataModule) -> float:
+    """Run the test set through the model a single time and return the seconds.
+
+    `Engine.test` would run a validation first to find thresholds; here they come from the same single pass.
+    """
+    started = time.perf_counter()
+    with quiet():
+        engine.trainer.test(model, datamodule=datamodule, verbose=False)
+    return time.perf_counter() - started
+
+
+def is_gradient_model(model: AnomalibModule) -> bool:
+    """Whether the model is trained over epochs rather than fitted in one pass."""
+    return "max_epochs" not in model.trainer_arguments
+
+
+def _summary(engine: Engine, model: AnomalibModule, losses: list[float]) -> Training:
+    epochs = int(engine.trainer.current_epoch)
+    if not is_gradient_model(model):
+        return Training(epochs, 1, "single pass", converged=True)
+    if losses and not all(math.isfinite(loss) for loss in losses):
+        msg = f"the training loss became {losses[-1]} in epoch {len(losses)}; lower the learning rate"
+        raise FloatingPointError(msg)
+    limit = engine.trainer.max_epochs
+    early = limit is not None and limit > 0 and epochs < limit
+    stopped_by = (
+        "early stopping"
+        if early and engine.trainer.should_stop
+        else "limit of steps or time"
+        if early
+        else "max_epochs"
+    )
+    return Training(epochs, limit, stopped_by, has_converged(losses), losses)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Silence what Lightning and anomalib print for every run; errors still raise."""
+    names = ("lightning.pytorch", "lightning.fabric", "anomalib", "lightning")
+    levels = {name: logging.getLogger(name).level for name in names}
+    for name in names:
+        logging.getLogger(name).setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for name, level in levels.items():
+            logging.getLogger(name).setLevel(level)

@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from benchmark.experiment import Experiment
+from benchmark.grid import expand
+from extensions.configuration import ConfigError
+
+PADIM = {"class_path": "anomalib.models.Padim", "init_args": {"backbone": "resnet18"}}
+DATA = {"class_path": "anomalib.data.MVTecAD", "init_args": {"root": "mvtec", "category": "bottle"}}
+BASE = Experiment(model=PADIM, data=DATA, trainer={"max_epochs": 3}, seed=0)
+
+
+def changed(**parts) -> Experiment:
+    return dataclasses.replace(BASE, **parts)
+
+
+def with_data(**arguments) -> dict:
+    return {**DATA, "init_args": {**DATA["init_args"], **arguments}}
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        changed(trainer={"max_epochs": 3, "accelerator": "cpu", "devices": 2, "default_root_dir": "/a/b"}),
+        changed(data=with_data(num_workers=7)),
+        changed(model={**PADIM, "init_args": {"backbone": "resnet18", "pre_trained": True}}),
+    ],
+    ids=["device", "workers", "an argument at its default"],
+)
+def test_what_cannot_change_a_result_does_not_change_the_identity(other):
+    assert other.experiment_id == BASE.experiment_id
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        changed(seed=1),
+        changed(trainer={"max_epochs": 4}),
+        changed(data=with_data(category="cable")),
+        changed(model={**PADIM, "init_args": {"backbone": "resnet18", "n_features": 50}}),
+    ],
+    ids=["seed", "epochs", "category", "setting"],
+)
+def test_what_changes_a_result_changes_the_identity(other):
+    assert other.experiment_id != BASE.experiment_id
+
+
+def test_an_absolute_data_root_counts_by_its_last_folder_only():
+    here, there = (changed(data=with_data(root=root)) for root in ("/mnt/a/mvtec", "/srv/b/mvtec"))
+    assert here.experiment_id == there.experiment_id
+
+
+def test_the_key_follows_the_content_of_weights_and_data():
+    keys = {BASE.key(weights_sha256=w, data_sha256=d) for w in ("a", "b") for d in ("c", "d")}
+    assert len(keys) == 4
+
+
+def test_a_grid_is_the_product_of_its_axes_and_data_vary_slowest():
+    config = {
+        "models": [
+            {"class_path": "anomalib.models.Padim", "init_args": {"n_features": {"grid": [50, 100]}}},
+            {"class_path": "anomalib.models.EfficientAd"},
+        ],
+        "backbones": ["resnet18", {"backbone": "resnet50", "layers": ["layer2"]}],
+        "data": [{"class_path": DATA["class_path"], "init_args": {"category": {"grid": ["bottle", "cable"]}}}],
+        "seeds": [0, 1],
+    }
+    experiments = expand(config)
+    assert len(experiments) == (2 * 2 + 1) * 2 * 2  # EfficientAd takes no backbone
+    assert [e.data["init_args"]["category"] for e in experiments] == ["bottle"] * 10 + ["cable"] * 10
+    assert {e.backbone for e in experiments} == {"", "resnet18", "resnet50"}
+    assert len({e.experiment_id for e in experiments}) == len(experiments)
+
+
+def test_a_model_may_come_from_a_configuration_of_the_command_line(tmp_path):
+    (tmp_path / "padim.yaml").write_text(
+        "model: {class_path: anomalib.models.Padim, init_args: {backbone: resnet18, n_features: 7}}\n"
+        "trainer: {max_epochs: 2}\n"
+    )
+    config = {"models": [{"config": "padim.yaml", "init_args": {"n_features": 9}}], "data": [DATA]}
+    (experiment,) = expand(config, folder=tmp_path)
+    assert experiment.model["init_args"] == {"backbone": "resnet18", "n_features": 9}
+    assert experiment.trainer == {"max_epochs": 2}
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        ({"models": [PADIM], "data": [DATA], "seed": [1]}, "did you mean 'seeds'"),
+        ({"models": [], "data": [DATA]}, "'models'"),
+        ({"models": [{"init_args": {}}], "data": [DATA]}, "class_path"),
+        ({"models": [PADIM], "data": [DATA], "keep": "some"}, "best, all, none"),
+    ],
+)
+def test_a_wrong_grid_is_refused_with_what_was_expected(config, said):
+    with pytest.raises(ConfigError, match=said):
+        expand(config)
