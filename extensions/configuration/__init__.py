@@ -7,6 +7,7 @@ model = instantiate_model(config["model"])
 from extensions.configuration.components import (
     describe_data,
     describe_model,
+    instantiate_callback,
     instantiate_data,
     instantiate_model,
 )
@@ -18,6 +19,7 @@ __all__ = [
     "apply_overrides",
     "describe_data",
     "describe_model",
+    "instantiate_callback",
     "instantiate_data",
     "instantiate_model",
     "load_config",

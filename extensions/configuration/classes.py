@@ -11,11 +11,12 @@ from extensions.configuration.errors import ConfigError, did_you_mean
 ROLES = {
     "model": ("anomalib.models", "AnomalibModule"),
     "data": ("anomalib.data", "AnomalibDataModule"),
+    "callback": ("lightning.pytorch.callbacks", "Callback"),
 }
 
 
 def base_class(role: str) -> type:
-    """The class everything of a role derives from; the role is `model` or `data`."""
+    """The class everything of a role derives from; the role is a key of `ROLES`."""
     module, name = ROLES[role]
     return getattr(importlib.import_module(module), name)
 
@@ -45,13 +46,13 @@ def resolve_class_path(name: str, role: str) -> str:
     if "." not in name:
         path = known.get(name) or _imported_subclass(name, role)
         if path is None:
-            msg = f"{role}: there is no class {name!r}{did_you_mean(name, known.values())}"
+            msg = f"{role}: there is no class {name!r}{_near(name, known)}"
             raise ConfigError(msg)
         return path
     found = import_class(name, role, known)
     base = base_class(role)
-    if not (inspect.isclass(found) and issubclass(found, base)):
-        msg = f"{role}: {name} is no {base.__name__} and cannot stand here"
+    if not (inspect.isclass(found) and issubclass(found, base)) or inspect.isabstract(found):
+        msg = f"{role}: {name} is no complete {base.__name__} and cannot stand here"
         raise ConfigError(msg)
     flat = known.get(found.__name__)
     return flat if flat and import_class(flat, role, known) is found else name
@@ -68,7 +69,7 @@ def import_class(path: str, role: str, known: dict[str, str]) -> Any:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         if error.name and (module_name == error.name or module_name.startswith(f"{error.name}.")):
-            msg = f"{role}: there is no class {path!r} to import{did_you_mean(path, known.values())}"
+            msg = f"{role}: there is no class {path!r} to import{_near(path, known)}"
         else:
             msg = f"{role}: importing {module_name} failed: {error}"
         raise ConfigError(msg) from error
@@ -78,8 +79,17 @@ def import_class(path: str, role: str, known: dict[str, str]) -> Any:
     try:
         return getattr(module, attribute)
     except AttributeError:
-        msg = f"{role}: there is no class {path!r} to import{did_you_mean(path, known.values())}"
+        msg = f"{role}: there is no class {path!r} to import{_near(path, known)}"
         raise ConfigError(msg) from None
+
+
+def _near(name: str, known: dict[str, str]) -> str:
+    """The end of a sentence about a class there is not: the nearest ones, else ours."""
+    near = did_you_mean(name, known.values())
+    if near.startswith(";"):
+        return near
+    ours = [path for path in known.values() if path.startswith("extensions.")]
+    return did_you_mean(name, ours or known, list_all=True)
 
 
 def _imported_subclass(name: str, role: str) -> str | None:

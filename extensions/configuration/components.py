@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from anomalib.data import AnomalibDataModule
     from anomalib.models import AnomalibModule
     from jsonargparse import ArgumentParser, Namespace
+    from lightning.pytorch import Callback
 
 SPEC_KEYS = ("class_path", "init_args", "dict_kwargs")
 
@@ -32,6 +33,11 @@ def instantiate_model(spec: dict[str, Any] | str) -> AnomalibModule:
 def instantiate_data(spec: dict[str, Any] | str) -> AnomalibDataModule:
     """Build a datamodule from its entry in a config; see `instantiate_model`."""
     return _instantiate(spec, "data")
+
+
+def instantiate_callback(spec: dict[str, Any] | str) -> Callback:
+    """Build a trainer callback from its entry under `trainer.callbacks`; see `instantiate_model`."""
+    return _instantiate(spec, "callback")
 
 
 def describe_model(spec: dict[str, Any] | str) -> dict[str, Any]:
@@ -113,7 +119,7 @@ def _parse(spec: Any, role: str) -> tuple[ArgumentParser, Namespace]:
     try:
         return parser, parser.parse_object({role: checked})
     except ArgumentError as error:
-        raise ConfigError(explain(str(error), role)) from error
+        raise ConfigError(explain(str(error))) from error
 
 
 def _instantiate(spec: Any, role: str) -> Any:

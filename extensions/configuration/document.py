@@ -99,7 +99,7 @@ def _read(path: Path) -> str:
 def _parse(text: str, origin: Path | str) -> Any:
     """YAML text as plain data; what is wrong is named with its line."""
     try:
-        return yaml.load(text, Loader=_Loader)  # noqa: S506 - derived from SafeLoader
+        return yaml.load(text, Loader=_Loader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         place = f"{origin}:{mark.line + 1}:{mark.column + 1}" if mark and isinstance(origin, Path) else str(origin)

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import difflib
+import importlib
 import re
 from collections.abc import Iterable
 
 _UNACCEPTED = re.compile(r"Option '([^']+)' is not accepted")
+_UNKNOWN = re.compile(r"does not accept option '([^']+)'")
+_REQUIRED = re.compile(r"(?:Key|Option) ['\"]([^'\"]+)['\"] is required")
 _CLASS = re.compile(r"Problem with given class_path '([^']+)'")
 _KEY = re.compile(r'Parser key "([^"]+)"')
-_NO_MODULE = re.compile(r"No module named '([^']+)'|Expected a dot import path string: (\S+)")
+_NO_CLASS = re.compile(
+    r"No module named '[^']+'|module '[^']+' has no attribute|Expected a dot import path string: (\S+)"
+)
 _EXPECTED = re.compile(r"Expected (?:an? )?(.+?)(?:\. Got value:.*)?$", re.MULTILINE)
 _SUBTYPES = re.compile(r"Subtypes: \[(.*)\]")
 _GIVEN = re.compile(r"(?:Given value: |Got value: )(.*)")
+_WORDS = {"NoneType": "null", "Sequence": "a list", "list": "a list", "dict": "a mapping", "str": "text"}
 
 
 class ConfigError(ValueError):
@@ -34,33 +40,38 @@ def did_you_mean(name: str, known: Iterable[str], *, list_all: bool = False) -> 
     return text
 
 
-def explain(message: str, place: str) -> str:
-    """jsonargparse's dump of everything it tried, as one sentence about what the user must change.
+def explain(message: str, *, known: Iterable[str] = ()) -> str:
+    """What the user must change, in one sentence, from jsonargparse's account of all that it tried.
 
     Args:
         message: Text of its `ArgumentError`; unions nest, the innermost cause comes last.
-        place: Where the value stands, for instance `model`.
+        known: Every key the parser takes, to name the nearest ones.
     """
-    keys = [key for key in _KEY.findall(message) if key != place]
-    where = place + "".join(f".init_args.{key}" for key in keys)
-    classes = _CLASS.findall(message)
+    keys = _KEY.findall(message)
+    where = ".init_args.".join(keys)
+    class_path = next(reversed(_CLASS.findall(message)), None)
+    if options := _UNKNOWN.findall(message):
+        return (
+            f"unknown key {options[-1]!r}{did_you_mean(options[-1], known)}"
+            if known
+            else f"unknown key {options[-1]!r}"
+        )
     if options := _UNACCEPTED.findall(message):
-        return _unaccepted(options[-1], classes[-1] if classes else None, where)
-    if modules := _NO_MODULE.findall(message):
-        name = classes[-1] if classes else next(filter(None, modules[-1]))
-        return f"{where}: there is no class {name!r} to import"
+        return _unaccepted(options[-1], class_path, where)
+    if class_path and (required := _REQUIRED.findall(message)):
+        return f"{where}: {class_path} needs {required[-1]!r}, and it is not given"
+    if missing := _NO_CLASS.search(message):
+        name = class_path or missing.group(1)
+        return f"{where}: there is no class {name!r} to import{_nearby_classes(name)}"
     innermost = message[message.rfind(f'Parser key "{keys[-1]}"') :] if keys else message
-    expected = _expected(innermost)
-    given = _GIVEN.search(innermost)
-    if expected and given:
+    expected, given = _expected(innermost), _GIVEN.search(innermost)
+    if keys and expected and given:
         return f"{where}: expected {expected}, found {given.group(1).strip()}"
-    return f"{where}: {' '.join(innermost.split())}"
+    return " ".join(message.split())
 
 
 def argument_names(class_path: str) -> list[str]:
     """The init arguments a class takes in a config, those of its bases included."""
-    import importlib
-
     from jsonargparse import ArgumentParser
 
     module, _, name = class_path.rpartition(".")
@@ -73,7 +84,18 @@ def _unaccepted(option: str, class_path: str | None, where: str) -> str:
     """An init argument, or a key beside class_path, that does not exist."""
     if class_path is None:
         return f"{where}: unknown key {option!r}"
-    return f"{where}: {class_path} has no argument {option!r}{did_you_mean(option, argument_names(class_path), list_all=True)}"
+    near = did_you_mean(option, argument_names(class_path), list_all=True)
+    return f"{where}: {class_path} has no argument {option!r}{near}"
+
+
+def _nearby_classes(class_path: str) -> str:
+    """What else the module holds, if there is such a module."""
+    module, _, name = class_path.rpartition(".")
+    try:
+        there = importlib.import_module(module)
+    except (ImportError, ValueError):
+        return ""
+    return did_you_mean(name, [key for key, value in vars(there).items() if isinstance(value, type)])
 
 
 def _expected(message: str) -> str:
@@ -81,4 +103,4 @@ def _expected(message: str) -> str:
     subtypes = _SUBTYPES.search(message)
     found = subtypes.group(1).split(", ") if subtypes else _EXPECTED.findall(message)[-1:]
     names = [re.sub(r"<(?:class|enum) '(?:.*\.)?(\w+)'>", r"\1", name).replace("typing.", "") for name in found]
-    return " or ".join("null" if name == "NoneType" else name for name in names)
+    return " or ".join(_WORDS.get(name, name) for name in names)

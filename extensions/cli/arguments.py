@@ -1,0 +1,80 @@
+"""Command-line arguments before anomalib's parser sees them: config files checked, short class names resolved."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from extensions.configuration import load_config
+from extensions.configuration.classes import known_classes, resolve_class_path
+
+CONFIG_OPTIONS = ("-c", "--config")
+CLASS_OPTIONS = {"--model": "model", "--model.class_path": "model", "--data": "data", "--data.class_path": "data"}
+# A config that trained a model also serves to predict with it and to export it, where anomalib takes no optimizer.
+TRAINING_KEYS = ("optimizer", "lr_scheduler")
+UNTRAINED = ("predict", "export")
+
+
+def prepare_arguments(args: Sequence[str]) -> list[str]:
+    """Arguments that mean the same to anomalib's parser, which refuses `Patchcore` once two classes have that name.
+
+    Args:
+        args: A subcommand and its options.
+
+    Raises:
+        ConfigError: A config file that cannot be read, or a short name that no class has.
+    """
+    subcommand = args[0] if args else ""
+    prepared: list[str] = []
+    option = ""
+    for arg in args:
+        name, equals, value = arg.partition("=") if arg.startswith("-") else ("", "", "")
+        if equals:
+            prepared.append(f"{name}={_value(name, value, subcommand)}")
+        else:
+            prepared.append(_value(option, arg, subcommand))
+        option = arg if arg.startswith("-") else ""
+    return prepared
+
+
+def config_files(args: Sequence[str]) -> list[str]:
+    """The values of all config options, in order."""
+    files = [value for name, value in itertools.pairwise(args) if name in CONFIG_OPTIONS]
+    return files + [arg.partition("=")[2] for arg in args if arg.startswith("--config=")]
+
+
+def _value(option: str, value: str, subcommand: str) -> str:
+    """One option's value as anomalib's parser must get it."""
+    if option in CONFIG_OPTIONS and "\n" not in value and not value.startswith("{"):
+        return _config(value, subcommand)
+    if option in CLASS_OPTIONS:
+        return _class(value, CLASS_OPTIONS[option], subcommand)
+    return value
+
+
+def _class(value: str, role: str, subcommand: str) -> str:
+    """A class named on the command line; with `predict --data` it may as well be a path."""
+    if not value.isidentifier() or (subcommand == "predict" and role == "data" and value not in known_classes(role)):
+        return value
+    return resolve_class_path(value, role)
+
+
+def _config(value: str, subcommand: str) -> str:
+    """The config file itself, or its content if something in it had to be changed."""
+    config = load_config(Path(value))
+    changed = False
+    for role in ("model", "data"):
+        spec = config.get(role)
+        name = spec if isinstance(spec, str) else (spec or {}).get("class_path") if isinstance(spec, dict) else None
+        if isinstance(name, str) and name.isidentifier():
+            resolved = _class(name, role, subcommand)
+            config[role] = resolved if isinstance(spec, str) else {**spec, "class_path": resolved}
+            changed = changed or resolved != name
+    if subcommand in UNTRAINED:
+        dropped: list[Any] = [config.pop(key) for key in TRAINING_KEYS if key in config]
+        changed = changed or bool(dropped)
+    return yaml.safe_dump(config, sort_keys=False) if changed else value
