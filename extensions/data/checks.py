@@ -1,0 +1,123 @@
+"""Checks a data set before any training: all problems at once, with the names of the files."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from extensions.data.errors import Kind, Problem, dataset_error, describe
+from extensions.data.files import relative_name
+from extensions.data.inspection import FileFacts, inspect_files
+
+if TYPE_CHECKING:
+    from anomalib.data.datamodules.base.image import AnomalibDataModule
+
+logger = logging.getLogger(__name__)
+
+
+def check_dataset(datamodule: AnomalibDataModule) -> None:
+    """Open every file of any anomalib datamodule and raise when the data set would falsify or stop a run.
+
+    Our datamodules do this in ``setup``. Checked are: files that cannot be decoded, masks of another size than their
+    picture as displayed, masks on normal pictures, the same picture (by content) in training and test or under both
+    labels, empty folders, masks without pictures and pictures without masks. Logged as warnings only, since results
+    stay right: all-black masks, the same picture twice in one split, masks with JPEG noise. A file is read once a
+    process as long as its size and time of change stay.
+
+    Raises:
+        DatasetError: lists all problems together, the first 20 files of each kind by name.
+    """
+    if not hasattr(datamodule, "train_data"):
+        datamodule.setup()
+    samples = all_samples(datamodule)
+    raise_problems(samples, (), name=datamodule.name, root=root_of(datamodule, samples))
+
+
+def raise_problems(samples: pd.DataFrame, listed: Sequence[Problem], *, name: str, root: Path) -> None:
+    """Add what the files hold to the problems already ``listed``: raise the errors, log the warnings."""
+    problems = [*listed, *find_problems(samples, name=name, root=root)]
+    errors = [problem for problem in problems if not problem.kind.is_warning]
+    if errors:
+        raise dataset_error(name, root, errors)
+    if problems:
+        logger.warning("data set %r in %s:\n%s", name, root, describe(problems))
+
+
+def find_problems(samples: pd.DataFrame, *, name: str, root: Path) -> list[Problem]:
+    """What is wrong with the files of ``samples`` (columns image_path, mask_path, label_index, split)."""
+    images = inspect_files(samples["image_path"], title=f"checking {name}")
+    mask_paths = [path for path in samples["mask_path"] if path]
+    masks = inspect_files(mask_paths, masks=True, title=f"checking masks of {name}")
+    problems = [
+        Problem(Kind.UNREADABLE, relative_name(path, root), fact.error)
+        for path, fact in (*images.items(), *masks.items())
+        if fact.error
+    ]
+    for image_path, mask_path, label in samples[["image_path", "mask_path", "label_index"]].itertuples(index=False):
+        if mask_path:
+            found = _mask_problem(images[image_path], masks[mask_path], is_anomalous=label == 1)
+            problems += [Problem(kind, relative_name(mask_path, root), detail) for kind, detail in found]
+    return problems + _repeated(samples, images, root=root)
+
+
+def all_samples(datamodule: AnomalibDataModule) -> pd.DataFrame:
+    """The pictures of all splits; validation only where its pictures are not those of the test set."""
+    parts = {split: getattr(datamodule, f"{split}_data", None) for split in ("train", "test", "val")}
+    frames = {split: data.samples.assign(split=split) for split, data in parts.items() if data is not None}
+    if "val" in frames and "test" in frames:
+        in_test = set(frames["test"]["image_path"])
+        frames["val"] = frames["val"][~frames["val"]["image_path"].isin(in_test)]
+    samples = pd.concat(list(frames.values()), ignore_index=True)
+    if "mask_path" not in samples:
+        samples["mask_path"] = ""
+    samples["mask_path"] = samples["mask_path"].fillna("").astype(str)
+    return samples
+
+
+def root_of(datamodule: AnomalibDataModule, samples: pd.DataFrame) -> Path:
+    """The datamodule's root, else the folder that holds all of its pictures."""
+    root = getattr(datamodule, "root", None)
+    return Path(root) if root else Path(os.path.commonpath([Path(path).parent for path in samples["image_path"]]))
+
+
+def _mask_problem(image: FileFacts, mask: FileFacts, *, is_anomalous: bool) -> Iterable[tuple[Kind, str]]:
+    if mask.error:
+        return
+    if not is_anomalous and not mask.is_black:
+        yield Kind.MASK_ON_NORMAL, ""
+    if image.size and image.size != mask.size and mask.size:
+        sizes = [f"{width}x{height}" for width, height in (mask.size, image.size)]
+        yield Kind.MASK_SIZE, f"{sizes[0]}, its picture {sizes[1]}"
+    if is_anomalous and mask.is_black:
+        yield Kind.BLACK_MASK, ""
+    if mask.is_lossy:
+        yield Kind.LOSSY_MASK, ""
+
+
+def _repeated(samples: pd.DataFrame, facts: dict[str, FileFacts], *, root: Path) -> list[Problem]:
+    """Pictures of equal content that stand in the table more than once."""
+    rows_of: dict[str, list[tuple[str, int, str]]] = defaultdict(list)
+    for path, label, split in samples[["image_path", "label_index", "split"]].itertuples(index=False):
+        if facts[path].sha256 and not facts[path].error:
+            rows_of[facts[path].sha256].append((path, int(label), split))
+    problems = []
+    for rows in rows_of.values():
+        if len(rows) == 1:
+            continue
+        if len({split == "train" for _, _, split in rows}) > 1:
+            kind = Kind.IN_TRAIN_AND_TEST
+        elif len({label for _, label, _ in rows}) > 1:
+            kind = Kind.TWO_LABELS
+        else:
+            kind = Kind.SAME_TWICE
+        names = sorted({relative_name(path, root) for path, _, _ in rows})
+        problems.append(
+            Problem(kind, " = ".join(names) if len(names) > 1 else f"{names[0]} (listed {len(rows)} times)")
+        )
+    return problems

@@ -1,0 +1,109 @@
+"""Reads a picture file into 8-bit RGB and a mask file into zeros and ones.
+
+Against anomalib's reader, 16-bit pictures are scaled from their full range instead of clipped, and the EXIF
+orientation is applied. Plain 8-bit grey and RGB files give the same values.
+"""
+
+from __future__ import annotations
+
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+IMAGE_EXTENSIONS = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
+_MAX_16_BIT = 65535
+_ORIENTATION = 0x0112
+
+
+def read_image(path: Path) -> np.ndarray:
+    """Read a picture as (H, W, 3) uint8 RGB, the way round a viewer shows it.
+
+    - 16-bit grey: the full range 0..65535 becomes 0..255, whatever part of it the camera used.
+    - Floating point: values must lie in [0, 1].
+    - Transparency (also of palettes): the picture is laid over black, so colors hidden below it cannot leak in.
+    - CMYK, palette, one-bit: converted by Pillow. Of a file with several pages the first is read.
+
+    Raises:
+        ValueError: the file cannot be decoded, or holds numbers whose range is not known; the file is named.
+        FileNotFoundError: no such file.
+    """
+    try:
+        return picture_array(open_upright(Path(path).read_bytes()))
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # Pillow raises many types for broken files, most without the file's name
+        msg = f"cannot read the picture {path}: {reason(error)}"
+        raise ValueError(msg) from error
+
+
+def read_mask(path: Path) -> np.ndarray:
+    """Read a mask as (H, W) uint8: 1 where any channel is not zero (defect), else 0; transparent counts as zero.
+
+    Raises:
+        ValueError: the file cannot be decoded; it is named.
+        FileNotFoundError: no such file.
+    """
+    try:
+        return mask_array(open_upright(Path(path).read_bytes()))
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # as in read_image
+        msg = f"cannot read the mask {path}: {reason(error)}"
+        raise ValueError(msg) from error
+
+
+def open_upright(content: bytes) -> Image.Image:
+    """Decode a whole picture file and apply its EXIF orientation."""
+    if not content:
+        msg = "the file is empty (0 bytes)"
+        raise ValueError(msg)
+    image = Image.open(BytesIO(content))
+    image.load()
+    if image.getexif().get(_ORIENTATION, 1) != 1:
+        return ImageOps.exif_transpose(image)
+    return image
+
+
+def picture_array(image: Image.Image) -> np.ndarray:
+    """(H, W, 3) uint8 RGB of a decoded picture; the rules are those of `read_image`."""
+    if image.mode.startswith("I"):
+        grey = _from_16_bit(np.asarray(image))
+        return np.repeat(grey[..., None], 3, axis=2)  # (H, W, 3)
+    if image.mode == "F":
+        grey = _from_unit_range(np.asarray(image))
+        return np.repeat(grey[..., None], 3, axis=2)  # (H, W, 3)
+    if image.has_transparency_data:
+        layer = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", layer.size, (0, 0, 0, 255)), layer)
+    return np.array(image.convert("RGB"))
+
+
+def mask_array(image: Image.Image) -> np.ndarray:
+    """(H, W) uint8 zeros and ones of a decoded mask; the rules are those of `read_mask`."""
+    if image.mode in {"1", "L", "F"} or image.mode.startswith("I"):
+        return (np.asarray(image) != 0).astype(np.uint8)
+    return picture_array(image).any(axis=2).astype(np.uint8)
+
+
+def reason(error: Exception) -> str:
+    """Why a file could not be decoded, in words without the file's name."""
+    if isinstance(error, Image.UnidentifiedImageError):
+        return "not a picture in any known format"
+    text = str(error) or type(error).__name__
+    return "truncated" if "truncated" in text.lower() else text
+
+
+def _from_16_bit(values: np.ndarray) -> np.ndarray:
+    if values.size and (values.min() < 0 or values.max() > _MAX_16_BIT):
+        msg = f"32-bit values from {values.min()} to {values.max()}; expected 0 to {_MAX_16_BIT}: save it as 16 bit"
+        raise ValueError(msg)
+    return ((values.astype(np.uint32) * 255 + _MAX_16_BIT // 2) // _MAX_16_BIT).astype(np.uint8)
+
+
+def _from_unit_range(values: np.ndarray) -> np.ndarray:
+    if not np.isfinite(values).all() or values.min() < 0 or values.max() > 1:
+        msg = f"floating point values from {values.min():g} to {values.max():g}; expected 0 to 1: rescale it"
+        raise ValueError(msg)
+    return np.rint(values * 255).astype(np.uint8)

@@ -1,0 +1,33 @@
+"""Seeded splits of a table of pictures; copies of one picture stay on one side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+
+def held_out(contents: Sequence[str], ratio: float, *, seed: int, labels: Sequence[int] | None = None) -> np.ndarray:
+    """Choose about ``ratio`` of the rows at random.
+
+    Args:
+        contents: what each row's picture holds (a hash): rows with equal contents are chosen together or not at all.
+        ratio: part to choose, 0 to 1; 0 chooses nothing.
+        seed: the same seed and contents in the same order give the same choice in every process.
+        labels: when given, ``ratio`` holds for each label on its own.
+
+    Returns:
+        (N,) bool, true for the chosen rows.
+    """
+    chosen = np.zeros(len(contents), dtype=bool)
+    label_of = np.zeros(len(contents), dtype=int) if labels is None else np.asarray(labels, dtype=int)
+    for label in np.unique(label_of):
+        rows_of: dict[str, list[int]] = {}
+        for row in np.flatnonzero(label_of == label):
+            rows_of.setdefault(contents[row], []).append(int(row))
+        wanted = round(ratio * int((label_of == label).sum()))
+        groups = list(rows_of.values())
+        for index in np.random.default_rng([seed, int(label)]).permutation(len(groups)):
+            if chosen[label_of == label].sum() + len(groups[index]) <= wanted:
+                chosen[groups[index]] = True
+    return chosen
