@@ -106,6 +106,7 @@ class WorkbenchDataModule(AnomalibDataModule):
             seed=seed,
         )
         self.val_split_ratio = checked_ratio(val_split_ratio, "val_split_ratio")  # the base turns 0.0 into 0.5
+        self._is_setup = False
         self._name = name
         self._root = root
         self._category = category

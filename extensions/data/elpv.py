@@ -102,7 +102,8 @@ def package_folder() -> Path:
 
 def _table(folder: Path, cells: str) -> tuple[list[Path], list[Path]]:
     """The pictures of this type that are surely good and surely defective."""
-    good, defective = [], []
+    good: list[Path] = []
+    defective: list[Path] = []
     for line in (folder / "labels.csv").read_text(encoding="utf-8").splitlines():
         picture, probability, kind = line.split()
         if kind == cells and float(probability) in {0.0, 1.0}:

@@ -17,7 +17,7 @@ _MAX_16_BIT = 65535
 _ORIENTATION = 0x0112
 
 
-def read_image(path: Path) -> np.ndarray:
+def read_image(path: str | Path) -> np.ndarray:
     """Read a picture as (H, W, 3) uint8 RGB, the way round a viewer shows it.
 
     - 16-bit grey: the full range 0..65535 becomes 0..255, whatever part of it the camera used.
@@ -38,7 +38,7 @@ def read_image(path: Path) -> np.ndarray:
         raise ValueError(msg) from error
 
 
-def read_mask(path: Path) -> np.ndarray:
+def read_mask(path: str | Path) -> np.ndarray:
     """Read a mask as (H, W) uint8: 1 where any channel is not zero (defect), else 0; transparent counts as zero.
 
     Raises:
@@ -99,7 +99,8 @@ def _from_16_bit(values: np.ndarray) -> np.ndarray:
     if values.size and (values.min() < 0 or values.max() > _MAX_16_BIT):
         msg = f"32-bit values from {values.min()} to {values.max()}; expected 0 to {_MAX_16_BIT}: save it as 16 bit"
         raise ValueError(msg)
-    return ((values.astype(np.uint32) * 255 + _MAX_16_BIT // 2) // _MAX_16_BIT).astype(np.uint8)
+    scaled = np.rint(values.astype(np.float32) * (255 / _MAX_16_BIT))
+    return scaled.astype(np.uint8)
 
 
 def _from_unit_range(values: np.ndarray) -> np.ndarray:

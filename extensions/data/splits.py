@@ -23,8 +23,8 @@ def held_out(contents: Sequence[str], ratio: float, *, seed: int, labels: Sequen
     label_of = np.zeros(len(contents), dtype=int) if labels is None else np.asarray(labels, dtype=int)
     for label in np.unique(label_of):
         rows_of: dict[str, list[int]] = {}
-        for row in np.flatnonzero(label_of == label):
-            rows_of.setdefault(contents[row], []).append(int(row))
+        for row in np.flatnonzero(label_of == label).tolist():
+            rows_of.setdefault(contents[row], []).append(row)
         wanted = round(ratio * int((label_of == label).sum()))
         groups = list(rows_of.values())
         for index in np.random.default_rng([seed, int(label)]).permutation(len(groups)):

@@ -1,0 +1,95 @@
+"""Look at a data set before training on it: ``python -m extensions.data check|sheet --config FILE``."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from anomalib.data.datamodules.base.image import AnomalibDataModule
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; 0 when all of its work was done."""
+    options = _parser().parse_args(arguments)
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
+    try:
+        datamodule = _load(options.config, options.set)
+        return _sheet(datamodule, options) if options.command == "sheet" else _check(datamodule)
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m extensions.data", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    check = commands.add_parser("check", help="open every file; print the counts, or all problems at once")
+    sheet = commands.add_parser("sheet", help="draw test pictures beside themselves with their masks outlined")
+    for command in (check, sheet):
+        command.add_argument("--config", type=Path, required=True, help="YAML with a `data:` section")
+        command.add_argument("--set", action="append", default=[], metavar="K=V", help="e.g. data.init_args.seed=1")
+    sheet.add_argument("--output", type=Path, required=True, help="picture to write, e.g. sheet.png")
+    sheet.add_argument("--n", type=int, default=24, help="pictures to show (default: %(default)s)")
+    return parser
+
+
+def _load(config: Path, overrides: Sequence[str]) -> AnomalibDataModule:
+    from extensions.configuration import ConfigError, instantiate_data, load_config
+
+    document = load_config(config, overrides=overrides)
+    if "data" not in document:
+        msg = f"{config} has no `data:` section; found {', '.join(document) or 'nothing'}"
+        raise ConfigError(msg)
+    return instantiate_data(document["data"])
+
+
+def _check(datamodule: AnomalibDataModule) -> int:
+    from extensions.data.checks import check_dataset
+    from extensions.data.fingerprints import fingerprint
+
+    check_dataset(datamodule)
+    found = fingerprint(datamodule)
+    print(f"data set {datamodule.name} {datamodule.category}".rstrip() + ": no problems that stop a run")
+    for name, count in found.counts.items():
+        shown = ", ".join(f"{kind} {n}" for kind, n in count.items()) if isinstance(count, dict) else count
+        print(f"  {name:18}{shown}")
+    print(f"  {'sha256':18}{found.sha256}")
+    return 0
+
+
+def _sheet(datamodule: AnomalibDataModule, options: argparse.Namespace) -> int:
+    from PIL import Image
+
+    from extensions.data.contact_sheet import choose_samples, contact_sheet
+
+    datamodule.setup()
+    samples = choose_samples(datamodule.test_data.samples, options.n)
+    if samples.empty:
+        msg = f"data set {datamodule.name!r} has no test pictures to show"
+        raise ValueError(msg)
+    options.output.parent.mkdir(parents=True, exist_ok=True)
+    temporary = options.output.with_name(f".{options.output.name}.part")
+    Image.fromarray(contact_sheet(samples)).save(temporary, format=_format(options.output))
+    temporary.replace(options.output)
+    print(f"wrote {options.output}: {len(samples)} pictures")
+    return 0
+
+
+def _format(path: Path) -> str:
+    """Pillow's name of the format, since the temporary file has another extension."""
+    from PIL import Image
+
+    known = Image.registered_extensions()
+    if path.suffix.lower() not in known:
+        msg = f"cannot write {path}: unknown picture format {path.suffix!r}; use .png"
+        raise ValueError(msg)
+    return known[path.suffix.lower()]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
