@@ -1,0 +1,112 @@
+"""Writes what people read: leaderboard.csv, .xlsx and .html, from the records of an output folder."""
+
+from __future__ import annotations
+
+import csv
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from benchmark.archive import load
+from benchmark.leaderboard import Frames, frames
+
+__all__ = ["FORMATS", "ReportError", "write_csv", "write_tables"]
+
+
+class ReportError(RuntimeError):
+    """A table could not be written; the records are untouched."""
+
+
+def write_tables(output: Path, *, formats: Sequence[str] = ("csv",)) -> list[Path]:
+    """Write ``leaderboard.*`` from the records in ``output`` and return the paths.
+
+    Args:
+        output: Folder of ``benchmark run``.
+        formats: Which to write.
+
+    Raises:
+        ReportError: A file is open in another program or cannot be written. The other formats are written all the same.
+    """
+    archive = load(output)
+    tables = frames(archive.records, archive.plans, warnings=archive.warnings)
+    written, problems = [], []
+    for name in formats:
+        path = output / f"leaderboard.{name}"
+        try:
+            with _replacing(path) as temporary:
+                FORMATS[name](tables, temporary, output)
+        except (OSError, ReportError) as error:
+            problems.append(_sentence(path, error, output))
+        else:
+            written.append(path)
+    if problems:
+        raise ReportError(" ".join(problems))
+    return written
+
+
+def write_csv(tables: Frames, path: Path, output: Path) -> None:
+    """Leaderboard and categories with unrounded numbers, UTF-8.
+
+    A text that begins with ``=``, ``+``, ``-`` or ``@`` gets an apostrophe before it, because a spreadsheet program
+    would take it for a formula.
+    """
+    frame = tables.table
+    for name in frame.columns:
+        if not pd.api.types.is_numeric_dtype(frame[name]):
+            frame[name] = [_harmless(value) for value in frame[name]]
+    frame.to_csv(path, index=False, lineterminator="\n", quoting=csv.QUOTE_MINIMAL, encoding="utf-8")
+
+
+def _harmless(value: Any) -> Any:
+    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@")) else value
+
+
+def _write_xlsx(tables: Frames, path: Path, output: Path) -> None:
+    from benchmark.xlsx import write_xlsx
+
+    write_xlsx(tables, path, output)
+
+
+def _write_html(tables: Frames, path: Path, output: Path) -> None:
+    from benchmark.html import write_html
+
+    write_html(tables, path, output)
+
+
+FORMATS: dict[str, Callable[[Frames, Path, Path], None]] = {
+    "csv": write_csv,
+    "xlsx": _write_xlsx,
+    "html": _write_html,
+}
+"""Name of each format and what writes it: frames, file, output folder (for pictures)."""
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[Path]:
+    """A temporary file that takes the place of ``path`` when all went well."""
+    for lock in (path.with_name(f"~${path.name}"), path.with_name(f".~lock.{path.name}#")):
+        if lock.exists():
+            msg = f"it is open in a spreadsheet program (close it there; if it is not open, delete {lock.name})"
+            raise ReportError(msg)
+    handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _sentence(path: Path, error: Exception, output: Path) -> str:
+    reason = error if isinstance(error, ReportError) else (getattr(error, "strerror", None) or error)
+    return (
+        f"{path} could not be written: {reason}. No result is lost: all records are in {output / 'runs'}; "
+        f"write the tables again with `python -m benchmark table --output {output}`."
+    )
