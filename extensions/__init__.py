@@ -1,0 +1,43 @@
+"""Plug-ins for anomalib: models, backbones and data, importable flat (`extensions.Patchcore` works as class_path)."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from extensions.data import Elpv, ElpvSynthetic, Folder, MVTecAD
+    from extensions.models import Cflow, Padim, Patchcore, Stfpm
+
+__all__ = ["Cflow", "Elpv", "ElpvSynthetic", "Folder", "MVTecAD", "Padim", "Patchcore", "Stfpm", "load"]
+
+# Imported on first use: torch and anomalib take seconds, and `--help` must not wait for them.
+_MODULES = {
+    "Cflow": "extensions.models",
+    "Padim": "extensions.models",
+    "Patchcore": "extensions.models",
+    "Stfpm": "extensions.models",
+    "Elpv": "extensions.data",
+    "ElpvSynthetic": "extensions.data",
+    "Folder": "extensions.data",
+    "MVTecAD": "extensions.data",
+}
+
+
+def load() -> None:
+    """Import every export, so that anomalib's CLI also knows the classes by their short names."""
+    for name in _MODULES:
+        __getattr__(name)
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401 - the exports have no common type
+    """Import the export `name` (PEP 562) after our backbones have become timm names."""
+    if name not in _MODULES:
+        msg = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(msg, name=name, obj=import_module(__name__))
+    import_module("extensions.backbones").register()
+    export = getattr(import_module(_MODULES[name]), name)
+    globals()[name] = export
+    return export
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,8 @@
+"""Anomaly detectors: anomalib's models with a backbone by name, weights by file, and checkpoints that reload offline."""
+
+from extensions.models.cflow import Cflow
+from extensions.models.padim import Padim
+from extensions.models.patchcore import Patchcore
+from extensions.models.stfpm import Stfpm
+
+__all__ = ["Cflow", "Padim", "Patchcore", "Stfpm"]

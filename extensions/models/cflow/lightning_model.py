@@ -1,0 +1,141 @@
+"""CFlow-AD as a Lightning module."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from anomalib.data import Batch
+from anomalib.metrics import Evaluator
+from anomalib.models import Cflow as AnomalibCflow
+from anomalib.visualization import Visualizer
+from torch import nn
+from torch.nn import functional as F
+
+from extensions.backbones import architecture
+from extensions.models.backbone_mixin import BackboneMixin
+from extensions.models.cflow.torch_model import CflowModel, shuffled_batches, to_fibers
+from extensions.models.pre_processor import ImageSize
+
+
+class Cflow(BackboneMixin, AnomalibCflow):
+    """CFlow-AD: likelihood of each position's features under a normalizing flow conditioned on the position.
+
+    Gudovskiy et al., "CFLOW-AD: Real-Time Unsupervised Anomaly Detection with Localization via Conditional
+    Normalizing Flows", 2022, https://arxiv.org/abs/2107.12571. Scores are the number of layers minus the sum of their
+    scaled likelihoods, higher is more anomalous. Differs from the paper: likelihoods are scaled by their maximum over
+    the training set, not the test set. Differs from anomalib: scores do not depend on the other pictures of a batch,
+    fewer fibers than `fiber_batch_size` make one batch instead of an error, `train_loss` is the mean over fibers
+    (anomalib logs the sum, which grows with the batch), `anomaly_map` is (N, 1, H, W).
+
+    Args:
+        backbone: timm name; `python -m extensions.backbones list` shows what is available.
+        layers: Feature maps to use, highest resolution first; None takes the last ones at strides 8, 16 and 32.
+        weights: Weights file of the backbone; None looks in the weights folder, packages and timm's hub.
+        pre_trained: False leaves the backbone random.
+        image_size: Height and width in px that pictures are resized to, by the default pre-processor.
+        center_crop: Height and width in px of the center to keep after resizing, by the default pre-processor.
+        fiber_batch_size: Fibers a step; each step costs the same overhead, so that large ones are much faster on a
+            CPU and take fewer steps an epoch.
+        decoder: Kind of flow, as in anomalib.
+        condition_vector: Length of the position's encoding, a multiple of 4.
+        coupling_blocks: Coupling blocks of each flow.
+        clamp_alpha: Soft clamp of a block's scale.
+        permute_soft: Whether blocks mix channels by a random rotation instead of a permutation.
+        lr: Learning rate of Adam.
+        pre_processor: True builds the default, False leaves pictures as they are.
+        post_processor: As in anomalib.
+        evaluator: As in anomalib.
+        visualizer: As in anomalib.
+
+    Raises:
+        ValueError: Unknown backbone or layer, or a number out of its range.
+
+    Example:
+        >>> model = Cflow("resnet18", fiber_batch_size=1024)
+        >>> Engine(max_epochs=50).fit(model, datamodule=Elpv())
+    """
+
+    reductions = (8, 16, 32)
+    extractor_name = "encoder"
+    model: CflowModel
+
+    def __init__(
+        self,
+        backbone: str = "resnet18",
+        layers: Sequence[str] | None = None,
+        *,
+        weights: str | Path | None = None,
+        pre_trained: bool = True,
+        image_size: ImageSize = 256,
+        center_crop: ImageSize | None = None,
+        fiber_batch_size: int = 64,
+        decoder: str = "freia-cflow",
+        condition_vector: int = 128,
+        coupling_blocks: int = 8,
+        clamp_alpha: float = 1.9,
+        permute_soft: bool = False,
+        lr: float = 0.0001,
+        pre_processor: nn.Module | bool = True,
+        post_processor: nn.Module | bool = True,
+        evaluator: Evaluator | bool = True,
+        visualizer: Visualizer | bool = True,
+    ) -> None:
+        if fiber_batch_size < 1:
+            msg = f"fiber_batch_size is {fiber_batch_size}; expected at least 1."
+            raise ValueError(msg)
+        if condition_vector < 4 or condition_vector % 4:
+            msg = f"condition_vector is {condition_vector}; expected a positive multiple of 4."
+            raise ValueError(msg)
+        layers = self._resolve_layers(backbone, layers)
+        # Anomalib's own __init__ is left out: it would build its network, and with it look for weights.
+        super(AnomalibCflow, self).__init__(
+            pre_processor=self._resolve_pre_processor(
+                pre_processor, backbone, image_size=image_size, center_crop=center_crop
+            ),
+            post_processor=post_processor,
+            evaluator=evaluator,
+            visualizer=visualizer,
+        )
+        self.model = CflowModel(
+            architecture(backbone),
+            layers,
+            fiber_batch_size=fiber_batch_size,
+            decoder=decoder,
+            condition_vector=condition_vector,
+            coupling_blocks=coupling_blocks,
+            clamp_alpha=clamp_alpha,
+            permute_soft=permute_soft,
+        )
+        self.automatic_optimization = False
+        self.learning_rate = lr
+        self._set_backbone(backbone, layers, weights=weights, pre_trained=pre_trained)
+
+    def on_train_epoch_start(self) -> None:
+        """Measure the likelihoods' maximum anew: earlier epochs had other flows."""
+        super().on_train_epoch_start()
+        self.model.max_log_prob = torch.full_like(self.model.max_log_prob, -torch.inf)
+
+    def training_step(self, batch: Batch, *_: object) -> dict[str, torch.Tensor]:
+        """Take one step for every `fiber_batch_size` fibers of each layer; logs the mean loss a fiber."""
+        features = self.model.encoder(batch.image)
+        losses = [self._train_layer(index, features[layer]) for index, layer in enumerate(self.model.pool_layers)]
+        loss = torch.cat(losses).mean()
+        self.log("train_loss", loss, on_epoch=True, prog_bar=True, logger=True, batch_size=len(batch.image))
+        return {"loss": loss}
+
+    def _train_layer(self, layer_index: int, features: torch.Tensor) -> torch.Tensor:
+        """Train one layer's flow on features (N, C, h, w); returns the loss of each fiber (N * h * w,)."""
+        optimizer = self.optimizers()
+        fibers = to_fibers(features.detach())
+        condition = self.model.condition(*features.shape[-2:])
+        losses = []
+        for index in shuffled_batches(len(fibers), self.model.fiber_batch_size):
+            optimizer.zero_grad()
+            log_prob = self.model.log_prob(layer_index, fibers[index], condition[index % len(condition)])
+            loss = -F.logsigmoid(log_prob)
+            self.manual_backward(loss.mean())
+            optimizer.step()
+            losses.append(loss.detach())
+            peak = self.model.max_log_prob[layer_index]
+            self.model.max_log_prob[layer_index] = torch.maximum(peak, log_prob.detach().max())
+        return torch.cat(losses)

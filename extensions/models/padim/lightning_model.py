@@ -1,0 +1,83 @@
+"""PaDiM as a Lightning module."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from anomalib.metrics import Evaluator
+from anomalib.models import Padim as AnomalibPadim
+from anomalib.visualization import Visualizer
+from torch import nn
+
+from extensions.backbones import architecture, layer_table
+from extensions.models.backbone_mixin import BackboneMixin
+from extensions.models.padim.torch_model import PadimModel, derive_n_features
+from extensions.models.pre_processor import ImageSize
+from extensions.models.refit_mixin import RefitMixin
+
+
+class Padim(RefitMixin, BackboneMixin, AnomalibPadim):
+    """PaDiM: Mahalanobis distance of each position's features to a Gaussian fitted at that position.
+
+    Defard et al., "PaDiM: a Patch Distribution Modeling Framework for Anomaly Detection and Localization", 2021,
+    https://arxiv.org/abs/2011.08785. Scores are distances, higher is more anomalous. Differs from the paper: none
+    beyond anomalib's additional 1e-5 on the covariance's diagonal. Differs from anomalib: `n_features` has a value
+    for every backbone, a second fit fits again, fitting needs a third of the memory, and `pred_score` is (N,).
+
+    Args:
+        backbone: timm name; `python -m extensions.backbones list` shows what is available.
+        layers: Feature maps to use, highest resolution first; None takes the last ones at strides 4, 8 and 16.
+        weights: Weights file of the backbone; None looks in the weights folder, packages and timm's hub.
+        pre_trained: False leaves the backbone random.
+        image_size: Height and width in px that pictures are resized to, by the default pre-processor.
+        center_crop: Height and width in px of the center to keep after resizing, by the default pre-processor.
+        n_features: Channels drawn at random out of those of all layers; memory grows with its square. None takes
+            100 for ResNet-18 and 550 for Wide-ResNet-50-2 as in the paper, else 100 or all where there are fewer.
+        pre_processor: True builds the default, False leaves pictures as they are.
+        post_processor: As in anomalib.
+        evaluator: As in anomalib.
+        visualizer: As in anomalib.
+
+    Raises:
+        ValueError: Unknown backbone or layer, or more features than the layers have.
+
+    Example:
+        >>> model = Padim("tf_efficientnet_lite0")
+        >>> Engine().fit(model, datamodule=Elpv())
+    """
+
+    reductions = (4, 8, 16)
+    store_name = "memory_bank"
+    model: PadimModel
+
+    def __init__(
+        self,
+        backbone: str = "resnet18",
+        layers: Sequence[str] | None = None,
+        *,
+        weights: str | Path | None = None,
+        pre_trained: bool = True,
+        image_size: ImageSize = 256,
+        center_crop: ImageSize | None = None,
+        n_features: int | None = None,
+        pre_processor: nn.Module | bool = True,
+        post_processor: nn.Module | bool = True,
+        evaluator: Evaluator | bool = True,
+        visualizer: Visualizer | bool = True,
+    ) -> None:
+        layers = self._resolve_layers(backbone, layers)
+        n_channels = sum(layer.channels for layer in layer_table(backbone) if layer.name in layers)
+        n_features = derive_n_features(backbone, layers, n_channels, n_features)
+        # Anomalib's own __init__ is left out: it would build its network, and with it look for weights.
+        super(AnomalibPadim, self).__init__(
+            pre_processor=self._resolve_pre_processor(
+                pre_processor, backbone, image_size=image_size, center_crop=center_crop
+            ),
+            post_processor=post_processor,
+            evaluator=evaluator,
+            visualizer=visualizer,
+        )
+        self.hparams["n_features"] = n_features
+        self.model = PadimModel(
+            backbone=architecture(backbone), layers=layers, pre_trained=False, n_features=n_features
+        )
+        self._set_backbone(backbone, layers, weights=weights, pre_trained=pre_trained)

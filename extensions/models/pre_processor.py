@@ -1,0 +1,42 @@
+"""The default pre-processor of a backbone: resize, optionally crop the center, normalize as its weights expect."""
+
+from anomalib.pre_processing import PreProcessor
+from torchvision.transforms.v2 import CenterCrop, Compose, Normalize, Resize, Transform
+
+from extensions.backbones import normalization
+
+ImageSize = int | tuple[int, int]
+
+
+def default_pre_processor(
+    backbone: str, *, image_size: ImageSize = 256, center_crop: ImageSize | None = None
+) -> PreProcessor:
+    """Build the pre-processor that a model of ours uses unless it is given another one.
+
+    Args:
+        backbone: timm name; decides mean and standard deviation.
+        image_size: Height and width in px that a picture is resized to (with antialiasing); one number for both.
+        center_crop: Height and width in px of the center that is kept after resizing; None keeps everything.
+
+    Raises:
+        ValueError: A size is not positive, or the crop is larger than the picture.
+    """
+    height, width = size_pair(image_size, "image_size")
+    transforms: list[Transform] = [Resize((height, width), antialias=True)]
+    if center_crop is not None:
+        crop = size_pair(center_crop, "center_crop")
+        if crop[0] > height or crop[1] > width:
+            msg = f"center_crop {crop} is larger than image_size {(height, width)}: make it smaller or leave it out."
+            raise ValueError(msg)
+        transforms.append(CenterCrop(crop))
+    mean, std = normalization(backbone)
+    return PreProcessor(transform=Compose([*transforms, Normalize(mean=list(mean), std=list(std))]))
+
+
+def size_pair(size: ImageSize, argument: str) -> tuple[int, int]:
+    """Return (height, width) in px; ValueError naming `argument` unless both are positive whole numbers."""
+    pair = (size, size) if isinstance(size, int) else tuple(size)
+    if len(pair) != 2 or not all(isinstance(side, int) and side > 0 for side in pair):
+        msg = f"{argument} is {size!r}; expected one positive number of px or (height, width)."
+        raise ValueError(msg)
+    return pair[0], pair[1]

@@ -1,0 +1,21 @@
+"""Memory-bank models that can be fitted again."""
+
+from typing import TYPE_CHECKING, ClassVar
+
+import torch
+from anomalib.models import AnomalibModule
+
+_Module = AnomalibModule if TYPE_CHECKING else object  # see backbone_mixin
+
+
+class RefitMixin(_Module):
+    """Mix-in for memory-bank models: every fit starts from an empty bank. Anomalib's second fit changes nothing."""
+
+    # Name of the list in `self.model` that collects embeddings during the epoch.
+    store_name: ClassVar[str]
+
+    def on_train_epoch_start(self) -> None:
+        """Forget what an earlier fit collected."""
+        super().on_train_epoch_start()
+        self._is_fitted = torch.tensor([False], device=self.device)
+        getattr(self.model, self.store_name).clear()

@@ -1,0 +1,48 @@
+"""STFPM's two networks: a frozen teacher and a student of the same architecture."""
+
+from collections.abc import Sequence
+
+import torch
+from anomalib.data import InferenceBatch
+from anomalib.models.components import TimmFeatureExtractor
+from anomalib.models.image.stfpm.anomaly_map import AnomalyMapGenerator
+from anomalib.models.image.stfpm.torch_model import STFPMModel as AnomalibSTFPMModel
+from torch import nn
+
+Features = dict[str, torch.Tensor]
+
+
+class STFPMModel(AnomalibSTFPMModel):
+    """Anomalib's STFPM network whose teacher starts random, to be given its weights, instead of downloading them.
+
+    Shapes: images (N, 3, H, W) -> in training the features of teacher and student, a dict of (N, C, h, w) by layer
+    each; else pred_score (N,), anomaly_map (N, 1, H, W), both higher for more anomalous.
+
+    Args:
+        layers: Feature maps to match.
+        backbone: timm name of both networks.
+    """
+
+    def __init__(self, layers: Sequence[str], backbone: str = "resnet18") -> None:
+        nn.Module.__init__(self)  # anomalib's own would download the teacher
+        self.tiler = None
+        self.backbone = backbone
+        self.teacher_model = TimmFeatureExtractor(backbone=backbone, layers=layers, pre_trained=False)
+        self.student_model = TimmFeatureExtractor(
+            backbone=backbone, layers=layers, pre_trained=False, requires_grad=True
+        )
+        self.teacher_model.eval().requires_grad_(False)
+        self.anomaly_map_generator = AnomalyMapGenerator()
+
+    def train(self, mode: bool = True) -> "STFPMModel":
+        """Set the mode of the student; the teacher's running statistics never change."""
+        super().train(mode)
+        self.teacher_model.eval()
+        return self
+
+    def forward(self, images: torch.Tensor) -> tuple[Features, Features] | InferenceBatch:
+        """Compare teacher and student."""
+        output = super().forward(images)
+        if isinstance(output, InferenceBatch):
+            return output._replace(pred_score=output.pred_score.flatten())  # (N,)
+        return output

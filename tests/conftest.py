@@ -1,0 +1,58 @@
+"""Tiny data that several rooms test on: striped pictures, some with a bright square, and masks of the squares."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+SIDE = 64  # px
+
+
+def draw_picture(rng: np.random.Generator, *, defect: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Return stripes (64, 64, 3) and where a square was drawn on them (64, 64), both uint8."""
+    columns = np.arange(SIDE) + rng.integers(8)
+    stripes = 120 + 40 * np.sin(columns / 3)[None, :, None] + rng.normal(0, 8, (SIDE, SIDE, 3))
+    mask = np.zeros((SIDE, SIDE), np.uint8)
+    if defect:
+        top, left = rng.integers(8, 40, 2)
+        mask[top : top + 12, left : left + 12] = 255
+        stripes[mask > 0] = 250
+    return stripes.clip(0, 255).astype(np.uint8), mask
+
+
+@pytest.fixture(scope="session")
+def tiny_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder with train/good (8), test/good (4), test/bad (4) and mask/bad (4), 64 px."""
+    root = tmp_path_factory.mktemp("tiny")
+    rng = np.random.default_rng(0)
+    for folder, n_pictures in (("train/good", 8), ("test/good", 4), ("test/bad", 4)):
+        (root / folder).mkdir(parents=True)
+        (root / "mask/bad").mkdir(parents=True, exist_ok=True)
+        for index in range(n_pictures):
+            picture, mask = draw_picture(rng, defect=folder == "test/bad")
+            Image.fromarray(picture).save(root / folder / f"{index:03}.png")
+            if folder == "test/bad":
+                Image.fromarray(mask).save(root / "mask/bad" / f"{index:03}.png")
+    return root
+
+
+@pytest.fixture(scope="session")
+def tiny_folder(tiny_root: Path) -> Callable:
+    """Build anomalib's own Folder datamodule over `tiny_root`, loading in this process."""
+    from anomalib.data import Folder
+
+    def build(**init_args: object) -> Folder:
+        settings = {"train_batch_size": 4, "eval_batch_size": 4, "num_workers": 0, "val_split_mode": "same_as_test"}
+        return Folder(
+            name="tiny",
+            root=tiny_root,
+            normal_dir="train/good",
+            normal_test_dir="test/good",
+            abnormal_dir="test/bad",
+            mask_dir="mask/bad",
+            **(settings | init_args),
+        )
+
+    return build
