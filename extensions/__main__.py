@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import logging
 import os
 import sys
 import warnings
@@ -67,6 +68,8 @@ def _run(args: list[str]) -> None:
     # anomalib 2.7 causes both on import, and nobody here can do anything about them.
     warnings.filterwarnings("ignore", message="Importing from timm.models.layers is deprecated")
     warnings.filterwarnings("ignore", message="The anomalib.models.components.dinov2 package is deprecated")
+    logging.basicConfig(format="%(levelname)s %(name)s: %(message)s")
+    logging.getLogger("extensions").setLevel(logging.INFO)
     args, folder = _without_record(args)
     from extensions.cli import WorkbenchCLI  # torch and anomalib: seconds that --help need not wait for
 

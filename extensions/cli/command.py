@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 
 SUBCOMMANDS = ("train", "fit", "validate", "test", "predict", "export")
 TRAINING = ("train", "fit")
-RECORDED = ("model", "data", "trainer", "optimizer", "lr_scheduler")
+RECORDED = ("model", "data", "trainer")
 
 
 class UsageError(ConfigError):
@@ -85,9 +85,13 @@ class WorkbenchCLI(AnomalibCLI):
         """What defines the run, as plain data in the config's own keys, with its seed and without defaults.
 
         Raises:
-            ConfigError: The run has no seed and could not be repeated.
+            ConfigError: The run has no seed and could not be repeated, or it has what a record does not hold.
         """
         seed = self.config[self.subcommand]["seed_everything"]
+        for key in ("optimizer", "lr_scheduler", "ckpt_path"):
+            if self._get(self.config, key) is not None:
+                msg = f"{key}: a record holds model, data, trainer and seed only; remove {key} or train without --record"
+                raise ConfigError(msg)
         if seed is False:
             msg = "seed_everything is false, so a record of this run could not be repeated; give a number"
             raise ConfigError(msg)
