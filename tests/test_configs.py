@@ -1,0 +1,105 @@
+"""One contract over every file under configs/: it reads, its classes and arguments exist, and it runs."""
+
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import pytest
+
+from extensions.__main__ import main
+from extensions.cli import WorkbenchCLI
+from extensions.configuration import describe_data, describe_model, load_config
+
+ROOT = Path(__file__).parents[1]
+CONFIGS = sorted((ROOT / "configs").rglob("*.yaml"))
+MODELS = [path for path in CONFIGS if path.parent.name == "models"]
+DATA = [path for path in CONFIGS if path.parent.name == "data"]
+BENCHMARKS = [path for path in CONFIGS if path.parent.name == "benchmark"]
+PACKAGED = {"extensions.Elpv", "extensions.ElpvSynthetic"}
+ANY_MODEL = ["--model", "extensions.Padim", "--model.backbone", "resnet18"]
+ANY_DATA = ["--data", "extensions.Elpv"]
+TINY_DATA = ["--data.n_train", "6", "--data.n_test", "6", "--data.num_workers", "0"]
+TINY_RUN = ["--model.pre_trained", "false", "--model.image_size", "64", "--trainer.max_epochs", "1"]
+QUIET = ["--trainer.accelerator", "cpu", "--trainer.enable_progress_bar", "false", "--model.visualizer", "false"]
+
+
+def named(path: Path) -> str:
+    return path.relative_to(ROOT / "configs").as_posix()
+
+
+def values(node: Any) -> list[Any]:
+    """Every plain value in a config."""
+    if isinstance(node, dict):
+        return [value for child in node.values() for value in values(child)]
+    if isinstance(node, list):
+        return [value for child in node for value in values(child)]
+    return [node]
+
+
+def test_there_are_configs_to_test() -> None:
+    assert MODELS
+    assert DATA
+    assert BENCHMARKS
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=named)
+def test_config_says_how_to_run_it_and_names_no_folder_of_this_machine(path: Path) -> None:
+    comments = [line for line in path.read_text(encoding="utf-8").splitlines() if line.startswith("#")]
+    assert any("python -m " in line or "make " in line for line in comments), "no command in its first lines"
+    for value in values(load_config(path)):
+        if isinstance(value, str):
+            assert not PurePosixPath(value).is_absolute(), value
+            assert ".." not in PurePosixPath(value).parts, value
+
+
+@pytest.mark.parametrize("path", MODELS + DATA, ids=named)
+def test_config_of_the_command_line_is_accepted_whole(path: Path) -> None:
+    config = load_config(path)
+    rest = ([] if "model" in config else ANY_MODEL) + ([] if "data" in config else ANY_DATA)
+    parsed = WorkbenchCLI(["train", "--config", str(path), *rest], build=False).config.train
+    for key in ("model", "data"):
+        if key in config:
+            assert parsed[key].class_path == config[key]["class_path"]
+
+
+@pytest.mark.parametrize("path", BENCHMARKS, ids=named)
+def test_every_experiment_of_a_benchmark_has_known_classes_and_arguments(path: Path) -> None:
+    from benchmark.grid import expand
+
+    experiments = expand(load_config(path), folder=path.parent)
+    assert experiments
+    described = {str(spec): describe_model(spec) for spec in (one.model for one in experiments)}
+    assert described
+    assert {str(spec): describe_data(spec) for spec in (one.data for one in experiments)}
+
+
+@pytest.mark.parametrize("path", MODELS, ids=named)
+def test_model_config_trains_on_packaged_data(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    pytest.importorskip("elpv_dataset")
+    config = load_config(path)
+    crop = ["--model.center_crop", "null"] if "center_crop" in config["model"].get("init_args", {}) else []
+    data = [] if config.get("data", {}).get("class_path") in PACKAGED else ANY_DATA
+    run_tiny(["--config", str(path), *data, *crop], tmp_path, monkeypatch, capsys)
+
+
+@pytest.mark.parametrize("path", [p for p in DATA if load_config(p)["data"]["class_path"] in PACKAGED], ids=named)
+def test_packaged_data_config_trains_a_model(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    pytest.importorskip("elpv_dataset")
+    run_tiny([*ANY_MODEL, "--config", str(path)], tmp_path, monkeypatch, capsys)
+
+
+def run_tiny(
+    args: list[str], folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    """Train and test on a few small pictures with random weights."""
+    monkeypatch.chdir(folder)
+    for name in ("PL_GLOBAL_SEED", "PL_SEED_WORKERS"):  # restored afterwards, since seeding sets them
+        monkeypatch.setenv(name, "0")
+    code = main(["train", *args, *TINY_DATA, *TINY_RUN, *QUIET])
+    shown = capsys.readouterr()
+    assert code == 0, shown.err
+    assert "image_AUROC" in shown.out
+    assert list(folder.rglob("model.ckpt"))
