@@ -1,0 +1,171 @@
+"""Farthest-first traversal with bounds that are brought up to date only where they decide something."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from threadpoolctl import threadpool_limits
+from tqdm import tqdm
+
+BLOCK_ENTRIES = 2**20  # products held at once by one thread
+BLOCK_ROWS = 1024
+PAIRS = 4096  # exact distances computed at once by one thread
+TIDY_EVERY = 16  # centers after which points that fell behind leave the leading group
+
+
+class FarthestFirst:
+    """Greedy k-center without most of its distances, and with its result to the last bit.
+
+    A point's distance to its nearest center only shrinks, so an old one is an upper bound (the lazy greedy of
+    Minoux, 1978). The points with the largest bounds, the leading group, are brought up to date: a matrix product
+    with the centers they have not met gives squared distances up to a rounding error that is bounded below, and
+    only the pairs that may hold the minimum are computed exactly. Within the group every new center is measured
+    exactly until all of it falls behind the best bound outside; then the next group is drawn. Most
+    points meet most centers in a matrix product or, lying close to an earlier one, never.
+
+    Exact distances come from `torch.linalg.norm` over rows, whose bits do not depend on the other rows.
+
+    Args:
+        features: (n_points, n_channels) float32 or float64 on the CPU, contiguous, finite, far from overflow.
+        n_centers: How many to select, at most n_points.
+        first: Index of the point to start with.
+    """
+
+    def __init__(self, features: torch.Tensor, n_centers: int, first: int) -> None:
+        n_points, n_channels = features.shape
+        self.features = features
+        self.rows = features.numpy()
+        # Near the origin the products lose fewer digits; any shift is right, so a sample's mean will do.
+        self.shift = self.rows[:: max(1, n_points // 8192)].mean(axis=0)
+        self.selected = np.zeros(n_centers, np.int64)
+        self.n_selected = 0
+        self.squares = np.empty(n_centers, self.rows.dtype)  # |center - shift|²
+        self.factors = np.empty((n_centers, n_channels + 1), self.rows.dtype)  # (shift - center, |center - shift|² / 2)
+        self.bounds = np.empty(n_points, self.rows.dtype)  # upper bound on the distance to the nearest center
+        self.n_seen = np.ones(n_points, np.int64)  # how many centers, in order, the bound takes into account
+        self.n_leading = max(2048, n_points // 32)
+        # A squared distance from a product of d + 1 terms is off by at most (3d + 7) u S, and from the exact kernel by
+        # (2d + 12) u S, for unit roundoff u and S = |point|² + |center|² (Higham, Accuracy and Stability, 2002, §3).
+        limits = np.finfo(self.rows.dtype)
+        self.relative_error = self.rows.dtype.type(6 * (n_channels + 16) * limits.eps / 2)
+        self.underflow = self.rows.dtype.type(4 * (n_channels + 16) * limits.tiny)
+        self._select(first)
+
+    def run(self, *, progress: bool = False) -> np.ndarray:
+        """Select all centers; (n_centers,) int64 indices in the order of selection."""
+        n_centers = len(self.selected)
+        with (
+            _threads() as pool,
+            tqdm(total=n_centers, desc="Selecting coreset", disable=not progress, delay=2) as bar,
+        ):
+            list(pool.map(self._measure_first, range(0, len(self.rows), PAIRS)))
+            while self.n_selected < n_centers and self.bounds.max() > 0:
+                group, floor = self._leading()
+                list(pool.map(self._refresh, self._blocks(group)))
+                self._select_within(group, *floor)
+                bar.update(self.n_selected - bar.n)
+            # All that is left are copies of centers: every distance is 0, and the lowest index wins for good.
+            bar.update(n_centers - bar.n)
+        return self.selected
+
+    def _select(self, index: int) -> None:
+        center = self.rows[index] - self.shift
+        square = center @ center
+        self.selected[self.n_selected] = index
+        self.squares[self.n_selected] = square
+        np.negative(center, out=self.factors[self.n_selected, :-1])
+        self.factors[self.n_selected, -1] = square / 2
+        self.n_selected += 1
+
+    def _measure_first(self, start: int) -> None:
+        rows = self.features[start : start + PAIRS] - self.features[self.selected[0]]
+        self.bounds[start : start + PAIRS] = torch.linalg.norm(rows, dim=1).numpy()
+
+    def _leading(self) -> tuple[np.ndarray, tuple[float, int]]:
+        """Indices of the largest bounds, ascending, and the last of them as (bound, index), lower index first."""
+        if len(self.bounds) <= self.n_leading:
+            return np.arange(len(self.bounds)), (-1.0, 0)
+        smallest = np.partition(self.bounds, -self.n_leading)[-self.n_leading]
+        tied = np.flatnonzero(self.bounds == smallest)
+        above = np.flatnonzero(self.bounds > smallest)
+        tied = tied[: self.n_leading - len(above)]
+        return np.sort(np.concatenate([above, tied])), (smallest, tied[-1])
+
+    def _blocks(self, group: np.ndarray) -> Iterator[np.ndarray]:
+        """The group's points that miss centers, in blocks of points that miss about the same ones."""
+        n_seen = self.n_seen[group]
+        order = np.argsort(n_seen, kind="stable")
+        stale = group[order[n_seen[order] < self.n_selected]]
+        start = 0
+        while start < len(stale):
+            n_missing = self.n_selected - self.n_seen[stale[start]]
+            size = max(16, min(BLOCK_ROWS, BLOCK_ENTRIES // n_missing))
+            yield stale[start : start + size]
+            start += size
+
+    def _refresh(self, points: np.ndarray) -> None:
+        """Bring the bounds of some points up to date with all centers."""
+        n_seen = self.n_seen[points[0]]
+        left = np.ones((len(points), self.factors.shape[1]), self.rows.dtype)
+        np.subtract(self.rows.take(points, axis=0), self.shift, out=left[:, :-1])
+        squares = np.einsum("ij,ij->i", left[:, :-1], left[:, :-1])
+        # NumPy's product: torch's may be told to round its inputs (set_float32_matmul_precision).
+        products = left @ self.factors[n_seen : self.n_selected].T  # (n, n_missing): (distance² - square) / 2
+        error = self.relative_error * (squares + self.squares[: self.n_selected].max()) + self.underflow
+        least = torch.from_numpy(products).amin(dim=1).numpy()
+        reach = np.minimum(least + error, (self.bounds[points] ** 2 - squares + error) / 2)
+        hopeful = np.flatnonzero(least <= reach)
+        row, column = np.nonzero(products[hopeful] <= reach[hopeful, None])
+        self._shrink(points[hopeful[row]], self.selected[n_seen + column])
+        self.n_seen[points] = self.n_selected
+
+    def _shrink(self, points: np.ndarray, centers: np.ndarray) -> None:
+        """Lower the bounds of points to their exact distances from centers, pair by pair."""
+        for start in range(0, len(points), PAIRS):
+            pair = points[start : start + PAIRS]
+            rows = self.features.index_select(0, torch.from_numpy(pair))
+            rows -= self.features.index_select(0, torch.from_numpy(centers[start : start + PAIRS]))
+            np.minimum.at(self.bounds, pair, torch.linalg.norm(rows, dim=1).numpy())
+
+    def _select_within(self, group: np.ndarray, bound: float, last: int) -> None:
+        """Select from a group that is up to date until its best falls behind (bound, last)."""
+        group, rows, nearest = self._tidied(group, bound, last)
+        start = self.n_selected
+        while self.n_selected < len(self.selected) and len(group):
+            best = int(nearest.numpy().argmax())
+            farthest = nearest[best].item()
+            if farthest < bound or farthest == 0 or (farthest == bound and group[best] > last):
+                break
+            self._select(int(group[best]))
+            torch.minimum(nearest, torch.linalg.norm(rows - rows[best], dim=1), out=nearest)
+            if (self.n_selected - start) % TIDY_EVERY == 0:
+                self._store(group, nearest)
+                group, rows, nearest = self._tidied(group, bound, last)
+        self._store(group, nearest)
+
+    def _tidied(self, group: np.ndarray, bound: float, last: int) -> tuple[np.ndarray, torch.Tensor, torch.Tensor]:
+        """The members that are not behind (bound, last): indices, features and distances."""
+        bounds = self.bounds[group]
+        group = group[(bounds > bound) | ((bounds == bound) & (group <= last))]
+        index = torch.from_numpy(group)
+        return group, self.features.index_select(0, index), torch.from_numpy(self.bounds[group])
+
+    def _store(self, group: np.ndarray, nearest: torch.Tensor) -> None:
+        self.bounds[group] = nearest.numpy()
+        self.n_seen[group] = self.n_selected
+
+
+@contextmanager
+def _threads() -> Iterator[ThreadPoolExecutor]:
+    """As many workers as torch has threads, each computing on one: whole blocks at once, so nobody waits for a half."""
+    n_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(n_threads) as pool:
+            yield pool
+    finally:
+        torch.set_num_threads(n_threads)

@@ -1,0 +1,231 @@
+"""The fast coreset against anomalib's own, index by index."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+from anomalib.models.components import KCenterGreedy
+from lightning.pytorch import seed_everything
+
+from extensions.models.patchcore import coreset_search
+from extensions.models.patchcore.coreset import greedy_k_center, select_coreset
+
+
+def random(rng: np.random.Generator) -> np.ndarray:
+    return rng.normal(size=(2500, 40))
+
+
+def clustered(rng: np.random.Generator) -> np.ndarray:
+    centers = 10 * rng.normal(size=(20, 30))
+    return centers[rng.integers(20, size=3000)] + rng.normal(size=(3000, 30)) * rng.exponential(size=(3000, 1))
+
+
+def far_from_the_origin(rng: np.random.Generator) -> np.ndarray:
+    return 1000 + rng.normal(size=(2200, 12))
+
+
+def tight_clusters_far_apart(rng: np.random.Generator) -> np.ndarray:
+    return 100 * rng.normal(size=(8, 20))[rng.integers(8, size=2200)] + 1e-3 * rng.normal(size=(2200, 20))
+
+
+def duplicated(rng: np.random.Generator) -> np.ndarray:
+    return rng.normal(size=(150, 16))[rng.integers(150, size=4000)]
+
+
+def on_a_grid(rng: np.random.Generator) -> np.ndarray:
+    return rng.integers(3, size=(3000, 6)).astype(float)
+
+
+def two_values(rng: np.random.Generator) -> np.ndarray:
+    return np.repeat(rng.normal(size=(2, 5)), 1500, axis=0)
+
+
+def all_equal(rng: np.random.Generator) -> np.ndarray:
+    return np.tile(rng.normal(size=(1, 24)), (600, 1))
+
+
+def high_dimensional(rng: np.random.Generator) -> np.ndarray:
+    return np.maximum(rng.normal(size=(2300, 1500)), 0) * rng.exponential(size=(2300, 1))
+
+
+def one_channel(rng: np.random.Generator) -> np.ndarray:
+    return rng.normal(size=(2500, 1))
+
+
+def heavy_tailed(rng: np.random.Generator) -> np.ndarray:
+    return rng.standard_cauchy(size=(2500, 20))
+
+
+KINDS = (
+    random,
+    clustered,
+    far_from_the_origin,
+    tight_clusters_far_apart,
+    duplicated,
+    on_a_grid,
+    two_values,
+    all_equal,
+    high_dimensional,
+    one_channel,
+    heavy_tailed,
+)
+
+
+def stock(embedding: torch.Tensor, ratio: float, seed: int) -> list[int]:
+    seed_everything(seed, verbose=False)
+    return KCenterGreedy(embedding, ratio).select_coreset_idxs()
+
+
+def ours(embedding: torch.Tensor, ratio: float, seed: int) -> list[int]:
+    seed_everything(seed, verbose=False)
+    return select_coreset(embedding, sampling_ratio=ratio, progress=False).tolist()
+
+
+def slow_k_center(features: torch.Tensor, n_centers: int, first: int) -> list[int]:
+    selected, nearest = [first], torch.full((len(features),), torch.inf, dtype=features.dtype)
+    while len(selected) < n_centers:
+        distances = torch.linalg.norm(features - features[selected[-1]], dim=1)
+        nearest = torch.minimum(nearest, distances)
+        selected.append(int(np.flatnonzero(nearest.numpy() == nearest.numpy().max())[0]))
+    return selected
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize("seed", [0, 1])
+def test_indices_and_their_order_equal_stock(kind, seed) -> None:
+    embedding = torch.from_numpy(kind(np.random.default_rng(seed))).float()
+    assert ours(embedding, 0.1, seed) == stock(embedding, 0.1, seed)
+
+
+@pytest.mark.parametrize("kind", [random, duplicated, on_a_grid, tight_clusters_far_apart])
+def test_a_ratio_of_one_selects_in_stock_order(kind) -> None:
+    embedding = torch.from_numpy(kind(np.random.default_rng(3))[:1200]).float()
+    assert ours(embedding, 1.0, 5) == stock(embedding, 1.0, 5)
+
+
+@pytest.mark.parametrize("n_patches", [1, 2, 3, 10])
+def test_few_patches_equal_stock(n_patches) -> None:
+    embedding = torch.randn(n_patches, 8, generator=torch.Generator().manual_seed(0))
+    assert ours(embedding, 1.0, 2) == stock(embedding, 1.0, 2)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_other_precisions_equal_stock(dtype) -> None:
+    embedding = torch.from_numpy(clustered(np.random.default_rng(4))).to(dtype)
+    assert ours(embedding, 0.05, 3) == stock(embedding, 0.05, 3)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_on_a_gpu_indices_equal_stock_there() -> None:
+    embedding = torch.from_numpy(clustered(np.random.default_rng(4))).float().cuda()
+    assert ours(embedding, 0.05, 3) == stock(embedding, 0.05, 3)
+
+
+def test_random_state_afterwards_equals_stock() -> None:
+    embedding = torch.from_numpy(clustered(np.random.default_rng(0))).float()
+    after = []
+    for select in (ours, stock):
+        select(embedding, 0.01, 7)
+        after.append((torch.rand(4).tolist(), np.random.random(4).tolist()))  # noqa: NPY002 (global on purpose)
+    assert after[0] == after[1]
+
+
+def test_a_numpy_embedding_gives_the_indices_of_the_tensor_and_is_left_alone() -> None:
+    embedding = clustered(np.random.default_rng(0)).astype(np.float32)
+    before = embedding.copy()
+    seed_everything(1, verbose=False)
+    found = select_coreset(embedding, sampling_ratio=0.02, progress=False)
+    assert found.dtype == torch.int64
+    assert found.tolist() == ours(torch.from_numpy(embedding), 0.02, 1)
+    assert np.array_equal(embedding, before)
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1e-20, 1e-18, 1e-8, 1e8, 1e17, 1e19, 1e25])
+def test_very_small_and_very_large_features_equal_the_slow_loop(scale) -> None:
+    features = (torch.randn(2600, 12, generator=torch.Generator().manual_seed(0)) * scale).float()
+    assert greedy_k_center(features, 120, 9).tolist() == slow_k_center(features, 120, 9)
+
+
+@pytest.mark.parametrize("n_leading", [20, 100])
+@pytest.mark.parametrize("kind", [random, duplicated, on_a_grid])
+def test_the_size_of_the_leading_group_does_not_change_the_result(kind, n_leading) -> None:
+    features = torch.from_numpy(kind(np.random.default_rng(5))).float()
+    search = coreset_search.FarthestFirst(features, 60, 11)
+    search.n_leading = n_leading
+    assert search.run().tolist() == slow_k_center(features, 60, 11)
+
+
+def test_small_blocks_do_not_change_the_result(monkeypatch) -> None:
+    monkeypatch.setattr(coreset_search, "BLOCK_ENTRIES", 64)
+    monkeypatch.setattr(coreset_search, "PAIRS", 5)
+    features = torch.from_numpy(clustered(np.random.default_rng(5))).float()
+    assert greedy_k_center(features, 200, 0).tolist() == slow_k_center(features, 200, 0)
+
+
+def test_a_lower_product_precision_set_in_torch_does_not_change_the_result() -> None:
+    features = torch.from_numpy(random(np.random.default_rng(6))).float()
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("medium")
+    try:
+        found = greedy_k_center(features, 300, 0).tolist()
+    finally:
+        torch.set_float32_matmul_precision(before)
+    assert found == slow_k_center(features, 300, 0)
+
+
+def test_selected_points_are_ever_closer_together() -> None:
+    features = torch.from_numpy(random(np.random.default_rng(8))).float()
+    selected = features[torch.from_numpy(greedy_k_center(features, 200, 0))]
+    reach = [torch.cdist(selected[i : i + 1], selected[:i]).min().item() for i in range(1, 200)]
+    assert all(later <= earlier * (1 + 1e-4) for earlier, later in pairwise(reach))
+
+
+def test_few_distances_are_computed_outside_of_matrix_products(monkeypatch) -> None:
+    features = torch.from_numpy(np.random.default_rng(0).normal(size=(20000, 3))).float()
+    n_exact = []
+    shrink = coreset_search.FarthestFirst._shrink
+
+    def counting(search, points, centers) -> None:
+        n_exact.append(len(points))
+        shrink(search, points, centers)
+
+    monkeypatch.setattr(coreset_search.FarthestFirst, "_shrink", counting)
+    greedy_k_center(features, 1000, 0)
+    assert 0 < sum(n_exact) < 0.01 * 20000 * 1000
+
+
+def test_the_number_of_threads_is_given_back() -> None:
+    before = torch.get_num_threads()
+    greedy_k_center(torch.randn(3000, 4), 5, 0)
+    assert torch.get_num_threads() == before
+
+
+@pytest.mark.parametrize(
+    ("embedding", "ratio", "words"),
+    [
+        (torch.randn(50, 4), 0.01, "selects none"),
+        (torch.randn(50, 4), 0.0, "sampling_ratio is 0.0"),
+        (torch.randn(50, 4), -1.0, "sampling_ratio is -1.0"),
+        (torch.randn(50, 4), 1.5, "sampling_ratio is 1.5"),
+        (torch.randn(50, 4), float("nan"), "sampling_ratio is nan"),
+        (torch.zeros(0, 4), 0.5, r"shape \(0, 4\)"),
+        (torch.zeros(4, 0), 0.5, r"shape \(4, 0\)"),
+        (torch.randn(50), 0.5, r"shape \(50,\)"),
+        (torch.ones(50, 4, dtype=torch.int64), 0.5, "torch.int64"),
+        (torch.randn(50, 4).index_fill(0, torch.tensor(7), torch.nan), 0.5, "not finite in patch 7 of 50"),
+        (torch.randn(50, 4).index_fill(0, torch.tensor(3), torch.inf), 0.5, "not finite in patch 3 of 50"),
+        (torch.full((50, 384), 3e38), 0.5, "projected embedding is not finite"),
+    ],
+)
+def test_what_cannot_be_selected_from_is_one_sentence(embedding, ratio, words) -> None:
+    with pytest.raises(ValueError, match=words) as caught:
+        select_coreset(embedding, sampling_ratio=ratio)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("n_centers", "first"), [(0, 0), (11, 0), (5, 10), (5, -1)])
+def test_numbers_out_of_range_are_refused(n_centers, first) -> None:
+    with pytest.raises(ValueError, match="there are 10 points"):
+        greedy_k_center(torch.randn(10, 3), n_centers, first)
