@@ -68,7 +68,7 @@ def _run(args: list[str]) -> None:
     # anomalib 2.7 causes both on import, and nobody here can do anything about them.
     warnings.filterwarnings("ignore", message="Importing from timm.models.layers is deprecated")
     warnings.filterwarnings("ignore", message="The anomalib.models.components.dinov2 package is deprecated")
-    logging.basicConfig(format="%(levelname)s %(name)s: %(message)s")
+    logging.basicConfig(format="%(message)s")  # as Lightning shows its own messages
     logging.getLogger("extensions").setLevel(logging.INFO)
     args, folder = _without_record(args)
     from extensions.cli import WorkbenchCLI  # torch and anomalib: seconds that --help need not wait for

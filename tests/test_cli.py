@@ -186,7 +186,7 @@ def test_optimizer_that_would_be_ignored_is_refused(
 
 
 def test_gradient_model_without_end_of_training_is_refused(configure: Configure) -> None:
-    with pytest.raises(ConfigError, match="TinyNet trains by gradient and trainer.max_epochs is not given"):
+    with pytest.raises(ConfigError, match=r"TinyNet trains by gradient and trainer\.max_epochs is not given"):
         run("train", configure(trainer={"accelerator": "cpu"}))
     WorkbenchCLI(["train", "--config", str(configure(trainer={"max_steps": 1}))], run=False)
     WorkbenchCLI(["test", "--config", str(configure(trainer={}))], run=False)

@@ -191,7 +191,7 @@ def test_wrong_model_entry_is_one_sentence_with_the_nearest_names(spec: object, 
 
 
 def test_missing_required_argument_is_named() -> None:
-    with pytest.raises(ConfigError, match="anomalib.data.Folder needs 'normal_dir'"):
+    with pytest.raises(ConfigError, match=r"anomalib\.data\.Folder needs 'normal_dir'"):
         describe_data({"class_path": "anomalib.data.Folder", "init_args": {"name": "x"}})
 
 
@@ -205,5 +205,5 @@ def test_error_of_a_constructor_comes_through_as_it_was_raised() -> None:
 def test_module_that_fails_to_import_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(tmp_path / "needs_more.py", "import a_package_that_is_not_there\n")
     monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(ConfigError, match="importing needs_more failed: .*a_package_that_is_not_there"):
+    with pytest.raises(ConfigError, match=r"importing needs_more failed: .*a_package_that_is_not_there"):
         describe_model({"class_path": "needs_more.Model"})

@@ -69,11 +69,12 @@ def _config(value: str, subcommand: str) -> str:
     changed = False
     for role in ("model", "data"):
         spec = config.get(role)
-        name = spec if isinstance(spec, str) else (spec or {}).get("class_path") if isinstance(spec, dict) else None
-        if isinstance(name, str) and name.isidentifier():
-            resolved = _class(name, role, subcommand)
-            config[role] = resolved if isinstance(spec, str) else {**spec, "class_path": resolved}
-            changed = changed or resolved != name
+        name = spec.get("class_path") if isinstance(spec, dict) else spec
+        if not isinstance(name, str) or not name.isidentifier():
+            continue
+        resolved = _class(name, role, subcommand)
+        changed = changed or resolved != name
+        config[role] = {**spec, "class_path": resolved} if isinstance(spec, dict) else resolved
     if subcommand in UNTRAINED:
         dropped: list[Any] = [config.pop(key) for key in TRAINING_KEYS if key in config]
         changed = changed or bool(dropped)

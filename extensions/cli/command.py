@@ -90,7 +90,9 @@ class WorkbenchCLI(AnomalibCLI):
         seed = self.config[self.subcommand]["seed_everything"]
         for key in ("optimizer", "lr_scheduler", "ckpt_path"):
             if self._get(self.config, key) is not None:
-                msg = f"{key}: a record holds model, data, trainer and seed only; remove {key} or train without --record"
+                msg = (
+                    f"{key}: a record holds model, data, trainer and seed only; remove {key} or train without --record"
+                )
                 raise ConfigError(msg)
         if seed is False:
             msg = "seed_everything is false, so a record of this run could not be repeated; give a number"

@@ -94,7 +94,8 @@ def _near(name: str, known: dict[str, str]) -> str:
 
 def _imported_subclass(name: str, role: str) -> str | None:
     """A class of that short name which some module imported so far defines, as anomalib's CLI accepts it."""
-    pending, found = [base_class(role)], []
+    pending: list[type] = [base_class(role)]
+    found: list[str] = []
     while pending:
         for cls in pending.pop().__subclasses__():
             pending.append(cls)

@@ -106,7 +106,7 @@ class ConstructorErrors:
     def __exit__(self, kind: type | None, error: BaseException | None, trace: object) -> None:
         """Raise the constructor's error in place of jsonargparse's."""
         if error is not None and self.first is not None and error is not self.first:
-            raise self.first
+            raise self.first from self.first.__cause__
 
 
 def _parse(spec: Any, role: str) -> tuple[ArgumentParser, Namespace]:
