@@ -73,12 +73,15 @@ def frames(records: Sequence[Record], plans: Sequence[Record] = (), *, warnings:
     categories: dict[str, set[str]] = {}
     for row in rows:
         categories.setdefault(row.dataset, set()).update(category for category, _ in row.slots)
+    drawn = {record["dataset"]["name"] for record in records if record["dataset"].get("synthetic")}
     means, parts = [], []
     for number, (row, settings) in enumerate(zip(rows, _told_apart(rows), strict=True)):
         whole = sorted(categories[row.dataset])
         label = {"_row": number, "settings": settings}
         means.append(mean_line(row, whole) | label)
         parts += [summary(row, [category]) | label for category in whole]
+    for line in (*means, *parts):
+        line["synthetic"] = line["dataset"] in drawn
     _rank(means)
     means.sort(key=_order)
     place = {line["_row"]: i for i, line in enumerate(means)}
@@ -89,7 +92,7 @@ def frames(records: Sequence[Record], plans: Sequence[Record] = (), *, warnings:
         leaderboard=leaderboard,
         by_category=_frame(parts),
         runs=runs_frame(records, {record["folder"] for record in counted}),
-        failures=failures_frame(rows),
+        failures=failures_frame(rows, drawn),
         about=about_frame([r for r in counted if r["status"] == "finished"], plans, leaderboard, warnings),
         leading=[
             (line["rank"], slot.counted)

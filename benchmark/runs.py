@@ -49,6 +49,7 @@ _RUN_COLUMNS = [
 ]  # fmt: skip
 _FAILURE_COLUMNS = [
     "dataset", "category", "model", "backbone", "settings", "seed", "state", "error", "message", "started", "folder",
+    "synthetic",
 ]  # fmt: skip
 _STATES = {"failed": "failed", "missing": "data not on disk", "not run": "not run yet"}
 
@@ -65,8 +66,13 @@ def runs_frame(records: Sequence[Record], counted: set[str]) -> pd.DataFrame:
     return pd.DataFrame(lines, columns=_RUN_COLUMNS).astype(dict.fromkeys(_MEASURED, "float64"))
 
 
-def failures_frame(rows: Sequence[Row]) -> pd.DataFrame:
-    """Every run that was asked for and has no result, with the reason."""
+def failures_frame(rows: Sequence[Row], synthetic: set[str]) -> pd.DataFrame:
+    """Every run that was asked for and has no result, with the reason.
+
+    Args:
+        rows: All of them.
+        synthetic: Names of the data sets whose defects are drawn.
+    """
     lines = []
     for row in rows:
         for _, slot in sorted(row.slots.items()):
@@ -81,6 +87,7 @@ def failures_frame(rows: Sequence[Row]) -> pd.DataFrame:
                 "message": fact(record, "error", "message") or "Asked for by a plan; the same command runs it.",
                 "started": record.get("started"),
                 "folder": record.get("folder"),
+                "synthetic": row.dataset in synthetic,
             }
             lines.append(line)
     return pd.DataFrame(lines, columns=_FAILURE_COLUMNS)

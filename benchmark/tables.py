@@ -22,7 +22,7 @@ class ReportError(RuntimeError):
     """A table could not be written; the records are untouched."""
 
 
-def write_tables(output: Path, *, formats: Sequence[str] = ("csv",)) -> list[Path]:
+def write_tables(output: Path, *, formats: Sequence[str] = ("csv", "xlsx", "html")) -> list[Path]:
     """Write ``leaderboard.*`` from the records in ``output`` and return the paths.
 
     Args:

@@ -1,0 +1,122 @@
+"""How a column of the frames is shown: heading, explanation, number format, width. For every output alike."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from benchmark.metrics.table import HEADLINE, METRICS
+
+__all__ = ["BY_CATEGORY", "FAILURES", "LEADERBOARD", "Column", "column", "is_shown", "shown_dataset"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    """One column as a reader sees it.
+
+    Args:
+        name: Column of the frame.
+        heading: With unit, and an arrow for the direction that is better.
+        note: What it means.
+        format: Excel number format; empty for text.
+        width: In characters.
+        higher_is_better: None where neither is, or where values are not to be compared.
+        optional: Left out of sight when every cell is blank or zero.
+    """
+
+    name: str
+    heading: str
+    note: str = ""
+    format: str = ""
+    width: int = 10
+    higher_is_better: bool | None = None
+    optional: bool = False
+
+
+def _metric_columns() -> list[Column]:
+    arrows = {True: " ↑", False: " ↓", None: ""}
+    found = []
+    for m in METRICS:
+        unit = f" ({m.unit})" if m.unit and m.unit != "bytes" else ""
+        found.append(
+            Column(
+                name=m.name,
+                heading=f"{m.label}{unit}{arrows[m.higher_is_better]}",
+                note=m.meaning,
+                format=m.format,
+                higher_is_better=m.higher_is_better,
+            )
+        )
+        if m.name in HEADLINE:
+            note = f"Sample standard deviation of {m.label} over seeds; blank for one seed."
+            found.append(Column(name=f"{m.name}_std", heading="±", note=note, format="0.000", width=7, optional=True))
+    return found
+
+
+_TEXTS = (
+    Column(name="rank", heading="Rank", format="0", width=6,
+           note="Place within the data set by image AUROC. Blank where a run is missing, failed or had not converged."),
+    Column(name="model", heading="Model", width=13),
+    Column(name="backbone", heading="Backbone", width=22, note="The network that turns pictures into features."),
+    Column(name="settings", heading="Settings", width=30),
+    Column(name="dataset", heading="Data set", width=18,
+           note="One marked synthetic has drawn defects: its numbers do not tell how real defects are found."),
+    Column(name="category", heading="Category", width=12),
+    Column(name="status", heading="Runs", width=28, note="How many of the runs asked for finished, and why not all."),
+    Column(name="layers", heading="Layers", width=22, note="Layers of the backbone whose features are used."),
+    Column(name="image_size", heading="Image size (px)", width=10, note="Height x width that the network saw."),
+    Column(name="epochs", heading="Epochs", format="0.#", width=8, note="Passes over the training pictures."),
+    Column(name="stopped_by", heading="Stopped by", width=14, note="What ended the training."),
+    Column(name="n_seeds", heading="Seeds", format="0", width=7, note="Seeds that finished in every category."),
+    Column(name="n_categories", heading="Categories", format="0", width=10, note="Categories with a finished run."),
+    Column(name="k_shot", heading="k-shot", format="0", width=7, optional=True,
+           note="Number of training pictures, where it was limited."),
+    Column(name="contamination_ratio", heading="Contamination", format="0.0%", width=13, optional=True,
+           note="Share of anomalous pictures put among the training pictures."),
+    Column(name="threshold_source", heading="Threshold from", width=24, note="What the kept threshold was fitted on."),
+    Column(name="checkpoint", heading="Checkpoint", width=24, note="Trained model, relative to the output folder."),
+    Column(name="weights_sha256", heading="Weights sha256", width=16, note="Content of the backbone weights."),
+    Column(name="run_keys", heading="Run keys", width=18, note="Names of the records behind this row."),
+    Column(name="seed", heading="Seed", format="0", width=6),
+    Column(name="state", heading="What happened", width=16),
+    Column(name="error", heading="Error", width=18),
+    Column(name="message", heading="Message", width=80),
+    Column(name="started", heading="Started", width=25),
+    Column(name="folder", heading="Folder", width=40, note="Relative to the output folder; holds the whole record."),
+    Column(name="in_table", heading="In the table", width=14, note="Whether the leaderboard uses this record."),
+    Column(name="seconds", heading="Run time (s)", format="#,##0.0", note="The whole run, preparation included."),
+    Column(name="threshold_image", heading="Image threshold", format="0.0000", note="On raw scores."),
+    Column(name="threshold_pixel", heading="Pixel threshold", format="0.0000", note="On raw map values."),
+)  # fmt: skip
+_BY_NAME = {entry.name: entry for entry in (*_TEXTS, *_metric_columns())}
+
+_RESULTS = (
+    *(name for headline in HEADLINE for name in (headline, f"{headline}_std")),
+    "status", "latency_ms", "fit_seconds", "model_bytes", "peak_memory_bytes",
+    "pixel_AUPRO", "image_F1Max", "image_F1Floor", "pixel_F1Max", "pixel_F1Floor",
+    "image_AveragePrecision", "pixel_AveragePrecision", "latency_p95_ms",
+    "image_size", "layers", "epochs", "stopped_by", "n_seeds",
+)  # fmt: skip
+_ORIGIN = ("k_shot", "contamination_ratio", "threshold_source", "checkpoint", "run_keys", "weights_sha256",
+           "pixel_binning_error")  # fmt: skip
+
+LEADERBOARD = ("rank", "model", "backbone", "settings", "dataset", *_RESULTS, "n_categories", *_ORIGIN)
+BY_CATEGORY = ("model", "backbone", "settings", "dataset", "category", *_RESULTS, *_ORIGIN)
+FAILURES = ("dataset", "category", "model", "backbone", "settings", "seed", "state", "error", "message", "started",
+            "folder")  # fmt: skip
+
+
+def column(name: str) -> Column:
+    """How to show the column of this name; a plain one for a name without an entry."""
+    return _BY_NAME.get(name) or Column(name=name, heading=name.replace("_", " ").capitalize(), width=14)
+
+
+def is_shown(name: str, values: pd.Series) -> bool:
+    """Whether a column has anything to show; only optional ones may vanish."""
+    return not column(name).optional or bool((values.notna() & (values != 0)).any())
+
+
+def shown_dataset(name: str, *, synthetic: bool) -> str:
+    """The data set's name, marked when its defects are drawn."""
+    return f"{name} (synthetic)" if synthetic else name

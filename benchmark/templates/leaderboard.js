@@ -1,0 +1,34 @@
+"use strict";
+// Sorting: blanks stay last in both directions; numbers by value, texts by alphabet.
+for (const table of document.querySelectorAll("table")) {
+  const heads = [...table.tHead.rows[0].cells];
+  heads.forEach((head, place) => {
+    head.querySelector("button").addEventListener("click", () => {
+      const descending = head.getAttribute("aria-sort") === "ascending";
+      const numeric = head.classList.contains("number");
+      heads.forEach((other) => other.removeAttribute("aria-sort"));
+      head.setAttribute("aria-sort", descending ? "descending" : "ascending");
+      const key = (row) => row.cells[place].dataset.key;
+      const rows = [...table.tBodies[0].rows].sort((a, b) => {
+        const [left, right] = [key(a), key(b)];
+        if (left === "" || right === "") return (left === "") - (right === "");
+        const order = numeric ? Number(left) - Number(right) : left.localeCompare(right, undefined, { numeric: true });
+        return descending ? -order : order;
+      });
+      rows.forEach((row) => row.classList.remove("block"));
+      table.tBodies[0].append(...rows);
+    });
+  });
+}
+const dataset = document.getElementById("dataset");
+const search = document.getElementById("search");
+function filter() {
+  const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
+  for (const item of document.querySelectorAll("[data-dataset]")) {
+    const text = item.textContent.toLowerCase();
+    const found = item.tagName !== "TR" || words.every((word) => text.includes(word));
+    item.hidden = !found || (dataset.value !== "" && item.dataset.dataset !== dataset.value);
+  }
+}
+dataset.addEventListener("change", filter);
+search.addEventListener("input", filter);
