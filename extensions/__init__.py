@@ -28,7 +28,7 @@ def load() -> None:
         __getattr__(name)
 
 
-def __getattr__(name: str) -> Any:  # noqa: ANN401 - the exports have no common type
+def __getattr__(name: str) -> Any:
     """Import the export `name` (PEP 562) after our backbones have become timm names."""
     if name not in _MODULES:
         msg = f"module {__name__!r} has no attribute {name!r}"

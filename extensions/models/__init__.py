@@ -1,4 +1,4 @@
-"""Anomaly detectors: anomalib's models with a backbone by name, weights by file, and checkpoints that reload offline."""
+"""Anomaly detectors: anomalib's models with backbones by name and checkpoints that reload offline."""
 
 from extensions.models.cflow import Cflow
 from extensions.models.padim import Padim

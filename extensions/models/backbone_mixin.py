@@ -1,4 +1,4 @@
-"""What every model with a frozen backbone shares: checked layers, weights from one place, checkpoints that need neither."""
+"""What every model on a frozen backbone shares: checked layers, weights by name, self-contained checkpoints."""
 
 from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
@@ -18,7 +18,10 @@ from extensions.models.pre_processor import ImageSize, default_pre_processor
 _restoring: ContextVar[bool] = ContextVar("restoring", default=False)
 
 # Not a subclass at run time: anomalib takes every direct subclass for a model and would list the mixin.
-_Module = AnomalibModule if TYPE_CHECKING else object
+if TYPE_CHECKING:
+    _Module = AnomalibModule
+else:
+    _Module = object
 
 
 class BackboneMixin(_Module):
@@ -93,7 +96,7 @@ class BackboneMixin(_Module):
         super().on_fit_start()
         self._require_weights()
 
-    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:  # noqa: ANN401
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
         """Restore all tensors; with the backbone's among them its own weights are not missed any more."""
         keys = super().load_state_dict(state_dict, strict=strict, assign=assign)
         prefix = f"model.{self.extractor_name}."
@@ -119,7 +122,7 @@ class BackboneMixin(_Module):
         if transform is not None and stored is not None and stored.get("transform") is None:
             # anomalib could not write this transform down and would silently restore none.
             del checkpoint["anomalib_pre_processor_config"]
-            checkpoint["unstored_transform"] = repr(transform)
+            checkpoint["unstored_transform"] = _in_one_line(transform)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Compare the checkpoint with this model before any tensor is copied.
@@ -134,15 +137,16 @@ class BackboneMixin(_Module):
         layers = list(stored.get("layers", hyper_parameters.get("layers")) or self.layers)
         if (backbone, layers) != (self.backbone, self.layers):
             msg = (
-                f"The checkpoint is of backbone {backbone} with layers {', '.join(layers)}, the model of {self.backbone} "
-                f"with {', '.join(self.layers)}: build it with backbone={backbone!r}, layers={layers}."
+                f"The checkpoint is of backbone {backbone} with layers {', '.join(layers)}, the model of "
+                f"{self.backbone} with {', '.join(self.layers)}: build it with backbone={backbone!r}, layers={layers}."
             )
             raise ValueError(msg)
         transform = getattr(self.pre_processor, "transform", None)
-        if checkpoint.get("unstored_transform", repr(transform)) != repr(transform):
+        found = _in_one_line(transform)
+        if checkpoint.get("unstored_transform", found) != found:
             msg = (
                 f"The checkpoint's pre-processing cannot be stored in a file: {checkpoint['unstored_transform']}; "
-                f"found {transform!r}. Give the model the same pre_processor it was trained with."
+                f"found {found}. Give the model the same pre_processor it was trained with."
             )
             raise ValueError(msg)
         super().on_load_checkpoint(checkpoint)
@@ -150,7 +154,7 @@ class BackboneMixin(_Module):
         self.backbone_weights = ResolvedWeights(**weights, path=None) if weights else None
 
     @classmethod
-    def load_from_checkpoint(cls, checkpoint_path: str | Path, *args: Any, **kwargs: Any) -> Self:  # noqa: ANN401
+    def load_from_checkpoint(cls, checkpoint_path: str | Path, *args: Any, **kwargs: Any) -> Self:
         """Rebuild a trained model from its checkpoint; no backbone weights are looked for.
 
         Args:
@@ -163,3 +167,7 @@ class BackboneMixin(_Module):
             return super().load_from_checkpoint(checkpoint_path, *args, **kwargs)
         finally:
             _restoring.reset(token)
+
+
+def _in_one_line(transform: object) -> str:
+    return " ".join(repr(transform).split())

@@ -5,7 +5,10 @@ from typing import TYPE_CHECKING, ClassVar
 import torch
 from anomalib.models import AnomalibModule
 
-_Module = AnomalibModule if TYPE_CHECKING else object  # see backbone_mixin
+if TYPE_CHECKING:
+    _Module = AnomalibModule
+else:  # see backbone_mixin
+    _Module = object
 
 
 class RefitMixin(_Module):

@@ -1,4 +1,4 @@
-"""What the model tests share: a quiet Engine and the scores of the tiny test set."""
+"""What the model tests share: a quiet Engine and the raw scores of the tiny test set."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -6,35 +6,41 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from anomalib.data import InferenceBatch
 from anomalib.engine import Engine
-from anomalib.models import AnomalibModule
 from PIL import Image
 
-# No post-processing, metrics or pictures: what is compared are raw scores.
-BARE = {"post_processor": False, "evaluator": False, "visualizer": False}
+
+@pytest.fixture(scope="session")
+def bare() -> dict[str, bool]:
+    """Init args that leave out what follows the scores: post-processing, metrics and pictures."""
+    return {"post_processor": False, "evaluator": False, "visualizer": False}
 
 
-def quiet_engine(folder: Path, **trainer: object) -> Engine:
-    quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False, "accelerator": "cpu"}
-    return Engine(default_root_dir=folder, **(quiet | {"max_epochs": 1, "limit_val_batches": 1} | trainer))
+@pytest.fixture(scope="session")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Engine]:
+    """Build an Engine with a folder of its own; one for each fit."""
 
+    def build(**trainer: object) -> Engine:
+        quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False, "accelerator": "cpu"}
+        brief = {"max_epochs": 1, "limit_val_batches": 1}
+        return Engine(default_root_dir=tmp_path_factory.mktemp("engine"), **(quiet | brief | trainer))
 
-@pytest.fixture
-def engine(tmp_path: Path) -> Callable[..., Engine]:
-    """Build an Engine that writes under `tmp_path`; one for each fit."""
-    return lambda **trainer: quiet_engine(tmp_path, **trainer)
+    return build
 
 
 @pytest.fixture(scope="session")
 def pictures(tiny_root: Path) -> torch.Tensor:
-    """The test pictures, bad ones first, as the datamodule lists them: (8, 3, 64, 64) in 0 to 1."""
+    """The test pictures, bad ones first: (8, 3, 64, 64) in 0 to 1."""
     arrays = [np.asarray(Image.open(path)) for path in sorted((tiny_root / "test").rglob("*.png"))]
     return torch.from_numpy(np.stack(arrays)).permute(0, 3, 1, 2) / 255
 
 
-@torch.no_grad()
-def raw_scores(model: AnomalibModule, pictures: torch.Tensor) -> InferenceBatch:
-    """Pre-process as the Engine does and score, without anything that happens afterwards."""
-    transform = model.pre_processor.transform
-    return model.model.eval()(transform(pictures))
+@pytest.fixture(scope="session")
+def raw_scores() -> Callable:
+    """Pre-process pictures (N, 3, H, W) as the Engine does and score them, without anything that happens afterwards."""
+
+    @torch.no_grad()
+    def score(model, pictures):
+        return model.model.eval()(model.pre_processor.transform(pictures))
+
+    return score

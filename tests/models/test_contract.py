@@ -9,8 +9,6 @@ import extensions
 from extensions.backbones import WeightsNotFoundError
 from extensions.models import backbone_mixin
 
-from tests.models.conftest import BARE, quiet_engine, raw_scores
-
 MODELS = {
     "Patchcore": {"coreset_sampling_ratio": 0.05, "num_neighbors": 3},
     "Padim": {"n_features": 20},
@@ -19,9 +17,9 @@ MODELS = {
 }
 
 
-def build(name: str, backbone: str = "resnet18", **init_args: object) -> AnomalibModule:
-    settings = {"pre_trained": False, "image_size": 64, **BARE, **MODELS[name]}
-    return getattr(extensions, name)(backbone, **(settings | init_args))
+def build(name: str, bare: dict, backbone: str = "resnet18", **init_args: object) -> AnomalibModule:
+    settings = {"pre_trained": False, "image_size": 64, **MODELS[name]}
+    return getattr(extensions, name)(backbone, **(settings | bare | init_args))
 
 
 def missing_weights(*_: object) -> None:
@@ -35,16 +33,16 @@ def name(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="module")
-def fitted(name, tmp_path_factory, tiny_folder):
+def fitted(name, bare, engine, tiny_folder):
     """A model that was fitted and its checkpoint; never changed by a test."""
     seed_everything(0)
-    engine = quiet_engine(tmp_path_factory.mktemp(name))
-    model = build(name)
-    engine.fit(model, datamodule=tiny_folder())
-    return model, engine.best_model_path
+    model = build(name, bare)
+    trained = engine()
+    trained.fit(model, datamodule=tiny_folder())
+    return model, trained.best_model_path
 
 
-def test_scores_and_maps_are_finite_and_of_the_promised_shapes(fitted, pictures):
+def test_scores_and_maps_are_finite_and_of_the_promised_shapes(fitted, pictures, raw_scores):
     predicted = raw_scores(fitted[0], pictures)
     assert predicted.pred_score.shape == (8,)
     assert predicted.anomaly_map.shape == (8, 1, 64, 64)
@@ -52,17 +50,19 @@ def test_scores_and_maps_are_finite_and_of_the_promised_shapes(fitted, pictures)
     assert predicted.anomaly_map.isfinite().all()
 
 
-def test_checkpoint_reloads_without_looking_for_weights(name, fitted, pictures, engine, tiny_folder, monkeypatch):
+def test_checkpoint_reloads_without_looking_for_weights(
+    name, fitted, pictures, engine, tiny_folder, monkeypatch, bare, raw_scores
+):
     model, checkpoint = fitted
     expected = raw_scores(model, pictures)
     monkeypatch.setattr(backbone_mixin.backbones, "load_backbone_weights", missing_weights)
-    again = type(model).load_from_checkpoint(checkpoint, **BARE)
+    again = type(model).load_from_checkpoint(checkpoint, **bare)
     predicted = raw_scores(again, pictures)
     torch.testing.assert_close(predicted.pred_score, expected.pred_score, atol=1e-5, rtol=0)
     torch.testing.assert_close(predicted.anomaly_map, expected.anomaly_map, atol=1e-5, rtol=0)
     assert (again.backbone, again.layers) == (model.backbone, model.layers)
 
-    deferred = build(name, pre_trained=True)  # as anomalib's CLI does it: the model first, then its checkpoint
+    deferred = build(name, bare, pre_trained=True)  # as anomalib's CLI does it: the model first, then its checkpoint
     batches = engine().predict(deferred, datamodule=tiny_folder(), ckpt_path=checkpoint)
     scores = {path: score for batch in batches for path, score in zip(batch.image_path, batch.pred_score, strict=True)}
     in_order = torch.stack([scores[path] for path in sorted(scores)])
@@ -75,54 +75,56 @@ def test_checkpoint_holds_plain_data_only(fitted):
     assert stored["hyper_parameters"]["layers"] == fitted[0].layers
 
 
-def test_missing_weights_are_an_error_at_the_first_use_not_before(name, engine, tiny_folder, monkeypatch):
+def test_missing_weights_are_an_error_at_the_first_use_not_before(name, engine, tiny_folder, monkeypatch, bare):
     monkeypatch.setattr(backbone_mixin.backbones, "load_backbone_weights", missing_weights)
-    model = build(name, pre_trained=True)
+    model = build(name, bare, pre_trained=True)
     with pytest.raises(WeightsNotFoundError, match="nowhere"):
         engine().fit(model, datamodule=tiny_folder())
     with pytest.raises(WeightsNotFoundError, match="nowhere"):
         model(torch.zeros(1, 3, 64, 64))
 
 
-def test_checkpoint_of_other_layers_or_backbone_is_refused(fitted):
+def test_checkpoint_of_other_layers_or_backbone_is_refused(fitted, bare):
     for other in ({"layers": ["layer2"]}, {"backbone": "resnet34"}):
         with pytest.raises(ValueError, match="build it with backbone='resnet18'"):
-            type(fitted[0]).load_from_checkpoint(fitted[1], **(other | BARE))
+            type(fitted[0]).load_from_checkpoint(fitted[1], **(other | bare))
 
 
-def test_wrong_names_list_the_right_ones(name):
+def test_wrong_names_list_the_right_ones(name, bare):
     with pytest.raises(ValueError, match="layer3"):
-        build(name, layers=["layer2", "layer33"])
+        build(name, bare, layers=["layer2", "layer33"])
     with pytest.raises(ValueError, match="resnet18"):
-        build(name, "resnet81")
+        build(name, bare, "resnet81")
 
 
-def test_scores_do_not_depend_on_the_other_pictures_of_a_batch(fitted, pictures):
+def test_scores_do_not_depend_on_the_other_pictures_of_a_batch(fitted, pictures, raw_scores):
     together = raw_scores(fitted[0], pictures)
     alone = torch.cat([raw_scores(fitted[0], picture[None]).pred_score for picture in pictures])
     torch.testing.assert_close(together.pred_score, alone, atol=1e-4, rtol=1e-4)
 
 
-def test_frozen_backbone_never_learns(fitted, name):
+def test_frozen_backbone_never_learns(fitted, name, bare):
     seed_everything(0)
-    untouched = build(name)
+    untouched = build(name, bare)
     extractors = [getattr(model.model, model.extractor_name).state_dict() for model in (fitted[0], untouched)]
     for key, tensor in extractors[0].items():
         assert torch.equal(tensor, extractors[1][key]), key
 
 
-def test_preprocessing_and_other_backbone_are_restored_from_the_checkpoint(name, engine, tiny_folder):
-    model = build(name, "tf_efficientnet_lite0", image_size=[72, 80], center_crop=64)
+def test_preprocessing_and_other_backbone_are_restored_from_the_checkpoint(name, engine, tiny_folder, bare):
+    model = build(name, bare, "tf_efficientnet_lite0", image_size=[72, 80], center_crop=64)
     trained = engine(limit_train_batches=1)
     trained.fit(model, datamodule=tiny_folder())
-    again = type(model).load_from_checkpoint(trained.best_model_path, **BARE)
+    again = type(model).load_from_checkpoint(trained.best_model_path, **bare)
     resize, crop, normalize = again.pre_processor.transform.transforms
     assert (list(resize.size), list(crop.size)) == ([72, 80], [64, 64])
     assert (list(normalize.mean), list(normalize.std)) == ([0.5] * 3, [0.5] * 3)
 
 
 @pytest.mark.parametrize("memory_bank_model", ["Patchcore", "Padim"])
-def test_backbone_without_residual_names_fits_and_predicts(memory_bank_model, engine, tiny_folder, pictures):
-    model = build(memory_bank_model, "cspdarknet53")
+def test_backbone_without_residual_names_fits_and_predicts(
+    memory_bank_model, engine, tiny_folder, pictures, bare, raw_scores
+):
+    model = build(memory_bank_model, bare, "cspdarknet53")
     engine(limit_train_batches=1).fit(model, datamodule=tiny_folder())
     assert raw_scores(model, pictures).pred_score.isfinite().all()

@@ -21,6 +21,8 @@ class PadimModel(AnomalibPadimModel):
     gaussian.mean (n_features, P), gaussian.inv_covariance (P, n_features, n_features) for P positions.
     """
 
+    memory_bank: list[torch.Tensor]
+
     def forward(self, input_tensor: torch.Tensor) -> torch.Tensor | InferenceBatch:
         """Score pictures; in training collect their embeddings."""
         output = super().forward(input_tensor)
