@@ -83,8 +83,8 @@ def picture_array(image: Image.Image) -> np.ndarray:
 def mask_array(image: Image.Image) -> np.ndarray:
     """(H, W) uint8 zeros and ones of a decoded mask; the rules are those of `read_mask`."""
     if image.mode in {"1", "L", "F"} or image.mode.startswith("I"):
-        return (np.asarray(image) != 0).astype(np.uint8)
-    return picture_array(image).any(axis=2).astype(np.uint8)
+        return np.not_equal(np.asarray(image), 0).astype(np.uint8)
+    return np.not_equal(picture_array(image).max(axis=2), 0).astype(np.uint8)
 
 
 def reason(error: Exception) -> str:
@@ -99,7 +99,7 @@ def _from_16_bit(values: np.ndarray) -> np.ndarray:
     if values.size and (values.min() < 0 or values.max() > _MAX_16_BIT):
         msg = f"32-bit values from {values.min()} to {values.max()}; expected 0 to {_MAX_16_BIT}: save it as 16 bit"
         raise ValueError(msg)
-    scaled = np.rint(values.astype(np.float32) * (255 / _MAX_16_BIT))
+    scaled: np.ndarray = np.rint(values.astype(np.float32) * (255 / _MAX_16_BIT))
     return scaled.astype(np.uint8)
 
 

@@ -48,26 +48,28 @@ def crack(size: Size, start: tuple[float, float], length: float, width: float, r
         rng: draws the course.
     """
     canvas = np.zeros(size, dtype=np.uint8)
-    heading = rng.uniform(0, 2 * np.pi)
-    _wander(canvas, np.array(start), heading, length, max(1, round(width)), rng)
-    if rng.random() < 0.35:
-        turn = rng.choice([-1, 1]) * rng.uniform(0.5, 1.3)
-        _wander(canvas, np.array(start), heading + turn, length * rng.uniform(0.3, 0.8), max(1, round(width)), rng)
-    line = cv2.GaussianBlur(canvas.astype(np.float32) / 255, (0, 0), 0.6)
+    heading, thickness = rng.uniform(0, 2 * np.pi), max(1, round(width))
+    course = _wander(np.array(start), heading, length, rng)
+    courses = [course]
+    for _ in range(rng.choice([0, 1, 2], p=[0.55, 0.3, 0.15])):
+        fork = course[rng.integers(len(course) // 4, len(course))]
+        turn = rng.choice([-1, 1]) * rng.uniform(0.4, 1.3)
+        courses.append(_wander(fork, heading + turn, length * rng.uniform(0.2, 0.6), rng))
+    for points in courses:
+        fixed = np.round(points * 16).astype(np.int32).reshape(-1, 1, 2)
+        cv2.polylines(canvas, [fixed], isClosed=False, color=255, thickness=thickness, lineType=cv2.LINE_AA, shift=4)
+    line = cv2.GaussianBlur(canvas.astype(np.float32) / 255, (0, 0), 0.7)
     return line * min(1.0, width)
 
 
-def _wander(
-    canvas: np.ndarray, start: np.ndarray, heading: float, length: float, width: int, rng: np.random.Generator
-) -> None:
-    """Draw a line of short straight pieces whose heading drifts."""
-    drift, step = rng.uniform(0.02, 0.25), rng.uniform(4, 12)
+def _wander(start: np.ndarray, heading: float, length: float, rng: np.random.Generator) -> np.ndarray:
+    """(N, 2) corners of a line of short pieces whose heading drifts, at times sharply."""
+    drift, step = rng.uniform(0.02, 0.3), rng.uniform(3, 9)
     points = [start]
-    for _ in range(max(2, int(length / step))):
-        heading += rng.normal(0, drift)
+    for _ in range(max(3, int(length / step))):
+        heading += rng.normal(0, drift) + (rng.normal(0, 0.8) if rng.random() < 0.06 else 0)
         points.append(points[-1] + step * np.array([np.cos(heading), np.sin(heading)]))
-    fixed = np.round(np.array(points) * 16).astype(np.int32).reshape(-1, 1, 2)
-    cv2.polylines(canvas, [fixed], isClosed=False, color=255, thickness=width, lineType=cv2.LINE_AA, shift=4)
+    return np.array(points)
 
 
 def _outline(

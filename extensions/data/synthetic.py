@@ -19,7 +19,10 @@ from extensions.data.foreground import foreground
 # Part of every cache key: raise it when any drawing changes.
 GENERATOR_VERSION = 1
 
-_NOTICEABLE = 5  # levels of 255
+# Levels of 255: a pixel counts as touched, its surroundings as seen, and one place in them makes the whole noticeable.
+_TOUCHED = 2
+_SEEN = 4
+_NOTICEABLE = 9
 _MIN_AREA = 20  # px
 _ATTEMPTS = 30
 
@@ -84,15 +87,16 @@ def crack(image: np.ndarray, source: np.ndarray, rng: np.random.Generator) -> Dr
     """A thin wandering line, darker or lighter than what it crosses; needs no source."""
     size, product = image.shape[:2], foreground(image)
     unit = min(size) / 256
-    length = np.exp(rng.uniform(np.log(12), np.log(160))) * unit
-    cover = shapes.crack(size, _somewhere(product, rng), length, rng.uniform(0.7, 2.4) * unit, rng)
+    length = np.exp(rng.uniform(np.log(20), np.log(240))) * unit
+    cover = shapes.crack(size, _somewhere(product, rng), length, rng.uniform(0.5, 2.2) * unit, rng)
+    cover *= np.clip(1 + 0.4 * _cloud(size, 8 * unit, rng), 0.3, 1.5)
     return _finish(image, _shaded(image, cover * rng.uniform(0.15, 0.6), rng), product)
 
 
 def stain(image: np.ndarray, source: np.ndarray, rng: np.random.Generator) -> Drawn:
     """A soft-edged, uneven patch, darker or lighter than what it covers; needs no source."""
     size, product = image.shape[:2], foreground(image)
-    radius = np.exp(rng.uniform(np.log(0.03), np.log(0.3))) * min(size)
+    radius = np.exp(rng.uniform(np.log(0.03), np.log(0.4))) * min(size)
     extent = (float(radius), float(radius * np.exp(rng.uniform(-0.7, 0.7))))
     cover = shapes.blob(size, _somewhere(product, rng), extent, rng.uniform(0, 180), rng)
     cover = cv2.GaussianBlur(cover, (0, 0), max(0.8, radius * rng.uniform(0.03, 0.25)))
@@ -199,13 +203,14 @@ def _finish(image: np.ndarray, changed: np.ndarray, product: np.ndarray) -> Draw
     """Keep the noticeable change on the product; the mask is exactly the pixels that differ."""
     drawn = np.clip(np.rint(changed), 0, 255).astype(np.uint8)
     difference = cv2.absdiff(drawn, image).max(axis=2)
-    noticed = ((difference >= _NOTICEABLE) & product).astype(np.uint8)
-    # Single pixels inside that happen to agree belong to the defect; specks beside it do not.
-    noticed = cv2.morphologyEx(noticed, cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8)) & product.astype(np.uint8)
-    _, parts, statistics, _ = cv2.connectedComponentsWithStats(noticed)
-    large = statistics[:, cv2.CC_STAT_AREA] >= _MIN_AREA
-    large[0] = False
-    mask = large[parts]
+    # The eye sees areas, not single pixels: smoothed, but no wider than what was touched.
+    touched = cv2.morphologyEx((difference >= _TOUCHED).astype(np.uint8), cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8))
+    seen = cv2.GaussianBlur(difference.astype(np.float32), (0, 0), 1.2) * touched * product
+    _, parts, statistics, _ = cv2.connectedComponentsWithStats((seen >= _SEEN).astype(np.uint8))
+    keep = statistics[:, cv2.CC_STAT_AREA] >= _MIN_AREA
+    keep &= np.isin(np.arange(len(keep)), parts[seen >= _NOTICEABLE])
+    keep[0] = False  # what was not changed
+    mask = keep[parts]
     same = mask & (difference == 0)
     drawn[same] = np.where(image[same] < 255, image[same] + 1, 254)
     return np.where(mask[..., None], drawn, image), mask
