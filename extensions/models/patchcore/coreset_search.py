@@ -12,7 +12,7 @@ from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 BLOCK_ENTRIES = 2**20  # products held at once by one thread
-BLOCK_ROWS = 1024
+BLOCK_ROWS = 512
 PAIRS = 4096  # exact distances computed at once by one thread
 TIDY_EVERY = 16  # centers after which points that fell behind leave the leading group
 
