@@ -1,4 +1,4 @@
-"""Backbones by name: any timm name, our own architectures and the tags of `weights/manifest.yaml`, with their weights."""
+"""Backbones by name: timm's architectures, our own and the tags of `weights/manifest.yaml`, with their weights."""
 
 from extensions.backbones.errors import ManifestError, WeightsError, WeightsNotFoundError
 from extensions.backbones.layers import Layer, check_layers, default_layers, layer_table

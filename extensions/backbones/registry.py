@@ -59,9 +59,10 @@ def check_backbone(backbone: str) -> str:
         raise ValueError(message)
     if tag and not _is_known(backbone):
         tags = [name.partition(".")[2] for name in timm.list_models(f"{arch}.*", include_tags=True)]
+        known = ", ".join(filter(None, tags)) or "none"
         message = (
-            f"backbone {backbone!r}: {arch} has no tag {tag!r}; known: {', '.join(filter(None, tags)) or 'none'}; for a "
-            f"file of your own use backbone {arch!r} with `weights`, or add a row to weights/manifest.yaml"
+            f"backbone {backbone!r}: {arch} has no tag {tag!r}; known: {known}; for a file of your own "
+            f"use backbone {arch!r} with `weights`, or add a row to weights/manifest.yaml"
         )
         raise ValueError(message)
     return backbone
@@ -132,7 +133,7 @@ def _register_tag(row: Row) -> None:
     config = dataclasses.replace(
         config,
         tag=row.name.partition(".")[2],
-        **{key: None for key in ("url", "file", "hf_hub_id", "hf_hub_filename", "source")},
+        **dict.fromkeys(("url", "file", "hf_hub_id", "hf_hub_filename", "source")),
         license=row.licence,
         mean=row.mean or config.mean,
         std=row.std or config.std,

@@ -122,7 +122,7 @@ def from_package(backbone: str, row: Row | None) -> ResolvedWeights | str:
 
 
 def from_hub(backbone: str, row: Row | None) -> ResolvedWeights | str:
-    """timm's file on the hub, or why it cannot be had."""
+    """The file on the hub, or why it cannot be had."""
     try:
         place = hub.address(backbone)
         path = hub.download(place)

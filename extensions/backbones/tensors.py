@@ -69,8 +69,8 @@ def _refused(path: Path, reason: str) -> str:
         first = reason.strip().splitlines()[0] if reason.strip() else "no reason given"
         return f"{path}: cannot be read as PyTorch weights ({first}); get or save the file again"
     return (
-        f"{path}: holds objects of type {', '.join(objects[:3])}, expected only tensors (unpickling objects can run any "
-        "code); if you trust the file, convert it once where it was made: "
+        f"{path}: holds objects of type {', '.join(objects[:3])}, expected only tensors (unpickling objects can run "
+        "any code); if you trust the file, convert it once where it was made: "
         "m = torch.load(PATH, weights_only=False); m = getattr(m, 'state_dict', lambda: m)(); "
         "m = m.get('state_dict', m); "
         "torch.save({k: v for k, v in m.items() if torch.is_tensor(v)}, 'converted.pth')"

@@ -1,0 +1,53 @@
+"""`python -m extensions.backbones list | readme`: what is available here, and the text of weights/README.md."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m extensions.backbones", description="Backbones and their weights.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    show = commands.add_parser(
+        "list",
+        help="what is available here, where it would come from, layers, channels, strides",
+        description="Backbones of weights/manifest.yaml. Any other timm name works too. Nothing is downloaded.",
+    )
+    show.add_argument("--json", action="store_true", help="for programs")
+    write = commands.add_parser("readme", help="write weights/README.md from weights/manifest.yaml")
+    write.add_argument("--output", type=Path, help="another file")
+    options = parser.parse_args(arguments)
+    try:
+        return _list(as_json=options.json) if options.command == "list" else _readme(options.output)
+    except (ValueError, RuntimeError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+
+
+def _list(*, as_json: bool) -> int:
+    from extensions.backbones.listing import as_text, entries
+
+    listed = entries()
+    print(json.dumps([entry.as_json() for entry in listed], indent=2) if as_json else as_text(listed))
+    return 0
+
+
+def _readme(output: Path | None) -> int:
+    from extensions.backbones.manifest import CHECKOUT_WEIGHTS
+    from extensions.backbones.readme import readme
+
+    path = output or CHECKOUT_WEIGHTS / "README.md"
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(readme(), encoding="utf-8")
+    temporary.replace(path)
+    print(path)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
