@@ -30,9 +30,9 @@ def scatter_points(leaderboard: pd.DataFrame) -> dict[str, dict[str, list[Point]
     """Points by data set and model, the fastest first; rows that lack either number are left out."""
     charts: dict[str, dict[str, list[Point]]] = {}
     complete = leaderboard.dropna(subset=["latency_ms", "image_AUROC"]).sort_values(["dataset", "model", "latency_ms"])
-    for line in complete.itertuples():
-        dataset = shown_dataset(line.dataset, synthetic=bool(line.synthetic))
-        label = ", ".join(str(part) for part in (line.backbone, line.settings) if isinstance(part, str) and part)
-        point = Point(float(line.latency_ms), float(line.image_AUROC), label)
-        charts.setdefault(dataset, {}).setdefault(str(line.model), []).append(point)
+    for line in complete.to_dict("records"):
+        dataset = shown_dataset(line["dataset"], synthetic=bool(line["synthetic"]))
+        label = ", ".join(str(part) for part in (line["backbone"], line["settings"]) if isinstance(part, str) and part)
+        point = Point(float(line["latency_ms"]), float(line["image_AUROC"]), label)
+        charts.setdefault(dataset, {}).setdefault(str(line["model"]), []).append(point)
     return charts

@@ -82,7 +82,9 @@ def select(experiments: Sequence[Experiment], filters: dict[str, str]) -> list[E
 
 def write_plan(store: Store, experiments: Sequence[Experiment], *, sweep: str, command: str, config: str) -> Path:
     """Write down what was asked for, so that the tables can show what never ran as a gap."""
-    listed = [_facts(e) | {"experiment_id": e.experiment_id, "seed": e.seed} for e in experiments]
+    listed = [
+        _facts(e) | {"experiment_id": e.experiment_id, "seed": e.seed, "experiment": e.canonical} for e in experiments
+    ]
     name = hashlib.sha256(json.dumps(listed, sort_keys=True).encode()).hexdigest()[:12]
     path = store.output / "plans" / f"{sweep or 'sweep'}-{name}.json"
     write_json(path, {"sweep": sweep, "command": command, "config": config, "experiments": listed})

@@ -132,14 +132,14 @@ class Sheets:
             sheet.set_column(place, place, width)
             sheet.write_string(0, place, heading, self._format("head"))
         last = None
-        for row, line in enumerate(about.itertuples(), start=1):
-            look = {"bad": line.section == "Warnings", "first": line.section != last and row > 1}
-            section = line.section if line.section != last else ""
+        for row, line in enumerate(about.to_dict("records"), start=1):
+            look = {"bad": line["section"] == "Warnings", "first": line["section"] != last and row > 1}
+            section = line["section"] if line["section"] != last else ""
             _write(sheet, row, 0, section, self._format("cell", bold=True, **look))
-            _write(sheet, row, 1, line.name, self._format("cell", wrap=True, **look))
-            _write(sheet, row, 2, line.value, self._format("cell", wrap=True, **look))
-            sheet.set_row_pixels(row, 20 * math.ceil(len(str(line.value)) / 112 or 1))
-            last = line.section
+            _write(sheet, row, 1, line["name"], self._format("cell", wrap=True, **look))
+            _write(sheet, row, 2, line["value"], self._format("cell", wrap=True, **look))
+            sheet.set_row_pixels(row, 20 * math.ceil(len(str(line["value"])) / 112 or 1))
+            last = line["section"]
         sheet.freeze_panes(1, 0)
         sheet.set_landscape()
         sheet.fit_to_pages(1, 0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pandas as pd
 import xlsxwriter
@@ -84,7 +85,10 @@ def _set_axes(chart: xlsxwriter.chart.Chart, dataset: str, points: list[Point]) 
     lowest = min(point.auroc for point in points)
     fast, slow = min(p.latency_ms for p in points), max(p.latency_ms for p in points)
     chart.set_title({"name": f"{dataset}: up and left is better", "name_font": {"size": 13}, "overlay": False})
-    x_axis = {"name": "Latency (ms per picture)", "major_gridlines": {"visible": True, "line": {"color": "#E3E6EA"}}}
+    x_axis: dict[str, Any] = {
+        "name": "Latency (ms per picture)",
+        "major_gridlines": {"visible": True, "line": {"color": "#E3E6EA"}},
+    }
     if fast > 0 and slow / fast > 20:
         x_axis |= {"log_base": 10, "min": 10 ** math.floor(math.log10(fast))}
     else:
