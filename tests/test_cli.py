@@ -263,6 +263,8 @@ def test_stock_command_line_takes_the_same_config(configure: Configure) -> None:
         ({"trainer": {"max_epochs": "many"}}, [], 1, ["trainer.max_epochs", "expected null or int", "found many"]),
         ({"model": {"class_path": "TinyNet", "init_args": {"wdth": 1}}}, [], 1, ["'wdth'", "did you mean width?"]),
         ({"model": None}, [], 1, ["model"]),
+        ({"model": {"class_path": "Padm"}}, [], 1, ["tiny.yaml", "'Padm'", "did you mean extensions.Padim"]),
+        ({"data": None}, [], 2, ["test needs data"]),
     ],
 )
 def test_errors_are_one_line_with_an_exit_code(

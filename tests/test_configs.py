@@ -79,7 +79,11 @@ def test_model_config_trains_on_packaged_data(
     pytest.importorskip("elpv_dataset")
     config = load_config(path)
     crop = ["--model.center_crop", "null"] if "center_crop" in config["model"].get("init_args", {}) else []
-    data = [] if config.get("data", {}).get("class_path") in PACKAGED else ANY_DATA
+    data = (
+        []
+        if config.get("data", {}).get("class_path") in PACKAGED
+        else ["--config", str(ROOT / "configs/data/elpv.yaml")]
+    )
     run_tiny(["--config", str(path), *data, *crop], tmp_path, monkeypatch, capsys)
 
 

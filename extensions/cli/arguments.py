@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from extensions.configuration import load_config
+from extensions.configuration import ConfigError, load_config
 from extensions.configuration.classes import known_classes, resolve_class_path
 
 CONFIG_OPTIONS = ("-c", "--config")
@@ -72,7 +72,11 @@ def _config(value: str, subcommand: str) -> str:
         name = spec.get("class_path") if isinstance(spec, dict) else spec
         if not isinstance(name, str) or not name.isidentifier():
             continue
-        resolved = _class(name, role, subcommand)
+        try:
+            resolved = _class(name, role, subcommand)
+        except ConfigError as error:
+            msg = f"{value}: {error}"
+            raise ConfigError(msg) from error
         changed = changed or resolved != name
         config[role] = {**spec, "class_path": resolved} if isinstance(spec, dict) else resolved
     if subcommand in UNTRAINED:

@@ -24,6 +24,7 @@ logger = logging.getLogger(__name__)
 
 SUBCOMMANDS = ("train", "fit", "validate", "test", "predict", "export")
 TRAINING = ("train", "fit")
+NEED_DATA = (*TRAINING, "validate", "test")
 RECORDED = ("model", "data", "trainer")
 
 
@@ -67,6 +68,9 @@ class WorkbenchCLI(AnomalibCLI):
         """Seed everything; the seed drawn stands in the config that is saved with the run."""
         super().before_instantiate_classes()
         config = self.config[self.subcommand]
+        if self.subcommand in NEED_DATA and config.get("data") is None:
+            msg = f"{self.subcommand} needs data: give a config that has it, such as --config configs/data/elpv.yaml"
+            raise UsageError(msg)
         config["seed_everything"] = apply_seed(config["seed_everything"])
 
     def instantiate_classes(self) -> None:
