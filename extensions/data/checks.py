@@ -59,6 +59,7 @@ def find_problems(samples: pd.DataFrame, *, name: str, root: Path) -> list[Probl
         for path, fact in (*images.items(), *masks.items())
         if fact.error
     ]
+    problems += [Problem(Kind.DARK, relative_name(path, root)) for path, fact in images.items() if fact.is_dark]
     for image_path, mask_path, label in samples[["image_path", "mask_path", "label_index"]].itertuples(index=False):
         if mask_path:
             found = _mask_problem(images[image_path], masks[mask_path], is_anomalous=label == 1)

@@ -141,6 +141,7 @@ class WorkbenchDataModule(AnomalibDataModule):
         listing = self._list()
         samples = self._split_test(listing.frame())
         raise_problems(samples, listing.problems, name=self.name, root=self.root)
+        samples = self._draw_test(samples)
         train, test = (samples[samples["split"] == split] for split in ("train", "test"))
         train, val, test = self._split_val(train, test)
         has_masks = any((part["mask_path"] != "").any() for part in (train, val, test))
@@ -151,6 +152,10 @@ class WorkbenchDataModule(AnomalibDataModule):
 
     def _split_test(self, samples: pd.DataFrame) -> pd.DataFrame:
         """The samples with test pictures chosen, where the layout does not say which they are."""
+        return samples
+
+    def _draw_test(self, samples: pd.DataFrame) -> pd.DataFrame:
+        """The checked samples with drawn test pictures in place of real ones, where that is asked for."""
         return samples
 
     def _split_val(self, train: pd.DataFrame, test: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:

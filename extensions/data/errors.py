@@ -26,12 +26,13 @@ class Kind(Enum):
     TWO_LABELS = ("same picture as normal and as anomalous", "keep one copy")
     BLACK_MASK = ("mask that marks nothing on an anomalous picture", "draw the defect or move the picture")
     LOSSY_MASK = ("mask with compression noise, which counts as defect", "export masks as PNG")
+    DARK = ("16-bit picture in the lowest sixteenth of its range, read as almost black", "rescale them to 16 bits")
     SAME_TWICE = ("same picture twice", "keep one copy")
 
     @property
     def is_warning(self) -> bool:
         """Whether the results stay right: such a problem is logged, not raised."""
-        return self in {Kind.BLACK_MASK, Kind.LOSSY_MASK, Kind.SAME_TWICE}
+        return self in {Kind.BLACK_MASK, Kind.LOSSY_MASK, Kind.DARK, Kind.SAME_TWICE}
 
 
 @dataclass(frozen=True)

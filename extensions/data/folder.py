@@ -129,11 +129,14 @@ class Folder(WorkbenchDataModule):
             train = samples[samples["split"] == "train"]
             moved = train.index[self._hold_out(train, self.test_split_ratio)]
             samples.loc[moved, "split"] = "test"
-        if self.synthetic:
-            is_test = samples["split"] == "test"
-            drawn = self._with_defects(samples[is_test & (samples["label_index"] == 0)])
-            samples = pd.concat([samples[~is_test], drawn], ignore_index=True)
         return samples
+
+    def _draw_test(self, samples: pd.DataFrame) -> pd.DataFrame:
+        if not self.synthetic:
+            return samples
+        is_test = samples["split"] == "test"
+        drawn = self._with_defects(samples[is_test & (samples["label_index"] == 0)])
+        return pd.concat([samples[~is_test], drawn], ignore_index=True)
 
 
 def _folders(paths: Paths | None, base: Path) -> list[Path]:

@@ -8,6 +8,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -47,15 +48,26 @@ def build_once(name: str, parameters: Mapping[str, Any], write: Callable[[Path],
     """
     text = json.dumps(dict(parameters), sort_keys=True, ensure_ascii=False)
     folder = cache_folder() / name / hashlib.sha256(text.encode()).hexdigest()[:16]
+    with _locked(folder):
+        if not _is_whole(folder):
+            _build(folder, write)
+    return folder
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    lock = FileLock(f"{folder}.lock")
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(f"{folder}.lock"):
-            if not _is_whole(folder):
-                _build(folder, write)
-    except PermissionError as error:
-        msg = f"cannot write drawn pictures to {folder.parent}; set $WORKBENCH_CACHE to a folder that can be written"
-        raise PermissionError(msg) from error
-    return folder
+        lock.acquire()
+    except OSError as error:
+        reason = error.strerror or error
+        msg = f"cannot write drawn pictures to {folder.parent} ({reason}); set $WORKBENCH_CACHE to a writable folder"
+        raise OSError(msg) from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _build(folder: Path, write: Callable[[Path], None]) -> None:

@@ -9,6 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+from PIL import Image
 from tqdm import tqdm
 
 from extensions.data.reading import mask_array, open_upright, picture_array, reason
@@ -19,6 +21,7 @@ class FileFacts:
     """What one file holds; ``size`` is (width, height) px as displayed, None when it cannot be read.
 
     ``is_black`` and ``is_lossy`` are known of masks only: nothing is marked; JPEG noise beside full black and white.
+    ``is_dark``, of pictures only: 16 bits of which the highest four are never used.
     """
 
     sha256: str
@@ -26,6 +29,7 @@ class FileFacts:
     error: str = ""
     is_black: bool = False
     is_lossy: bool = False
+    is_dark: bool = False
 
 
 # A sweep meets the same files in many runs: a file is read again only when its size or time of change differs.
@@ -78,11 +82,13 @@ def _inspect(path: str, is_mask: bool) -> FileFacts:
             picture_array(image)
     except Exception as error:  # Pillow raises many types for broken files; each becomes part of the report
         return FileFacts(sha256, error=reason(error))
-    return FileFacts(sha256, image.size)
+    return FileFacts(sha256, image.size, is_dark=_is_dark(image))
 
 
-def _has_grey(array: object) -> bool:
-    import numpy as np
+def _is_dark(image: Image.Image) -> bool:
+    return image.mode.startswith("I") and 255 < np.asarray(image).max() < 4096
 
-    values = np.unique(np.asarray(array))
+
+def _has_grey(array: np.ndarray) -> bool:
+    values = np.unique(array)
     return bool(((values > 0) & (values < values.max())).any())

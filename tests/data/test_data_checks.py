@@ -90,10 +90,13 @@ def test_what_leaves_results_right_is_only_logged(
     mask(product / "masks" / "dent" / "000_mask.png", is_black=True)
     picture(product / "good" / "a.png", seed=5)
     picture(product / "good" / "b.png", seed=5)
+    deep = np.linspace(0, 4095, 64 * 64).reshape(64, 64).astype(np.uint16)
+    Image.fromarray(deep).save(product / "good" / "camera12.png")
     with caplog.at_level(logging.WARNING):
         folder(product).setup()
     assert "masks/dent/000_mask.png" in caplog.text
     assert "good/a.png = good/b.png" in caplog.text
+    assert "good/camera12.png" in caplog.text
 
 
 def test_a_folder_of_masks_among_the_pictures_is_not_read_as_pictures(product: Path) -> None:

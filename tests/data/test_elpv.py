@@ -143,3 +143,12 @@ def test_processes_that_draw_at_once_or_are_killed_harm_nobody(tmp_path: Path) -
     whole = [path for path in folder.iterdir() if path.is_dir()]
     assert len(whole) == 1  # nothing half written is left
     assert not whole[0].name.startswith(".")
+
+
+def test_a_cache_that_cannot_be_written_is_named_with_the_remedy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("WORKBENCH_CACHE", str(tmp_path / "file"))
+    with pytest.raises(OSError, match=r"file/elpv_synthetic.*set \$WORKBENCH_CACHE"):
+        synthetic()
