@@ -259,6 +259,7 @@ def test_stock_command_line_takes_the_same_config(configure: Configure) -> None:
         ({}, ["--model", "TinyNetz"], 1, ["'TinyNetz'"]),
         ({}, ["--model.width", "3"], 1, ["width: expected at least 8, found 3"]),
         ({"optimizr": 1}, [], 1, ["tiny.yaml", "'optimizr'", "did you mean optimizer?"]),
+        ({"zzz": 1}, [], 1, ["unknown key 'zzz' (known: ckpt_path, config, data, default_root_dir,"]),
         ({"trainer": {"max_epoch": 1}}, [], 1, ["'trainer.max_epoch'", "did you mean trainer.max_epochs"]),
         ({"trainer": {"max_epochs": "many"}}, [], 1, ["trainer.max_epochs", "expected null or int", "found many"]),
         ({"model": {"class_path": "TinyNet", "init_args": {"wdth": 1}}}, [], 1, ["'wdth'", "did you mean width?"]),

@@ -97,7 +97,8 @@ def _imported_subclass(name: str, role: str) -> str | None:
     pending: list[type] = [base_class(role)]
     found: list[str] = []
     while pending:
-        for cls in pending.pop().__subclasses__():
+        subclasses: list[type] = pending.pop().__subclasses__()
+        for cls in subclasses:
             pending.append(cls)
             if cls.__name__ == name and not inspect.isabstract(cls):
                 found.append(f"{cls.__module__}.{cls.__qualname__}")

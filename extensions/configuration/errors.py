@@ -51,11 +51,7 @@ def explain(message: str, *, known: Iterable[str] = ()) -> str:
     where = ".init_args.".join(keys)
     class_path = next(reversed(_CLASS.findall(message)), None)
     if options := _UNKNOWN.findall(message):
-        return (
-            f"unknown key {options[-1]!r}{did_you_mean(options[-1], known)}"
-            if known
-            else f"unknown key {options[-1]!r}"
-        )
+        return f"unknown key {options[-1]!r}{did_you_mean(options[-1], _siblings(options[-1], known))}"
     if options := _UNACCEPTED.findall(message):
         return _unaccepted(options[-1], class_path, where)
     if class_path and (required := _REQUIRED.findall(message)):
@@ -86,6 +82,14 @@ def _unaccepted(option: str, class_path: str | None, where: str) -> str:
         return f"{where}: unknown key {option!r}"
     near = did_you_mean(option, argument_names(class_path), list_all=True)
     return f"{where}: {class_path} has no argument {option!r}{near}"
+
+
+def _siblings(option: str, known: Iterable[str]) -> set[str]:
+    """The keys that can stand where a dotted key stands."""
+    depth = option.count(".")
+    parent = option.split(".")[:depth]
+    parts = [key.split(".") for key in known]
+    return {".".join(key[: depth + 1]) for key in parts if key[:depth] == parent and len(key) > depth}
 
 
 def _nearby_classes(class_path: str) -> str:
