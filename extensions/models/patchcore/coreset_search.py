@@ -44,7 +44,7 @@ class FarthestFirst:
         self.selected = np.zeros(n_centers, np.int64)
         self.n_selected = 0
         self.squares = np.empty(n_centers, self.rows.dtype)  # |center - shift|²
-        self.factors = np.empty((n_centers, n_channels + 1), self.rows.dtype)  # (shift - center, |center - shift|² / 2)
+        self.factors = np.empty((n_centers, n_channels + 1), self.rows.dtype)  # (shift - center, about square / 2)
         self.bounds = np.empty(n_points, self.rows.dtype)  # upper bound on the distance to the nearest center
         self.n_seen = np.ones(n_points, np.int64)  # how many centers, in order, the bound takes into account
         self.n_leading = max(2048, n_points // 32)
@@ -78,7 +78,7 @@ class FarthestFirst:
         self.selected[self.n_selected] = index
         self.squares[self.n_selected] = square
         np.negative(center, out=self.factors[self.n_selected, :-1])
-        self.factors[self.n_selected, -1] = square / 2
+        self.factors[self.n_selected, -1] = square * (1 - self.relative_error) / 2  # the center's part of the error
         self.n_selected += 1
 
     def _measure_first(self, start: int) -> None:
@@ -114,10 +114,15 @@ class FarthestFirst:
         np.subtract(self.rows.take(points, axis=0), self.shift, out=left[:, :-1])
         squares = np.einsum("ij,ij->i", left[:, :-1], left[:, :-1])
         # NumPy's product: torch's may be told to round its inputs (set_float32_matmul_precision).
-        products = left @ self.factors[n_seen : self.n_selected].T  # (n, n_missing): (distance² - square) / 2
-        error = self.relative_error * (squares + self.squares[: self.n_selected].max()) + self.underflow
-        least = torch.from_numpy(products).amin(dim=1).numpy()
-        reach = np.minimum(least + error, (self.bounds[points] ** 2 - squares + error) / 2)
+        # (n, n_missing): (lower bound on distance² - square) / 2, but for the point's part of the error.
+        products = left @ self.factors[n_seen : self.n_selected].T
+        error = self.relative_error * squares + self.underflow
+        column = products.argmin(axis=1)
+        least = products[np.arange(len(points)), column]
+        reach = np.minimum(
+            least + self.relative_error * self.squares[n_seen + column] + error,
+            (self.bounds[points] ** 2 - squares + error) / 2,
+        )
         hopeful = np.flatnonzero(least <= reach)
         row, column = np.nonzero(products[hopeful] <= reach[hopeful, None])
         self._shrink(points[hopeful[row]], self.selected[n_seen + column])
