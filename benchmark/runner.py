@@ -224,7 +224,7 @@ def _measure(prepared: Prepared, workspace: Path, options: RunOptions) -> dict[s
         seed_everything(experiment.seed, workers=True, verbose=False)
         model: AnomalibModule = instantiate_model(experiment.model)
         engine = make_engine(
-            model, experiment.trainer, workspace / "engine", callbacks=[collector], progress=options.progress
+            model, experiment.trainer, workspace.with_name("engine"), callbacks=[collector], progress=options.progress
         )
         fit_seconds, training = fit(engine, model, datamodule)
         test_seconds = test_once(engine, model, datamodule)

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lightning.pytorch.callbacks import Callback, ModelCheckpoint
+from anomalib.callbacks import ModelCheckpoint
+from lightning.pytorch.callbacks import Callback
 
 from benchmark.convergence import has_converged
 from benchmark.progress import RunProgress
@@ -122,7 +123,8 @@ def _summary(engine: Engine, model: AnomalibModule, losses: list[float]) -> Trai
 @contextmanager
 def quiet() -> Iterator[None]:
     """Silence what Lightning and anomalib print for every run; errors still raise."""
-    names = ("lightning.pytorch", "lightning.fabric", "anomalib", "lightning")
+    names = ("lightning", "lightning.pytorch", "lightning_fabric", "lightning.fabric", "anomalib")
+    names += tuple(f"{name}.utilities.rank_zero" for name in names[:4])
     levels = {name: logging.getLogger(name).level for name in names}
     for name in names:
         logging.getLogger(name).setLevel(logging.ERROR)

@@ -20,7 +20,16 @@ EPOCHS = np.arange(40)
         (np.linspace(1, 2, 40), False),
         ([1.0] * 20 + [float("nan")] * 20, False),
     ],
-    ids=["decayed", "decayed to a level", "still falling", "linear", "too few epochs", "learned nothing", "rising", "NaN"],
+    ids=[
+        "decayed",
+        "decayed to a level",
+        "still falling",
+        "linear",
+        "too few epochs",
+        "learned nothing",
+        "rising",
+        "NaN",
+    ],
 )
 def test_a_curve_counts_as_converged_only_when_its_end_is_flat(curve, flat):
     assert has_converged(list(curve)) is flat

@@ -1,0 +1,231 @@
+from __future__ import annotations
+
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
+
+from benchmark.experiment import Experiment
+from benchmark.runner import RunOptions, run_experiment
+from benchmark.store import Store
+from benchmark.sweep import run_sweep, select
+from extensions.configuration import ConfigError
+
+QUIET = RunOptions(progress=False)
+
+
+def spec(name: str, **arguments) -> dict:
+    return {
+        "class_path": f"extensions.{name}",
+        "init_args": {"backbone": "resnet18", "pre_trained": False, "image_size": 64, **arguments},
+    }
+
+
+@pytest.fixture(scope="module")
+def data(tiny_root) -> dict:
+    return {
+        "class_path": "extensions.Folder",
+        "init_args": {
+            "name": "tiny", "root": str(tiny_root), "normal_dir": "train/good", "normal_test_dir": "test/good",
+            "abnormal_dir": "test/bad", "mask_dir": "mask/bad", "train_batch_size": 4, "eval_batch_size": 3,
+            "num_workers": 0,
+        },
+    }  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def experiment(data) -> Experiment:
+    return Experiment(model=spec("Padim", n_features=20), data=data, seed=3)
+
+
+@pytest.fixture(scope="module")
+def finished(experiment, tmp_path_factory) -> tuple[Path, dict]:
+    output = tmp_path_factory.mktemp("sweep")
+    record = run_experiment(experiment, output, options=RunOptions(progress=False, pictures=2))
+    assert record["status"] == "finished", record["error"]
+    ((folder, stored),) = Store(output).records()
+    assert stored == json.loads(json.dumps(record))
+    return folder, stored
+
+
+def test_metrics_of_a_record_are_those_scikit_learn_gives_for_its_scores(finished):
+    folder, record = finished
+    scores = pd.read_csv(folder / "scores.csv")
+    metrics = record["metrics"]
+    assert metrics["image_AUROC"] == pytest.approx(roc_auc_score(scores.label, scores.score))
+    assert metrics["image_AveragePrecision"] == pytest.approx(average_precision_score(scores.label, scores.score))
+    best = max(f1_score(scores.label, scores.score >= t) for t in scores.score)
+    assert metrics["image_F1Max"] == pytest.approx(best)
+    called = scores.score >= record["thresholds"]["image"]
+    assert f1_score(scores.label, called) == pytest.approx(best)
+
+
+def test_raw_scores_and_pixel_auroc_equal_those_of_the_engine_on_the_kept_checkpoint(finished, experiment):
+    from anomalib.engine import Engine
+    from anomalib.post_processing import PostProcessor
+
+    from extensions import Padim
+    from extensions.configuration import instantiate_data
+
+    folder, record = finished
+    raw = PostProcessor(enable_normalization=False, enable_thresholding=False)
+    model = Padim.load_from_checkpoint(folder / "model.ckpt", visualizer=False)
+    model.post_processor = raw
+    engine = Engine(logger=False, default_root_dir=folder / "engine", enable_progress_bar=False)
+    batches = engine.predict(model=model, datamodule=instantiate_data(experiment.data))
+    predicted = {
+        Path(p).parent.name + "/" + Path(p).name: float(s)
+        for b in batches
+        for p, s in zip(b.image_path, b.pred_score, strict=True)
+    }
+    recorded = {
+        "/".join(image.split("/")[-2:]): score
+        for image, score in pd.read_csv(folder / "scores.csv")[["image", "score"]].itertuples(index=False)
+    }
+    assert predicted == pytest.approx(recorded, abs=1e-4)
+    maps = np.concatenate([b.anomaly_map.numpy().ravel() for b in batches])
+    masks = np.concatenate([b.gt_mask.numpy().ravel() for b in batches])
+    assert record["metrics"]["pixel_AUROC"] == pytest.approx(roc_auc_score(masks, maps), abs=1e-4)
+
+
+def test_a_kept_checkpoint_carries_the_thresholds_of_its_record(finished):
+    from extensions import Padim
+
+    folder, record = finished
+    post_processor = Padim.load_from_checkpoint(folder / "model.ckpt").post_processor
+    assert float(post_processor.image_threshold) == pytest.approx(record["thresholds"]["image"])
+    assert float(post_processor.pixel_threshold) == pytest.approx(record["thresholds"]["pixel"])
+    assert float(post_processor.image_min) < float(post_processor.image_max)
+
+
+def test_a_record_says_what_a_reader_needs(finished):
+    folder, record = finished
+    assert record["layers"] == ["layer1", "layer2", "layer3"]
+    assert record["settings"] == "n_features=20"
+    assert record["dataset"] | {"sha256": ""} == {
+        "name": "tiny", "category": "", "synthetic": False, "sha256": "", "k_shot": None, "contamination_ratio": 0.0,
+        "n_train": 8, "n_test_normal": 4, "n_test_anomalous": 4, "n_masks": 4, "defect_kinds": {"bad": 4},
+        "image_size": [64, 64],
+    }  # fmt: skip
+    assert record["training"]["stopped_by"] == "single pass"
+    assert record["speed"]["fit_seconds"] > 0
+    assert 0 < record["speed"]["latency_ms"] <= record["speed"]["latency_p95_ms"]
+    assert record["memory"]["peak_memory_bytes"] > record["memory"]["model_bytes"] > 0
+    assert [p["kind"] for p in record["files"]["pictures"]] == ["worst"] * 2 + ["best"] * 2
+    assert all((folder / p["panel"]).exists() for p in record["files"]["pictures"])
+
+
+def test_the_same_experiment_gives_the_same_scores_and_is_not_run_twice(finished, experiment, tmp_path):
+    folder, record = finished
+    assert run_experiment(experiment, folder.parents[4], options=QUIET) == record
+    again = run_experiment(experiment, tmp_path, options=QUIET)
+    assert again["metrics"] == record["metrics"]
+    assert again["key"] == record["key"]
+    ((other, _),) = Store(tmp_path).records()
+    assert (other / "scores.csv").read_text() == (folder / "scores.csv").read_text()
+
+
+def test_failures_and_missing_data_are_records_and_the_sweep_goes_on(data, experiment, tmp_path):
+    experiments = [
+        Experiment(model=spec("Padim", n_features=99999), data=data),
+        Experiment(model=spec("Padim"), data={**data, "init_args": {**data["init_args"], "normal_dir": "nowhere"}}),
+        Experiment(model=spec("Stfpm"), data=data),
+        experiment,
+    ]
+    counts = run_sweep(experiments, tmp_path, options=QUIET)
+    assert counts == {"failed": 2, "missing": 1, "finished": 1}
+    records = {r["experiment_id"]: r for _, r in Store(tmp_path).records()}
+    messages = [records[e.experiment_id]["error"]["message"] for e in experiments[:3]]
+    assert "n_features" in messages[0]
+    assert "nowhere" in messages[1]
+    assert "max_epochs" in messages[2]
+    assert all("\n" not in message for message in messages)
+    started = {key: r["started"] for key, r in records.items()}
+    time.sleep(1.1)
+    run_sweep(experiments, tmp_path, options=RunOptions(progress=False, overwrite="failed"))
+    again = {r["experiment_id"]: r["started"] for _, r in Store(tmp_path).records()}
+    assert [started[e.experiment_id] == again[e.experiment_id] for e in experiments] == [False, False, False, True]
+
+
+def test_only_the_best_checkpoint_of_a_model_and_data_set_is_kept(data, tmp_path):
+    experiments = [Experiment(model=spec("Padim", n_features=n), data=data, seed=s) for n, s in ((2, 0), (20, 1))]
+    run_sweep(experiments, tmp_path, options=QUIET, keep="best")
+    records = list(Store(tmp_path).records())
+    kept = [record for _, record in records if record["files"]["checkpoint"]]
+    assert [record["metrics"]["image_AUROC"] for record in kept] == [
+        max(r["metrics"]["image_AUROC"] for _, r in records)
+    ]
+    assert [(folder / "model.ckpt").exists() for folder, _ in records] == [
+        bool(r["files"]["checkpoint"]) for _, r in records
+    ]
+
+
+def test_a_gradient_model_records_its_curve_and_is_not_called_converged_after_three_epochs(data, tmp_path):
+    record = run_experiment(
+        Experiment(model=spec("Stfpm", lr=0.05), data=data, trainer={"max_epochs": 3}), tmp_path, options=QUIET
+    )
+    assert record["status"] == "finished", record["error"]
+    training = record["training"]
+    assert (training["epochs"], training["max_epochs"], training["stopped_by"]) == (3, 3, "max_epochs")
+    assert training["converged"] is False
+    assert len(training["loss"]) == 3
+    assert training["loss"][-1] < training["loss"][0]
+    assert math.isfinite(training["loss"][-1])
+
+
+def test_early_stopping_by_config_is_named_in_the_record(data, tmp_path):
+    stop = {"class_path": "lightning.pytorch.callbacks.EarlyStopping", "init_args": {"monitor": "train_loss", "patience": 1, "min_delta": 1e9, "check_on_train_epoch_end": True}}  # fmt: skip # noqa: E501
+    trainer = {"max_epochs": 9, "callbacks": [stop]}
+    record = run_experiment(Experiment(model=spec("Stfpm"), data=data, trainer=trainer), tmp_path, options=QUIET)
+    assert record["status"] == "finished", record["error"]
+    assert record["training"]["stopped_by"] == "early stopping"
+    assert record["training"]["epochs"] < 9
+
+
+def test_a_filter_that_leaves_nothing_names_what_there_is(experiment):
+    assert select([experiment], {"model": "padim", "settings": "n_features=20"}) == [experiment]
+    with pytest.raises(ConfigError, match="model: Padim"):
+        select([experiment], {"model": "Patchcore"})
+    with pytest.raises(ConfigError, match="unknown key"):
+        select([experiment], {"modle": "Padim"})
+
+
+def test_a_killed_sweep_resumes_without_rerunning_what_was_finished(data, tmp_path):
+    config = {"name": "cut", "models": [spec("Padim", n_features=10)], "data": [data], "seeds": [0, 1, 2]}
+    (tmp_path / "cut.yaml").write_text(yaml.safe_dump(config))
+    output = tmp_path / "out"
+    command = [
+        sys.executable,
+        "-m",
+        "benchmark",
+        "run",
+        "--config",
+        str(tmp_path / "cut.yaml"),
+        "--output",
+        str(output),
+    ]
+    cut = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+    deadline = time.monotonic() + 120
+    while not list(Store(output).records()) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    os.killpg(cut.pid, signal.SIGKILL)
+    cut.wait()
+    before = dict(Store(output).records())
+    assert 1 <= len(before) < 3
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    after = dict(Store(output).records())
+    assert len(after) == 3
+    unchanged = {folder: record | {"files": None} for folder, record in after.items() if folder in before}
+    assert unchanged == {folder: record | {"files": None} for folder, record in before.items()}
+    assert (output / "leaderboard.xlsx").exists()
