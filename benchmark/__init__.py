@@ -8,7 +8,9 @@ from typing import Any
 _EXPORTS = {
     "Experiment": "benchmark.experiment",
     "expand": "benchmark.grid",
-    "record_run": "benchmark.runner",
+    "leaderboard": "benchmark.interactive",
+    "record_run": "benchmark.interactive",
+    "run": "benchmark.interactive",
     "run_experiment": "benchmark.runner",
     "run_sweep": "benchmark.sweep",
     "write_tables": "benchmark.tables",

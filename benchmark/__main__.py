@@ -7,6 +7,7 @@ import logging
 import os
 import shlex
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,6 +20,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = sys.argv[1:] if arguments is None else list(arguments)
     options = parser.parse_args(given, argparse.Namespace(arguments=given))
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    # Printed by every import of anomalib, about its own use of timm.
+    warnings.filterwarnings("ignore", category=FutureWarning)
     try:
         return int(options.command(options))
     except KeyboardInterrupt:

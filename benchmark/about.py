@@ -54,12 +54,12 @@ def about_frame(
     rows = [("Result", dataset, sentence) for dataset, sentence in best_sentences(leaderboard)]
     rows += [("Warnings", "", text) for text in (*warnings, *_data_differences(records), *_differences(records))]
     rows += [("Runs", *row) for row in _sweeps(records, plans)]
+    rows += [("Environment", name, _shares(found)) for name, found in _environments(records).items()]
     rows += [("Data sets", *row) for row in _data_sets(records)]
     rows += [("Weights", *row) for row in _weights(records)]
     rows += [("Protocol", "Version", str(PROTOCOL_VERSION)), *(("Protocol", *row) for row in PROTOCOL)]
     rows += [("Columns", _heading(m.label, m.unit), m.meaning) for m in METRICS]
     rows += [("Columns", *row) for row in _COLUMNS]
-    rows += [("Environment", name, _shares(found)) for name, found in _environments(records).items()]
     return pd.DataFrame(rows, columns=["section", "name", "value"])
 
 

@@ -131,35 +131,6 @@ def is_due(record: dict[str, Any] | None, overwrite: str) -> bool:
     return overwrite == "failed" and record["status"] == "failed"
 
 
-def record_run(config: dict[str, Any], output: Path) -> Path:
-    """Run a configuration of the command line and file it like a run of a sweep; return the record's path.
-
-    Args:
-        config: Keys of anomalib's command line: model, data, trainer, seed_everything.
-        output: Folder of records, as `benchmark run --output`.
-
-    Raises:
-        RuntimeError: The run failed; the message says why, the record holds the traceback.
-    """
-    from benchmark.tables import write_tables
-
-    seed = config.get("seed_everything")
-    experiment = Experiment(
-        model=config["model"],
-        data=config["data"],
-        trainer=config.get("trainer") or {},
-        seed=seed if isinstance(seed, int) and not isinstance(seed, bool) else 0,
-    )
-    record = run_experiment(experiment, output, options=RunOptions(sweep="record", overwrite="failed"))
-    write_tables(output)
-    if record is None:
-        msg = f"{output}: another process is running this very experiment"
-        raise RuntimeError(msg)
-    if record["status"] != "finished":
-        raise RuntimeError(record["error"]["message"])
-    return prepare(experiment).folder(Store(output)) / "record.json"
-
-
 def _carry_out(prepared: Prepared, workspace: Path, options: RunOptions) -> dict[str, Any]:
     from benchmark.machine import environment
 

@@ -82,7 +82,7 @@ def _run(args: list[str]) -> None:
 
 def _record(config: dict[str, Any], folder: Path) -> Path:
     """Train and evaluate by the benchmark's protocol."""
-    from benchmark.runner import record_run
+    from benchmark.interactive import record_run
 
     return record_run(config, folder)
 

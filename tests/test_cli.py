@@ -322,7 +322,7 @@ def test_debug_shows_where_an_error_came_from(
 def test_record_hands_the_checked_config_to_the_benchmark(
     configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
-    import benchmark.runner
+    import benchmark.interactive
 
     recorded = []
 
@@ -330,7 +330,7 @@ def test_record_hands_the_checked_config_to_the_benchmark(
         recorded.append((config, output))
         return output / "record.json"
 
-    monkeypatch.setattr(benchmark.runner, "record_run", record_run)
+    monkeypatch.setattr(benchmark.interactive, "record_run", record_run)
     args = ["train", "--config", str(configure(PADIM)), "--model.n_features", "6", "--record", "out"]
     assert main(args) == 0
     ((config, output),) = recorded

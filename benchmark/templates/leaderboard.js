@@ -1,10 +1,11 @@
 "use strict";
-// Sorting: blanks stay last in both directions; numbers by value, texts by alphabet.
+// Sorting: the best first, then the other way round; blanks stay last in both directions; numbers by value, texts by alphabet.
 for (const table of document.querySelectorAll("table")) {
   const heads = [...table.tHead.rows[0].cells];
   heads.forEach((head, place) => {
     head.querySelector("button").addEventListener("click", () => {
-      const descending = head.getAttribute("aria-sort") === "ascending";
+      const sorted = head.getAttribute("aria-sort");
+      const descending = sorted ? sorted === "ascending" : head.textContent.includes("↑"); // the best first
       const numeric = head.classList.contains("number");
       heads.forEach((other) => other.removeAttribute("aria-sort"));
       head.setAttribute("aria-sort", descending ? "descending" : "ascending");

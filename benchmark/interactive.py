@@ -1,0 +1,81 @@
+"""One run at a time, filed like those of a sweep: for notebooks and for `train --record`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmark.archive import load
+from benchmark.experiment import Experiment
+from benchmark.leaderboard import frames
+from benchmark.runner import RunOptions, prepare, run_experiment
+from benchmark.store import RECORD, Store
+from benchmark.tables import write_tables
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+DEFAULT_OUTPUT = Path("output/notebook")
+
+
+def run(
+    model: dict[str, Any],
+    data: dict[str, Any],
+    *,
+    trainer: dict[str, Any] | None = None,
+    seed: int = 0,
+    output: Path = DEFAULT_OUTPUT,
+    pictures: int = 0,
+) -> dict[str, Any]:
+    """Run one experiment, unless its record is there, write the tables and return the record.
+
+    Args:
+        model: `class_path` and `init_args`, as in a configuration.
+        data: The same for the datamodule.
+        trainer: Trainer arguments; a gradient model needs `max_epochs`.
+        seed: Seeds everything before the model is built.
+        output: Folder of records and tables.
+        pictures: How many best and worst pictures to draw.
+
+    Raises:
+        RuntimeError: The run failed; its record holds the traceback.
+
+    Example:
+        >>> record = run({"class_path": "extensions.Padim"}, {"class_path": "extensions.Elpv"})
+        >>> record["metrics"]["image_AUROC"]
+    """
+    experiment = Experiment(model=model, data=data, trainer=trainer or {}, seed=seed)
+    record = run_experiment(
+        experiment, Path(output), options=RunOptions(sweep="single runs", overwrite="failed", pictures=pictures)
+    )
+    if record is None:
+        msg = f"{output}: another process is running this very experiment"
+        raise RuntimeError(msg)
+    write_tables(Path(output))
+    if record["status"] != "finished":
+        raise RuntimeError(record["error"]["message"])
+    return record
+
+
+def record_run(config: dict[str, Any], output: Path) -> Path:
+    """Run a configuration of the command line and file its record; return the record's path.
+
+    Args:
+        config: Keys of anomalib's command line: model, data, trainer, seed_everything.
+        output: Folder of records and tables.
+
+    Raises:
+        RuntimeError: The run failed; its record holds the traceback.
+    """
+    seed = config.get("seed_everything")
+    seed = seed if isinstance(seed, int) and not isinstance(seed, bool) else 0
+    trainer = config.get("trainer") or {}
+    run(config["model"], config["data"], trainer=trainer, seed=seed, output=output)
+    experiment = Experiment(model=config["model"], data=config["data"], trainer=trainer, seed=seed)
+    return prepare(experiment).folder(Store(output)) / RECORD
+
+
+def leaderboard(output: Path = DEFAULT_OUTPUT) -> pd.DataFrame:
+    """The leaderboard of an output folder as a frame, one row per model, backbone, settings and data set."""
+    archive = load(Path(output))
+    return frames(archive.records, archive.plans, warnings=archive.warnings).leaderboard

@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import jupytext
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+FOLDER = Path(__file__).resolve().parent.parent / "notebooks"
+SMALL = {
+    "01_quickstart": "n_train, n_test, image_size, n_shown = 8, 8, 64, 2",
+    "02_experiments": "n_train, n_test, image_size, epochs = 8, 8, 64, 1\noutput = 'output'",
+}
+
+
+def generate():
+    spec = importlib.util.spec_from_file_location("generate", FOLDER / "generate.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("twin", generate().twins(), ids=lambda twin: twin.stem)
+def test_notebooks_are_what_their_twins_give(twin):
+    assert twin.with_suffix(".ipynb").read_text(encoding="utf-8") == generate().notebook_text(twin), (
+        "run `make notebooks`"
+    )
+
+
+@pytest.mark.parametrize("twin", generate().twins(), ids=lambda twin: twin.stem)
+def test_notebooks_run_from_top_to_bottom(twin, tmp_path):
+    notebook = jupytext.read(twin)
+    (parameters,) = (c for c in notebook.cells if "parameters" in c.metadata.get("tags", ()))
+    parameters.source = SMALL[twin.stem]
+    NotebookClient(notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": tmp_path}}).execute()
+    shown = nbformat.writes(notebook)
+    assert '"image/png"' in shown or "leaderboard.xlsx" in shown
