@@ -119,8 +119,9 @@ def _build_without_memory(name: str, **arguments: bool) -> nn.Module:
     import timm
     import torch
 
-    try:
-        with torch.device("meta"):
+    with torch.random.fork_rng(devices=[]):  # looking must not change what a seed gives
+        try:
+            with torch.device("meta"):
+                return timm.create_model(name, pretrained=False, **arguments)
+        except (NotImplementedError, RuntimeError):  # some constructors compute with values, which meta tensors lack
             return timm.create_model(name, pretrained=False, **arguments)
-    except (NotImplementedError, RuntimeError):  # some constructors compute with values, which the meta device has not
-        return timm.create_model(name, pretrained=False, **arguments)
