@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import torch
-from anomalib.models import AnomalibModule
 from anomalib.models.components import TimmFeatureExtractor
 from torch import nn
 
@@ -19,7 +18,7 @@ _restoring: ContextVar[bool] = ContextVar("restoring", default=False)
 
 # Not a subclass at run time: anomalib takes every direct subclass for a model and would list the mixin.
 if TYPE_CHECKING:
-    _Module = AnomalibModule
+    from anomalib.models import AnomalibModule as _Module
 else:
     _Module = object
 

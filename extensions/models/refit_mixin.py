@@ -3,10 +3,9 @@
 from typing import TYPE_CHECKING, ClassVar
 
 import torch
-from anomalib.models import AnomalibModule
 
 if TYPE_CHECKING:
-    _Module = AnomalibModule
+    from anomalib.models import AnomalibModule as _Module
 else:  # see backbone_mixin
     _Module = object
 
