@@ -66,7 +66,8 @@ def _section(entry: dict[str, Any], section: str, folder: Path) -> dict[str, Any
         raise ConfigError(msg)
     merged = copy.deepcopy(loaded[section])
     merged["init_args"] = {**merged.get("init_args", {}), **entry.get("init_args", {})}
-    merged["trainer"] = {**loaded.get("trainer", {}), **entry.get("trainer", {})}
+    if section == "model":
+        merged["trainer"] = {**loaded.get("trainer", {}), **entry.get("trainer", {})}
     return merged
 
 

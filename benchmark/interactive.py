@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 DEFAULT_OUTPUT = Path("output/notebook")
 
 
+class RunError(RuntimeError):
+    """A run failed or is at work elsewhere; its record, if any, holds the traceback."""
+
+
 def run(
     model: dict[str, Any],
     data: dict[str, Any],
@@ -38,7 +42,7 @@ def run(
         pictures: How many best and worst pictures to draw.
 
     Raises:
-        RuntimeError: The run failed; its record holds the traceback.
+        RunError: The run failed; its record holds the traceback.
 
     Example:
         >>> record = run({"class_path": "extensions.Padim"}, {"class_path": "extensions.Elpv"})
@@ -50,10 +54,10 @@ def run(
     )
     if record is None:
         msg = f"{output}: another process is running this very experiment"
-        raise RuntimeError(msg)
+        raise RunError(msg)
     write_tables(Path(output))
     if record["status"] != "finished":
-        raise RuntimeError(record["error"]["message"])
+        raise RunError(record["error"]["message"])
     return record
 
 
@@ -65,7 +69,7 @@ def record_run(config: dict[str, Any], output: Path) -> Path:
         output: Folder of records and tables.
 
     Raises:
-        RuntimeError: The run failed; its record holds the traceback.
+        RunError: The run failed; its record holds the traceback.
     """
     seed = config.get("seed_everything")
     seed = seed if isinstance(seed, int) and not isinstance(seed, bool) else 0

@@ -98,3 +98,9 @@ def test_a_model_may_come_from_a_configuration_of_the_command_line(tmp_path):
 def test_a_wrong_grid_is_refused_with_what_was_expected(config, said):
     with pytest.raises(ConfigError, match=said):
         expand(config)
+
+
+def test_data_may_come_from_a_configuration_of_the_command_line(tmp_path):
+    (tmp_path / "data.yaml").write_text("data: {class_path: anomalib.data.MVTecAD, init_args: {category: bottle}}\n")
+    (experiment,) = expand({"models": [PADIM], "data": [{"config": "data.yaml"}]}, folder=tmp_path)
+    assert experiment.data == {"class_path": "anomalib.data.MVTecAD", "init_args": {"category": "bottle"}}
