@@ -18,7 +18,8 @@ class ElpvSynthetic(WorkbenchDataModule):
 
     Synthetic: it says whether a detector finds what was drawn, not what breaks in the field. The training cells are
     those of `Elpv` with the same ``cells``, ``n_train`` and ``seed``. No test cell is both shown as good and drawn on;
-    patches come from the cells drawn on, never from training. The pictures lie in the cache folder (``$WORKBENCH_CACHE``) in the layout of MVTec AD.
+    patches come from the cells drawn on, never from training. The pictures lie in the cache folder
+    (``$WORKBENCH_CACHE``) in the layout of MVTec AD.
 
     Args:
         cells: mono- or polycrystalline.
