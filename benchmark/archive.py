@@ -60,7 +60,9 @@ def _read(path: Path, output: Path, needed: tuple[str, ...], warnings: list[str]
     except (OSError, ValueError) as error:
         warnings.append(f"{shown} cannot be read and is left out: {' '.join(str(error).split())}.")
         return None
-    lacking = [name for name in needed if not isinstance(content, dict) or name not in content]
+    lacking = [name for name in needed if not isinstance(content, dict) or not content.get(name)]
+    if not lacking and "dataset" in needed and not fact(content, "dataset", "name"):
+        lacking = ["dataset.name"]
     if lacking:
         warnings.append(f"{shown} is left out: it has no {', '.join(lacking)}.")
         return None

@@ -14,9 +14,10 @@ from benchmark.tables import ReportError, write_tables
 from tests.benchmark.fabricated import make_plan, make_record, make_sweep, write
 
 CONTRACT = """rank, model, backbone, layers, settings, dataset, category, n_seeds, n_categories, image_AUROC,
-image_F1Score, pixel_AUROC, pixel_F1Score, image_F1Max, pixel_F1Max, pixel_AUPRO, image_F1Floor, pixel_F1Floor, image_size,
-epochs, fit_seconds, latency_ms, latency_p95_ms, peak_memory_bytes, model_bytes, threshold_source, k_shot,
-contamination_ratio, synthetic, weights_sha256, run_keys, checkpoint, status"""
+image_F1Score, pixel_AUROC, pixel_F1Score, image_F1Max, pixel_F1Max, pixel_AUPRO, image_F1Floor,
+pixel_F1Floor, image_size, epochs, fit_seconds, latency_ms, latency_p95_ms, peak_memory_bytes,
+model_bytes, threshold_source, k_shot, contamination_ratio, synthetic, weights_sha256, run_keys,
+checkpoint, status"""
 
 
 def only(frame: pd.DataFrame, **wanted: object) -> pd.Series:
@@ -199,7 +200,9 @@ def test_csv_holds_unrounded_numbers_and_harmless_texts(tmp_path: Path) -> None:
 
 def test_an_unreadable_record_is_named_and_hides_nothing(tmp_path: Path) -> None:
     write(tmp_path, [make_record()])
-    for place, text in (("x", "{broken"), ("y", "[]"), ("z", json.dumps({"key": "z", "status": "finished"}))):
+    short = {"key": "z", "status": "finished"}
+    nameless = short | {"model": "Padim", "dataset": "elpv"}
+    for place, text in (("x", "{broken"), ("y", "[]"), ("z", json.dumps(short)), ("w", json.dumps(nameless))):
         folder = tmp_path / "runs" / "elpv" / "mono" / "Padim" / place
         folder.mkdir(parents=True)
         (folder / "record.json").write_text(text)
@@ -207,8 +210,8 @@ def test_an_unreadable_record_is_named_and_hides_nothing(tmp_path: Path) -> None
     assert len(archive.records) == 1
     found = frames(archive.records, archive.plans, warnings=archive.warnings)
     shown = found.about.loc[found.about["section"] == "Warnings", "value"].tolist()
-    assert len(shown) == 3
-    assert all(any(f"Padim/{place}/record.json" in text for text in shown) for place in "xyz")
+    assert len(shown) == 4
+    assert all(any(f"Padim/{place}/record.json" in text for text in shown) for place in "wxyz")
     assert any("no model, dataset" in text for text in shown)
 
 
