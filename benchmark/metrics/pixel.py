@@ -19,9 +19,9 @@ class PixelMetrics:
     """AUROC, average precision, F1 and AUPRO over all pixels, without keeping the maps.
 
     Scores are counted in bins (:class:`ScoreHistogram`), so results are those of scores rounded down by at most a part
-    in 2^11, usually 2^17 or less. ``pixel_binning_error`` is half the share of pairs of an anomalous and a normal pixel that
-    share a bin: the exact AUROC is within it. All counts are whole numbers, so other batches give the same result to
-    the last digit, and so does scaling every score by a power of two.
+    in 2^11, usually 2^17 or less. ``pixel_binning_error`` is half the share of pairs of an anomalous and a normal pixel
+    that share a bin: the exact AUROC is within it. All counts are whole numbers, so other batches give the same result
+    to the last digit; so does scaling by a power of two where scores span at most 32 powers of two.
 
     Memory: at most 42 MB of counts, 84 MB more in passing, 16 MB of waiting pixels and 50 bytes a pixel of one map.
 
