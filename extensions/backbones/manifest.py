@@ -147,7 +147,10 @@ def _check_sources(item: dict[str, Any], where: str) -> None:
         raise ManifestError(message)
     sha256 = item.get("sha256")
     if sha256 is not None and not re.fullmatch(r"[0-9a-f]{64}", str(sha256)):
-        message = f"{where}: `sha256` must be 64 lower-case hexadecimal digits (`sha256sum FILE`; in quotes), found {sha256!r}"
+        message = (
+            f"{where}: `sha256` must be 64 lower-case hexadecimal digits in quotes (see `sha256sum FILE`), "
+            f"found {sha256!r}"
+        )
         raise ManifestError(message)
     if item.get("key_map") is not None:
         from extensions.backbones.key_maps import KEY_MAPS

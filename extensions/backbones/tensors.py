@@ -50,13 +50,13 @@ def _read_torch(path: Path) -> Any:
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        raise WeightsError(_refused(path, str(error))) from error
+        raise WeightsError(_refused(path, error)) from error
     except Exception as error:  # a damaged archive raises RuntimeError, EOFError, KeyError, ValueError and others
-        message = f"{path}: cannot be read as PyTorch weights ({type(error).__name__}: {str(error).splitlines()[:1]}); "
+        message = f"{path}: cannot be read as PyTorch weights ({type(error).__name__}: {_first_line(error)}); "
         raise WeightsError(message + "get or save the file again") from error
 
 
-def _refused(path: Path, reason: str) -> str:
+def _refused(path: Path, error: Exception) -> str:
     """What stands in the file beside tensors, and how to convert it."""
     import torch
 
@@ -64,10 +64,9 @@ def _refused(path: Path, reason: str) -> str:
         objects = sorted(torch.serialization.get_unsafe_globals_in_checkpoint(path))
     except Exception:  # files of PyTorch before 1.6 are no archives
         objects = []
-    objects = objects or sorted(set(re.findall(r"(?:GLOBAL|global|class) `?([\w.]+\.[\w.]+)", reason)))
+    objects = objects or sorted(set(re.findall(r"(?:GLOBAL|global|class) `?([\w.]+\.[\w.]+)", str(error))))
     if not objects:
-        first = reason.strip().splitlines()[0] if reason.strip() else "no reason given"
-        return f"{path}: cannot be read as PyTorch weights ({first}); get or save the file again"
+        return f"{path}: cannot be read as PyTorch weights ({_first_line(error)}); get or save the file again"
     return (
         f"{path}: holds objects of type {', '.join(objects[:3])}, expected only tensors (unpickling objects can run "
         "any code); if you trust the file, convert it once where it was made: "
@@ -75,6 +74,10 @@ def _refused(path: Path, reason: str) -> str:
         "m = m.get('state_dict', m); "
         "torch.save({k: v for k, v in m.items() if torch.is_tensor(v)}, 'converted.pth')"
     )
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or ["no reason given"])[0]
 
 
 def _find_tensors(content: Any, depth: int = 3) -> dict[str, torch.Tensor]:
