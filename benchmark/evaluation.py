@@ -99,10 +99,9 @@ class ScoreCollector(Callback):
         Raises:
             RuntimeError: A test picture was never scored.
         """
-        unseen = self.samples["score"].isna()
-        if unseen.any():
-            first = self.samples["image"][unseen.idxmax()]
-            msg = f"{int(unseen.sum())} of {len(unseen)} test pictures have no score, the first is {first}"
+        unseen = self.samples.loc[self.samples["score"].isna(), "image"].tolist()
+        if unseen:
+            msg = f"{len(unseen)} of {len(self.samples)} test pictures have no score, the first is {unseen[0]}"
             raise RuntimeError(msg)
         labels, scores = self.samples["label"].to_numpy(), self.samples["score"].to_numpy()
         metrics: dict[str, float | None] = dict(image_metrics(labels, scores, self.samples["fold"].to_numpy()))

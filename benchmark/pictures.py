@@ -36,14 +36,14 @@ class PictureKeeper:
         """Consider a batch: rows with path, image, label, score; `(N, H, W)` raw maps and masks."""
         if not self.n:
             return
-        for i, row in enumerate(rows.itertuples()):
+        for i, row in enumerate(rows.to_dict("records")):
             for sign in (-1, 1):
-                heap = self._heaps[int(row.label), sign]
-                value = sign * float(row.score)
+                heap = self._heaps[int(row["label"]), sign]
+                value = sign * float(row["score"])
                 if len(heap) == self.n and value <= heap[0][0]:
                     continue
                 kept = {
-                    "path": row.path, "image": row.image, "label": int(row.label), "score": float(row.score),
+                    "path": row["path"], "image": row["image"], "label": int(row["label"]), "score": float(row["score"]),
                     "map": maps[i].astype(np.float16), "mask": None if masks is None else masks[i],
                 }  # fmt: skip
                 entry = (value, next(self._order), kept)
@@ -82,7 +82,9 @@ def panel(picture: dict[str, Any], map_range: tuple[float, float]) -> Image.Imag
     parts = [image, Image.blend(image, heat, 0.5)]
     if picture["mask"] is not None:
         parts.append(
-            Image.fromarray((picture["mask"] * 255).astype(np.uint8)).convert("RGB").resize(size, Image.NEAREST)
+            Image.fromarray((picture["mask"] * 255).astype(np.uint8))
+            .convert("RGB")
+            .resize(size, Image.Resampling.NEAREST)
         )
     whole = Image.new("RGB", (PANEL * len(parts) + 4 * (len(parts) - 1), PANEL), "white")
     for place, part in enumerate(parts):

@@ -190,7 +190,7 @@ def _measure(prepared: Prepared, workspace: Path, options: RunOptions) -> dict[s
     assert datamodule is not None
     assert found is not None
     rows = test_samples(datamodule.test_data.samples, found.files, Path(datamodule.root))
-    collector = ScoreCollector(rows, with_masks=found.counts["n_masks"] > 0, n_pictures=options.pictures)
+    collector = ScoreCollector(rows, with_masks=bool(found.counts["n_masks"]), n_pictures=options.pictures)
     with quiet(), PeakMemory() as memory:
         seed_everything(experiment.seed, workers=True, verbose=False)
         model: AnomalibModule = instantiate_model(experiment.model)

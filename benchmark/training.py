@@ -123,8 +123,8 @@ def _summary(engine: Engine, model: AnomalibModule, losses: list[float]) -> Trai
 @contextmanager
 def quiet() -> Iterator[None]:
     """Silence what Lightning and anomalib print for every run; errors still raise."""
-    names = ("lightning", "lightning.pytorch", "lightning_fabric", "lightning.fabric", "anomalib")
-    names += tuple(f"{name}.utilities.rank_zero" for name in names[:4])
+    lightning = ("lightning", "lightning.pytorch", "lightning_fabric", "lightning.fabric")
+    names = ("anomalib", *lightning, *(f"{name}.utilities.rank_zero" for name in lightning))
     levels = {name: logging.getLogger(name).level for name in names}
     for name in names:
         logging.getLogger(name).setLevel(logging.ERROR)
