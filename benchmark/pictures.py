@@ -42,10 +42,8 @@ class PictureKeeper:
                 value = sign * float(row["score"])
                 if len(heap) == self.n and value <= heap[0][0]:
                     continue
-                kept = {
-                    "path": row["path"], "image": row["image"], "label": int(row["label"]), "score": float(row["score"]),
-                    "map": maps[i].astype(np.float16), "mask": None if masks is None else masks[i],
-                }  # fmt: skip
+                kept = {name: row[name] for name in ("path", "image", "label", "score")}
+                kept |= {"map": maps[i].astype(np.float16), "mask": None if masks is None else masks[i]}
                 entry = (value, next(self._order), kept)
                 (heapq.heappush if len(heap) < self.n else heapq.heapreplace)(heap, entry)
 

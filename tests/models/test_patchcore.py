@@ -47,6 +47,7 @@ def test_more_neighbors_than_the_bank_has_patches_is_an_error(bare, engine, tiny
         ({"coreset_sampling_ratio": 0}, "coreset_sampling_ratio is 0"),
         ({"coreset_sampling_ratio": 1.5}, "coreset_sampling_ratio is 1.5"),
         ({"num_neighbors": 0}, "num_neighbors is 0"),
+        ({"neighborhood": 4}, "neighborhood is 4"),
         ({"precision": "bfloat16"}, "float32, float16"),
         ({"weights": "some.pth"}, "pre_trained=False ignores it"),
         ({"image_size": 128, "pre_processor": False}, "pre_processor is off"),
@@ -79,3 +80,12 @@ def test_export_keeps_the_batch_size_free(bare):
     pictures = torch.rand(20, 3, 64, 64)  # 20 * 64 patches: more than one of the chunks that eager mode works in
     with torch.no_grad():
         torch.testing.assert_close(exported(pictures).pred_score, model.model(pictures).pred_score)
+
+
+def test_neighborhood_is_the_square_that_a_patch_averages(bare):
+    seed_everything(0)
+    wide = Patchcore("resnet18", ["layer2"], pre_trained=False, neighborhood=5, **bare).model.train()
+    pictures = torch.randn(2, 3, 64, 64)
+    features = wide.feature_extractor(pictures)["layer2"]  # (2, 128, 8, 8)
+    patch = wide(pictures).reshape(2, 8, 8, 128)[:, 3, 4]
+    torch.testing.assert_close(patch, features[:, :, 1:6, 2:7].mean(dim=(2, 3)))

@@ -34,6 +34,8 @@ class Patchcore(RefitMixin, BackboneMixin, AnomalibPatchcore):
         center_crop: Height and width in px of the center to keep after resizing, by the default pre-processor.
         coreset_sampling_ratio: Share of training patches kept in the memory bank, in (0, 1].
         num_neighbors: Neighbors in the bank that weight the image score; 1 leaves the distance as it is.
+        neighborhood: Side of the square of feature map positions averaged into a patch, odd (the paper's p; anomalib
+            has 3). Larger ones see larger defects, and forgive more of a texture's irregularity.
         precision: `float32` or `float16` (half the memory; the test pictures are cast, too).
         pre_processor: True builds the default, False leaves pictures as they are.
         post_processor: As in anomalib.
@@ -63,6 +65,7 @@ class Patchcore(RefitMixin, BackboneMixin, AnomalibPatchcore):
         center_crop: ImageSize | None = None,
         coreset_sampling_ratio: float = 0.1,
         num_neighbors: int = 9,
+        neighborhood: int = 3,
         precision: str | PrecisionType = "float32",
         pre_processor: nn.Module | bool = True,
         post_processor: nn.Module | bool = True,
@@ -74,6 +77,9 @@ class Patchcore(RefitMixin, BackboneMixin, AnomalibPatchcore):
             raise ValueError(msg)
         if num_neighbors < 1:
             msg = f"num_neighbors is {num_neighbors}; expected at least 1."
+            raise ValueError(msg)
+        if neighborhood < 1 or neighborhood % 2 == 0:
+            msg = f"neighborhood is {neighborhood}; expected an odd number of at least 1."
             raise ValueError(msg)
         precision = check_precision(precision)
         layers = self._resolve_layers(backbone, layers)
@@ -89,7 +95,11 @@ class Patchcore(RefitMixin, BackboneMixin, AnomalibPatchcore):
         self.hparams["precision"] = precision.value
         self.coreset_sampling_ratio = coreset_sampling_ratio
         self.model = PatchcoreModel(
-            backbone=architecture(backbone), pre_trained=False, layers=layers, num_neighbors=num_neighbors
+            backbone=architecture(backbone),
+            pre_trained=False,
+            layers=layers,
+            num_neighbors=num_neighbors,
+            neighborhood=neighborhood,
         )
         if precision == PrecisionType.FLOAT16:
             self.model = self.model.half()

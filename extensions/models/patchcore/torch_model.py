@@ -1,5 +1,7 @@
 """PatchCore's memory bank: selected exactly and fast, searched in chunks or, for export, at once."""
 
+from collections.abc import Sequence
+
 import torch
 from anomalib.models.image.patchcore.torch_model import PatchcoreModel as AnomalibPatchcoreModel
 
@@ -11,7 +13,26 @@ class PatchcoreModel(AnomalibPatchcoreModel):
 
     Shapes: images (N, 3, H, W) -> pred_score (N,), anomaly_map (N, 1, H, W), both higher for more anomalous;
     memory_bank (n_patches, n_channels).
+
+    Args:
+        layers: As in anomalib.
+        backbone: As in anomalib.
+        pre_trained: As in anomalib.
+        num_neighbors: As in anomalib.
+        neighborhood: Side of the square of feature map positions that is averaged into a patch, odd.
     """
+
+    def __init__(
+        self,
+        layers: Sequence[str],
+        *,
+        backbone: str,
+        pre_trained: bool,
+        num_neighbors: int,
+        neighborhood: int,
+    ) -> None:
+        super().__init__(layers=layers, backbone=backbone, pre_trained=pre_trained, num_neighbors=num_neighbors)
+        self.feature_pooler = torch.nn.AvgPool2d(neighborhood, stride=1, padding=neighborhood // 2)
 
     def subsample_embedding(self, sampling_ratio: float) -> None:
         """Replace the memory bank by a coreset of what training collected, and forget the rest.

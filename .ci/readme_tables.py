@@ -1,0 +1,67 @@
+"""Fill the tables of README.md and results/README.md from the committed records: `make readme` after new results."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+import pandas as pd
+import yaml
+
+ROOT = Path(__file__).resolve().parent.parent
+HEADLINE = ("image_AUROC", "image_F1Score", "pixel_AUROC", "pixel_F1Score")
+
+
+def tables() -> dict[str, str]:
+    """Markdown of each table by the name that its markers bear."""
+    from benchmark.interactive import leaderboard
+
+    quickstart, reference = (leaderboard(ROOT / "results" / name) for name in ("quickstart", "reference"))
+    published = yaml.safe_load((ROOT / "results" / "published.yaml").read_text(encoding="utf-8"))
+    found = {"quickstart": markdown(quickstart)}
+    for dataset, known in published.items():
+        name = {"bottle": "mvtec_ad"}.get(dataset, dataset)
+        ours = reference[reference["dataset"].str.lower() == name]
+        found[dataset] = markdown(ours) + "\n\nPublished:\n\n" + published_markdown(known)
+    return found
+
+
+def markdown(frame: pd.DataFrame) -> str:
+    """Rows of a leaderboard for a reader: rank, detector, headline metrics, speed, status."""
+    lines = [
+        "| | detector | backbone | settings | data | image AUROC | image F1 | pixel AUROC | pixel F1 | ms/image | status |",
+        "|" + "---|" * 11,
+    ]
+    for row in frame.to_dict("records"):
+        rank = "" if pd.isna(row["rank"]) else f"{row['rank']:.0f}"
+        data = row["dataset"] + (" (synthetic defects)" if row["synthetic"] else "")
+        numbers = " | ".join("" if pd.isna(row[name]) else f"{row[name]:.3f}" for name in HEADLINE)
+        texts = " | ".join(str(row[name]) for name in ("model", "backbone", "settings"))
+        lines.append(f"| {rank} | {texts} | {data} | {numbers} | {row['latency_ms']:.0f} | {row['status']} |")
+    return "\n".join(lines)
+
+
+def published_markdown(rows: list[dict]) -> str:
+    """Published numbers with their source."""
+    lines = ["| detector | backbone | image AUROC | pixel AUROC | source |", "|---|---|---|---|---|"]
+    for row in rows:
+        values = " | ".join(f"{row[name]:.3f}" if name in row else "" for name in ("image", "pixel"))
+        lines.append(f"| {row['model']} | {row.get('backbone', '')} | {values} | [{row['source']}]({row['url']}) |")
+    return "\n".join(lines)
+
+
+def filled(text: str, found: dict[str, str]) -> str:
+    """The text with every table between `<!-- table: NAME -->` and `<!-- end -->` replaced."""
+
+    def replace(match: re.Match[str]) -> str:
+        return f"<!-- table: {match[1]} -->\n{found[match[1]]}\n<!-- end -->"
+
+    return re.sub(r"<!-- table: (\w+) -->\n.*?<!-- end -->", replace, text, flags=re.DOTALL)
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(ROOT))
+    known = tables()
+    for path in (ROOT / "README.md", ROOT / "results" / "README.md"):
+        path.write_text(filled(path.read_text(encoding="utf-8"), known), encoding="utf-8")
