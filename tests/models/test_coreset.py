@@ -1,5 +1,6 @@
 """The fast coreset against anomalib's own, index by index."""
 
+from collections.abc import Iterator
 from itertools import pairwise
 
 import numpy as np
@@ -10,6 +11,14 @@ from lightning.pytorch import seed_everything
 
 from extensions.models.patchcore import coreset_search
 from extensions.models.patchcore.coreset import greedy_k_center, select_coreset
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)  # so little data is slower on many
+    yield
+    torch.set_num_threads(before)
 
 
 def random(rng: np.random.Generator) -> np.ndarray:
@@ -164,7 +173,10 @@ def test_the_size_of_the_leading_group_does_not_change_the_result(kind, n_leadin
     assert search.run().tolist() == slow_k_center(features, 60, 11)
 
 
-def test_small_blocks_do_not_change_the_result(monkeypatch) -> None:
+@pytest.mark.parametrize("threaded", [0, 2**62])
+def test_small_blocks_and_threads_do_not_change_the_result(monkeypatch, threaded) -> None:
+    torch.set_num_threads(2)
+    monkeypatch.setattr(coreset_search, "THREADED", threaded)
     monkeypatch.setattr(coreset_search, "BLOCK_ENTRIES", 64)
     monkeypatch.setattr(coreset_search, "PAIRS", 5)
     features = torch.from_numpy(clustered(np.random.default_rng(5))).float()
@@ -205,9 +217,9 @@ def test_few_distances_are_computed_outside_of_matrix_products(monkeypatch, kind
 
 
 def test_the_number_of_threads_is_given_back() -> None:
-    before = torch.get_num_threads()
+    torch.set_num_threads(2)
     greedy_k_center(torch.randn(3000, 4), 5, 0)
-    assert torch.get_num_threads() == before
+    assert torch.get_num_threads() == 2
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from tqdm import tqdm
 BLOCK_ENTRIES = 2**20  # products held at once by one thread
 BLOCK_ROWS = 512
 PAIRS = 4096  # exact distances computed at once by one thread
+THREADED = 2**23  # products in a round from which threads gain more than passing on the interpreter's lock costs
 TIDY_EVERY = 16  # centers after which points that fell behind leave the leading group
 
 
@@ -24,8 +25,8 @@ class FarthestFirst:
     Minoux, 1978). The points with the largest bounds, the leading group, are brought up to date: a matrix product
     with the centers they have not met gives squared distances up to a rounding error that is bounded below, and
     only the pairs that may hold the minimum are computed exactly. Within the group every new center is measured
-    exactly until all of it falls behind the best bound outside; then the next group is drawn. Most
-    points meet most centers in a matrix product or, lying close to an earlier one, never.
+    exactly until all of it falls behind the best bound outside; then the next group is drawn. A point close to
+    its center never meets the later ones.
 
     Exact distances come from `torch.linalg.norm` over rows, whose bits do not depend on the other rows.
 
@@ -62,10 +63,12 @@ class FarthestFirst:
             _threads() as pool,
             tqdm(total=n_centers, desc="Selecting coreset", disable=not progress, delay=2) as bar,
         ):
-            list(pool.map(self._measure_first, range(0, len(self.rows), PAIRS)))
+            self._measure_first()
             while self.n_selected < n_centers and self.bounds.max() > 0:
                 group, floor = self._leading()
-                list(pool.map(self._refresh, self._blocks(group)))
+                blocks = list(self._blocks(group))
+                n_products = sum(len(block) * (self.n_selected - self.n_seen[block[0]]) for block in blocks)
+                list((map if n_products < THREADED else pool.map)(self._refresh, blocks))
                 self._select_within(group, *floor)
                 bar.update(self.n_selected - bar.n)
             # All that is left are copies of centers: every distance is 0, and the lowest index wins for good.
@@ -81,9 +84,10 @@ class FarthestFirst:
         self.factors[self.n_selected, -1] = square * (1 - self.relative_error) / 2  # the center's part of the error
         self.n_selected += 1
 
-    def _measure_first(self, start: int) -> None:
-        rows = self.features[start : start + PAIRS] - self.features[self.selected[0]]
-        self.bounds[start : start + PAIRS] = torch.linalg.norm(rows, dim=1).numpy()
+    def _measure_first(self) -> None:
+        for start in range(0, len(self.rows), PAIRS):
+            rows = self.features[start : start + PAIRS] - self.features[self.selected[0]]
+            self.bounds[start : start + PAIRS] = torch.linalg.norm(rows, dim=1).numpy()
 
     def _leading(self) -> tuple[np.ndarray, tuple[float, int]]:
         """Indices of the largest bounds, ascending, and the last of them as (bound, index), lower index first."""
