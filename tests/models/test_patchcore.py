@@ -47,6 +47,7 @@ def test_more_neighbors_than_the_bank_has_patches_is_an_error(bare, engine, tiny
         ({"coreset_sampling_ratio": 0}, "coreset_sampling_ratio is 0"),
         ({"coreset_sampling_ratio": 1.5}, "coreset_sampling_ratio is 1.5"),
         ({"num_neighbors": 0}, "num_neighbors is 0"),
+        ({"neighborhood": 2}, "neighborhood is 2"),
         ({"neighborhood": 4}, "neighborhood is 4"),
         ({"precision": "bfloat16"}, "float32, float16"),
         ({"weights": "some.pth"}, "pre_trained=False ignores it"),
