@@ -39,7 +39,7 @@ def tight_clusters_far_apart(rng: np.random.Generator) -> np.ndarray:
 
 
 def duplicated(rng: np.random.Generator) -> np.ndarray:
-    return rng.normal(size=(150, 16))[rng.integers(150, size=4000)]
+    return rng.normal(size=(150, 16))[rng.integers(150, size=2600)]
 
 
 def on_a_grid(rng: np.random.Generator) -> np.ndarray:

@@ -9,8 +9,6 @@ from tqdm import tqdm
 
 from extensions.models.patchcore.coreset_search import FarthestFirst
 
-CHUNK = 16384  # rows looked at together where a check would otherwise copy the whole embedding
-
 
 def select_coreset(
     embedding: torch.Tensor | np.ndarray, *, sampling_ratio: float, progress: bool = True
@@ -127,9 +125,8 @@ def _n_centers(embedding: torch.Tensor, sampling_ratio: float) -> int:
 
 
 def _check_finite(matrix: torch.Tensor, name: str) -> None:
-    for start in range(0, len(matrix), CHUNK):
-        finite = matrix[start : start + CHUNK].isfinite()
-        if not bool(finite.all()):
-            row = start + int((~finite).any(dim=1).int().argmax())
-            msg = f"{name} is not finite in patch {row} of {len(matrix)}; expected numbers: check pictures and weights."
-            raise ValueError(msg)
+    if matrix.numel() == 0 or all(bool(extreme.isfinite()) for extreme in matrix.aminmax()):
+        return  # one pass without a copy: the extremes of what holds a NaN are NaN
+    row = next(i for i, values in enumerate(matrix) if not bool(values.isfinite().all()))
+    msg = f"{name} is not finite in patch {row} of {len(matrix)}; expected numbers: check pictures and weights."
+    raise ValueError(msg)
