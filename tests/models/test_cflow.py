@@ -7,6 +7,7 @@ from anomalib.data import ImageBatch
 from lightning import seed_everything
 
 from extensions import Cflow
+from extensions.models.cflow.lightning_model import cosine_lr
 from extensions.models.cflow.torch_model import shuffled_batches
 
 SMALL = {"pre_trained": False, "coupling_blocks": 2, "condition_vector": 16}
@@ -59,7 +60,20 @@ def test_map_equals_anomalibs_up_to_a_constant_when_scaled_alike(bare):
     assert difference.std() < 1e-4
 
 
-@pytest.mark.parametrize("init_args", [{"fiber_batch_size": 0}, {"condition_vector": 30}])
+@pytest.mark.parametrize("init_args", [{"fiber_batch_size": 0}, {"condition_vector": 30}, {"lr_schedule": "step"}])
 def test_settings_that_cannot_work_are_refused(init_args):
     with pytest.raises(ValueError, match=next(iter(init_args))):
         Cflow(pre_trained=False, **init_args)
+
+
+def test_cosine_schedule_falls_from_the_rate_given_to_almost_none(bare, engine, tiny_folder):
+    rates = [cosine_lr(0.1, epoch=epoch, n_epochs=10) for epoch in range(11)]
+    assert rates == sorted(rates, reverse=True)
+    assert (rates[0], rates[10]) == pytest.approx((0.1, 0.0001))
+    with pytest.raises(ValueError, match="max_epochs"):
+        cosine_lr(0.1, epoch=0, n_epochs=-1)
+
+    model = Cflow("resnet18", ["layer3"], **SMALL, **bare, image_size=64, lr=0.1, lr_schedule="cosine")
+    trained = engine(max_epochs=2)
+    trained.fit(model, datamodule=tiny_folder())
+    assert model.optimizers().param_groups[0]["lr"] == pytest.approx(cosine_lr(0.1, epoch=1, n_epochs=2))

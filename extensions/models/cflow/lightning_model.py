@@ -1,7 +1,9 @@
 """CFlow-AD as a Lightning module."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import torch
 from anomalib.data import Batch
@@ -42,6 +44,8 @@ class Cflow(BackboneMixin, AnomalibCflow):
         clamp_alpha: Soft clamp of a block's scale.
         permute_soft: Whether blocks mix channels by a random rotation instead of a permutation.
         lr: Learning rate of Adam.
+        lr_schedule: `constant` as in anomalib, or `cosine` as in the paper (without its warm-up): the rate falls to a
+            thousandth over `max_epochs`, and the loss is flat at the end after far fewer epochs.
         pre_processor: True builds the default, False leaves pictures as they are.
         post_processor: As in anomalib.
         evaluator: As in anomalib.
@@ -75,6 +79,7 @@ class Cflow(BackboneMixin, AnomalibCflow):
         clamp_alpha: float = 1.9,
         permute_soft: bool = False,
         lr: float = 0.0001,
+        lr_schedule: Literal["constant", "cosine"] = "constant",
         pre_processor: nn.Module | bool = True,
         post_processor: nn.Module | bool = True,
         evaluator: Evaluator | bool = True,
@@ -85,6 +90,9 @@ class Cflow(BackboneMixin, AnomalibCflow):
             raise ValueError(msg)
         if condition_vector < 4 or condition_vector % 4:
             msg = f"condition_vector is {condition_vector}; expected a positive multiple of 4."
+            raise ValueError(msg)
+        if lr_schedule not in ("constant", "cosine"):
+            msg = f"lr_schedule is {lr_schedule!r}; expected constant or cosine."
             raise ValueError(msg)
         layers = self._resolve_layers(backbone, layers)
         # Anomalib's own __init__ is left out: it would build its network, and with it look for weights.
@@ -108,12 +116,17 @@ class Cflow(BackboneMixin, AnomalibCflow):
         )
         self.automatic_optimization = False
         self.learning_rate = lr
+        self.lr_schedule = lr_schedule
         self._set_backbone(backbone, layers, weights=weights, pre_trained=pre_trained)
 
     def on_train_epoch_start(self) -> None:
-        """Measure the likelihoods' maximum anew: earlier epochs had other flows."""
+        """Measure the likelihoods' maximum anew, as earlier epochs had other flows, and set the learning rate."""
         super().on_train_epoch_start()
         self.model.max_log_prob = torch.full_like(self.model.max_log_prob, -torch.inf)
+        if self.lr_schedule == "cosine":
+            for group in self.optimizers().param_groups:
+                first = group.setdefault("initial_lr", group["lr"])
+                group["lr"] = cosine_lr(first, epoch=self.current_epoch, n_epochs=self.trainer.max_epochs)
 
     def training_step(self, batch: Batch, *_: object) -> dict[str, torch.Tensor]:
         """Take one step for every `fiber_batch_size` fibers of each layer; logs the mean loss a fiber."""
@@ -139,3 +152,16 @@ class Cflow(BackboneMixin, AnomalibCflow):
             peak = self.model.max_log_prob[layer_index]
             self.model.max_log_prob[layer_index] = torch.maximum(peak, log_prob.detach().max())
         return torch.cat(losses)
+
+
+def cosine_lr(lr: float, *, epoch: int, n_epochs: int | None) -> float:
+    """Return the learning rate of an epoch, counted from 0: half a cosine from `lr` towards a thousandth of it.
+
+    Raises:
+        ValueError: Nobody said how many epochs there are.
+    """
+    if n_epochs is None or n_epochs < 1:
+        msg = "lr_schedule=cosine needs to know where it ends: set trainer.max_epochs, or lr_schedule=constant."
+        raise ValueError(msg)
+    lowest = lr / 1000
+    return lowest + (lr - lowest) * (1 + math.cos(math.pi * epoch / n_epochs)) / 2

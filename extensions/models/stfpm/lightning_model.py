@@ -81,13 +81,12 @@ class Stfpm(BackboneMixin, AnomalibStfpm):
         )
         self.model = STFPMModel(layers=layers, backbone=architecture(backbone))
         self.loss = STFPMLoss()
+        self.optimizer_settings = {"lr": lr, "momentum": momentum, "weight_decay": weight_decay}
         self._set_backbone(backbone, layers, weights=weights, pre_trained=pre_trained)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Optimize the student by SGD."""
         return torch.optim.SGD(
             self.model.student_model.parameters(),
-            lr=self.hparams["lr"],
-            momentum=self.hparams["momentum"],
-            weight_decay=self.hparams["weight_decay"],
+            **self.optimizer_settings,
         )
