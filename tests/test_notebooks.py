@@ -10,8 +10,8 @@ from nbclient import NotebookClient
 
 FOLDER = Path(__file__).resolve().parent.parent / "notebooks"
 SMALL = {
-    "01_quickstart": "n_train, n_test, image_size, n_shown = 8, 8, 64, 2",
-    "02_experiments": "n_train, n_test, image_size, epochs = 8, 8, 64, 1\noutput = 'output'",
+    "01_quickstart": "n_train, n_test, image_size, n_shown = 16, 8, 128, 2",
+    "02_experiments": "n_train, n_test, image_size, epochs = 40, 8, 128, 1\noutput = 'output'",
 }
 
 
