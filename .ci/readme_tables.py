@@ -15,9 +15,9 @@ HEADLINE = ("image_AUROC", "image_F1Score", "pixel_AUROC", "pixel_F1Score")
 
 def tables() -> dict[str, str]:
     """Markdown of each table by the name that its markers bear."""
-    from benchmark.interactive import leaderboard
+    from benchmark.interactive import read_leaderboard
 
-    quickstart, reference = (leaderboard(ROOT / "results" / name) for name in ("quickstart", "reference"))
+    quickstart, reference = (read_leaderboard(ROOT / "results" / name) for name in ("quickstart", "reference"))
     published = yaml.safe_load((ROOT / "results" / "published.yaml").read_text(encoding="utf-8"))
     found = {"quickstart": markdown(quickstart)}
     for dataset, known in published.items():

@@ -8,7 +8,7 @@ from typing import Any
 _EXPORTS = {
     "Experiment": "benchmark.experiment",
     "expand": "benchmark.grid",
-    "leaderboard": "benchmark.interactive",
+    "read_leaderboard": "benchmark.interactive",
     "record_run": "benchmark.interactive",
     "run": "benchmark.interactive",
     "run_experiment": "benchmark.runner",

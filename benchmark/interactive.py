@@ -79,7 +79,7 @@ def record_run(config: dict[str, Any], output: Path) -> Path:
     return prepare(experiment).folder(Store(output)) / RECORD
 
 
-def leaderboard(output: Path = DEFAULT_OUTPUT) -> pd.DataFrame:
+def read_leaderboard(output: Path = DEFAULT_OUTPUT) -> pd.DataFrame:
     """The leaderboard of an output folder as a frame, one row per model, backbone, settings and data set."""
     archive = load(Path(output))
     return frames(archive.records, archive.plans, warnings=archive.warnings).leaderboard

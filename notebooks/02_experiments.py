@@ -54,7 +54,7 @@ run("Stfpm", trainer={"max_epochs": epochs})
 # ## All of them, best first
 
 # %%
-table = benchmark.leaderboard(Path(output))
+table = benchmark.read_leaderboard(Path(output))
 table[
     ["rank", "model", "settings", "image_AUROC", "image_F1Score", "pixel_AUROC", "pixel_AUPRO", "latency_ms", "status"]
 ]
