@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup benchmark test lint notebooks speed clean
+.PHONY: help setup benchmark test lint notebooks readme speed clean
 
 help:            ## show this list
 	@grep -E '^[a-z]+: .*##' Makefile | sed -E 's/:.*## */\t/' | expand -t 14
@@ -32,6 +32,9 @@ notebooks: $(READY) ## regenerate the .ipynb files from their .py twins
 
 env.yml: constraints.txt .ci/env_file.py
 	$(PYTHON) .ci/env_file.py > $@
+
+readme: $(READY)  ## fill the tables of README.md from the committed records
+	$(BIN)/python .ci/readme_tables.py
 
 speed: $(READY)  ## ours against stock anomalib in one run: output/speed/
 	$(BIN)/python -m benchmark speed --output output/speed
