@@ -7,6 +7,7 @@ import logging
 import os
 import shlex
 import sys
+import tempfile
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -41,18 +42,24 @@ def run(options: argparse.Namespace) -> int:
     from benchmark.runner import RunOptions
     from benchmark.sweep import run_sweep, select
     from benchmark.tables import write_tables
-    from extensions.configuration import load_config
+    from extensions.configuration import ConfigError, load_config
 
     if options.data_root:
         os.environ["WORKBENCH_DATA"] = str(options.data_root.resolve())
     processes = parse_executor(options.executor)
     config = load_config(options.config, overrides=options.set)
     filters = dict(_pair(text) for text in options.filter)
-    experiments = select(expand(config, folder=options.config.parent), filters)
+    try:
+        experiments = expand(config, folder=options.config.parent)
+    except ConfigError as error:
+        msg = f"{options.config}: {error}"
+        raise ConfigError(msg) from error
+    experiments = select(experiments, filters)
     name = str(config.get("name") or options.config.stem)
     output = options.output or DEFAULT_OUTPUT / name
     if options.dry_run:
         return _dry_run(experiments, output, options.overwrite)
+    _check_writable(output)
     try:
         counts = run_sweep(
             experiments,
@@ -105,6 +112,18 @@ def _dry_run(experiments: Sequence, output: Path, overwrite: str) -> int:
         print(f"{prepared.key}  {'  '.join(filter(None, what))}  seed {experiment.seed}: {' '.join(state.split())}")
     print(f"{len(experiments)} experiments, {todo} to do")
     return 0
+
+
+def _check_writable(output: Path) -> None:
+    """Before hours of training, not after."""
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=output):
+            pass
+    except OSError as error:
+        reason = "it is a file" if output.is_file() else error.strerror
+        msg = f"{output}: no records can be written there ({reason}), expected a folder; give another one by --output"
+        raise ValueError(msg) from error
 
 
 def _pair(text: str) -> tuple[str, str]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -118,8 +118,11 @@ class ScoreCollector(Callback):
         )
 
     def _thresholds(self, labels: np.ndarray, scores: np.ndarray, *, has_pixels: bool) -> dict[str, Any]:
-        if len(np.unique(labels)) == 2:
+        image: float | None
+        if labels.any() and not labels.all():
             image, source = best_threshold(labels, scores), "maximal F1 on all labelled test pictures"
+        elif labels.any():
+            image, source = None, "none, for no test picture is normal"
         else:
             image = float(np.quantile(scores, NORMAL_QUANTILE))
             source = f"{NORMAL_QUANTILE:.0%} quantile of {len(scores)} held-out normal pictures"
@@ -140,19 +143,17 @@ def set_thresholds(model: AnomalibModule, evaluation: Evaluation) -> None:
             getattr(post_processor, name).copy_(torch.tensor(value))
 
 
-def test_samples(samples: pd.DataFrame, files: pd.DataFrame, root: Path) -> pd.DataFrame:
-    """Rows of the test set for `ScoreCollector`, from the datamodule's samples and the fingerprint's files."""
+def test_samples(samples: pd.DataFrame, files: pd.DataFrame, name_of: Callable[[str], str]) -> pd.DataFrame:
+    """Rows of the test set for `ScoreCollector`, from the datamodule's samples and the fingerprint's files.
+
+    Args:
+        samples: Of the datamodule's test set.
+        files: Of the fingerprint; their `image` is what `name_of` gives for a path.
+        name_of: A picture's name in records.
+    """
     kinds = files[files["split"] == "test"].set_index("image")["kind"]
     rows = samples[["image_path"]].rename(columns={"image_path": "path"}).astype(str)
-    rows["image"] = [relative(Path(path), root) for path in rows["path"]]
+    rows["image"] = [name_of(path) for path in rows["path"]]
     rows["label"] = samples["label_index"].astype(int).to_numpy()
     rows["kind"] = rows["image"].map(kinds).fillna("").to_numpy()
     return rows.sort_values("image", ignore_index=True)
-
-
-def relative(path: Path, root: Path) -> str:
-    """The path as written into records: relative to the data root, with forward slashes."""
-    try:
-        return path.resolve().relative_to(root.resolve()).as_posix()
-    except ValueError:
-        return path.name

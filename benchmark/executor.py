@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import re
+import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
-from multiprocessing import get_context
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import get_context, parent_process
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +62,7 @@ def _run_in_processes(
 ) -> Iterator[Outcome]:
     threads = max((os.cpu_count() or 1) // processes, 1)
     with ProcessPoolExecutor(
-        processes, mp_context=get_context("spawn"), initializer=_limit_threads, initargs=(threads,)
+        processes, mp_context=get_context("spawn"), initializer=_start_worker, initargs=(threads,)
     ) as pool:
         pending = {pool.submit(run_experiment, e, output, options=options): e for e in experiments}
         try:
@@ -68,15 +70,33 @@ def _run_in_processes(
                 done, _ = wait(pending, return_when=FIRST_COMPLETED)
                 for future in done:
                     yield pending.pop(future), future.result()
+        except BrokenProcessPool as error:
+            msg = (
+                "a process that carried out a run was killed, most often for lack of memory; finished runs are kept, "
+                "the same command goes on where it stopped, best with fewer processes"
+            )
+            raise RuntimeError(msg) from error
         except BaseException:
+            processes_of_pool = list((pool._processes or {}).values())
             pool.shutdown(wait=False, cancel_futures=True)
+            for process in processes_of_pool:
+                process.terminate()  # else leaving this block would wait until their runs are done
             raise
 
 
-def _limit_threads(threads: int) -> None:
+def _start_worker(threads: int) -> None:
     import torch
 
     torch.set_num_threads(threads)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """Leave when the sweep was killed: nobody would take this process's results or ever end it."""
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _wait_for(experiment: Experiment, output: Path, options: RunOptions) -> dict[str, Any]:

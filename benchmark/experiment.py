@@ -17,7 +17,8 @@ _TRAINER_IGNORED = frozenset({
     "enable_checkpointing", "default_root_dir", "profiler", "log_every_n_steps", "plugins",
 })  # fmt: skip
 _DATA_IGNORED = frozenset({"num_workers"})
-_NOT_SETTINGS = frozenset({"backbone", "layers", "weights", "image_size", "pre_trained", "center_crop"})
+_NOT_SETTINGS = frozenset({"backbone", "layers", "image_size"})
+_USUAL = {"center_crop": None, "weights": None, "pre_trained": True}  # settings worth a word only when they differ
 
 
 @dataclass(frozen=True)
@@ -52,9 +53,17 @@ class Experiment:
         return _digest(self.canonical)
 
     def key(self, *, weights_sha256: str | None, data_sha256: str | None) -> str:
-        """16 hex digits over the experiment and the content of its weights and data: the record's name."""
-        content = {"weights": weights_sha256, "data": data_sha256, "protocol_version": PROTOCOL_VERSION}
-        return _digest(self.canonical | content)
+        """16 hex digits over the experiment and the content of its weights and data: the record's name.
+
+        Where the data lie plays no part once their content is known.
+        """
+        canonical = self.canonical
+        content: dict[str, Any] = {"weights": weights_sha256, "data": data_sha256, "protocol_version": PROTOCOL_VERSION}
+        if data_sha256 is None:
+            content["data_arguments"] = canonical["data"]
+        elif arguments := {k: v for k, v in canonical["data"]["init_args"].items() if not is_location(k)}:
+            content["data_arguments"] = arguments
+        return _digest(canonical | content)
 
     @property
     def model_name(self) -> str:
@@ -63,18 +72,25 @@ class Experiment:
 
     @property
     def backbone(self) -> str:
-        """Name of the backbone, empty for a model that has none."""
-        return str(self.model.get("init_args", {}).get("backbone", ""))
+        """Name of the backbone, that which the model takes when none is given; empty for a model that has none."""
+        arguments = self.model.get("init_args") or {}
+        given = arguments.get("backbone") or constructor_defaults(self.model["class_path"], "model").get("backbone")
+        return given if isinstance(given, str) else ""
 
     @property
     def settings(self) -> str:
         """What distinguishes this row beside model, backbone, layers and image size, for a person to read."""
-        arguments = self.model.get("init_args", {})
-        parts = {name: value for name, value in arguments.items() if name not in _NOT_SETTINGS}
-        if arguments.get("center_crop") is not None:
-            parts["center_crop"] = arguments["center_crop"]
+        defaults = _USUAL | constructor_defaults(self.model["class_path"], "model")
+        arguments = {name: _portable_value(name, v) for name, v in (self.model.get("init_args") or {}).items()}
+        parts = {name: value for name, value in arguments.items() if name not in {*_NOT_SETTINGS, *_USUAL}}
+        parts |= {name: arguments[name] for name in _USUAL if arguments.get(name, defaults[name]) != defaults[name]}
         parts |= {name: value for name, value in self.trainer.items() if name not in _TRAINER_IGNORED | {"callbacks"}}
         return ", ".join(f"{name}={value}" for name, value in parts.items())
+
+
+def is_location(argument: str) -> bool:
+    """Whether an argument of a datamodule says where data lie or what they are called, and nothing of their use."""
+    return argument in {"category", "name", "root"} or argument.endswith("_dir")
 
 
 def constructor_defaults(class_path: str, role: str) -> dict[str, Any]:

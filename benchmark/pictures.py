@@ -47,16 +47,17 @@ class PictureKeeper:
                 entry = (value, next(self._order), kept)
                 (heapq.heappush if len(heap) < self.n else heapq.heapreplace)(heap, entry)
 
-    def draw(self, folder: Path, *, threshold: float, map_range: tuple[float, float]) -> list[dict[str, Any]]:
+    def draw(self, folder: Path, *, threshold: float | None, map_range: tuple[float, float]) -> list[dict[str, Any]]:
         """Write one PNG panel (picture, heat map, mask) for each kept picture and list them for the record.
 
         Args:
             folder: The run's folder; panels go to its `pictures/`.
-            threshold: Raw image threshold; the distance to it decides how right or wrong a decision was.
+            threshold: Raw image threshold; the distance to it decides how right or wrong a decision was. None when the
+                test pictures are all of one kind: then their order alone does.
             map_range: Raw map values drawn as cold and as hot, equal for all panels of a run.
         """
         kept = {entry[2]["path"]: entry[2] for heap in self._heaps.values() for entry in heap}.values()
-        ranked = sorted(kept, key=lambda k: (k["score"] - threshold) * (1 if k["label"] else -1))
+        ranked = sorted(kept, key=lambda k: (k["score"] - (threshold or 0)) * (1 if k["label"] else -1))
         worst = ranked[: self.n]
         best = ranked[len(worst) :][::-1][: self.n]
         listed = []

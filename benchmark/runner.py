@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmark.experiment import PROTOCOL_VERSION, Experiment
+from benchmark.experiment import PROTOCOL_VERSION, Experiment, constructor_defaults
 from benchmark.store import CHECKPOINT, SCORES, Store, write_text
 
 if TYPE_CHECKING:
@@ -76,6 +76,7 @@ def prepare(experiment: Experiment) -> Prepared:
         dataset, category = datamodule.name, datamodule.category or ""
         datamodule.setup()
         found = fingerprint(datamodule)
+        _check_counts(dataset, found.counts)
         weights = find_weights(experiment)
     except Exception as caught:
         error = caught
@@ -85,21 +86,35 @@ def prepare(experiment: Experiment) -> Prepared:
     return Prepared(experiment, dataset, category, key, datamodule, found, weights, error)
 
 
+def _check_counts(dataset: str, counts: dict[str, Any]) -> None:
+    """There is something to train on and something to test."""
+    n_test = counts["n_test_normal"] + counts["n_test_anomalous"]
+    for n, split in ((counts["n_train"], "training"), (n_test, "test")):
+        if not n:
+            msg = f"data set {dataset!r} has no {split} pictures; check its folders and how it is split"
+            raise ValueError(msg)
+
+
 def named(experiment: Experiment) -> tuple[str, str]:
     """Data set and category as the configuration names them, for what could not be instantiated."""
-    arguments = experiment.data.get("init_args", {})
+    arguments = experiment.data.get("init_args") or {}
     default = str(experiment.data["class_path"]).rsplit(".", 1)[-1]
     return str(arguments.get("name") or default), str(arguments.get("category") or "")
 
 
 def find_weights(experiment: Experiment) -> dict[str, str] | None:
     """sha256 and source of the backbone weights that the model will load, None when it loads none."""
-    from extensions.backbones import resolve_weights
+    from extensions.backbones import WeightsError, resolve_weights
 
-    arguments = experiment.model.get("init_args", {})
+    arguments = experiment.model.get("init_args") or {}
     if not experiment.backbone or arguments.get("pre_trained") is False:
         return None
-    resolved = resolve_weights(experiment.backbone, arguments.get("weights"))
+    try:
+        resolved = resolve_weights(experiment.backbone, arguments.get("weights"))
+    except (ValueError, WeightsError):
+        if "weights" in constructor_defaults(experiment.model["class_path"], "model"):
+            raise
+        return None  # a model of anomalib's that brings its own, such as U-Flow
     return {"sha256": resolved.sha256, "source": resolved.source}
 
 
@@ -151,7 +166,7 @@ def _carry_out(prepared: Prepared, workspace: Path, options: RunOptions) -> dict
 
 def _identity(prepared: Prepared) -> dict[str, Any]:
     experiment = prepared.experiment
-    arguments = experiment.model.get("init_args", {})
+    arguments = experiment.model.get("init_args") or {}
     counts = prepared.fingerprint.counts if prepared.fingerprint else {}
     return {
         "protocol_version": PROTOCOL_VERSION,
@@ -185,11 +200,12 @@ def _measure(prepared: Prepared, workspace: Path, options: RunOptions) -> dict[s
     from benchmark.memory import PeakMemory, model_bytes
     from benchmark.training import fit, make_engine, quiet, test_once
     from extensions.configuration import instantiate_model
+    from extensions.data.fingerprints import picture_names
 
     experiment, datamodule, found = prepared.experiment, prepared.datamodule, prepared.fingerprint
     assert datamodule is not None
     assert found is not None
-    rows = test_samples(datamodule.test_data.samples, found.files, Path(datamodule.root))
+    rows = test_samples(datamodule.test_data.samples, found.files, picture_names(datamodule))
     collector = ScoreCollector(rows, with_masks=bool(found.counts["n_masks"]), n_pictures=options.pictures)
     with quiet(), PeakMemory() as memory:
         seed_everything(experiment.seed, workers=True, verbose=False)

@@ -9,12 +9,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from benchmark.archive import Record, fact
-from benchmark.experiment import PROTOCOL_VERSION
+from benchmark.experiment import PROTOCOL_VERSION, is_location
 
 __all__ = ["Row", "Slot", "fill"]
-
-LOCATION = frozenset({"category", "name", "root"})
-"""Arguments of a datamodule that may differ between the categories of one row; those that end in ``_dir`` too."""
 
 
 @dataclass
@@ -127,7 +124,7 @@ def _coarse_key(source: Record, dataset: str | None = None) -> tuple:
     """What tells rows apart, without the folders of the data."""
     experiment = source.get("experiment") or {}
     arguments = fact(experiment, "data", "init_args") or {}
-    telling = {k: v for k, v in arguments.items() if k not in LOCATION and not k.endswith("_dir")}
+    telling = {k: v for k, v in arguments.items() if not is_location(k)}
     model = experiment.get("model") or {name: source.get(name) for name in ("model", "backbone", "settings")}
     named = dataset if dataset is not None else source["dataset"]["name"]
     return (named, _text(model), _text(experiment.get("trainer")), _text(telling))

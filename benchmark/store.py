@@ -18,6 +18,9 @@ from filelock import FileLock, Timeout
 RECORD = "record.json"
 SCORES = "scores.csv"
 CHECKPOINT = "model.ckpt"
+KEEP = "keep"
+"""Name of the lock under which committed runs are changed."""
+MAX_NAME = 80  # characters of a folder: file systems allow 255 bytes
 
 
 @dataclass(frozen=True)
@@ -36,12 +39,13 @@ class Store:
         return self.output / "runs" / _safe(dataset) / _safe(category or "all") / _safe(kind) / key
 
     def read(self, folder: Path) -> dict[str, Any] | None:
-        """The record in a run's folder, or None when there is none or it cannot be read."""
+        """The record in a run's folder, or None when there is none or it cannot be used."""
         try:
             record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return None
-        return record if isinstance(record, dict) and record.get("key") == folder.name else None
+        whole = isinstance(record, dict) and record.get("key") == folder.name and isinstance(record.get("status"), str)
+        return record if whole else None
 
     @contextmanager
     def workspace(self) -> Iterator[Path]:
@@ -66,9 +70,10 @@ class Store:
         """Write the record into the workspace and move the workspace to its place, replacing what was there."""
         write_json(workspace / RECORD, record)
         folder.parent.mkdir(parents=True, exist_ok=True)
-        if folder.exists():
-            folder.rename(workspace.with_name("previous"))
-        workspace.rename(folder)
+        with self.lock(KEEP):  # not between the reading and the writing of whoever prunes checkpoints
+            if folder.exists():
+                folder.rename(workspace.with_name("previous"))
+            workspace.rename(folder)
         return folder / RECORD
 
     @contextmanager
@@ -133,4 +138,4 @@ def write_text(path: Path, text: str) -> None:
 def _safe(name: str) -> str:
     """A name as a folder: letters, digits and `.+-=_` stay, the rest becomes `_`."""
     cleaned = re.sub(r"[^\w.+=-]", "_", name)
-    return cleaned if cleaned.strip(".") else "_"
+    return cleaned[:MAX_NAME] if cleaned.strip(".") else "_"

@@ -16,7 +16,7 @@ from tqdm.auto import tqdm
 from benchmark.executor import run_all
 from benchmark.experiment import Experiment
 from benchmark.runner import RunOptions, named
-from benchmark.store import CHECKPOINT, RECORD, Store, write_json
+from benchmark.store import CHECKPOINT, KEEP, RECORD, Store, write_json
 from extensions.configuration import ConfigError
 
 logger = logging.getLogger(__name__)
@@ -49,6 +49,7 @@ def run_sweep(
     write_plan(store, experiments, sweep=options.sweep, command=command, config=config)
     options = replace(options, keep_checkpoint=keep != "none", progress=options.progress and processes == 1)
     counts: Counter[str] = Counter()
+    without_pictures = 0
     with tqdm(total=len(experiments), desc=options.sweep or "sweep", unit="run", disable=not options.progress) as bar:
         for experiment, record in run_all(experiments, output, options=options, processes=processes):
             assert record is not None
@@ -56,7 +57,12 @@ def run_sweep(
             bar.update()
             tqdm.write(describe(experiment, record))
             if keep == "best":
-                prune_checkpoints(store)
+                prune_checkpoints(store, experiments)
+            without_pictures += record["status"] == "finished" and not record["files"]["pictures"]
+    if options.pictures and without_pictures:
+        logger.warning(
+            "%d runs were there before pictures were asked for; --overwrite all draws them", without_pictures
+        )
     return counts
 
 
@@ -91,13 +97,19 @@ def write_plan(store: Store, experiments: Sequence[Experiment], *, sweep: str, c
     return path
 
 
-def prune_checkpoints(store: Store) -> None:
-    """Keep one checkpoint per model, data set and category: that of the best image AUROC, ties by pixel AUROC."""
-    with store.lock("keep"):
+def prune_checkpoints(store: Store, experiments: Sequence[Experiment]) -> None:
+    """Keep one checkpoint per model, data set and category: that of the best image AUROC, ties by pixel AUROC.
+
+    Args:
+        store: Where the runs are.
+        experiments: Those of this sweep; the checkpoints of others in the same folder are not touched.
+    """
+    own = {experiment.experiment_id for experiment in experiments}
+    with store.lock(KEEP):
         kept = [
             (folder, record)
             for folder, record in store.records()
-            if record["status"] == "finished" and record["files"]["checkpoint"]
+            if record.get("experiment_id") in own and record["status"] == "finished" and record["files"]["checkpoint"]
         ]
         groups: dict[tuple[str, str, str], list[tuple[Path, dict[str, Any]]]] = {}
         for folder, record in kept:
@@ -116,12 +128,13 @@ def describe(experiment: Experiment, record: dict[str, Any]) -> str:
     what = " ".join(filter(None, (experiment.model_name, experiment.backbone, dataset["name"], dataset["category"])))
     if record["status"] != "finished":
         return f"{record['status']:8} {what} seed {experiment.seed}: {record['error']['message']}"
-    shown = (
+    shown = [
         f"{name} {value:.4f}"
         for name in ("image_AUROC", "pixel_AUROC")
         if (value := record["metrics"][name]) is not None
-    )
-    return f"finished {what} seed {experiment.seed}: {', '.join(shown)}, {record['seconds']:.0f} s"
+    ]
+    shown.append(f"{record['seconds']:.0f} s")
+    return f"finished {what} seed {experiment.seed}: {', '.join(shown)}"
 
 
 def _quality(record: dict[str, Any]) -> tuple[float, float, str]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import math
+import signal
+import threading
 import time
 import warnings
 from collections.abc import Iterator
@@ -13,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from anomalib.callbacks import ModelCheckpoint
-from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.callbacks import Callback, Timer
 
 from benchmark.convergence import has_converged
 from benchmark.progress import RunProgress
@@ -68,6 +70,8 @@ def make_engine(
     model.evaluator = None  # the benchmark's own metrics replace it
     model.visualizer = None
     arguments = {"accelerator": "auto", "devices": 1, "logger": False, **trainer}
+    for given in ("default_root_dir", "enable_checkpointing"):  # set here for every run
+        arguments.pop(given, None)
     arguments |= {"enable_progress_bar": False, "enable_model_summary": False, "limit_val_batches": 0}
     own = [instantiate_callback(spec) for spec in arguments.pop("callbacks", None) or []]
     callbacks = [*callbacks, *own, *([RunProgress()] if progress else []), ModelCheckpoint(save_top_k=0)]
@@ -79,7 +83,7 @@ def fit(engine: Engine, model: AnomalibModule, datamodule: AnomalibDataModule) -
     curve = LossCurve()
     engine._cache.args["callbacks"].append(curve)
     started = time.perf_counter()
-    with quiet():
+    with quiet(), interruptible():
         engine.fit(model=model, datamodule=datamodule)
     seconds = time.perf_counter() - started
     return seconds, _summary(engine, model, curve.losses)
@@ -91,7 +95,7 @@ def test_once(engine: Engine, model: AnomalibModule, datamodule: AnomalibDataMod
     `Engine.test` would run a validation first to find thresholds; here they come from the same single pass.
     """
     started = time.perf_counter()
-    with quiet():
+    with quiet(), interruptible():
         engine.trainer.test(model, datamodule=datamodule, verbose=False)
     return time.perf_counter() - started
 
@@ -109,15 +113,33 @@ def _summary(engine: Engine, model: AnomalibModule, losses: list[float]) -> Trai
         msg = f"the training loss became {losses[-1]} in epoch {len(losses)}; lower the learning rate"
         raise FloatingPointError(msg)
     limit = engine.trainer.max_epochs
-    early = limit is not None and limit > 0 and epochs < limit
-    stopped_by = (
-        "early stopping"
-        if early and engine.trainer.should_stop
-        else "limit of steps or time"
-        if early
-        else "max_epochs"
-    )
-    return Training(epochs, limit, stopped_by, has_converged(losses), losses)
+    limit = None if limit is None or limit < 0 else limit  # -1: limited by steps or time alone
+    return Training(epochs, limit, _stopped_by(engine.trainer, epochs, limit), has_converged(losses), losses)
+
+
+def _stopped_by(trainer: Any, epochs: int, limit: int | None) -> str:
+    if limit is not None and epochs >= limit:
+        return "max_epochs"
+    timers = [callback for callback in trainer.callbacks if isinstance(callback, Timer)]
+    if trainer.should_stop and all((timer.time_remaining() or 0) > 0 for timer in timers):
+        return "early stopping"
+    return "limit of steps or time"
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Let Ctrl-C stop the sweep: Lightning turns it into `SystemExit` and ignores every further one."""
+    is_main = threading.current_thread() is threading.main_thread()
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    except SystemExit as error:
+        if isinstance(error.__context__, KeyboardInterrupt):
+            raise KeyboardInterrupt from None
+        raise
+    finally:
+        if is_main and handler is not None:
+            signal.signal(signal.SIGINT, handler)
 
 
 @contextmanager

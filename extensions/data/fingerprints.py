@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -43,8 +44,7 @@ def fingerprint(datamodule: AnomalibDataModule) -> Fingerprint:
     if not hasattr(datamodule, "train_data"):
         datamodule.setup()
     samples = all_samples(datamodule)
-    root = root_of(datamodule, samples)
-    name_of = getattr(datamodule, "relative", None) or (lambda path: relative_name(path, root))
+    name_of = picture_names(datamodule)
     images = inspect_files(samples["image_path"], title=f"reading {datamodule.name}")
     masks = inspect_files([path for path in samples["mask_path"] if path], masks=True)
     files = pd.DataFrame(
@@ -60,6 +60,15 @@ def fingerprint(datamodule: AnomalibDataModule) -> Fingerprint:
     rows = files[["split", "image", "sha256", "label", "mask"]].to_numpy().tolist()
     digest = hashlib.sha256(json.dumps(sorted(rows), ensure_ascii=False, separators=(",", ":")).encode())
     return Fingerprint(digest.hexdigest(), files, _counts(files))
+
+
+def picture_names(datamodule: AnomalibDataModule) -> Callable[[str], str]:
+    """From a picture's path to its name in records: relative to the root of any anomalib datamodule that is set up."""
+    named = getattr(datamodule, "relative", None)
+    if named is None:
+        root = root_of(datamodule, all_samples(datamodule))
+        return lambda path: relative_name(path, root)
+    return named
 
 
 def _kinds(samples: pd.DataFrame) -> list[str]:

@@ -58,6 +58,44 @@ def test_the_key_follows_the_content_of_weights_and_data():
     assert len(keys) == 4
 
 
+def key(experiment: Experiment, *, data: str | None = "d") -> str:
+    return experiment.key(weights_sha256="w", data_sha256=data)
+
+
+def test_the_key_follows_how_data_are_used_but_not_where_they_lie():
+    assert key(changed(data=with_data(train_batch_size=4))) != key(BASE)
+    assert key(changed(data=with_data(root="elsewhere/mvtec"))) == key(BASE)
+
+
+def test_data_sets_that_are_not_there_have_different_keys():
+    assert key(changed(data=with_data(category="cable")), data=None) != key(BASE, data=None)
+
+
+def test_the_backbone_a_model_takes_by_default_is_named():
+    assert Experiment(model={"class_path": "extensions.Padim"}, data=DATA).backbone == "resnet18"
+    assert Experiment(model={"class_path": "anomalib.models.EfficientAd"}, data=DATA).backbone == ""
+
+
+def test_settings_tell_other_weights_and_random_ones_apart():
+    def settings(**arguments) -> str:
+        return Experiment(model={"class_path": "extensions.Padim", "init_args": arguments}, data=DATA).settings
+
+    assert settings(n_features=5, pre_trained=False) == "n_features=5, pre_trained=False"
+    assert settings(weights="/mnt/a/mine.pth") == "weights=mine.pth"
+    assert settings(weights=None, pre_trained=True, center_crop=None) == ""
+
+
+def test_what_stands_in_a_grid_twice_is_run_once():
+    config = {"models": [PADIM, PADIM], "data": [DATA], "seeds": [0, 0]}
+    assert len(expand(config)) == 1
+
+
+def test_experiments_whose_records_could_not_be_told_apart_are_refused():
+    two = [{"class_path": "extensions.Padim", "init_args": {"weights": f"{run}/best.pth"}} for run in ("a", "b")]
+    with pytest.raises(ConfigError, match=r"a/best\.pth and b/best\.pth"):
+        expand({"models": two, "data": [DATA]})
+
+
 def test_a_grid_is_the_product_of_its_axes_and_data_vary_slowest():
     config = {
         "models": [
@@ -89,10 +127,26 @@ def test_a_model_may_come_from_a_configuration_of_the_command_line(tmp_path):
 @pytest.mark.parametrize(
     ("config", "said"),
     [
-        ({"models": [PADIM], "data": [DATA], "seed": [1]}, "did you mean 'seeds'"),
+        ({"models": [PADIM], "data": [DATA], "seed": [1]}, "did you mean seeds"),
         ({"models": [], "data": [DATA]}, "'models'"),
         ({"models": [{"init_args": {}}], "data": [DATA]}, "class_path"),
         ({"models": [PADIM], "data": [DATA], "keep": "some"}, "best, all, none"),
+        ({"models": [PADIM], "data": [DATA], "pictures": "many"}, "pictures: found 'many'"),
+        ({"models": [PADIM], "data": [DATA], "seeds": 3}, "list of whole numbers"),
+        ({"models": [PADIM], "data": [DATA], "seeds": [0.5]}, "list of whole numbers"),
+        ({"models": [PADIM], "data": [DATA], "name": "../up"}, "without '/'"),
+        ({"models": [PADIM], "data": [DATA], "backbones": "resnet18"}, "expected a list"),
+        ({"models": [PADIM], "data": [DATA], "trainer": {"max_epoch": 1}}, "did you mean max_epochs"),
+        ({"models": [PADIM], "data": [DATA], "trainer": [1]}, "trainer: found"),
+        ({"models": [{"class_path": "extensions.Padmi"}], "data": [DATA]}, "did you mean extensions.Padim"),
+        ({"models": [{**PADIM, "init_args": {"grid": [1]}}], "data": [DATA]}, "init_args"),
+        ({"models": [{**PADIM, "init_args": {"n_features": {"grid": 5}}}], "data": [DATA]}, "expected a list"),
+        ({"models": [{**PADIM, "init_args": {"n_features": "x"}}], "data": [DATA]}, "found x"),
+        (
+            {"models": [{"class_path": "extensions.Padim", "init_args": {"backbone": "resnet81"}}], "data": [DATA]},
+            "resnet18",
+        ),
+        ({"models": [PADIM], "data": [PADIM]}, "data: "),
     ],
 )
 def test_a_wrong_grid_is_refused_with_what_was_expected(config, said):

@@ -3,11 +3,13 @@ from __future__ import annotations
 import json
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -15,10 +17,12 @@ import pytest
 import yaml
 from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 
+from benchmark.evaluation import ScoreCollector
 from benchmark.experiment import Experiment
 from benchmark.runner import RunOptions, run_experiment
 from benchmark.store import Store
 from benchmark.sweep import run_sweep, select
+from benchmark.training import _stopped_by, interruptible
 from extensions.configuration import ConfigError
 
 QUIET = RunOptions(progress=False)
@@ -111,7 +115,7 @@ def test_a_kept_checkpoint_carries_the_thresholds_of_its_record(finished):
 def test_a_record_says_what_a_reader_needs(finished):
     folder, record = finished
     assert record["layers"] == ["layer1", "layer2", "layer3"]
-    assert record["settings"] == "n_features=20"
+    assert record["settings"] == "n_features=20, pre_trained=False"
     assert record["dataset"] | {"sha256": ""} == {
         "name": "tiny", "category": "", "synthetic": False, "sha256": "", "k_shot": None, "contamination_ratio": 0.0,
         "n_train": 8, "n_test_normal": 4, "n_test_anomalous": 4, "n_masks": 4, "defect_kinds": {"bad": 4},
@@ -168,6 +172,71 @@ def test_only_the_best_checkpoint_of_a_model_and_data_set_is_kept(data, tmp_path
     assert [(folder / "model.ckpt").exists() for folder, _ in records] == [
         bool(r["files"]["checkpoint"]) for _, r in records
     ]
+
+
+def test_a_sweep_leaves_the_checkpoints_of_others_in_its_folder(data, finished, experiment, tmp_path):
+    folder, _ = finished
+    shutil.copytree(folder.parents[4], tmp_path / "shared")
+    other = Experiment(model=spec("Padim", n_features=5), data=data)
+    run_sweep([other], tmp_path / "shared", options=QUIET, keep="best")
+    assert {r["experiment_id"]: (f / "model.ckpt").exists() for f, r in Store(tmp_path / "shared").records()} == {
+        experiment.experiment_id: True,
+        other.experiment_id: True,
+    }
+
+
+def test_pictures_outside_the_root_keep_their_names_apart_and_their_kinds(data, tiny_root, tmp_path):
+    arguments = data["init_args"] | {"root": str(tiny_root / "train"), "normal_dir": "good", "mask_dir": None}
+    arguments |= {"normal_test_dir": str(tiny_root / "test/good"), "abnormal_dir": str(tiny_root / "test/bad")}
+    experiment = Experiment(model=spec("Padim", n_features=2), data=data | {"init_args": arguments})
+    record = run_experiment(experiment, tmp_path, options=QUIET)
+    assert record["status"] == "finished", record["error"]
+    ((folder, _),) = Store(tmp_path).records()
+    scores = pd.read_csv(folder / "scores.csv")
+    assert sorted(scores["image"]) == [f"../test/{kind}/{i:03}.png" for kind in ("bad", "good") for i in range(4)]
+    assert sorted(scores["kind"]) == ["bad"] * 4 + ["good"] * 4
+
+
+def test_a_data_set_without_test_pictures_is_a_failure_that_says_so(data, tmp_path):
+    arguments = data["init_args"] | {"abnormal_dir": None, "normal_test_dir": None, "mask_dir": None}
+    arguments |= {"test_split_mode": "none"}
+    experiment = Experiment(model=spec("Padim"), data=data | {"init_args": arguments})
+    record = run_experiment(experiment, tmp_path, options=QUIET)
+    assert (record["status"], record["error"]["message"][:35]) == ("failed", "data set 'tiny' has no test picture")
+
+
+def test_no_threshold_is_made_from_anomalous_pictures_alone():
+    samples = pd.DataFrame({"path": ["a", "b"], "image": ["a", "b"], "label": [1, 1], "kind": ["bad", "bad"]})
+    collector = ScoreCollector(samples, with_masks=False)
+    collector.samples["score"] = [1.0, 2.0]
+    found = collector.finish()
+    assert found.thresholds == {"image": None, "pixel": None, "source": "none, for no test picture is normal"}
+    assert set(found.metrics.values()) == {None}
+
+
+def test_ctrl_c_in_a_fit_interrupts_the_sweep_and_can_be_pressed_again():
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt), interruptible():
+        try:
+            raise KeyboardInterrupt
+        except KeyboardInterrupt:  # what Lightning does with it
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            sys.exit(1)
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+@pytest.mark.parametrize(
+    ("epochs", "limit", "should_stop", "said"),
+    [
+        (3, 3, False, "max_epochs"),
+        (3, 3, True, "max_epochs"),
+        (2, 3, True, "early stopping"),
+        (2, 3, False, "limit of steps or time"),
+        (2, None, False, "limit of steps or time"),
+    ],
+)
+def test_what_ended_a_training_is_named(epochs, limit, should_stop, said):
+    assert _stopped_by(SimpleNamespace(callbacks=[], should_stop=should_stop), epochs, limit) == said
 
 
 def test_a_gradient_model_records_its_curve_and_is_not_called_converged_after_three_epochs(data, tmp_path):

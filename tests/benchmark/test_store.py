@@ -49,7 +49,7 @@ def test_committing_again_replaces_the_run(tmp_path):
     assert not (store.folder(**WHERE, key="a" * 16) / "old").exists()
 
 
-@pytest.mark.parametrize("content", ["", '{"key": "aaaa', '{"key": "another"}', "[]"])
+@pytest.mark.parametrize("content", ["", '{"key": "aaaa', '{"key": "another"}', '{"key": "aaaaaaaaaaaaaaaa"}', "[]"])
 def test_a_torn_or_misplaced_record_counts_as_none(tmp_path, content):
     store = Store(tmp_path)
     commit(store, "a" * 16)
@@ -60,6 +60,11 @@ def test_a_torn_or_misplaced_record_counts_as_none(tmp_path, content):
 def test_names_from_the_user_stay_inside_the_output_folder(tmp_path):
     folder = Store(tmp_path).folder(dataset="../../etc", category="a/b c", model="..", backbone="", key="k")
     assert folder.resolve().is_relative_to((tmp_path / "runs").resolve())
+
+
+def test_a_name_too_long_for_a_folder_is_cut(tmp_path):
+    folder = Store(tmp_path).folder(dataset="n" * 300, category="", model="m", backbone="", key="k")
+    folder.mkdir(parents=True)
 
 
 def test_json_is_written_whole_or_not_at_all(tmp_path):

@@ -1,0 +1,153 @@
+"""What is wrong with a benchmark configuration, found before anything is run: one sentence each."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import PurePath
+from typing import Any
+
+from benchmark.experiment import Experiment
+from extensions.configuration import ConfigError, describe_data, describe_model
+from extensions.configuration.errors import did_you_mean
+
+__all__ = ["KEYS", "check_config", "check_experiments", "check_mapping"]
+
+KEYS = ("name", "models", "backbones", "data", "seeds", "trainer", "keep", "pictures")
+KEEP = ("best", "all", "none")
+MAX_SEED = 2**32 - 1
+
+
+def check_config(config: dict[str, Any]) -> None:
+    """Check the keys of the document and the form of their values.
+
+    Raises:
+        ConfigError: An unknown key or a value of another form.
+    """
+    for key in config:
+        if key not in KEYS:
+            near = did_you_mean(str(key), KEYS)
+            msg = f"unknown key {key!r} in a benchmark configuration, expected one of {', '.join(KEYS)}{near}"
+            raise ConfigError(msg)
+    for key in ("models", "data"):
+        if not isinstance(config.get(key), list) or not config[key]:
+            msg = f"a benchmark configuration needs a list {key!r} with at least one entry, found {config.get(key)!r}"
+            raise ConfigError(msg)
+    keep, pictures = config.get("keep", "best"), config.get("pictures") or 0
+    if keep not in KEEP:
+        msg = f"keep: found {keep!r}, expected one of {', '.join(KEEP)}"
+        raise ConfigError(msg)
+    if not isinstance(pictures, int) or isinstance(pictures, bool) or pictures < 0:
+        msg = f"pictures: found {pictures!r}, expected how many best and how many worst to draw, 0 for none"
+        raise ConfigError(msg)
+    check_mapping(config.get("trainer"), "trainer")
+    _check_name(config.get("name"))
+    _check_seeds(config.get("seeds"))
+    _check_backbones(config.get("backbones"))
+
+
+def check_mapping(value: Any, where: str) -> dict[str, Any]:
+    """The value, an empty mapping for nothing.
+
+    Raises:
+        ConfigError: It is neither a mapping nor nothing.
+    """
+    if value is None:
+        return {}
+    if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
+        msg = f"{where}: found {value!r}, expected names with values such as 'name: value'"
+        raise ConfigError(msg)
+    return value
+
+
+def check_experiments(experiments: Sequence[Experiment]) -> list[Experiment]:
+    """The experiments without repetitions, every class and argument of them known; nothing is built.
+
+    Raises:
+        ConfigError: An unknown class, argument, backbone or trainer setting, or two experiments whose records could
+            not be told apart.
+    """
+    for spec in _distinct(experiment.model for experiment in experiments):
+        describe_model(spec)
+        _check_backbone(spec)
+    for spec in _distinct(experiment.data for experiment in experiments):
+        describe_data(spec)
+    for trainer in _distinct(experiment.trainer for experiment in experiments):
+        _check_trainer(trainer)
+    found: dict[str, Experiment] = {}
+    for experiment in experiments:
+        twin = found.setdefault(experiment.experiment_id, experiment)
+        if _paths(twin) != _paths(experiment):
+            here, there = (
+                sorted(_paths(one) - _paths(other)) for one, other in ((twin, experiment), (experiment, twin))
+            )
+            msg = (
+                f"two experiments differ only in the folders of {', '.join(here)} and {', '.join(there)}, which "
+                "records do not keep; give the files other names, or the data sets other values of 'name'"
+            )
+            raise ConfigError(msg)
+    return list(found.values())
+
+
+def _check_name(name: Any) -> None:
+    """It names the folder of the results and the file of the plan."""
+    if name is not None and (not str(name).strip(". ") or PurePath(str(name)).name != str(name)):
+        msg = f"name: found {name!r}, expected a name for a folder, without '/'"
+        raise ConfigError(msg)
+
+
+def _check_seeds(seeds: Any) -> None:
+    whole = isinstance(seeds, list) and all(type(seed) is int and 0 <= seed <= MAX_SEED for seed in seeds)
+    if seeds is not None and not whole:
+        msg = f"seeds: found {seeds!r}, expected a list of whole numbers from 0 on such as [0, 1, 2]"
+        raise ConfigError(msg)
+
+
+def _check_backbones(backbones: Any) -> None:
+    if backbones is not None and not isinstance(backbones, list):
+        msg = f"backbones: found {backbones!r}, expected a list such as [resnet18]"
+        raise ConfigError(msg)
+    for entry in backbones or []:
+        if not isinstance(entry, str) and not (isinstance(entry, dict) and isinstance(entry.get("backbone"), str)):
+            msg = f"backbones: found {entry!r}, expected a name or 'backbone: NAME' with layers or weights beside it"
+            raise ConfigError(msg)
+
+
+def _check_backbone(spec: dict[str, Any]) -> None:
+    """The models of others may give this argument another meaning."""
+    from extensions.backbones import check_backbone
+
+    backbone = (spec.get("init_args") or {}).get("backbone")
+    if isinstance(backbone, str) and spec["class_path"].startswith("extensions."):
+        try:
+            check_backbone(backbone)
+        except ValueError as error:
+            raise ConfigError(str(error)) from error
+
+
+def _check_trainer(trainer: dict[str, Any]) -> None:
+    from lightning.pytorch import Trainer
+
+    known = inspect.signature(Trainer.__init__).parameters.keys() - {"self"}
+    for name in trainer:
+        if name not in known:
+            msg = f"trainer: unknown argument {name!r}{did_you_mean(name, known)}"
+            raise ConfigError(msg)
+
+
+def _distinct(specs: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    return list({json.dumps(spec, sort_keys=True, default=str): spec for spec in specs}.values())
+
+
+def _paths(experiment: Experiment) -> set[str]:
+    """Every text in the arguments that may be a path with folders."""
+
+    def texts(value: Any) -> Iterable[str]:
+        if isinstance(value, dict | list):
+            for part in value.values() if isinstance(value, dict) else value:
+                yield from texts(part)
+        elif isinstance(value, str) and "/" in value:
+            yield value
+
+    return set(texts([experiment.model, experiment.data]))
