@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 __all__ = ["Archive", "fact", "load"]
 
 Record = dict[str, Any]
+STATUSES = ("finished", "failed", "missing")
 
 
 @dataclass
@@ -35,11 +37,11 @@ def load(output: Path) -> Archive:
     """
     archive = Archive()
     for path in sorted((output / "runs").glob("**/record.json")):
-        record = _read(path, output, ("key", "status", "model", "dataset"), archive.warnings)
+        record = _read(path, output, _record_faults, archive.warnings)
         if record is not None:
             archive.records.append(record | {"folder": path.parent.relative_to(output).as_posix()})
     for path in sorted((output / "plans").glob("*.json")):
-        plan = _read(path, output, ("experiments",), archive.warnings)
+        plan = _read(path, output, _plan_faults, archive.warnings)
         if plan is not None:
             archive.plans.append(plan)
     return archive
@@ -53,17 +55,40 @@ def fact(record: Record, *names: str) -> Any:
     return value
 
 
-def _read(path: Path, output: Path, needed: tuple[str, ...], warnings: list[str]) -> Record | None:
+def _read(path: Path, output: Path, faults: Callable[[Any], list[str]], warnings: list[str]) -> Record | None:
     shown = path.relative_to(output).as_posix()
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         warnings.append(f"{shown} cannot be read and is left out: {' '.join(str(error).split())}.")
         return None
-    lacking = [name for name in needed if not isinstance(content, dict) or not content.get(name)]
-    if not lacking and "dataset" in needed and not fact(content, "dataset", "name"):
-        lacking = ["dataset.name"]
-    if lacking:
-        warnings.append(f"{shown} is left out: it has no {', '.join(lacking)}.")
+    if found := faults(content):
+        warnings.append(f"{shown} is left out: it has no {', '.join(found)} of the expected kind.")
         return None
     return content
+
+
+def _record_faults(content: Any) -> list[str]:
+    """Names of what the tables cannot do without, or cannot take as it is."""
+    metrics, layers = fact(content, "metrics") or {}, fact(content, "layers") or []
+    sound = {
+        "key": isinstance(fact(content, "key"), str),
+        "status": fact(content, "status") in STATUSES,
+        "model": isinstance(fact(content, "model"), str),
+        "dataset": isinstance(fact(content, "dataset"), dict),
+        "dataset.name": isinstance(fact(content, "dataset", "name"), str),
+        "dataset.category": isinstance(fact(content, "dataset", "category"), str | None),
+        "experiment.seed": isinstance(fact(content, "experiment", "seed"), int | None),
+        "layers": isinstance(layers, list) and all(isinstance(layer, str) for layer in layers),
+        "metrics": isinstance(metrics, dict)
+        and all(isinstance(value, int | float | None) for value in metrics.values()),
+    }
+    return [name for name, is_sound in sound.items() if not is_sound]
+
+
+def _plan_faults(content: Any) -> list[str]:
+    entries = fact(content, "experiments")
+    sound = isinstance(entries, list) and all(
+        isinstance(fact(entry, "experiment_id"), str) and str(fact(entry, "seed")).isdigit() for entry in entries
+    )
+    return [] if sound else ["experiments"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import logging
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -14,6 +15,8 @@ import pandas as pd
 
 from benchmark.archive import load
 from benchmark.leaderboard import Frames, frames
+
+logger = logging.getLogger(__name__)
 
 __all__ = ["FORMATS", "ReportError", "write_csv", "write_tables"]
 
@@ -33,6 +36,8 @@ def write_tables(output: Path, *, formats: Sequence[str] = ("csv", "xlsx", "html
         ReportError: A file is open in another program or cannot be written. The other formats are written all the same.
     """
     archive = load(output)
+    for sentence in archive.warnings:
+        logger.warning("%s: %s", output, sentence)
     tables = frames(archive.records, archive.plans, warnings=archive.warnings)
     written, problems = [], []
     for name in formats:

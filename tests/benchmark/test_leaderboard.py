@@ -222,6 +222,32 @@ def test_no_records_at_all_give_empty_tables(tmp_path: Path) -> None:
     assert len(write_tables(tmp_path)) == 3
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"status": "odd"}, {"metrics": {"image_AUROC": "high"}}, {"layers": 5}, {"dataset": {"name": 5}},
+        {"experiment": {"seed": "x"}}, {"model": None}, {"dataset": "d"},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_record_of_another_form_hides_no_other_and_is_named(tmp_path: Path, change: dict) -> None:
+    broken = make_record(seed=1)
+    output = write(tmp_path, [make_record(), broken | change])
+    archive = load(output)
+    assert len(frames(archive.records).leaderboard) == 1
+    assert broken["folder"] in archive.warnings[0]
+
+
+@pytest.mark.parametrize(
+    "content", ['{"experiments": 3}', '{"experiments": [{}]}', '{"experiments": ["a"]}', "[]", "{"]
+)
+def test_a_plan_of_another_form_is_named_and_left_out(tmp_path: Path, content: str, caplog) -> None:
+    output = write(tmp_path, [make_record()], (make_plan(make_record()),))
+    (output / "plans" / "broken.json").write_text(content)
+    write_tables(output, formats=["csv"])
+    assert "plans/broken.json" in caplog.text
+
+
 def test_differences_of_environment_and_data_are_warnings() -> None:
     records = make_sweep()
     records[0]["environment"]["torch"] = "2.14.0"
