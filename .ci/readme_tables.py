@@ -24,7 +24,7 @@ def tables() -> dict[str, str]:
     published = yaml.safe_load((ROOT / "results" / "published.yaml").read_text(encoding="utf-8"))
     found = {"quickstart": markdown(quickstart), "coreset": speed_markdown(speed)}
     for dataset, known in published.items():
-        name = {"bottle": "mvtec_ad"}.get(dataset, dataset)
+        name = {"bottle": "mvtecad"}.get(dataset, dataset)
         ours = reference[reference["dataset"].str.lower() == name]
         found[dataset] = markdown(ours) + "\n\nPublished:\n\n" + published_markdown(known)
     return found
@@ -39,7 +39,8 @@ def markdown(frame: pd.DataFrame) -> str:
         data = row["dataset"] + (" (synthetic defects)" if row["synthetic"] else "")
         numbers = " | ".join("" if pd.isna(row[name]) else f"{row[name]:.3f}" for name in HEADLINE)
         texts = " | ".join(str(row[name]) for name in ("model", "backbone", "settings"))
-        lines.append(f"| {rank} | {texts} | {data} | {numbers} | {row['latency_ms']:.0f} | {row['status']} |")
+        latency = "" if pd.isna(row["latency_ms"]) else f"{row['latency_ms']:.0f}"
+        lines.append(f"| {rank} | {texts} | {data} | {numbers} | {latency} | {row['status']} |")
     return "\n".join(lines)
 
 

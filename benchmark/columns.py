@@ -60,7 +60,7 @@ _TEXTS = (
     Column(name="model", heading="Model", width=13),
     Column(name="backbone", heading="Backbone", width=22, note="The network that turns pictures into features."),
     Column(name="settings", heading="Settings", width=30),
-    Column(name="dataset", heading="Data set", width=18,
+    Column(name="dataset", heading="Data set", width=26,
            note="One marked synthetic has drawn defects: its numbers do not tell how real defects are found."),
     Column(name="category", heading="Category", width=12),
     Column(name="status", heading="Runs", width=28, note="How many of the runs asked for finished, and why not all."),

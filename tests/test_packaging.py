@@ -36,3 +36,13 @@ def test_no_committed_text_names_a_folder_of_some_machine():
     files += [p for p in ROOT.glob("*") if p.suffix in suffixes]
     found = [str(p.relative_to(ROOT)) for p in files if folders.search(p.read_text(encoding="utf-8", errors="replace"))]
     assert found == []
+
+
+def test_the_tables_of_the_readmes_are_what_the_records_give():
+    spec = importlib.util.spec_from_file_location("readme_tables", ROOT / ".ci" / "readme_tables.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    tables = module.tables()
+    for path in (ROOT / "README.md", ROOT / "results" / "README.md"):
+        text = path.read_text(encoding="utf-8")
+        assert text == module.filled(text, tables), "run `make readme`"
