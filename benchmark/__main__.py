@@ -69,6 +69,7 @@ def run(options: argparse.Namespace) -> int:
             processes=processes,
             command=shlex.join(["python", "-m", "benchmark", *options.arguments]),
             config=options.config.name,
+            partial=bool(filters),
         )
     finally:
         written = write_tables(output) if (output / "runs").exists() else []

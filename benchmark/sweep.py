@@ -33,6 +33,7 @@ def run_sweep(
     processes: int = 1,
     command: str = "",
     config: str = "",
+    partial: bool = False,
 ) -> Counter[str]:
     """Run what has no record yet and return how many runs ended with each status.
 
@@ -44,9 +45,12 @@ def run_sweep(
         processes: Runs at a time.
         command: For the About sheet.
         config: Name of the configuration file, for the About sheet.
+        partial: These are a part of the sweep, so what was asked for before still counts as asked for.
     """
     store = Store(output)
-    write_plan(store, experiments, sweep=options.sweep, command=command, config=config)
+    plan = write_plan(store, experiments, sweep=options.sweep, command=command, config=config)
+    if not partial:
+        drop_other_plans(plan, sweep=options.sweep)
     options = replace(options, keep_checkpoint=keep != "none", progress=options.progress and processes == 1)
     counts: Counter[str] = Counter()
     without_pictures = 0
@@ -95,6 +99,19 @@ def write_plan(store: Store, experiments: Sequence[Experiment], *, sweep: str, c
     path = store.output / "plans" / f"{sweep or 'sweep'}-{name}.json"
     write_json(path, {"sweep": sweep, "command": command, "config": config, "experiments": listed})
     return path
+
+
+def drop_other_plans(plan: Path, *, sweep: str) -> None:
+    """Forget earlier plans of the same sweep: what a changed configuration no longer asks for is no gap."""
+    for path in plan.parent.glob("*.json"):
+        if path == plan:
+            continue
+        try:
+            other = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            continue  # the tables name it
+        if isinstance(other, dict) and other.get("sweep") == sweep:
+            path.unlink(missing_ok=True)
 
 
 def prune_checkpoints(store: Store, experiments: Sequence[Experiment]) -> None:
@@ -156,5 +173,8 @@ def _facts(experiment: Experiment) -> dict[str, str]:
 
 
 def _matches(experiment: Experiment, name: str, value: str) -> bool:
-    fact = _facts(experiment)[name].lower()
-    return value.lower() in fact if name == "settings" else value.lower() == fact
+    fact, asked = (text.lower() for text in (_facts(experiment)[name], value))
+    if name == "settings":
+        return asked in fact
+    # Data sets are named by their class before they are opened: ElpvSynthetic, in the tables elpv_synthetic.
+    return asked == fact or (name == "dataset" and asked.replace("_", "") == fact)

@@ -21,7 +21,7 @@ from benchmark.evaluation import ScoreCollector
 from benchmark.experiment import Experiment
 from benchmark.runner import RunOptions, run_experiment
 from benchmark.store import Store
-from benchmark.sweep import run_sweep, select
+from benchmark.sweep import drop_other_plans, run_sweep, select, write_plan
 from benchmark.training import _stopped_by, interruptible
 from extensions.configuration import ConfigError
 
@@ -298,3 +298,27 @@ def test_a_killed_sweep_resumes_without_rerunning_what_was_finished(data, tmp_pa
     unchanged = {folder: record | {"files": None} for folder, record in after.items() if folder in before}
     assert unchanged == {folder: record | {"files": None} for folder, record in before.items()}
     assert (output / "leaderboard.xlsx").exists()
+
+
+def test_a_changed_configuration_replaces_the_plan_of_its_sweep_and_no_other(experiment, tmp_path):
+    def plans() -> list[tuple[str, int]]:
+        read = [json.loads(path.read_text()) for path in (tmp_path / "plans").glob("*.json")]
+        return sorted((plan["sweep"], len(plan["experiments"])) for plan in read)
+
+    def sweep(name: str, experiments: list[Experiment], **options) -> None:
+        plan = write_plan(Store(tmp_path), experiments, sweep=name, command="", config="")
+        if not options.get("partial"):
+            drop_other_plans(plan, sweep=name)
+
+    other_seed = Experiment(model=experiment.model, data=experiment.data, seed=9)
+    sweep("a", [experiment, other_seed])
+    sweep("b", [experiment])
+    sweep("a", [other_seed], partial=True)
+    assert plans() == [("a", 1), ("a", 2), ("b", 1)]
+    sweep("a", [experiment])
+    assert plans() == [("a", 1), ("b", 1)]
+
+
+def test_a_filter_knows_a_data_set_by_the_name_the_tables_give_it(experiment):
+    drawn = Experiment(model=experiment.model, data={"class_path": "extensions.ElpvSynthetic"})
+    assert select([experiment, drawn], {"dataset": "elpv_synthetic"}) == [drawn]
