@@ -67,7 +67,7 @@ def run(options: argparse.Namespace) -> int:
             options=RunOptions(sweep=name, overwrite=options.overwrite, pictures=int(config.get("pictures") or 0)),
             keep=config.get("keep", "best"),
             processes=processes,
-            command=shlex.join(["python", "-m", "benchmark", *options.arguments]),
+            command=portable_command(options.arguments),
             config=options.config.name,
             partial=bool(filters),
         )
@@ -95,6 +95,12 @@ def speed(options: argparse.Namespace) -> int:
 
     print(run_speed(options.output or DEFAULT_OUTPUT / "speed").to_string(index=False))
     return 0
+
+
+def portable_command(arguments: Sequence[str]) -> str:
+    """The command as records may tell it: of an absolute path only the last part, for it says nothing elsewhere."""
+    told = [Path(text).name if Path(text).is_absolute() else text for text in arguments]
+    return shlex.join(["python", "-m", "benchmark", *told])
 
 
 def _dry_run(experiments: Sequence, output: Path, overwrite: str) -> int:

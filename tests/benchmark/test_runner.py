@@ -17,6 +17,7 @@ import pytest
 import yaml
 from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 
+from benchmark.__main__ import portable_command
 from benchmark.evaluation import ScoreCollector
 from benchmark.experiment import Experiment
 from benchmark.runner import RunOptions, run_experiment
@@ -322,3 +323,8 @@ def test_a_changed_configuration_replaces_the_plan_of_its_sweep_and_no_other(exp
 def test_a_filter_knows_a_data_set_by_the_name_the_tables_give_it(experiment):
     drawn = Experiment(model=experiment.model, data={"class_path": "extensions.ElpvSynthetic"})
     assert select([experiment, drawn], {"dataset": "elpv_synthetic"}) == [drawn]
+
+
+def test_the_recorded_command_names_no_folder_of_this_machine():
+    told = portable_command(["run", "--data-root", "/mnt/line 3/pictures", "--output", "output/a"])
+    assert told == "python -m benchmark run --data-root pictures --output output/a"
