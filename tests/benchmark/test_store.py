@@ -65,6 +65,8 @@ def test_names_from_the_user_stay_inside_the_output_folder(tmp_path):
 def test_a_name_too_long_for_a_folder_is_cut(tmp_path):
     folder = Store(tmp_path).folder(dataset="n" * 300, category="", model="m", backbone="", key="k")
     folder.mkdir(parents=True)
+    assert folder.is_dir()
+    assert max(len(part) for part in folder.relative_to(tmp_path).parts) < 256
 
 
 def test_json_is_written_whole_or_not_at_all(tmp_path):

@@ -32,8 +32,9 @@ def problems(root: Path, **options: object) -> dict[Kind, list[str]]:
     return found
 
 
-def test_a_sound_data_set_passes(product: Path) -> None:
+def test_a_sound_data_set_passes_without_a_word(product: Path, caplog: pytest.LogCaptureFixture) -> None:
     check_dataset(folder(product))
+    assert caplog.records == []
 
 
 def test_all_problems_are_reported_together_with_their_files(
