@@ -97,6 +97,34 @@ def speed(options: argparse.Namespace) -> int:
     return 0
 
 
+def cache_info(options: argparse.Namespace) -> int:
+    """`benchmark cache info`: what earlier runs have left for later ones."""
+    from extensions.cache import open_cache
+
+    cache = open_cache()
+    if cache.folder is None:
+        print("nothing is cached: $WORKBENCH_CACHE_LIMIT is 0, or the folder cannot be used")
+        return 0
+    kinds = cache.info()
+    print(f"{cache.folder}: {_gib(sum(kind.n_bytes for kind in kinds))} of at most {_gib(cache.limit)}")
+    for kind in kinds:
+        print(f"{kind.kind:10} {kind.n_entries:8} entries  {_gib(kind.n_bytes)}")
+    return 0
+
+
+def cache_clear(options: argparse.Namespace) -> int:
+    """`benchmark cache clear`: remove what can be computed again."""
+    from extensions.cache import open_cache
+
+    cache = open_cache()
+    print(f"{_gib(cache.clear())} freed")
+    return 0
+
+
+def _gib(n_bytes: int) -> str:
+    return f"{n_bytes / 2**30:.2f} GiB"
+
+
 def portable_command(arguments: Sequence[str]) -> str:
     """The command as records may tell it: of an absolute path only the last part, for it says nothing elsewhere."""
     told = [Path(text).name if Path(text).is_absolute() else text for text in arguments]
@@ -161,6 +189,10 @@ def _parser() -> argparse.ArgumentParser:
     again = commands.add_parser("table", help="write the tables again from the records, run nothing")
     again.add_argument("--output", type=Path, required=True, help="output folder of `run`")
     again.set_defaults(command=table)
+    kept = commands.add_parser("cache", help="decoded pictures and frozen features that runs share")
+    actions = kept.add_subparsers(required=True, metavar="info|clear")
+    actions.add_parser("info", help="where they lie and how much room they take").set_defaults(command=cache_info)
+    actions.add_parser("clear", help="remove them; runs compute them again").set_defaults(command=cache_clear)
     fast = commands.add_parser("speed", help="measure our parts against stock anomalib in one run")
     fast.add_argument("--output", type=Path, help="folder for the result (default: output/speed)")
     fast.set_defaults(command=speed)

@@ -68,6 +68,8 @@ _TEXTS = (
     Column(name="image_size", heading="Image size (px)", width=10, note="Height x width that the network saw."),
     Column(name="epochs", heading="Epochs", format="0.#", width=8, note="Passes over the training pictures."),
     Column(name="stopped_by", heading="Stopped by", width=14, note="What ended the training."),
+    Column(name="reused", heading="Fit without", width=18, optional=True,
+           note="What earlier runs had worked out and Fit time does not include; blank where it includes everything."),
     Column(name="n_seeds", heading="Seeds", format="0", width=7, note="Seeds that finished in every category."),
     Column(name="n_categories", heading="Categories", format="0", width=10, note="Categories with a finished run."),
     Column(name="k_shot", heading="k-shot", format="0", width=7, optional=True,
@@ -93,7 +95,7 @@ _BY_NAME = {entry.name: entry for entry in (*_TEXTS, *_metric_columns())}
 
 _RESULTS = (
     *(name for headline in HEADLINE for name in (headline, f"{headline}_std")),
-    "status", "latency_ms", "fit_seconds", "model_bytes", "peak_memory_bytes",
+    "status", "latency_ms", "fit_seconds", "reused", "model_bytes", "peak_memory_bytes",
     "pixel_AUPRO", "image_F1Max", "image_F1Floor", "pixel_F1Max", "pixel_F1Floor",
     "image_AveragePrecision", "pixel_AveragePrecision", "latency_p95_ms",
     "image_size", "layers", "epochs", "stopped_by", "n_seeds",

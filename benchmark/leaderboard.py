@@ -26,6 +26,7 @@ COLUMNS = (
     "image_size", "epochs", "fit_seconds", "latency_ms", "latency_p95_ms", "peak_memory_bytes", "model_bytes",
     "threshold_source", "k_shot", "contamination_ratio", "synthetic", "weights_sha256", "run_keys", "checkpoint",
     "status", "stopped_by", "image_AveragePrecision", "pixel_AveragePrecision", "pixel_binning_error",
+    "reused",
 )  # fmt: skip
 """Columns of ``leaderboard.csv``, in order."""
 

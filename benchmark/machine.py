@@ -9,6 +9,8 @@ import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from extensions.processor import processor_name
+
 PACKAGES = ("anomaly-workbench", "anomalib", "torch", "torchvision", "timm", "lightning", "numpy", "scikit-learn")
 
 
@@ -20,23 +22,13 @@ def environment() -> dict[str, str | int]:
     return {
         "python": platform.python_version(),
         **{name: _version(name) for name in PACKAGES},
-        "cpu": cpu_name(),
+        "cpu": processor_name(),
         "n_cores": os.cpu_count() or 1,
         "n_threads": torch.get_num_threads(),
         "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
         "commit": commit(),
         "platform": platform.platform(terse=True),
     }
-
-
-def cpu_name() -> str:
-    """Model name of the processor, as the operating system tells it."""
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        for line in info.read_text(errors="replace").splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return platform.processor() or platform.machine()
 
 
 def commit() -> str:

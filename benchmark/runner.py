@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import time
 import traceback
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,6 +33,7 @@ class RunOptions:
         keep_checkpoint: Save `model.ckpt` beside the record.
         pictures: How many best and worst pictures to draw; 0 draws none.
         progress: Show a progress bar of the run.
+        layers: For a `backbone_id`, all layers that the sweep asks of it, so that one pass serves all its runs.
     """
 
     sweep: str = ""
@@ -38,6 +41,7 @@ class RunOptions:
     keep_checkpoint: bool = True
     pictures: int = 0
     progress: bool = True
+    layers: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -198,7 +202,9 @@ def _measure(prepared: Prepared, workspace: Path, options: RunOptions) -> dict[s
     from benchmark.evaluation import ScoreCollector, set_thresholds, test_samples
     from benchmark.latency import measure_latency
     from benchmark.memory import PeakMemory, model_bytes
-    from benchmark.training import fit, make_engine, quiet, test_once
+    from benchmark.training import device_of, fit, make_engine, quiet, test_once
+    from extensions.cache import open_cache
+    from extensions.cache.reuse import Reuse
     from extensions.configuration import instantiate_model
     from extensions.data.fingerprints import picture_names
 
@@ -210,14 +216,22 @@ def _measure(prepared: Prepared, workspace: Path, options: RunOptions) -> dict[s
     with quiet(), PeakMemory() as memory:
         seed_everything(experiment.seed, workers=True, verbose=False)
         model: AnomalibModule = instantiate_model(experiment.model)
+        wanted = dict(options.layers).get(backbone_id(experiment), ())
+        reuse = Reuse(open_cache(), datamodule, model, layers=wanted, device=device_of(experiment.trainer))
         engine = make_engine(
-            model, experiment.trainer, workspace.with_name("engine"), callbacks=[collector], progress=options.progress
+            model,
+            experiment.trainer,
+            workspace.with_name("engine"),
+            callbacks=[collector, reuse.callback],
+            progress=options.progress,
         )
-        fit_seconds, training = fit(engine, model, datamodule)
-        test_seconds = test_once(engine, model, datamodule)
-    evaluation = collector.finish()
-    set_thresholds(model, evaluation)
-    latency = measure_latency(model, datamodule.test_data[0].image)
+        prepare_seconds = {name: _timed(reuse.prepare, name) for name in ("train", "test")}
+        with reuse.serving():
+            fit_seconds, training = fit(engine, model, datamodule)
+            test_seconds = test_once(engine, model, datamodule)
+            evaluation = collector.finish()
+            set_thresholds(model, evaluation)
+            latency = measure_latency(model, reuse.picture())
     write_text(workspace / SCORES, evaluation.scores.to_csv(index=False))
     if options.keep_checkpoint:
         engine.trainer.save_checkpoint(workspace / CHECKPOINT, weights_only=False)
@@ -230,7 +244,12 @@ def _measure(prepared: Prepared, workspace: Path, options: RunOptions) -> dict[s
         "metrics": evaluation.metrics,
         "thresholds": evaluation.thresholds,
         "training": asdict(training),
-        "speed": {"fit_seconds": fit_seconds, "test_seconds": test_seconds} | asdict(latency),
+        "speed": {
+            "fit_seconds": fit_seconds + prepare_seconds["train"],
+            "test_seconds": test_seconds + prepare_seconds["test"],
+            **asdict(latency),
+        },
+        "reused": reuse.report(),
         "memory": {"peak_memory_bytes": memory.peak_bytes, "model_bytes": model_bytes(model.model)},
         "files": {
             "scores": SCORES,
@@ -238,6 +257,19 @@ def _measure(prepared: Prepared, workspace: Path, options: RunOptions) -> dict[s
             "pictures": pictures,
         },
     }
+
+
+def backbone_id(experiment: Experiment) -> str:
+    """What runs share whose frozen backbones see the same pictures: backbone, weights and sizes."""
+    arguments = experiment.model.get("init_args") or {}
+    shared = {name: arguments.get(name) for name in ("weights", "image_size", "center_crop")}
+    return json.dumps([experiment.backbone, shared, experiment.data], sort_keys=True, default=str)
+
+
+def _timed(work: Callable[[str], None], argument: str) -> float:
+    started = time.perf_counter()
+    work(argument)
+    return time.perf_counter() - started
 
 
 def _status(error: Exception) -> str:

@@ -11,7 +11,7 @@ from benchmark.archive import Record, fact
 from benchmark.experiment import PROTOCOL_VERSION
 from benchmark.metrics.table import METRICS
 from benchmark.slots import Row
-from benchmark.summary import image_size, measured
+from benchmark.summary import image_size, measured, reused
 
 __all__ = ["failures_frame", "runs_frame"]
 
@@ -45,7 +45,7 @@ _FACTS = {
 }
 _RUN_COLUMNS = [
     "status", "in_table", "dataset", "category", "model", "backbone", "layers", "settings", "image_size",
-    "seed", *_MEASURED, *(name for name in _FACTS if name != "seed"),
+    "seed", *_MEASURED, "reused", *(name for name in _FACTS if name != "seed"),
 ]  # fmt: skip
 _FAILURE_COLUMNS = [
     "dataset", "category", "model", "backbone", "settings", "seed", "state", "error", "message", "started", "folder",
@@ -102,6 +102,7 @@ def _run(record: Record, counted: set[str]) -> dict[str, Any]:
         "category": record["dataset"].get("category"),
         "layers": ", ".join(record.get("layers") or []),
         "image_size": image_size(record),
+        "reused": reused(record),
     }
     if record.get("protocol_version") != PROTOCOL_VERSION:
         line["in_table"] = f"no, protocol {record.get('protocol_version')} is not {PROTOCOL_VERSION}"

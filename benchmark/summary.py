@@ -12,7 +12,7 @@ from benchmark.archive import Record, fact
 from benchmark.metrics.table import HEADLINE, METRICS
 from benchmark.slots import Row, Slot
 
-__all__ = ["MEAN", "MEASURED", "image_size", "mean_line", "measured", "summary"]
+__all__ = ["MEAN", "MEASURED", "image_size", "mean_line", "measured", "reused", "summary"]
 
 MEAN = "mean"
 WHOLE = "all"  # the category of a data set that has none
@@ -52,6 +52,7 @@ def summary(row: Row, categories: list[str]) -> dict[str, Any]:
         "run_keys": ";".join(record["key"] for record in done) or None,
         "checkpoint": _joined(done, _checkpoint),
         "stopped_by": _joined(seen, lambda r: fact(r, "training", "stopped_by")),
+        "reused": _joined(done, reused),
         "status": _status(slots),
         "_complete": all(slot.state == "finished" for slot in slots)
         and all(fact(record, "training", "converged") is not False for record in done),
@@ -102,6 +103,19 @@ def image_size(record: Record) -> str | None:
     """Height x width that the network saw, in px."""
     size = fact(record, "dataset", "image_size")
     return "x".join(str(side) for side in size) if size else None
+
+
+def reused(record: Record) -> str | None:
+    """What of the training pictures an earlier run had worked out, so that `fit_seconds` does not include it."""
+    train = fact(record, "reused", "train")
+    if not train:
+        return None
+    parts = [
+        name if train[name] == train["of"] else f"{name} of {train[name]} of {train['of']} pictures"
+        for name in ("features", "pictures")
+        if train.get(name)
+    ]
+    return ", ".join([*(["bank"] if train.get("bank") else []), *parts]) or None
 
 
 def _checkpoint(record: Record) -> str | None:

@@ -15,7 +15,7 @@ from tqdm.auto import tqdm
 
 from benchmark.executor import run_all
 from benchmark.experiment import Experiment
-from benchmark.runner import RunOptions, named
+from benchmark.runner import RunOptions, backbone_id, named
 from benchmark.store import CHECKPOINT, KEEP, RECORD, Store, write_json
 from extensions.configuration import ConfigError
 
@@ -51,7 +51,12 @@ def run_sweep(
     plan = write_plan(store, experiments, sweep=options.sweep, command=command, config=config)
     if not partial:
         drop_other_plans(plan, sweep=options.sweep)
-    options = replace(options, keep_checkpoint=keep != "none", progress=options.progress and processes == 1)
+    options = replace(
+        options,
+        keep_checkpoint=keep != "none",
+        progress=options.progress and processes == 1,
+        layers=shared_layers(experiments),
+    )
     counts: Counter[str] = Counter()
     without_pictures = 0
     with tqdm(total=len(experiments), desc=options.sweep or "sweep", unit="run", disable=not options.progress) as bar:
@@ -68,6 +73,27 @@ def run_sweep(
             "%d runs were there before pictures were asked for; --overwrite all draws them", without_pictures
         )
     return counts
+
+
+def shared_layers(experiments: Sequence[Experiment]) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """For each frozen backbone of the sweep, by `backbone_id`, the layers that any of its models looks at."""
+    from extensions.configuration.classes import import_class, known_classes, resolve_class_path
+    from extensions.models.backbone_mixin import BackboneMixin
+
+    known = known_classes("model")
+    layers: dict[str, set[str]] = {}
+    for experiment in experiments:
+        path = resolve_class_path(experiment.model["class_path"], "model")
+        model = import_class(path, "model", known)
+        if not issubclass(model, BackboneMixin):
+            continue
+        arguments = experiment.model.get("init_args") or {}
+        try:
+            asked = model._resolve_layers(experiment.backbone, arguments.get("layers"))
+        except ValueError:  # the run itself will say so
+            continue
+        layers.setdefault(backbone_id(experiment), set()).update(asked)
+    return tuple((name, tuple(sorted(found))) for name, found in layers.items())
 
 
 def select(experiments: Sequence[Experiment], filters: dict[str, str]) -> list[Experiment]:

@@ -78,6 +78,14 @@ def make_engine(
     return Engine(callbacks=callbacks, default_root_dir=folder, **arguments)
 
 
+def device_of(trainer: dict[str, Any]) -> str:
+    """Where the trainer will compute: cuda or cpu."""
+    import torch
+
+    wants_gpu = trainer.get("accelerator", "auto") in ("auto", "gpu", "cuda")
+    return "cuda" if wants_gpu and torch.cuda.is_available() else "cpu"
+
+
 def fit(engine: Engine, model: AnomalibModule, datamodule: AnomalibDataModule) -> tuple[float, Training]:
     """Fit and return the seconds it took (data loading included, set-up of the data set not) and how it went."""
     curve = LossCurve()

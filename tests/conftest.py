@@ -1,6 +1,7 @@
 """Tiny data that several rooms test on: striped pictures, some with a bright square, and masks of the squares."""
 
 import os
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +11,11 @@ from PIL import Image
 
 # Tensors this small gain nothing from more threads and lose minutes to them on a busy machine.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Converting a network takes longer than most tests, and whether it is worth it depends on the machine.
+os.environ.setdefault("WORKBENCH_FEATURES", "torch")
+# What tests leave in the cache goes with them.
+_CACHE = tempfile.TemporaryDirectory(prefix="workbench-cache-")
+os.environ["WORKBENCH_CACHE"] = _CACHE.name
 
 SIDE = 64  # px
 

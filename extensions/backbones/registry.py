@@ -8,6 +8,8 @@ import difflib
 from extensions.backbones.errors import ManifestError
 from extensions.backbones.manifest import Row, row_for, rows
 
+_registered: set[str] = set()  # asking timm each time would cost a second in a sweep of a few dozen runs
+
 
 def register() -> None:
     """Make our architectures and every manifest tag known to timm; calling it again adds only what is new.
@@ -23,11 +25,14 @@ def register() -> None:
     from extensions.backbones import resnet_caffe  # noqa: F401  (importing it registers it)
 
     for row in rows().values():
+        if row.name in _registered:
+            continue
         if not timm.is_model(row.name):
             message = f"{row.manifest}, row {row.name!r}: {_unknown_architecture(row.architecture)}"
             raise ManifestError(message)
         if not _is_known(row.name):
             _register_tag(row)
+        _registered.add(row.name)
 
 
 def names() -> list[str]:

@@ -34,6 +34,7 @@ class BackboneMixin(_Module):
 
     reductions: ClassVar[tuple[int, ...]] = (4, 8, 16)
     extractor_name: ClassVar[str] = "feature_extractor"
+    uses_pixels: ClassVar[bool] = False  # whether the model looks at more of a picture than its backbone's features
 
     backbone: str
     layers: list[str]

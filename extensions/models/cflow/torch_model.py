@@ -8,6 +8,8 @@ from anomalib.models.image.cflow.torch_model import CflowModel as AnomalibCflowM
 from anomalib.models.image.cflow.utils import get_logp, positional_encoding_2d
 from torch.nn import functional as F
 
+from extensions.backbones.frozen import FrozenFeatureExtractor, freeze
+
 # Fibers in one pass of a decoder when nothing is learned: bounds memory, changes no score.
 INFERENCE_FIBERS = 8192
 
@@ -23,10 +25,12 @@ class CflowModel(AnomalibCflowModel):
     in the last epoch (buffer `max_log_prob`, one a layer).
     """
 
+    encoder: FrozenFeatureExtractor
     max_log_prob: torch.Tensor
 
     def __init__(self, backbone: str, layers: Sequence[str], **kwargs: int | float | str | bool) -> None:
         super().__init__(backbone=backbone, layers=layers, pre_trained=False, **kwargs)
+        self.encoder = freeze(self.encoder)
         self.register_buffer("max_log_prob", torch.full((len(layers),), -torch.inf))
 
     def condition(self, height: int, width: int) -> torch.Tensor:

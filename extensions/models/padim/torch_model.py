@@ -5,6 +5,9 @@ from collections.abc import Sequence
 import torch
 from anomalib.data import InferenceBatch
 from anomalib.models.image.padim.torch_model import PadimModel as AnomalibPadimModel
+from torch.nn import functional as F
+
+from extensions.backbones.frozen import FrozenFeatureExtractor, freeze
 
 # Channels kept in the paper (Defard et al. 2021, section V.A).
 N_FEATURES = {"resnet18": 100, "wide_resnet50_2": 550}
@@ -21,7 +24,12 @@ class PadimModel(AnomalibPadimModel):
     gaussian.mean (n_features, P), gaussian.inv_covariance (P, n_features, n_features) for P positions.
     """
 
+    feature_extractor: FrozenFeatureExtractor
     memory_bank: list[torch.Tensor]
+
+    def __init__(self, layers: Sequence[str], *, backbone: str, pre_trained: bool, n_features: int) -> None:
+        super().__init__(backbone=backbone, layers=layers, pre_trained=pre_trained, n_features=n_features)
+        self.feature_extractor = freeze(self.feature_extractor)
 
     def forward(self, input_tensor: torch.Tensor) -> torch.Tensor | InferenceBatch:
         """Score pictures; in training collect their embeddings."""
@@ -29,6 +37,24 @@ class PadimModel(AnomalibPadimModel):
         if isinstance(output, InferenceBatch):
             return output._replace(pred_score=output.pred_score.flatten())  # (N,)
         return output
+
+    def generate_embedding(self, features: dict[str, torch.Tensor]) -> torch.Tensor:
+        """The drawn channels of all layers at the size of the first: (N, n_features, h, w).
+
+        Channels are drawn before maps are enlarged, so that what is not drawn costs nothing.
+        """
+        first = features[self.layers[0]]
+        if torch.compiler.is_compiling():
+            return super().generate_embedding(features)
+        embedding = first.new_empty((len(first), len(self.idx), *first.shape[-2:]))
+        start = 0
+        for layer in self.layers:
+            end = start + features[layer].shape[1]
+            drawn = ((self.idx >= start) & (self.idx < end)).nonzero().flatten()
+            maps = features[layer].index_select(1, self.idx[drawn] - start)
+            embedding[:, drawn] = F.interpolate(maps, size=first.shape[-2:], mode="nearest")
+            start = end
+        return embedding
 
     def fit(self) -> None:
         """Fit one Gaussian a position to what training collected, and forget the pictures."""

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 from anomalib.models.image.patchcore.torch_model import PatchcoreModel as AnomalibPatchcoreModel
 
+from extensions.backbones.frozen import FrozenFeatureExtractor, freeze
 from extensions.models.patchcore.coreset import select_coreset
 
 
@@ -22,6 +23,8 @@ class PatchcoreModel(AnomalibPatchcoreModel):
         neighborhood: Side of the square of feature map positions that is averaged into a patch, odd.
     """
 
+    feature_extractor: FrozenFeatureExtractor
+
     def __init__(
         self,
         layers: Sequence[str],
@@ -32,6 +35,7 @@ class PatchcoreModel(AnomalibPatchcoreModel):
         neighborhood: int,
     ) -> None:
         super().__init__(layers=layers, backbone=backbone, pre_trained=pre_trained, num_neighbors=num_neighbors)
+        self.feature_extractor = freeze(self.feature_extractor)
         self.feature_pooler = torch.nn.AvgPool2d(neighborhood, stride=1, padding=neighborhood // 2)
 
     def subsample_embedding(self, sampling_ratio: float) -> None:

@@ -50,6 +50,7 @@ class Stfpm(BackboneMixin, AnomalibStfpm):
 
     reductions = (4, 8, 16)
     extractor_name = "teacher_model"
+    uses_pixels = True  # the student does
     model: STFPMModel
 
     def __init__(

@@ -9,6 +9,8 @@ from anomalib.models.image.stfpm.anomaly_map import AnomalyMapGenerator
 from anomalib.models.image.stfpm.torch_model import STFPMModel as AnomalibSTFPMModel
 from torch import nn
 
+from extensions.backbones.frozen import FrozenFeatureExtractor
+
 Features = dict[str, torch.Tensor]
 
 
@@ -27,7 +29,7 @@ class STFPMModel(AnomalibSTFPMModel):
         nn.Module.__init__(self)  # anomalib's own would download the teacher
         self.tiler = None
         self.backbone = backbone
-        self.teacher_model = TimmFeatureExtractor(backbone=backbone, layers=layers, pre_trained=False)
+        self.teacher_model = FrozenFeatureExtractor(backbone=backbone, layers=layers, pre_trained=False)
         self.student_model = TimmFeatureExtractor(
             backbone=backbone, layers=layers, pre_trained=False, requires_grad=True
         )

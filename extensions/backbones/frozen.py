@@ -1,0 +1,115 @@
+"""The feature extractor of a frozen backbone: through OpenVINO where that is faster and gives the same features."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from anomalib.models.components import TimmFeatureExtractor
+
+logger = logging.getLogger(__name__)
+
+Features = dict[str, torch.Tensor]
+ENGINES = ("auto", "openvino", "torch")
+
+
+class FrozenFeatureExtractor(TimmFeatureExtractor):
+    """Anomalib's extractor for a backbone that is never trained, computing on CPUs through OpenVINO at float32.
+
+    OpenVINO takes the place of torch when, for these weights on this machine, it was faster and all features agreed
+    to 1e-4 of their largest value; both are measured once and remembered in the cache folder. On other devices, in
+    other precisions, while a model is exported and where gradients are wanted, torch computes.
+
+    `$WORKBENCH_FEATURES` is `auto` (the default), `torch` (always torch: bit for bit what anomalib computes) or
+    `openvino` (whenever the features agree, faster or not).
+
+    Shapes: images (N, 3, H, W) -> for each layer (N, C, h, w).
+
+    Attributes:
+        source: Called with the images and `compute` in place of computing, to bring features that are known; None
+            computes.
+    """
+
+    source: Callable[[torch.Tensor, Callable[[torch.Tensor], Features]], Features] | None = None
+    _runner: Any = None
+    _runner_version: tuple[int, int] | None = None
+
+    def forward(self, inputs: torch.Tensor) -> Features:
+        """Features of pictures."""
+        return self.compute(inputs) if self.source is None else self.source(inputs, self.compute)
+
+    def compute(self, inputs: torch.Tensor) -> Features:
+        """Features of pictures, never those that `source` knows."""
+        runner = self._find_runner(inputs)
+        return super().forward(inputs) if runner is None else runner(inputs)
+
+    @property
+    def engine(self) -> str:
+        """What computes the features on a CPU at float32: openvino or torch."""
+        return "torch" if self._find_runner(torch.zeros(1)) is None else "openvino"
+
+    def _find_runner(self, inputs: torch.Tensor) -> Callable[[torch.Tensor], Features] | None:
+        """OpenVINO's network, None where torch computes."""
+        asked = feature_engine()
+        if (
+            asked == "torch"
+            or self.requires_grad
+            or self._uses_intermediates
+            or inputs.requires_grad
+            or inputs.device.type != "cpu"
+            or inputs.dtype != torch.float32
+            or torch.compiler.is_compiling()
+            or torch.jit.is_tracing()
+        ):
+            return None
+        tensors = [*self.feature_extractor.parameters(), *self.feature_extractor.buffers()]
+        if any(
+            t.device.type != "cpu" or t.dtype not in (torch.float32, torch.int64) or t.is_inference() for t in tensors
+        ):
+            return None
+        version = (tensors[0].data_ptr(), sum(tensor._version for tensor in tensors))  # other weights, another network
+        if version != self._runner_version:
+            from extensions.backbones.openvino_runner import find_runner
+
+            self._runner = find_runner(self, asked)
+            self._runner_version = version
+        return self._runner
+
+    def identity(self) -> dict[str, str]:
+        """What decides the features: the architecture and a hash over all tensors."""
+        digest = hashlib.sha256()
+        for name, tensor in sorted(self.feature_extractor.state_dict().items()):
+            digest.update(name.encode())
+            digest.update(tensor.detach().cpu().contiguous().numpy().data)
+        return {"arch": str(self.backbone), "tensors": digest.hexdigest()}
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out what cannot be copied and is found again: OpenVINO's network and the source."""
+        state = self.__dict__.copy()
+        for name in ("_runner", "_runner_version", "source"):
+            state.pop(name, None)
+        return state
+
+
+def freeze(extractor: TimmFeatureExtractor) -> FrozenFeatureExtractor:
+    """The extractor that anomalib's network has built, as a frozen one with the same tensors."""
+    frozen = FrozenFeatureExtractor.__new__(FrozenFeatureExtractor)
+    frozen.__dict__ = extractor.__dict__
+    return frozen.eval()
+
+
+def feature_engine() -> str:
+    """What `$WORKBENCH_FEATURES` asks for.
+
+    Raises:
+        ValueError: Another value than `auto`, `openvino` or `torch`.
+    """
+    asked = os.environ.get("WORKBENCH_FEATURES") or "auto"
+    if asked not in ENGINES:
+        msg = f"$WORKBENCH_FEATURES is {asked!r}; expected one of {', '.join(ENGINES)}"
+        raise ValueError(msg)
+    return asked

@@ -1,0 +1,146 @@
+"""A frozen network in OpenVINO: converted once, compared with torch once, and remembered in the cache folder."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from extensions.backbones.frozen import FrozenFeatureExtractor
+
+logger = logging.getLogger(__name__)
+
+Features = dict[str, torch.Tensor]
+TOLERANCE = 1e-4  # largest difference of a feature, as a part of the layer's largest value
+SIZE = 224  # px, of the pictures compared and timed
+BATCH_SIZE = 4
+ROUNDS = 5
+NETWORK = "network.xml"
+
+
+class OpenVinoRunner:
+    """A network compiled for the CPU: images (N, 3, H, W) float32 -> for each layer (N, C, h, w).
+
+    Args:
+        compiled: The compiled model, outputs in the order of the layers.
+        layers: Names of the outputs.
+    """
+
+    def __init__(self, compiled: Any, layers: list[str]) -> None:
+        self._compiled = compiled
+        self._layers = layers
+
+    def __call__(self, inputs: torch.Tensor) -> Features:
+        """Features of pictures; they are not shared with later calls."""
+        outputs = self._compiled([inputs.detach().contiguous().numpy()], share_inputs=True, share_outputs=False)
+        return {layer: torch.from_numpy(outputs[index]) for index, layer in enumerate(self._layers)}
+
+
+def find_runner(extractor: FrozenFeatureExtractor, asked: str) -> OpenVinoRunner | None:
+    """The extractor's network in OpenVINO, or None where torch is to compute.
+
+    Args:
+        extractor: On the CPU at float32.
+        asked: `auto` takes OpenVINO when it is faster, `openvino` always; either only when the features agree.
+    """
+    from extensions.data.generated import build_once
+
+    identity = extractor.identity()
+    layers = list(map(str, extractor.layers))
+    try:
+        folder = build_once("openvino", {**identity, **_versions()}, lambda folder: _build(extractor, folder))
+        verdict = json.loads((folder / "verdict.json").read_text(encoding="utf-8"))
+        if not verdict["agrees"] or (asked == "auto" and not verdict["faster"]):
+            return None
+        return OpenVinoRunner(_compile(folder / NETWORK, [verdict["outputs"].index(layer) for layer in layers]), layers)
+    except (OSError, RuntimeError) as error:  # OpenVINO raises RuntimeError for what it cannot convert
+        logger.warning("features of %s come from torch: %s", identity["arch"], " ".join(str(error).split()))
+        return None
+
+
+def _build(extractor: FrozenFeatureExtractor, folder: Path) -> None:
+    """Write the network with the features of every stage as outputs, and the verdict on it."""
+    import openvino
+
+    network, outputs = _all_stages(extractor)
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the tracer, about Python numbers that become constants
+        converted = openvino.convert_model(network, example_input=torch.zeros(1, 3, SIZE, SIZE))
+    openvino.save_model(converted, folder / NETWORK, compress_to_fp16=False)
+    runner = OpenVinoRunner(_compile(folder / NETWORK, list(range(len(outputs)))), outputs)
+    verdict = {"outputs": outputs, **_compare(network, runner)}
+    (folder / "verdict.json").write_text(json.dumps(verdict, indent=1), encoding="utf-8")
+
+
+def _all_stages(extractor: FrozenFeatureExtractor) -> tuple[nn.Module, list[str]]:
+    """A network with the extractor's tensors that gives the features of all stages it has, and their names."""
+    import timm
+
+    indices = tuple(range(max(extractor.idx) + 1))
+    with torch.random.fork_rng(devices=[]):
+        network = timm.create_model(
+            str(extractor.backbone), pretrained=False, features_only=True, exportable=True, out_indices=indices
+        )
+    network.load_state_dict(extractor.feature_extractor.state_dict())
+    return network.eval(), network.feature_info.module_name()
+
+
+def _compare(network: nn.Module, runner: OpenVinoRunner) -> dict[str, Any]:
+    """Whether the features agree with torch's, and what is faster."""
+    images = torch.randn(BATCH_SIZE, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(0))
+    ms: dict[str, list[float]] = {"openvino": [], "torch": []}
+    with torch.no_grad():
+        expected, found = network(images), runner(images)
+        for _ in range(ROUNDS):
+            for name, compute in (("openvino", runner), ("torch", network)):
+                started = time.perf_counter()
+                compute(images)
+                ms[name].append((time.perf_counter() - started) / BATCH_SIZE * 1000)
+    difference = max(
+        float((feature - one).abs().max() / one.abs().max().clamp_min(1e-12))
+        for feature, one in zip(found.values(), expected, strict=True)
+    )
+    least = {name: min(values) for name, values in ms.items()}  # what else the machine does only adds to a time
+    return {
+        "difference": difference,
+        "agrees": difference <= TOLERANCE,
+        "faster": least["openvino"] < least["torch"],
+        "ms_per_image": least,
+    }
+
+
+def _compile(path: Path, outputs: list[int]) -> Any:
+    """The network compiled with some of its outputs."""
+    import openvino
+
+    core = openvino.Core()
+    network = core.read_model(path)
+    results = network.get_results()
+    network = openvino.Model([results[index] for index in outputs], network.get_parameters())
+    # The hint: CPUs that can would otherwise compute in bfloat16, which is good to 1e-2 only.
+    options = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
+    options["INFERENCE_NUM_THREADS"] = str(torch.get_num_threads())
+    return core.compile_model(network, "CPU", options)
+
+
+def _versions() -> dict[str, Any]:
+    import openvino
+    import timm
+
+    from extensions.processor import processor_name
+
+    return {
+        "openvino": openvino.__version__,
+        "torch": torch.__version__,
+        "timm": timm.__version__,
+        "processor": processor_name(),
+        "threads": torch.get_num_threads(),
+    }

@@ -1,0 +1,5 @@
+"""Work done once: decoded pictures, features of frozen backbones and memory banks, kept between runs by content."""
+
+from extensions.cache.store import KINDS, WorkCache, open_cache
+
+__all__ = ["KINDS", "WorkCache", "open_cache"]

@@ -1,0 +1,280 @@
+"""One run on what earlier runs have computed: pictures decoded once, frozen features computed once."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from lightning.pytorch.callbacks import Callback
+from tqdm import tqdm
+
+from extensions.backbones import architecture, load_backbone_weights
+from extensions.backbones.frozen import FrozenFeatureExtractor
+from extensions.cache.features import FeatureStore
+from extensions.cache.pictures import PictureSplit
+from extensions.cache.store import WorkCache
+from extensions.cache.transforms import split_transform
+
+if TYPE_CHECKING:
+    from anomalib.data import AnomalibDataModule
+    from anomalib.models import AnomalibModule
+
+logger = logging.getLogger(__name__)
+
+SPLITS = ("train", "test")
+BATCH_SIZE = 16
+
+
+@dataclass
+class Reused:
+    """How much of a run's work was there already, in pictures."""
+
+    n_pictures: int = 0
+    n_decoded: int = 0
+    n_features_computed: int = 0
+
+
+class Reuse:
+    """The pictures of a datamodule and their features under a model's frozen backbone, by way of a cache.
+
+    Results differ from those without it by rounding at most. What may be random is not kept: of a split with
+    augmentations only the decoded pictures are, of a model whose pre-processor may be random nothing.
+
+    Args:
+        cache: Where pictures and features are kept.
+        datamodule: Set up.
+        model: Has not been trained; its pre-processor and backbone decide what is kept.
+        layers: More layers of the same backbone that other runs will ask for.
+        device: Where features are computed.
+
+    Example:
+        >>> reuse = Reuse(open_cache(), datamodule, model)
+        >>> reuse.prepare("train")
+        >>> with reuse.serving():
+        ...     Engine(callbacks=[reuse.callback]).fit(model, datamodule=datamodule)
+    """
+
+    def __init__(
+        self,
+        cache: WorkCache,
+        datamodule: AnomalibDataModule,
+        model: AnomalibModule,
+        *,
+        layers: Sequence[str] = (),
+        device: str = "cpu",
+    ) -> None:
+        self.cache = cache
+        self.reused = {split: Reused() for split in SPLITS}
+        self.splits: dict[str, PictureSplit] = {}
+        self.features: FeatureStore | None = None
+        self.callback = _BatchWatcher(self)
+        self._datamodule = datamodule
+        self._model = model
+        self._device = device
+        self._batch: list[str] = []  # paths of the pictures in the batch that the model is working on
+        self._places: dict[str, tuple[PictureSplit, int]] = {}
+        parts = split_transform(getattr(model.pre_processor, "transform", None))
+        if not cache.enabled or parts is None:
+            return
+        self._fixed, self._normalize = parts
+        self._add_splits()
+        extractor = getattr(model.model, getattr(model, "extractor_name", ""), None)
+        if self.splits and isinstance(extractor, FrozenFeatureExtractor) and _is_single(extractor):
+            self._extractor = extractor
+            self.features = self._feature_store(extractor, layers)
+
+    def _add_splits(self) -> None:
+        for name in SPLITS:
+            dataset = getattr(self._datamodule, f"{name}_data", None)
+            if dataset is not None and len(dataset):
+                augmentations = getattr(self._datamodule, f"{name}_augmentations", None)
+                self.splits[name] = PictureSplit(dataset, self.cache, self._fixed, augmentations=augmentations)
+        if self._fixed is None and not all(split.is_uniform for split in self.splits.values()):
+            self.splits = {}  # pictures of several sizes are fitted to their batch
+        self._places = {
+            path: (s, i) for s in self.splits.values() if not s.is_augmented for i, path in enumerate(s.paths)
+        }
+
+    def _feature_store(self, extractor: FrozenFeatureExtractor, layers: Sequence[str]) -> FeatureStore:
+        """For the model's layers, or for more of them with an extractor of their own."""
+        origin = getattr(self._model, "backbone_weights", None)
+        own = list(map(str, extractor.layers))
+        wanted = own
+        if origin is not None and not set(layers) <= set(own):
+            wanted = sorted({*own, *layers})
+            wider = FrozenFeatureExtractor(architecture(self._model.backbone), wanted, pre_trained=False)
+            load_backbone_weights(wider, self._model.backbone, origin.path)
+            extractor = wider.eval()
+        weights = origin.sha256 if origin is not None else extractor.identity()["tensors"]
+        return FeatureStore(extractor, layers=wanted, weights=weights, normalize=self._normalize)
+
+    def prepare(self, name: str) -> None:
+        """Decode the pictures of a split (`train` or `test`) and compute their features, where that was not done.
+
+        All cores decode while the backbone computes; scratch memory is that of some dozen pictures.
+        """
+        split = self.splits.get(name)
+        if split is None:
+            return
+        facts = self.reused[name]
+        facts.n_pictures = len(split)
+        todo = self._missing(split, range(len(split)))
+        if not todo:
+            return
+        undecoded = {index for index in todo if not split.is_cached(index)}
+        if not self._has_room(split, todo):
+            logger.warning(
+                "the cache has no room for %d pictures of %s, so each run on them decodes them again; "
+                "$WORKBENCH_CACHE_LIMIT (GiB) raises its limit",
+                len(todo),
+                self._datamodule.name,
+            )
+            split.cache = WorkCache(None)
+            self._places = {path: place for path, place in self._places.items() if place[0] is not split}
+            return
+        with self.cache.lock(f"fill-{split.name}"), torch.random.fork_rng():
+            left = self._missing(split, todo)  # another process may have come first
+            facts.n_decoded = len(undecoded.intersection({todo[0], *left}))
+            facts.n_features_computed = len(left) if self._store(split) else 0
+            self._fill(split, left)
+
+    def picture(self) -> torch.Tensor:
+        """The first test picture, (3, H, W), as the pre-processor gets it inside `serving`."""
+        if "test" in self.splits:
+            return torch.from_numpy(np.array(self.splits["test"].load(0)[0]))
+        return self._datamodule.test_data[0].image
+
+    def report(self) -> dict[str, Any]:
+        """For a record: of how many pictures of each split the pixels and the features were there already."""
+        reported: dict[str, Any] = {}
+        for name, split in self.splits.items():
+            facts = self.reused[name]
+            has_features = self._store(split) is not None and split.cache.enabled
+            reported[name] = {
+                "pictures": facts.n_pictures - facts.n_decoded if split.cache.enabled else 0,
+                "features": facts.n_pictures - facts.n_features_computed if has_features else 0,
+                "of": len(split),
+            }
+        return reported
+
+    def _store(self, split: PictureSplit) -> FeatureStore | None:
+        """Where features of the split are kept."""
+        return None if split.is_augmented else self.features
+
+    def _missing(self, split: PictureSplit, indices: Iterable[int]) -> list[int]:
+        store = self._store(split)
+        return [i for i in indices if not (store.is_cached(split, i) if store else split.is_cached(i))]
+
+    def _fill(self, split: PictureSplit, todo: Sequence[int]) -> None:
+        store = self._store(split)
+        batches = [todo[start : start + BATCH_SIZE] for start in range(0, len(todo), BATCH_SIZE)]
+        title = f"reading {split.name}"
+        with ThreadPoolExecutor(os.cpu_count() or 1) as pool, self._on_device():
+            ahead = [pool.map(split.load, batch) for batch in batches[:2]]
+            written: list[Any] = []
+            for number, batch in enumerate(tqdm(batches, desc=title, unit="batch", delay=2, leave=False)):
+                pixels = [image for image, _ in ahead[number]]
+                if number + 2 < len(batches):
+                    ahead.append(pool.map(split.load, batches[number + 2]))
+                for future in written:
+                    future.result()
+                if store is not None:
+                    computed = store.compute(torch.from_numpy(np.stack(pixels)))
+                    written = [pool.submit(store.keep, split, i, computed, place) for place, i in enumerate(batch)]
+
+    def _has_room(self, split: PictureSplit, todo: Sequence[int]) -> bool:
+        image, mask = split.load(todo[0])
+        n_bytes = image.nbytes + (0 if mask is None else mask.nbytes)
+        store = self._store(split)
+        if store is not None:
+            with self._on_device():
+                computed = store.compute(torch.from_numpy(np.array(image))[None])
+            n_bytes += sum(feature.nbytes for feature in computed.values())
+        return self.cache.room_for(n_bytes * len(todo))
+
+    @contextmanager
+    def _on_device(self) -> Iterator[None]:
+        """The extractor where it is fastest, and back."""
+        if self._device == "cpu" or self.features is None:
+            yield
+            return
+        network = self.features.extractor
+        network.to(self._device, memory_format=torch.channels_last)
+        try:
+            yield
+        finally:
+            network.to("cpu")
+
+    @contextmanager
+    def serving(self) -> Iterator[None]:
+        """Give pictures and features to whoever trains or tests the model with the datamodule inside the block."""
+        if not self.splits:
+            yield
+            return
+        datamodule, pre_processor = self._datamodule, self._model.pre_processor
+        saved = {f"{name}_data": getattr(datamodule, f"{name}_data") for name in self.splits}
+        saved["num_workers"] = datamodule.num_workers
+        transform = getattr(pre_processor, "transform", None)
+        for name, split in self.splits.items():
+            known = self.features is not None and split.cache.enabled and not split.is_augmented
+            split.with_pixels = not known or getattr(self._model, "uses_pixels", True)
+            setattr(datamodule, f"{name}_data", split)
+        if all(split.cache.enabled for split in self.splits.values()):
+            datamodule.num_workers = 0  # reading from the cache costs less than passing it between processes
+        if transform is not None:
+            pre_processor.transform = self._normalize
+        if self.features is not None:
+            self._extractor.source = self._find
+        try:
+            yield
+        finally:
+            for name, value in saved.items():
+                setattr(datamodule, name, value)
+            if transform is not None:
+                pre_processor.transform = transform
+            if self.features is not None:
+                self._extractor.source = None
+
+    def _find(self, images: torch.Tensor, compute: Any) -> dict[str, torch.Tensor]:
+        """Features of the pictures in the batch at work; of any others, computed."""
+        places = [self._places.get(path) for path in self._batch]
+        if self.features is None or len(places) != len(images) or None in places:
+            return compute(images)
+        splits = {id(place[0]): place[0] for place in places if place is not None}
+        if len(splits) != 1:
+            return compute(images)
+        (split,) = splits.values()
+        layers = list(map(str, self._extractor.layers))
+        indices = [place[1] for place in places if place is not None]
+        found = self.features.batch(split, indices, layers)
+        return {layer: feature.to(images.device) for layer, feature in found.items()}
+
+
+class _BatchWatcher(Callback):
+    """Tells which pictures the model is working on."""
+
+    def __init__(self, reuse: Reuse) -> None:
+        self._reuse = reuse
+
+    def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, *_: Any) -> None:
+        self._reuse._batch = list(map(str, batch.image_path))
+
+    def on_test_batch_start(self, trainer: Any, pl_module: Any, batch: Any, *_: Any) -> None:
+        self._reuse._batch = list(map(str, batch.image_path))
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        self._reuse._batch = []
+
+    def on_test_batch_end(self, *_: Any) -> None:
+        self._reuse._batch = []
+
+
+def _is_single(extractor: FrozenFeatureExtractor) -> bool:
+    return next(extractor.feature_extractor.parameters()).dtype == torch.float32

@@ -1,0 +1,264 @@
+"""A folder of arrays found again by what they were made from; it may be deleted at any time."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import logging
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from filelock import FileLock, Timeout
+
+logger = logging.getLogger(__name__)
+
+VERSION = "1"  # of the entries' layout and meaning; a cache of another version is not read
+KINDS = ("pictures", "masks", "features", "banks")
+DEFAULT_LIMIT = 20 * 2**30  # bytes
+RESERVE = 2**30  # bytes of the disk that the cache leaves free
+STALE = 3600  # s after which a file that was never finished is removed
+
+
+@dataclass(frozen=True)
+class KindInfo:
+    """How much of one kind the cache holds."""
+
+    kind: str
+    n_entries: int
+    n_bytes: int
+
+
+class WorkCache:
+    """Arrays by kind and key, each in a file of its own that appears whole, by one rename, or not at all.
+
+    A key is a hash over everything that decides the array, so an entry is never out of date; whatever cannot be read
+    back is taken for absent. Any number of processes may use one folder. When the entries exceed the limit those
+    that were used longest ago are removed.
+
+    Args:
+        folder: Of the entries; None for a cache that keeps nothing.
+        limit: Bytes that the entries may take.
+    """
+
+    def __init__(self, folder: Path | None, *, limit: int = DEFAULT_LIMIT) -> None:
+        self.folder = folder
+        self.limit = limit
+        self._unseen = limit  # bytes written since the entries were last counted; the first write counts them
+
+    @property
+    def enabled(self) -> bool:
+        """Whether anything is kept."""
+        return self.folder is not None
+
+    def get(self, kind: str, key: str) -> np.ndarray | None:
+        """The array, mapped from its file and read-only, or None."""
+        if self.folder is None:
+            return None
+        path = self._path(kind, key)
+        try:
+            return np.load(path, mmap_mode="r", allow_pickle=False)
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, EOFError):  # damaged: by a disk that was full, a machine that lost power
+            _remove(path)
+            return None
+
+    def has(self, kind: str, key: str) -> bool:
+        """Whether the entry is there; marks it as used."""
+        if self.folder is None:
+            return False
+        try:
+            os.utime(self._path(kind, key))
+        except OSError:
+            return False
+        return True
+
+    def put(self, kind: str, key: str, array: np.ndarray) -> None:
+        """Keep an array; one that cannot be kept costs nothing but the work to make it again."""
+        if self.folder is None:
+            return
+        path = self._path(kind, key)
+        temporary = None
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            handle, temporary = tempfile.mkstemp(prefix=".unfinished-", dir=self.folder)
+            with os.fdopen(handle, "wb") as file:
+                np.save(file, array, allow_pickle=False)
+            Path(temporary).replace(path)
+        except OSError as error:
+            if temporary:
+                _remove(Path(temporary))
+            self._give_up(error)
+            return
+        self._unseen += array.nbytes
+        if self._unseen > max(self.limit // 20, 1):
+            self.make_room()
+
+    def room_for(self, n_bytes: int) -> bool:
+        """Whether so much more can be kept at once, within the limit and on the disk."""
+        if self.folder is None or n_bytes > self.limit:
+            return False
+        try:
+            free = shutil.disk_usage(self.folder).free
+        except OSError:
+            return False
+        return n_bytes + RESERVE < free + sum(info.n_bytes for info in self.info())
+
+    def lock(self, name: str) -> FileLock:
+        """A lock between processes, for work that only one of them is to do."""
+        assert self.folder is not None
+        return FileLock(self.folder / f".{name}.lock")
+
+    def info(self) -> list[KindInfo]:
+        """How much of each kind there is."""
+        found = {kind: [0, 0] for kind in KINDS}
+        for kind, _, size, _ in self._entries():
+            found[kind][0] += 1
+            found[kind][1] += size
+        return [KindInfo(kind, n, size) for kind, (n, size) in found.items()]
+
+    def clear(self) -> int:
+        """Remove all entries and return the bytes that became free."""
+        freed = 0
+        for _, path, size, _ in list(self._entries()):
+            freed += size
+            _remove(path)
+        self._remove_unfinished(older_than=0)
+        return freed
+
+    def make_room(self) -> None:
+        """Remove what was used longest ago until a tenth of the limit is free."""
+        if self.folder is None:
+            return
+        try:
+            with self.lock("eviction").acquire(timeout=0):
+                self._remove_unfinished(older_than=STALE)
+                entries = sorted(self._entries(), key=lambda entry: entry[3])
+                total = sum(size for _, _, size, _ in entries)
+                if total > self.limit:
+                    for _, path, size, _ in entries:
+                        if total <= self.limit * 0.9:
+                            break
+                        _remove(path)
+                        total -= size
+                self._unseen = 0
+        except Timeout:  # another process is at it
+            self._unseen = 0
+
+    def _path(self, kind: str, key: str) -> Path:
+        assert self.folder is not None
+        return self.folder / kind / key[:2] / f"{key}.npy"
+
+    def _entries(self) -> Iterator[tuple[str, Path, int, float]]:
+        """Kind, path, bytes and time of last use of every entry."""
+        if self.folder is None:
+            return
+        for kind in KINDS:
+            for shard in _listed(self.folder / kind):
+                for entry in _listed(Path(shard.path)):
+                    try:
+                        stat = entry.stat()
+                    except OSError:
+                        continue
+                    yield kind, Path(entry.path), stat.st_size, stat.st_mtime
+
+    def _remove_unfinished(self, *, older_than: float) -> None:
+        assert self.folder is not None
+        for path in self.folder.glob(".unfinished-*"):
+            try:
+                if time.time() - path.stat().st_mtime >= older_than:
+                    _remove(path)
+            except OSError:
+                continue
+
+    def _give_up(self, error: OSError) -> None:
+        """Keep nothing more in this process."""
+        if error.errno == errno.ENOSPC:
+            reason, remedy = "the disk is full", "free some space, or set $WORKBENCH_CACHE to a folder that has it"
+        else:
+            reason, remedy = error.strerror or str(error), "set $WORKBENCH_CACHE to a writable folder"
+        logger.warning("%s: nothing more is cached (%s); results stay the same; %s", self.folder, reason, remedy)
+        self.folder = None
+
+
+def open_cache() -> WorkCache:
+    """The cache in `$WORKBENCH_CACHE`, else in the user's cache folder; limited by `$WORKBENCH_CACHE_LIMIT` (GiB).
+
+    A folder that is of another version or owner, or cannot be written, is left alone with a word: nothing is cached.
+
+    Raises:
+        ValueError: The limit is no number of GiB; 0 turns the cache off.
+    """
+    from extensions.data.generated import cache_folder
+
+    limit = _limit()
+    if not limit:
+        return WorkCache(None)
+    folder = cache_folder() / "work"
+    problem = _problem_of(folder)
+    if problem:
+        logger.warning("%s is not used as a cache: %s; results stay the same", folder, problem)
+        return WorkCache(None)
+    return WorkCache(folder, limit=limit)
+
+
+def key_of(**facts: Any) -> str:
+    """The hash of what decides an entry."""
+    text = json.dumps(facts, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:40]
+
+
+def _limit() -> int:
+    text = os.environ.get("WORKBENCH_CACHE_LIMIT")
+    if not text:
+        return DEFAULT_LIMIT
+    try:
+        gib = float(text)
+    except ValueError:
+        gib = -1.0
+    if not 0 <= gib < float("inf"):
+        msg = f"$WORKBENCH_CACHE_LIMIT is {text!r}; expected a number of GiB such as 20, or 0 for no cache"
+        raise ValueError(msg)
+    return int(gib * 2**30)
+
+
+def _problem_of(folder: Path) -> str:
+    """Why the folder cannot be used, empty when it can; makes it when it is not there."""
+    version = folder / "VERSION"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if hasattr(os, "getuid") and folder.stat().st_uid != os.getuid():
+            return "it belongs to another user"
+        if not version.exists():
+            with tempfile.NamedTemporaryFile("w", prefix=".unfinished-", dir=folder, delete=False) as file:
+                file.write(VERSION)
+            Path(file.name).replace(version)
+        found = version.read_text(encoding="utf-8", errors="replace").strip()[:20]
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        return error.strerror or str(error)
+    return "" if found == VERSION else f"it is of version {found!r}, expected {VERSION!r}"
+
+
+def _listed(folder: Path) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as entries:
+            return list(entries)
+    except OSError:
+        return []
+
+
+def _remove(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError:
+        logger.debug("cannot remove %s", path, exc_info=True)

@@ -1,0 +1,41 @@
+"""Which part of a transform can be done once a picture, and which is done each time."""
+
+from __future__ import annotations
+
+from torchvision.transforms import v2
+
+# Transforms that give the same result each time, a picture at a time or a batch at a time.
+_FIXED = (v2.Resize, v2.CenterCrop, v2.Pad, v2.Grayscale, v2.ToDtype, v2.ToImage, v2.Identity)
+
+
+def split_transform(transform: v2.Transform | None) -> tuple[v2.Compose | None, v2.Compose | None] | None:
+    """Split a model's transform into what shapes a picture, done once, and the normalization after it.
+
+    Args:
+        transform: Of a pre-processor, None for none.
+
+    Returns:
+        The first part and the second, None for an empty one. None instead of both when something in the first part
+        may be random, so that nothing may be kept.
+    """
+    steps = _steps(transform)
+    last = len(steps)
+    while last and type(steps[last - 1]) is v2.Normalize:
+        last -= 1
+    if not all(type(step) in _FIXED for step in steps[:last]):
+        return None
+    first, second = steps[:last], steps[last:]
+    return (v2.Compose(first) if first else None), (v2.Compose(second) if second else None)
+
+
+def spelled(transform: v2.Transform | None) -> str:
+    """The transform with all its settings in one line, for keys."""
+    return " ".join(repr(transform).split())
+
+
+def _steps(transform: v2.Transform | None) -> list[v2.Transform]:
+    if transform is None:
+        return []
+    if type(transform) is v2.Compose:
+        return [step for part in transform.transforms for step in _steps(part)]
+    return [transform]

@@ -1,0 +1,212 @@
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+from torchvision.transforms import v2
+
+from benchmark.experiment import Experiment
+from benchmark.runner import RunOptions, run_experiment
+from benchmark.store import Store
+from benchmark.sweep import run_sweep
+from extensions.backbones.frozen import FrozenFeatureExtractor
+from extensions.cache import open_cache
+from extensions.cache.pictures import PictureSplit
+from extensions.cache.transforms import split_transform
+
+MODELS = {
+    "Patchcore": {"coreset_sampling_ratio": 0.2, "num_neighbors": 2},
+    "Padim": {"n_features": 20},
+    "Stfpm": {},
+    "Cflow": {"coupling_blocks": 1, "fiber_batch_size": 64, "layers": ["layer2", "layer3"]},
+}
+N_PICTURES = 16
+
+
+@pytest.fixture
+def root(tiny_root, tmp_path, monkeypatch) -> Path:
+    monkeypatch.setenv("WORKBENCH_CACHE", str(tmp_path / "cache"))
+    shutil.copytree(tiny_root, tmp_path / "tiny")
+    return tmp_path / "tiny"
+
+
+@pytest.fixture
+def weights(tmp_path) -> Path:
+    import timm
+
+    torch.manual_seed(0)
+    path = tmp_path / "resnet18.pth"
+    torch.save(timm.create_model("resnet18", pretrained=False).state_dict(), path)
+    return path
+
+
+@pytest.fixture
+def work(monkeypatch) -> Counter:
+    """Counts pictures read from their files and pictures that a frozen backbone has seen."""
+    import extensions.data.dataset as dataset
+
+    counted: Counter = Counter()
+    read, compute = dataset.read_image, FrozenFeatureExtractor.compute
+
+    def counting_read(path):
+        counted["decoded"] += 1
+        return read(path)
+
+    def counting_compute(self, images):
+        counted["seen"] += len(images)
+        return compute(self, images)
+
+    monkeypatch.setattr(dataset, "read_image", counting_read)
+    monkeypatch.setattr(FrozenFeatureExtractor, "compute", counting_compute)
+    return counted
+
+
+def experiment(root: Path, weights: Path, name: str = "Patchcore", **changes) -> Experiment:
+    data = {
+        "name": "tiny", "root": str(root), "normal_dir": "train/good", "normal_test_dir": "test/good",
+        "abnormal_dir": "test/bad", "mask_dir": "mask/bad", "train_batch_size": 4, "eval_batch_size": 3,
+        "num_workers": 0,
+    } | changes.pop("data", {})  # fmt: skip
+    arguments = {"backbone": "resnet18", "weights": str(weights), "image_size": 32, **MODELS[name], **changes}
+    trainer = {} if name in ("Patchcore", "Padim") else {"max_epochs": 2}
+    return Experiment(
+        model={"class_path": f"extensions.{name}", "init_args": arguments},
+        data={"class_path": "extensions.Folder", "init_args": data},
+        trainer=trainer,
+    )
+
+
+def finish(one: Experiment, output: Path, **options) -> dict:
+    record = run_experiment(one, output, options=RunOptions(progress=False, keep_checkpoint=False, **options))
+    assert record["status"] == "finished", record["error"]
+    return record
+
+
+def scores(output: Path) -> np.ndarray:
+    ((folder, _),) = Store(output).records()
+    return pd.read_csv(folder / "scores.csv")["score"].to_numpy()
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_results_are_the_same_without_a_cache_with_a_cold_and_with_a_warm_one(
+    name, root, weights, tmp_path, monkeypatch
+):
+    one = experiment(root, weights, name)
+    cold, warm = finish(one, tmp_path / "cold"), finish(one, tmp_path / "warm")
+    monkeypatch.setenv("WORKBENCH_CACHE_LIMIT", "0")
+    without = finish(one, tmp_path / "without")
+    assert cold["reused"]["train"] == {"pictures": 0, "features": 0, "of": 8}
+    assert warm["reused"]["train"]["features"] == 8
+    assert warm["reused"]["test"] == {"pictures": 8, "features": 8, "of": 8}
+    assert without["reused"] == {}
+    np.testing.assert_allclose(scores(tmp_path / "cold"), scores(tmp_path / "without"), rtol=1e-4)
+    np.testing.assert_allclose(scores(tmp_path / "warm"), scores(tmp_path / "cold"), rtol=1e-4)
+    for metric, value in without["metrics"].items():
+        assert warm["metrics"][metric] == pytest.approx(value, abs=1e-4), metric
+
+
+def test_a_second_run_decodes_nothing_and_its_backbone_sees_nothing(root, weights, tmp_path, work):
+    finish(experiment(root, weights), tmp_path / "out")
+    assert work["decoded"] == N_PICTURES
+    latency = work["seen"] - N_PICTURES - 2  # and one picture of each split to know how large features are
+    work.clear()
+    finish(experiment(root, weights, num_neighbors=1), tmp_path / "out")
+    assert work["decoded"] == 0
+    assert work["seen"] <= latency
+
+
+def test_models_with_other_layers_share_one_pass_in_a_sweep(root, weights, tmp_path, work):
+    sweep = [experiment(root, weights, name) for name in ("Patchcore", "Padim", "Cflow")]
+    run_sweep(sweep, tmp_path / "out", options=RunOptions(progress=False), keep="none")
+    records = {record["model"]: record for _, record in Store(tmp_path / "out").records()}
+    assert work["decoded"] == N_PICTURES
+    assert records["Patchcore"]["reused"]["train"]["features"] == 0
+    assert records["Padim"]["reused"]["train"]["features"] == 8
+    assert records["Cflow"]["reused"]["test"]["features"] == 8
+
+
+def test_only_a_changed_picture_is_worked_on_again(root, weights, tmp_path, work):
+    finish(experiment(root, weights), tmp_path / "out")
+    path = root / "test/bad/000.png"
+    Image.fromarray(255 - np.asarray(Image.open(path))).save(path)
+    work.clear()
+    record = finish(experiment(root, weights), tmp_path / "out")
+    assert work["decoded"] == 1
+    assert record["reused"]["test"] == {"pictures": 7, "features": 7, "of": 8}
+
+
+def test_another_mask_is_read(root, weights, tmp_path):
+    first = finish(experiment(root, weights), tmp_path / "out")
+    Image.fromarray(np.full((64, 64), 255, np.uint8)).save(root / "mask/bad/000.png")
+    second = finish(experiment(root, weights), tmp_path / "out")
+    assert second["metrics"]["pixel_F1Floor"] > first["metrics"]["pixel_F1Floor"]
+
+
+def test_another_size_weights_file_or_layer_is_worked_on_again(root, weights, tmp_path):
+    finish(experiment(root, weights), tmp_path / "out")
+    resized = finish(experiment(root, weights, image_size=48), tmp_path / "out")
+    assert resized["reused"]["train"] == {"pictures": 0, "features": 0, "of": 8}
+    other = tmp_path / "other.pth"
+    state = torch.load(weights, weights_only=True)
+    torch.save({name: tensor * 1.5 for name, tensor in state.items()}, other)
+    assert finish(experiment(root, other), tmp_path / "out")["reused"]["train"] == {"pictures": 8, "features": 0, "of": 8}
+    deeper = finish(experiment(root, weights, layers=["layer1", "layer2"]), tmp_path / "out")
+    assert deeper["reused"]["train"] == {"pictures": 8, "features": 0, "of": 8}
+
+
+def test_pictures_with_random_augmentations_are_drawn_anew_from_decoded_ones(root, weights, tmp_path, work):
+    flips = {"class_path": "torchvision.transforms.v2.RandomHorizontalFlip", "init_args": {"p": 0.5}}
+    one = experiment(root, weights, "Stfpm", data={"train_augmentations": flips})
+    record = finish(one, tmp_path / "out")
+    assert record["reused"]["train"] == {"pictures": 0, "features": 0, "of": 8}
+    assert work["decoded"] == N_PICTURES
+    assert work["seen"] >= 2 * 8 + 8  # each epoch, the teacher sees other pictures
+
+
+def test_augmented_items_are_those_of_the_data_set(tiny_folder, tmp_path, monkeypatch):
+    monkeypatch.setenv("WORKBENCH_CACHE", str(tmp_path))
+    datamodule = tiny_folder()
+    datamodule.setup()
+    flip, fixed = v2.RandomHorizontalFlip(p=1.0), v2.Compose([v2.Resize((32, 32), antialias=True)])
+    split = PictureSplit(datamodule.test_data, open_cache(), fixed, augmentations=flip)
+    datamodule.test_data.augmentations = v2.Compose([flip, fixed])
+    for index in (0, 7):
+        for _ in range(2):  # decoded, then from the cache
+            expected, found = datamodule.test_data[index], split[index]
+            torch.testing.assert_close(torch.Tensor(found.image), torch.Tensor(expected.image), rtol=0, atol=0)
+            assert torch.equal(torch.Tensor(found.gt_mask), torch.Tensor(expected.gt_mask))
+
+
+def test_a_damaged_entry_is_computed_again_in_the_middle_of_a_run(root, weights, tmp_path):
+    one = experiment(root, weights)
+    finish(one, tmp_path / "first")
+    for number, path in enumerate(sorted((tmp_path / "cache/work/features").rglob("*.npy"))):
+        if number % 2:
+            path.write_bytes(path.read_bytes()[:200])  # the directory entry is there, the content is not
+    finish(one, tmp_path / "second")
+    np.testing.assert_allclose(scores(tmp_path / "second"), scores(tmp_path / "first"), rtol=1e-5)
+
+
+def test_a_cache_without_room_changes_nothing_but_the_time(root, weights, tmp_path, monkeypatch, caplog):
+    one = experiment(root, weights)
+    finish(one, tmp_path / "roomy")
+    monkeypatch.setenv("WORKBENCH_CACHE", str(tmp_path / "small"))
+    monkeypatch.setenv("WORKBENCH_CACHE_LIMIT", "0.0001")  # 107 kB
+    record = finish(one, tmp_path / "small-out")
+    assert "no room for 8 pictures of tiny" in caplog.text
+    assert record["reused"]["train"]["features"] == 0
+    np.testing.assert_allclose(scores(tmp_path / "small-out"), scores(tmp_path / "roomy"), rtol=1e-5)
+
+
+def test_random_steps_are_never_kept():
+    assert split_transform(v2.Compose([v2.Resize(32), v2.RandomCrop(16)])) is None
+    fixed, normalize = split_transform(v2.Compose([v2.Resize(32), v2.Normalize([0.5], [0.5])]))
+    assert [type(step) for step in fixed.transforms] == [v2.Resize]
+    assert [type(step) for step in normalize.transforms] == [v2.Normalize]
+    assert split_transform(None) == (None, None)
