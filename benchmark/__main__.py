@@ -42,8 +42,10 @@ def run(options: argparse.Namespace) -> int:
     from benchmark.runner import RunOptions
     from benchmark.sweep import run_sweep, select
     from benchmark.tables import write_tables
+    from extensions.cache import open_cache
     from extensions.configuration import ConfigError, load_config
 
+    open_cache()  # a limit that is no number ends here, not in every run
     if options.data_root:
         os.environ["WORKBENCH_DATA"] = str(options.data_root.resolve())
     processes = parse_executor(options.executor)

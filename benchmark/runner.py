@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+DECODED_BYTES = 2**30  # of pictures that were checked and wait to be brought to size; freed before training
+
 
 @dataclass(frozen=True)
 class RunOptions:
@@ -127,8 +129,13 @@ def run_experiment(experiment: Experiment, output: Path, *, options: RunOptions 
 
     A failure is a record too. Returns None when another process is at work on the same experiment.
     """
-    options = options or RunOptions()
-    store = Store(output)
+    from extensions.data.decoded import decoded_pictures
+
+    with decoded_pictures.keeping(DECODED_BYTES):
+        return _run(experiment, Store(output), options or RunOptions())
+
+
+def _run(experiment: Experiment, store: Store, options: RunOptions) -> dict[str, Any] | None:
     prepared = prepare(experiment)
     folder = prepared.folder(store)
     with store.lock(prepared.key, wait=False) as mine:
@@ -206,6 +213,7 @@ def _measure(prepared: Prepared, workspace: Path, options: RunOptions) -> dict[s
     from extensions.cache import open_cache
     from extensions.cache.reuse import Reuse
     from extensions.configuration import instantiate_model
+    from extensions.data.decoded import decoded_pictures
     from extensions.data.fingerprints import picture_names
 
     experiment, datamodule, found = prepared.experiment, prepared.datamodule, prepared.fingerprint
@@ -226,6 +234,7 @@ def _measure(prepared: Prepared, workspace: Path, options: RunOptions) -> dict[s
             progress=options.progress,
         )
         prepare_seconds = {name: _timed(reuse.prepare, name) for name in ("train", "test")}
+        decoded_pictures.forget()
         with reuse.serving():
             fit_seconds, training = fit(engine, model, datamodule)
             test_seconds = test_once(engine, model, datamodule)

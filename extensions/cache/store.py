@@ -21,7 +21,7 @@ from filelock import FileLock, Timeout
 logger = logging.getLogger(__name__)
 
 VERSION = "1"  # of the entries' layout and meaning; a cache of another version is not read
-KINDS = ("pictures", "masks", "features", "banks")
+KINDS = ("facts", "pictures", "masks", "features", "banks")
 DEFAULT_LIMIT = 20 * 2**30  # bytes
 RESERVE = 2**30  # bytes of the disk that the cache leaves free
 STALE = 3600  # s after which a file that was never finished is removed

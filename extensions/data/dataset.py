@@ -9,6 +9,7 @@ from torchvision.transforms.v2 import Transform
 from torchvision.transforms.v2.functional import to_dtype, to_image
 from torchvision.tv_tensors import Mask
 
+from extensions.data.decoded import decoded_pictures
 from extensions.data.reading import read_image, read_mask
 
 
@@ -50,12 +51,15 @@ class WorkbenchDataset(AnomalibDataset):
             ``gt_label`` 0 or 1; ``image_path``; ``mask_path``.
         """
         row = self.samples.iloc[index]
-        image = to_dtype(to_image(read_image(row.image_path)), torch.float32, scale=True)
+        pixels = decoded_pictures.take(row.image_path)
+        if pixels is None:
+            pixels = read_image(row.image_path)
+        image = to_dtype(to_image(pixels), torch.float32, scale=True)
         gt_mask = None
         if self.task == TaskType.SEGMENTATION:
             is_marked = row.label_index == 1 and row.mask_path
-            pixels = torch.from_numpy(read_mask(row.mask_path)) if is_marked else torch.zeros(image.shape[-2:])
-            gt_mask = Mask(pixels, dtype=torch.uint8)
+            marks = torch.from_numpy(read_mask(row.mask_path)) if is_marked else torch.zeros(image.shape[-2:])
+            gt_mask = Mask(marks, dtype=torch.uint8)
         if self.augmentations:
             image, gt_mask = (
                 self.augmentations(image, gt_mask) if gt_mask is not None else (self.augmentations(image), None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 from collections.abc import Iterable
@@ -13,6 +14,8 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
+from extensions.cache.store import WorkCache, key_of, open_cache
+from extensions.data.decoded import FileKey, decoded_pictures, file_key
 from extensions.data.reading import mask_array, open_upright, picture_array, reason
 
 
@@ -33,7 +36,7 @@ class FileFacts:
 
 
 # A sweep meets the same files in many runs: a file is read again only when its size or time of change differs.
-_known: dict[tuple[str, int, int, bool], FileFacts] = {}
+_known: dict[tuple[FileKey, bool], FileFacts] = {}
 
 
 def inspect_files(
@@ -58,12 +61,8 @@ def inspect_files(
     return {path: facts[path] if path in facts else _known[key] for path, key in wanted.items()}
 
 
-def _key(path: str, masks: bool) -> tuple[str, int, int, bool]:
-    try:
-        stat = Path(path).stat()
-    except OSError:
-        return path, -1, -1, masks
-    return path, stat.st_size, stat.st_mtime_ns, masks
+def _key(path: str, masks: bool) -> tuple[FileKey, bool]:
+    return file_key(path), masks
 
 
 def _inspect(path: str, is_mask: bool) -> FileFacts:
@@ -72,17 +71,48 @@ def _inspect(path: str, is_mask: bool) -> FileFacts:
     except OSError as error:
         return FileFacts("", error=error.strerror or "cannot be opened")
     sha256 = hashlib.sha256(content).hexdigest()
+    if (facts := _remembered(sha256, is_mask)) is not None:
+        return facts
     try:
         image = open_upright(content)
         if is_mask:
             array = mask_array(image)
             is_lossy = Path(path).suffix.lower() in {".jpg", ".jpeg"} and _has_grey(picture_array(image))
-            return FileFacts(sha256, image.size, is_black=not array.any(), is_lossy=is_lossy)
-        if image.mode not in {"L", "RGB"}:  # the others may hold numbers that cannot be converted
-            picture_array(image)
+            return _remember(FileFacts(sha256, image.size, is_black=not array.any(), is_lossy=is_lossy), is_mask)
+        wanted = decoded_pictures.wanted
+        if wanted or image.mode not in {"L", "RGB"}:  # the others may hold numbers that cannot be converted
+            picture = picture_array(image)
+            if wanted:
+                decoded_pictures.offer(path, picture)
     except Exception as error:  # Pillow raises many types for broken files; each becomes part of the report
         return FileFacts(sha256, error=reason(error))
-    return FileFacts(sha256, image.size, is_dark=_is_dark(image))
+    return _remember(FileFacts(sha256, image.size, is_dark=_is_dark(image)), is_mask)
+
+
+def _remembered(sha256: str, is_mask: bool) -> FileFacts | None:
+    """Facts about a file of this content that could be read, from an earlier process."""
+    found = _cache().get("facts", key_of(file=sha256, mask=is_mask, version=1))
+    if found is None or found.shape != (5,):
+        return None
+    width, height, *flags = map(int, found)
+    return FileFacts(sha256, (width, height), "", *map(bool, flags))
+
+
+def _remember(facts: FileFacts, is_mask: bool) -> FileFacts:
+    assert facts.size is not None
+    values = np.array([*facts.size, facts.is_black, facts.is_lossy, facts.is_dark], np.int64)
+    _cache().put("facts", key_of(file=facts.sha256, mask=is_mask, version=1), values)
+    return facts
+
+
+def _cache() -> WorkCache:
+    return _open_cache(os.environ.get("WORKBENCH_CACHE"), os.environ.get("WORKBENCH_CACHE_LIMIT"))
+
+
+@functools.lru_cache(maxsize=1)
+def _open_cache(*_: str | None) -> WorkCache:
+    """Opened once, and again when the environment names another."""
+    return open_cache()
 
 
 def _is_dark(image: Image.Image) -> bool:

@@ -48,21 +48,26 @@ def weights(tmp_path) -> Path:
 
 @pytest.fixture
 def work(monkeypatch) -> Counter:
-    """Counts pictures read from their files and pictures that a frozen backbone has seen."""
+    """Counts decoded pictures, those of the check before a run included, and pictures a frozen backbone has seen."""
     import extensions.data.dataset as dataset
+    import extensions.data.inspection as inspection
 
     counted: Counter = Counter()
-    read, compute = dataset.read_image, FrozenFeatureExtractor.compute
+    compute = FrozenFeatureExtractor.compute
 
-    def counting_read(path):
-        counted["decoded"] += 1
-        return read(path)
+    def counting(decode):
+        def decode_and_count(source):
+            counted["decoded"] += 1
+            return decode(source)
+
+        return decode_and_count
 
     def counting_compute(self, images):
         counted["seen"] += len(images)
         return compute(self, images)
 
-    monkeypatch.setattr(dataset, "read_image", counting_read)
+    monkeypatch.setattr(dataset, "read_image", counting(dataset.read_image))
+    monkeypatch.setattr(inspection, "picture_array", counting(inspection.picture_array))
     monkeypatch.setattr(FrozenFeatureExtractor, "compute", counting_compute)
     return counted
 
