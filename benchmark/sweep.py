@@ -60,7 +60,7 @@ def run_sweep(
     counts: Counter[str] = Counter()
     without_pictures = 0
     with tqdm(total=len(experiments), desc=options.sweep or "sweep", unit="run", disable=not options.progress) as bar:
-        for experiment, record in run_all(experiments, output, options=options, processes=processes):
+        for experiment, record in run_all(in_order(experiments), output, options=options, processes=processes):
             assert record is not None
             counts[record["status"]] += 1
             bar.update()
@@ -73,6 +73,27 @@ def run_sweep(
             "%d runs were there before pictures were asked for; --overwrite all draws them", without_pictures
         )
     return counts
+
+
+def in_order(experiments: Sequence[Experiment]) -> list[Experiment]:
+    """The experiments as given, but among those that differ in their coreset's share alone the largest first.
+
+    A smaller coreset is the first part of a larger one, so that only the first of them has to be selected.
+    """
+    name = "coreset_sampling_ratio"
+    groups: dict[str, list[int]] = {}
+    for place, experiment in enumerate(experiments):
+        arguments = experiment.model.get("init_args") or {}
+        if name in arguments:
+            rest = {key: value for key, value in arguments.items() if key not in (name, "num_neighbors")}
+            told = [experiment.model["class_path"], rest, experiment.data, experiment.trainer, experiment.seed]
+            groups.setdefault(json.dumps(told, sort_keys=True, default=str), []).append(place)
+    ordered = list(experiments)
+    for places in groups.values():
+        largest_first = sorted(places, key=lambda place: -float(experiments[place].model["init_args"][name]))
+        for place, source in zip(places, largest_first, strict=True):
+            ordered[place] = experiments[source]
+    return ordered
 
 
 def shared_layers(experiments: Sequence[Experiment]) -> tuple[tuple[str, tuple[str, ...]], ...]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,7 @@ from extensions.backbones import architecture, load_backbone_weights
 from extensions.backbones.frozen import FrozenFeatureExtractor
 from extensions.cache.features import FeatureStore
 from extensions.cache.pictures import PictureSplit
-from extensions.cache.store import WorkCache
+from extensions.cache.store import WorkCache, key_of
 from extensions.cache.transforms import split_transform
 
 if TYPE_CHECKING:
@@ -78,6 +79,8 @@ class Reuse:
         self._datamodule = datamodule
         self._model = model
         self._device = device
+        self.has_bank = False
+        self._seen: list[str] = []  # paths of the pictures of this epoch, in order
         self._batch: list[str] = []  # paths of the pictures in the batch that the model is working on
         self._places: dict[str, tuple[PictureSplit, int]] = {}
         parts = split_transform(getattr(model.pre_processor, "transform", None))
@@ -139,7 +142,7 @@ class Reuse:
             split.cache = WorkCache(None)
             self._places = {path: place for path, place in self._places.items() if place[0] is not split}
             return
-        with self.cache.lock(f"fill-{split.name}"), torch.random.fork_rng():
+        with self.cache.lock("fill", split.keys[0]), torch.random.fork_rng():
             left = self._missing(split, todo)  # another process may have come first
             facts.n_decoded = len(undecoded.intersection({todo[0], *left}))
             facts.n_features_computed = len(left) if self._store(split) else 0
@@ -162,6 +165,8 @@ class Reuse:
                 "features": facts.n_pictures - facts.n_features_computed if has_features else 0,
                 "of": len(split),
             }
+        if self.has_bank:
+            reported["train"]["bank"] = True
         return reported
 
     def _store(self, split: PictureSplit) -> FeatureStore | None:
@@ -215,32 +220,21 @@ class Reuse:
     @contextmanager
     def serving(self) -> Iterator[None]:
         """Give pictures and features to whoever trains or tests the model with the datamodule inside the block."""
-        if not self.splits:
-            yield
-            return
-        datamodule, pre_processor = self._datamodule, self._model.pre_processor
-        saved = {f"{name}_data": getattr(datamodule, f"{name}_data") for name in self.splits}
-        saved["num_workers"] = datamodule.num_workers
-        transform = getattr(pre_processor, "transform", None)
-        for name, split in self.splits.items():
-            known = self.features is not None and split.cache.enabled and not split.is_augmented
-            split.with_pixels = not known or getattr(self._model, "uses_pixels", True)
-            setattr(datamodule, f"{name}_data", split)
-        if all(split.cache.enabled for split in self.splits.values()):
-            datamodule.num_workers = 0  # reading from the cache costs less than passing it between processes
-        if transform is not None:
-            pre_processor.transform = self._normalize
-        if self.features is not None:
-            self._extractor.source = self._find
-        try:
-            yield
-        finally:
-            for name, value in saved.items():
-                setattr(datamodule, name, value)
-            if transform is not None:
-                pre_processor.transform = transform
+        with ExitStack() as stack:
+            for name, split in self.splits.items():
+                known = self.features is not None and split.cache.enabled and not split.is_augmented
+                split.with_pixels = not known or getattr(self._model, "uses_pixels", True)
+                stack.enter_context(_replaced(self._datamodule, f"{name}_data", split))
+            if self.splits and all(split.cache.enabled for split in self.splits.values()):
+                # reading from the cache costs less than passing it between processes
+                stack.enter_context(_replaced(self._datamodule, "num_workers", 0))
+            if self.splits and getattr(self._model.pre_processor, "transform", None) is not None:
+                stack.enter_context(_replaced(self._model.pre_processor, "transform", self._normalize))
             if self.features is not None:
-                self._extractor.source = None
+                stack.enter_context(_replaced(self._extractor, "source", self._find))
+                if hasattr(self._model.model, "keep_bank"):
+                    stack.enter_context(_replaced(self._model.model, "keep_bank", self._bank))
+            yield
 
     def _find(self, images: torch.Tensor, compute: Any) -> dict[str, torch.Tensor]:
         """Features of the pictures in the batch at work; of any others, computed."""
@@ -256,6 +250,34 @@ class Reuse:
         found = self.features.batch(split, indices, layers)
         return {layer: feature.to(images.device) for layer, feature in found.items()}
 
+    def _bank(
+        self, n_kept: int, description: dict[str, Any], compute: Callable[[], torch.Tensor], *, is_nested: bool
+    ) -> torch.Tensor:
+        """A memory bank (n_kept, n_channels) that an earlier run selected from the same patches, or a computed one.
+
+        Args:
+            n_kept: Patches in the bank.
+            description: What decides the bank beside the patches, their order and the state of the random generators.
+            compute: Selects it.
+            is_nested: Whether a smaller bank is the first part of a larger one.
+        """
+        places = [self._places.get(path) for path in self._seen]
+        if self.features is None or None in places or self._device != "cpu":
+            return compute()
+        layers = list(map(str, self._extractor.layers))
+        patches = [self.features.key(*place, layer) for place in places if place is not None for layer in layers]
+        size = {} if is_nested else {"size": n_kept}
+        key = key_of(patches=patches, description=description, random=_random_state(), **size)
+        with self.cache.lock("bank", key) if self.cache.enabled else nullcontext():
+            found = self.cache.get("banks", key)
+            if found is not None and len(found) >= n_kept:
+                self.cache.has("banks", key)  # it was used
+                self.has_bank = True
+                return torch.from_numpy(np.array(found[:n_kept]))
+            bank = compute()
+            self.cache.put("banks", key, bank.numpy())
+        return bank
+
 
 class _BatchWatcher(Callback):
     """Tells which pictures the model is working on."""
@@ -263,8 +285,12 @@ class _BatchWatcher(Callback):
     def __init__(self, reuse: Reuse) -> None:
         self._reuse = reuse
 
+    def on_train_epoch_start(self, *_: Any) -> None:
+        self._reuse._seen = []
+
     def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, *_: Any) -> None:
         self._reuse._batch = list(map(str, batch.image_path))
+        self._reuse._seen += self._reuse._batch
 
     def on_test_batch_start(self, trainer: Any, pl_module: Any, batch: Any, *_: Any) -> None:
         self._reuse._batch = list(map(str, batch.image_path))
@@ -274,6 +300,26 @@ class _BatchWatcher(Callback):
 
     def on_test_batch_end(self, *_: Any) -> None:
         self._reuse._batch = []
+
+
+@contextmanager
+def _replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
+    """Another value of an attribute inside the block."""
+    before = getattr(owner, name)
+    setattr(owner, name, value)
+    try:
+        yield
+    finally:
+        setattr(owner, name, before)
+
+
+def _random_state() -> str:
+    """A hash over the state of the global generators that a selection may draw from."""
+    digest = hashlib.sha256(torch.get_rng_state().numpy().tobytes())
+    kind, keys, position, *rest = np.random.get_state()  # noqa: NPY002 - read, not drawn from
+    digest.update(repr((kind, position, *rest)).encode())
+    digest.update(np.asarray(keys).tobytes())
+    return digest.hexdigest()
 
 
 def _is_single(extractor: FrozenFeatureExtractor) -> bool:

@@ -112,10 +112,10 @@ class WorkCache:
             return False
         return n_bytes + RESERVE < free + sum(info.n_bytes for info in self.info())
 
-    def lock(self, name: str) -> FileLock:
-        """A lock between processes, for work that only one of them is to do."""
+    def lock(self, work: str, key: str = "") -> FileLock:
+        """A lock between processes, for work on a key that only one of them is to do; a few keys share each."""
         assert self.folder is not None
-        return FileLock(self.folder / f".{name}.lock")
+        return FileLock(self.folder / f".{work}{key[:2]}.lock")
 
     def info(self) -> list[KindInfo]:
         """How much of each kind there is."""

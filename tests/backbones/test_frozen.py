@@ -95,5 +95,5 @@ def test_a_copy_computes_the_same(through_openvino, images):
 
 def test_an_unknown_engine_is_refused(monkeypatch):
     monkeypatch.setenv("WORKBENCH_FEATURES", "onnx")
-    with pytest.raises(ValueError, match="onnx.*auto, openvino, torch"):
+    with pytest.raises(ValueError, match="expected one of auto, openvino, torch"):
         feature_engine()

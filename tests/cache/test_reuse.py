@@ -160,7 +160,11 @@ def test_another_size_weights_file_or_layer_is_worked_on_again(root, weights, tm
     other = tmp_path / "other.pth"
     state = torch.load(weights, weights_only=True)
     torch.save({name: tensor * 1.5 for name, tensor in state.items()}, other)
-    assert finish(experiment(root, other), tmp_path / "out")["reused"]["train"] == {"pictures": 8, "features": 0, "of": 8}
+    assert finish(experiment(root, other), tmp_path / "out")["reused"]["train"] == {
+        "pictures": 8,
+        "features": 0,
+        "of": 8,
+    }
     deeper = finish(experiment(root, weights, layers=["layer1", "layer2"]), tmp_path / "out")
     assert deeper["reused"]["train"] == {"pictures": 8, "features": 0, "of": 8}
 
