@@ -245,7 +245,7 @@ def _groups(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """
     if len(rows) < FEWEST_ROWS:
         return rows[:1], np.zeros(len(rows), np.int64)
-    centers = rows[: int(2 * np.sqrt(len(rows)))]
+    centers = rows[: int(1.5 * np.sqrt(len(rows)))]
     group = _nearest_center(rows, centers)
     occupied = np.unique(group)
     sums = np.zeros_like(centers)
