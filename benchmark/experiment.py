@@ -40,7 +40,7 @@ class Experiment:
 
     @property
     def canonical(self) -> dict[str, Any]:
-        """What the result depends on: no device, no workers, no limit of memory, no absolute path, no argument at its default."""
+        """What the result depends on: no device, workers, memory limit, absolute path or argument at its default."""
         return {
             "model": _spelled_out(self.model, "model", ignored=_MODEL_IGNORED),
             "data": _spelled_out(self.data, "data", ignored=_DATA_IGNORED),

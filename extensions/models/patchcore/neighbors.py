@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -33,16 +34,17 @@ class NearestNeighbors:
     Memory: a copy of the bank, and while it searches at most about 100 MB a thread and 64 bytes a query.
 
     Args:
-        bank: (n_rows, n_channels) float32, finite, far from overflow; see `is_searchable`. Not changed, not kept:
-            of equal rows the first stands for all.
+        bank: (n_rows, n_channels) float32, finite, far from overflow; see `is_searchable`. Must stay as it is.
 
     Example:
         >>> distances, indices = NearestNeighbors(bank).nearest(queries)
     """
 
-    def __init__(self, bank: np.ndarray) -> None:
-        kept, copies = _without_copies(bank)
-        rows = bank[kept]
+    def __init__(self, bank: torch.Tensor) -> None:
+        self.rows = bank
+        rows = bank.clone().numpy()  # a tensor that shares its memory with NumPy could not be resized any more
+        kept, copies = _without_copies(rows)
+        rows = rows[kept]
         n_channels = bank.shape[1]
         # Near the origin the products lose fewer digits.
         self.shift = rows.mean(axis=0)
@@ -54,7 +56,6 @@ class NearestNeighbors:
         order = np.argsort(group, kind="stable")
         self.columns = np.argsort(order)[copies]  # (len(bank),) where the factors of each row are
         self.indices = kept[order]  # (n_rows,) of the factors, ascending within a group
-        self.rows = torch.from_numpy(bank)
         self.starts = np.concatenate([[0], np.cumsum(np.bincount(group, minlength=len(centers)))])
         to_center = torch.linalg.norm(torch.from_numpy(rows - centers[group]), dim=1).numpy()
         self.radii = np.zeros(len(centers), np.float32)
@@ -63,11 +64,11 @@ class NearestNeighbors:
         self.center_factors = _factors(centers)
         self.largest_square = 2 * max(self.factors[:, -1].max(), self.center_factors[:, -1].max())
 
-    def nearest(self, queries: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def nearest(self, queries: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Find the nearest row of the bank, the first one when several are equally near.
 
         Args:
-            queries: (n, n_channels) float32.
+            queries: (n, n_channels) float32 on the CPU.
 
         Returns:
             (n,) float32 distances and (n,) int64 indices into the bank. Queries that are not finite get NaN and 0.
@@ -81,20 +82,21 @@ class NearestNeighbors:
 
         with _threads() as pool:
             list(pool.map(search, _even_chunks(n_queries, largest)))
-        return distances, indices
+        return torch.from_numpy(distances), torch.from_numpy(indices)
 
-    def k_nearest(self, queries: np.ndarray, n_neighbors: int) -> tuple[np.ndarray, np.ndarray]:
+    def k_nearest(self, queries: torch.Tensor, n_neighbors: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Find the nearest rows, nearest first and the lower index first when equally near; for few queries.
 
         Args:
-            queries: (n, n_channels) float32.
+            queries: (n, n_channels) float32 on the CPU.
             n_neighbors: How many, at most the rows of the bank.
 
         Returns:
-            (n, n_neighbors) float32 distances and int64 indices into the bank.
+            (n, n_neighbors) float32 distances and int64 indices into the bank. Queries that are not finite get NaN
+            and the first indices.
         """
-        distances = np.full((len(queries), n_neighbors), np.nan, np.float32)
-        indices = np.tile(np.arange(n_neighbors), (len(queries), 1))
+        distances = torch.full((len(queries), n_neighbors), torch.nan)
+        indices = torch.arange(n_neighbors).tile(len(queries), 1)
         search = _Search(self, queries)
         for number in np.setdiff1d(np.arange(len(queries)), search.odd):
             products = (self.factors @ search.left[number])[self.columns]  # (n_rows,) of the bank, equal ones too
@@ -102,10 +104,10 @@ class NearestNeighbors:
             near = np.flatnonzero(products <= limit)
             exact = _measured(search.queries, self.rows, np.full(len(near), number), near)
             first = np.argsort(exact, kind="stable")[:n_neighbors]
-            distances[number], indices[number] = exact[first], near[first]
+            distances[number], indices[number] = torch.from_numpy(exact[first]), torch.from_numpy(near[first])
         return distances, indices
 
-    def _nearest(self, queries: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _nearest(self, queries: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
         search = _Search(self, queries)
         if len(self.radii) == 1:
             search.everywhere()
@@ -117,12 +119,12 @@ class NearestNeighbors:
 class _Search:
     """The search of one chunk of queries: what is known so far of their nearest rows."""
 
-    def __init__(self, bank: NearestNeighbors, queries: np.ndarray) -> None:
+    def __init__(self, bank: NearestNeighbors, queries: torch.Tensor) -> None:
         self.bank = bank
-        self.queries = torch.from_numpy(queries)
-        n_queries = len(queries)
-        self.left = np.ones((n_queries, queries.shape[1] + 1), np.float32)
-        np.subtract(queries, bank.shift, out=self.left[:, :-1])
+        self.queries = queries
+        n_queries, n_channels = queries.shape
+        self.left = np.ones((n_queries, n_channels + 1), np.float32)
+        np.subtract(queries.numpy(), bank.shift, out=self.left[:, :-1])
         with np.errstate(over="ignore"):
             self.squares = np.einsum("ij,ij->i", self.left[:, :-1], self.left[:, :-1])
         self.odd = np.flatnonzero(~np.isfinite(self.squares * 4))
@@ -283,7 +285,7 @@ def _even_chunks(n_items: int, largest: int) -> Iterator[slice]:
     n_chunks = -(-n_items // largest)
     n_chunks = max(1, min(-(-n_chunks // n_threads) * n_threads, n_items // 64))
     edges = np.linspace(0, n_items, n_chunks + 1).astype(int)
-    return (slice(start, stop) for start, stop in zip(edges[:-1], edges[1:], strict=True))
+    return (slice(start, stop) for start, stop in pairwise(edges))
 
 
 @cache

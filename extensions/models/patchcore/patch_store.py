@@ -32,6 +32,8 @@ class PatchStore:
         folder: Where the file is made; None for `scratch` in the cache folder (`$WORKBENCH_CACHE`).
     """
 
+    _file: IO[bytes] | None = None
+
     def __init__(self, max_memory_bytes: int | None = None, folder: Path | None = None) -> None:
         self.max_memory_bytes = max_memory_bytes
         self.folder = folder
@@ -46,9 +48,9 @@ class PatchStore:
         self._n_rows = 0
         self._reserved: torch.Tensor | None = None
         self._parts: list[torch.Tensor] = []
-        if getattr(self, "_file", None) is not None:
+        if self._file is not None:
             self._file.close()
-        self._file: IO[bytes] | None = None
+        self._file = None
         self._like: torch.Tensor | None = None  # (0, n_channels) on the device of the rows
 
     def expect(self, n_batches: int | None) -> None:
@@ -90,6 +92,7 @@ class PatchStore:
         if self._parts:
             self._parts = [torch.cat(self._parts)]
             return self._parts[0]
+        assert self._reserved is not None
         return self._reserved[: self._n_rows]
 
     @property

@@ -86,7 +86,7 @@ class PatchcoreModel(AnomalibPatchcoreModel):
             patches = self.embedding_store.matrix()
             kept = select_coreset(patches, sampling_ratio=sampling_ratio)
             if isinstance(patches, np.memmap):
-                self.memory_bank = torch.from_numpy(np.array(patches[kept.numpy()])).to(self.embedding_store.device)
+                self.memory_bank = torch.tensor(patches[kept.numpy()]).to(self.embedding_store.device)
             else:
                 self.memory_bank = patches[kept]
             del patches  # before its file goes
@@ -108,9 +108,8 @@ class PatchcoreModel(AnomalibPatchcoreModel):
             return self._by_products(embedding, n_neighbors)
         search = self._search()
         if search is not None and embedding.device.type == "cpu" and embedding.dtype == torch.float32:
-            queries = np.ascontiguousarray(embedding.detach().numpy())
-            found = search.nearest(queries) if n_neighbors == 1 else search.k_nearest(queries, n_neighbors)
-            return torch.from_numpy(found[0]), torch.from_numpy(found[1])
+            queries = embedding.detach()
+            return search.nearest(queries) if n_neighbors == 1 else search.k_nearest(queries, n_neighbors)
         row_bytes = 2 * self.memory_bank.shape[0] * self.memory_bank.element_size()
         parts = embedding.split(max(1, SCRATCH_BYTES // row_bytes))
         distances, indices = zip(*(self._by_products(part, n_neighbors) for part in parts), strict=True)
@@ -126,6 +125,6 @@ class PatchcoreModel(AnomalibPatchcoreModel):
         bank = self.memory_bank
         version = 0 if bank.is_inference() else bank._version
         if self._searched is None or self._searched[0] is not bank or self._searched[1] != version:
-            search = NearestNeighbors(bank.detach().contiguous().numpy()) if is_searchable(bank) else None
+            search = NearestNeighbors(bank.detach()) if is_searchable(bank) else None
             self._searched = (bank, version, search)
         return self._searched[2]
