@@ -64,7 +64,7 @@ def run_large(
     work = _Work(output / f"large-{n_pictures}", n_pictures=n_pictures, side=side, n_channels=n_channels, seed=seed)
     n_patches = n_pictures * side**2
     projection = _projection(n_patches, n_channels, seed)
-    disk_bytes = 4 * n_patches * (n_channels + projection.shape[1])
+    disk_bytes = 4 * n_patches * (n_channels + len(projection))
     work.require(disk_bytes)
     with AnonymousPeak() as memory:
         work.watch(memory)
@@ -72,7 +72,7 @@ def run_large(
         features = work.fill("features", n_channels, product.pictures)
         projected = work.fill(
             "projection",
-            projection.shape[1],
+            len(projection),
             lambda start, stop: features[start * side**2 : stop * side**2] @ projection.T,
         )
         selected = work.once("selection", lambda: _select(projected, int(n_patches * ratio), seed))
@@ -82,7 +82,7 @@ def run_large(
         "n_pictures": n_pictures,
         "n_patches": n_patches,
         "n_channels": n_channels,
-        "n_projected": projection.shape[1],
+        "n_projected": len(projection),
         "n_centers": len(bank),
         "ratio": ratio,
         "seed": seed,
@@ -234,7 +234,7 @@ def _projection(n_patches: int, n_channels: int, seed: int) -> np.ndarray:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         # A generator: a number would draw the same channels for every row.
-        sampler = SparseRandomProjection(eps=0.9, random_state=np.random.RandomState(seed))  # noqa: NPY002 (its type)
+        sampler = SparseRandomProjection(eps=0.9, random_state=np.random.RandomState(seed))
         sampler.fit(torch.empty(1).expand(n_patches, n_channels))
     return sampler.sparse_random_matrix.numpy()
 
