@@ -167,7 +167,13 @@ class _Work:
         self.n_pictures = experiment["n_pictures"]
         self.n_patches = experiment["side"] ** 2  # of a picture
         self._memory: AnonymousPeak | None = None
-        new = {"experiment": experiment, "done": {}, "seconds": {}, "anonymous_bytes": None, "n_runs": 0}
+        new: dict[str, Any] = {
+            "experiment": experiment,
+            "done": {},
+            "seconds": {},
+            "anonymous_bytes": None,
+            "n_runs": 0,
+        }
         path = folder / "state.json"
         self.state: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else new
         if self.state["experiment"] != experiment:
@@ -203,7 +209,7 @@ class _Work:
             file.seek(0, 2)
             while done < self.n_pictures:
                 start, stop = time.perf_counter(), min(done + BLOCK, self.n_pictures)
-                file.write(memoryview(np.ascontiguousarray(block(done, stop), np.float32)).cast("B"))
+                np.ascontiguousarray(block(done, stop), np.float32).tofile(file)
                 file.flush()
                 bar.update(stop - done)
                 done = stop

@@ -97,15 +97,27 @@ class NearestNeighbors:
         """
         distances = torch.full((len(queries), n_neighbors), torch.nan)
         indices = torch.arange(n_neighbors).tile(len(queries), 1)
+        size = max(1, BLOCK_ROWS * BLOCK_COLUMNS // len(self.rows))
+
+        def search(chunk: slice) -> None:
+            for start in range(chunk.start, chunk.stop, size):
+                block = slice(start, min(start + size, chunk.stop))
+                self._k_nearest(queries[block], distances[block], indices[block])
+
+        with _threads() as pool:
+            list(pool.map(search, _even_chunks(len(queries), max(1, len(queries)))))
+        return distances, indices
+
+    def _k_nearest(self, queries: torch.Tensor, distances: torch.Tensor, indices: torch.Tensor) -> None:
+        n_neighbors = distances.shape[1]
         search = _Search(self, queries)
+        products = (search.left @ self.factors.T)[:, self.columns]  # (n, n_rows) of the bank, equal ones too
+        limits = np.partition(products, n_neighbors - 1, axis=1)[:, n_neighbors - 1] + search.slack
         for number in np.setdiff1d(np.arange(len(queries)), search.odd):
-            products = (self.factors @ search.left[number])[self.columns]  # (n_rows,) of the bank, equal ones too
-            limit = np.partition(products, n_neighbors - 1)[n_neighbors - 1] + search.slack[number]
-            near = np.flatnonzero(products <= limit)
-            exact = _measured(search.queries, self.rows, np.full(len(near), number), near)
+            near = np.flatnonzero(products[number] <= limits[number])
+            exact = _measured(queries, self.rows, np.full(len(near), number), near)
             first = np.argsort(exact, kind="stable")[:n_neighbors]
             distances[number], indices[number] = torch.from_numpy(exact[first]), torch.from_numpy(near[first])
-        return distances, indices
 
     def _nearest(self, queries: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
         search = _Search(self, queries)
