@@ -17,6 +17,7 @@ _TRAINER_IGNORED = frozenset({
     "enable_checkpointing", "default_root_dir", "profiler", "log_every_n_steps", "plugins",
 })  # fmt: skip
 _DATA_IGNORED = frozenset({"num_workers"})
+_MODEL_IGNORED = frozenset({"max_memory_bytes"})
 _NOT_SETTINGS = frozenset({"backbone", "layers", "image_size"})
 _USUAL = {"center_crop": None, "weights": None, "pre_trained": True}  # settings worth a word only when they differ
 
@@ -39,9 +40,9 @@ class Experiment:
 
     @property
     def canonical(self) -> dict[str, Any]:
-        """What the result depends on: no device, no workers, no absolute path, no argument at its default."""
+        """What the result depends on: no device, workers, memory limit, absolute path or argument at its default."""
         return {
-            "model": _spelled_out(self.model, "model"),
+            "model": _spelled_out(self.model, "model", ignored=_MODEL_IGNORED),
             "data": _spelled_out(self.data, "data", ignored=_DATA_IGNORED),
             "trainer": _portable(self.trainer, ignored=_TRAINER_IGNORED),
             "seed": self.seed,
@@ -82,7 +83,9 @@ class Experiment:
         """What distinguishes this row beside model, backbone, layers and image size, for a person to read."""
         defaults = _USUAL | constructor_defaults(self.model["class_path"], "model")
         arguments = {name: _portable_value(name, v) for name, v in (self.model.get("init_args") or {}).items()}
-        parts = {name: value for name, value in arguments.items() if name not in {*_NOT_SETTINGS, *_USUAL}}
+        parts = {
+            name: value for name, value in arguments.items() if name not in {*_NOT_SETTINGS, *_MODEL_IGNORED, *_USUAL}
+        }
         parts |= {name: arguments[name] for name in _USUAL if arguments.get(name, defaults[name]) != defaults[name]}
         parts |= {name: value for name, value in self.trainer.items() if name not in _TRAINER_IGNORED | {"callbacks"}}
         return ", ".join(f"{name}={value}" for name, value in parts.items())

@@ -27,8 +27,9 @@ def with_data(**arguments) -> dict:
         changed(trainer={"max_epochs": 3, "accelerator": "cpu", "devices": 2, "default_root_dir": "/a/b"}),
         changed(data=with_data(num_workers=7)),
         changed(model={**PADIM, "init_args": {"backbone": "resnet18", "pre_trained": True}}),
+        changed(model={**PADIM, "init_args": {"backbone": "resnet18", "max_memory_bytes": 2**30}}),
     ],
-    ids=["device", "workers", "an argument at its default"],
+    ids=["device", "workers", "an argument at its default", "a limit of memory"],
 )
 def test_what_cannot_change_a_result_does_not_change_the_identity(other):
     assert other.experiment_id == BASE.experiment_id
@@ -83,6 +84,11 @@ def test_settings_tell_other_weights_and_random_ones_apart():
     assert settings(n_features=5, pre_trained=False) == "n_features=5, pre_trained=False"
     assert settings(weights="/mnt/a/mine.pth") == "weights=mine.pth"
     assert settings(weights=None, pre_trained=True, center_crop=None) == ""
+
+
+def test_a_limit_of_memory_is_no_setting():
+    model = {"class_path": "extensions.Patchcore", "init_args": {"num_neighbors": 3, "max_memory_bytes": 2**30}}
+    assert Experiment(model=model, data=DATA).settings == "num_neighbors=3"
 
 
 def test_what_stands_in_a_grid_twice_is_run_once():

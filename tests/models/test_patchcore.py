@@ -32,7 +32,7 @@ def test_second_fit_replaces_the_bank(bare, engine, tiny_folder):
     assert model.model.memory_bank.shape[0] == 8 * 8 * 8 // 10
     engine().fit(model, datamodule=tiny_folder(normal_dir="test/good", normal_test_dir="train/good"))
     assert model.model.memory_bank.shape[0] == 4 * 8 * 8 // 10
-    assert model.model.embedding_store == []
+    assert len(model.model.embedding_store) == 0
 
 
 def test_more_neighbors_than_the_bank_has_patches_is_an_error(bare, engine, tiny_folder):
@@ -50,6 +50,7 @@ def test_more_neighbors_than_the_bank_has_patches_is_an_error(bare, engine, tiny
         ({"neighborhood": 2}, "neighborhood is 2"),
         ({"neighborhood": 4}, "neighborhood is 4"),
         ({"precision": "bfloat16"}, "float32, float16"),
+        ({"max_memory_bytes": -1}, "max_memory_bytes is -1"),
         ({"weights": "some.pth"}, "pre_trained=False ignores it"),
         ({"image_size": 128, "pre_processor": False}, "pre_processor is off"),
         ({"image_size": 64, "center_crop": 80}, "larger than image_size"),

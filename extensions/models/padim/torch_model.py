@@ -8,6 +8,7 @@ from anomalib.models.image.padim.torch_model import PadimModel as AnomalibPadimM
 from torch.nn import functional as F
 
 from extensions.backbones.frozen import FrozenFeatureExtractor, freeze
+from extensions.models.padim.anomaly_map import AnomalyMapGenerator
 
 # Channels kept in the paper (Defard et al. 2021, section V.A).
 N_FEATURES = {"resnet18": 100, "wide_resnet50_2": 550}
@@ -30,6 +31,7 @@ class PadimModel(AnomalibPadimModel):
     def __init__(self, layers: Sequence[str], *, backbone: str, pre_trained: bool, n_features: int) -> None:
         super().__init__(backbone=backbone, layers=layers, pre_trained=pre_trained, n_features=n_features)
         self.feature_extractor = freeze(self.feature_extractor)
+        self.anomaly_map_generator = AnomalyMapGenerator()
 
     def forward(self, input_tensor: torch.Tensor) -> torch.Tensor | InferenceBatch:
         """Score pictures; in training collect their embeddings."""

@@ -1,5 +1,6 @@
 """PatchCore as a Lightning module."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -37,6 +38,9 @@ class Patchcore(RefitMixin, BackboneMixin, AnomalibPatchcore):
         neighborhood: Side of the square of feature map positions averaged into a patch, odd (the paper's p; anomalib
             has 3). Larger ones see larger defects, and forgive more of a texture's irregularity.
         precision: `float32` or `float16` (half the memory; the test pictures are cast, too).
+        max_memory_bytes: Limit for the training patches in memory; more of them go to a file in the cache folder
+            (`$WORKBENCH_CACHE`), which is deleted after the fit. None for a quarter of the physical memory of the
+            device. Changes no result. `PatchcoreModel` gives the peaks of fit and predict.
         pre_processor: True builds the default, False leaves pictures as they are.
         post_processor: As in anomalib.
         evaluator: As in anomalib.
@@ -67,6 +71,7 @@ class Patchcore(RefitMixin, BackboneMixin, AnomalibPatchcore):
         num_neighbors: int = 9,
         neighborhood: int = 3,
         precision: str | PrecisionType = "float32",
+        max_memory_bytes: int | None = None,
         pre_processor: nn.Module | bool = True,
         post_processor: nn.Module | bool = True,
         evaluator: Evaluator | bool = True,
@@ -80,6 +85,9 @@ class Patchcore(RefitMixin, BackboneMixin, AnomalibPatchcore):
             raise ValueError(msg)
         if neighborhood < 1 or neighborhood % 2 == 0:
             msg = f"neighborhood is {neighborhood}; expected an odd number of at least 1."
+            raise ValueError(msg)
+        if max_memory_bytes is not None and max_memory_bytes < 0:
+            msg = f"max_memory_bytes is {max_memory_bytes}; expected 0 (all in a file), more, or None."
             raise ValueError(msg)
         precision = check_precision(precision)
         layers = self._resolve_layers(backbone, layers)
@@ -100,10 +108,17 @@ class Patchcore(RefitMixin, BackboneMixin, AnomalibPatchcore):
             layers=layers,
             num_neighbors=num_neighbors,
             neighborhood=neighborhood,
+            max_memory_bytes=max_memory_bytes,
         )
         if precision == PrecisionType.FLOAT16:
             self.model = self.model.half()
         self._set_backbone(backbone, layers, weights=weights, pre_trained=pre_trained)
+
+    def on_train_epoch_start(self) -> None:
+        """Forget what an earlier fit collected, and say how much will come."""
+        super().on_train_epoch_start()
+        n_batches = self.trainer.num_training_batches
+        self.model.embedding_store.expect(int(n_batches) if math.isfinite(n_batches) else None)
 
 
 def check_precision(precision: str | PrecisionType) -> PrecisionType:

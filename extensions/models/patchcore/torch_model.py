@@ -1,12 +1,19 @@
-"""PatchCore's memory bank: selected exactly and fast, searched in chunks or, for export, at once."""
+"""PatchCore's memory bank: collected once, selected exactly and fast, searched in chunks or, for export, at once."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
+import numpy as np
 import torch
 from anomalib.models.image.patchcore.torch_model import PatchcoreModel as AnomalibPatchcoreModel
 
 from extensions.backbones.frozen import FrozenFeatureExtractor, freeze
+from extensions.models.patchcore.anomaly_map import AnomalyMapGenerator
 from extensions.models.patchcore.coreset import select_coreset
+from extensions.models.patchcore.neighbors import NearestNeighbors, is_searchable
+from extensions.models.patchcore.patch_store import PatchStore
+
+SCRATCH_BYTES = 2**28  # of a chunk's distances, where the bank cannot be searched by `NearestNeighbors`
 
 
 class PatchcoreModel(AnomalibPatchcoreModel):
@@ -15,15 +22,26 @@ class PatchcoreModel(AnomalibPatchcoreModel):
     Shapes: images (N, 3, H, W) -> pred_score (N,), anomaly_map (N, 1, H, W), both higher for more anomalous;
     memory_bank (n_patches, n_channels).
 
+    Peaks of memory, for a training set of A = pictures x height x width of the first feature map x n_channels x 4 bytes
+    and a bank of B = A x coreset_sampling_ratio:
+
+    - fit: A, the coreset's random projection (A x its channels / n_channels) and B, beside a batch in the network.
+      Above `max_memory_bytes` A lies in a file, and so may the projection: A bytes of disk, no more memory.
+    - predict: 2 B (the bank and, on CPUs, what is searched instead of it), at most about 100 MB a thread for a chunk
+      of queries (256 MB on GPUs), beside a batch in the network with its (N x h x w, n_channels) patches.
+
     Args:
         layers: As in anomalib.
         backbone: As in anomalib.
         pre_trained: As in anomalib.
         num_neighbors: As in anomalib.
         neighborhood: Side of the square of feature map positions that is averaged into a patch, odd.
+        max_memory_bytes: As in `extensions.Patchcore`.
     """
 
     feature_extractor: FrozenFeatureExtractor
+    keep_bank: Callable[..., torch.Tensor] | None = None  # finds a bank that was selected before
+    _searched: tuple[torch.Tensor, int, NearestNeighbors | None] | None = None  # the bank, its version, its search
 
     def __init__(
         self,
@@ -33,10 +51,17 @@ class PatchcoreModel(AnomalibPatchcoreModel):
         pre_trained: bool,
         num_neighbors: int,
         neighborhood: int,
+        max_memory_bytes: int | None = None,
     ) -> None:
         super().__init__(layers=layers, backbone=backbone, pre_trained=pre_trained, num_neighbors=num_neighbors)
         self.feature_extractor = freeze(self.feature_extractor)
         self.feature_pooler = torch.nn.AvgPool2d(neighborhood, stride=1, padding=neighborhood // 2)
+        self.anomaly_map_generator = AnomalyMapGenerator()
+        self.embedding_store = PatchStore(max_memory_bytes)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out what can be built again from the bank."""
+        return {name: value for name, value in self.__dict__.items() if name not in ("_searched", "keep_bank")}
 
     def subsample_embedding(self, sampling_ratio: float) -> None:
         """Replace the memory bank by a coreset of what training collected, and forget the rest.
@@ -47,22 +72,37 @@ class PatchcoreModel(AnomalibPatchcoreModel):
         Raises:
             ValueError: Nothing was collected, or the bank would hold fewer patches than neighbors are asked for.
         """
-        if not self.embedding_store:
+        n_patches = len(self.embedding_store)
+        if not n_patches:
             msg = (
                 "PatchCore has seen no training pictures, so there is nothing to build its memory bank from: fit first."
             )
             raise ValueError(msg)
-        n_patches = sum(len(embedding) for embedding in self.embedding_store)
-        n_kept = int(n_patches * sampling_ratio)
-        if n_kept < self.num_neighbors:
-            msg = (
-                f"A coreset_sampling_ratio of {sampling_ratio} keeps {n_kept} of {n_patches} patches, fewer than "
-                f"num_neighbors={self.num_neighbors}: raise the ratio, lower num_neighbors or add training pictures."
-            )
-            raise ValueError(msg)
-        embedding = torch.vstack(self.embedding_store)
-        self.embedding_store.clear()
-        self.memory_bank = embedding[select_coreset(embedding, sampling_ratio=sampling_ratio)]
+        try:
+            n_kept = int(n_patches * sampling_ratio)
+            if n_kept < self.num_neighbors:
+                msg = (
+                    f"A coreset_sampling_ratio of {sampling_ratio} keeps {n_kept} of {n_patches} patches, fewer than "
+                    f"num_neighbors={self.num_neighbors}: raise the ratio, lower num_neighbors or add training "
+                    "pictures."
+                )
+                raise ValueError(msg)
+            self.memory_bank = self._find_bank(n_kept, sampling_ratio)
+        finally:
+            self.embedding_store.clear()
+
+    def _find_bank(self, n_kept: int, sampling_ratio: float) -> torch.Tensor:
+        if self.keep_bank is None:
+            return self._select_bank(sampling_ratio)
+        described = {"neighborhood": self.feature_pooler.kernel_size, "n_patches": len(self.embedding_store)}
+        return self.keep_bank(n_kept, described, lambda: self._select_bank(sampling_ratio), is_nested=True)
+
+    def _select_bank(self, sampling_ratio: float) -> torch.Tensor:
+        patches = self.embedding_store.matrix()
+        kept = select_coreset(patches, sampling_ratio=sampling_ratio)
+        if isinstance(patches, np.memmap):
+            return torch.tensor(patches[kept.numpy()]).to(self.embedding_store.device)
+        return patches[kept]
 
     def nearest_neighbors(self, embedding: torch.Tensor, n_neighbors: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Find the nearest patches of the memory bank.
@@ -74,9 +114,28 @@ class PatchcoreModel(AnomalibPatchcoreModel):
         Returns:
             Distances and indices into the bank, nearest first: (n,) each for one neighbor, else (n, n_neighbors).
         """
-        if not torch.compiler.is_compiling():
-            return super().nearest_neighbors(embedding, n_neighbors)
-        # The number of chunks would be baked into an exported model, and with it the batch size.
+        if torch.compiler.is_compiling():
+            # The number of chunks would be baked into an exported model, and with it the batch size.
+            return self._by_products(embedding, n_neighbors)
+        search = self._search()
+        if search is not None and embedding.device.type == "cpu" and embedding.dtype == torch.float32:
+            queries = embedding.detach()
+            return search.nearest(queries) if n_neighbors == 1 else search.k_nearest(queries, n_neighbors)
+        row_bytes = 2 * self.memory_bank.shape[0] * self.memory_bank.element_size()
+        parts = embedding.split(max(1, SCRATCH_BYTES // row_bytes))
+        distances, indices = zip(*(self._by_products(part, n_neighbors) for part in parts), strict=True)
+        return torch.cat(distances), torch.cat(indices)
+
+    def _by_products(self, embedding: torch.Tensor, n_neighbors: int) -> tuple[torch.Tensor, torch.Tensor]:
         distances = self.euclidean_dist(embedding, self.memory_bank)
         found = distances.min(1) if n_neighbors == 1 else distances.topk(k=n_neighbors, largest=False, dim=1)
         return found[0], found[1]
+
+    def _search(self) -> NearestNeighbors | None:
+        """The search of the present bank, built at its first use; None for a bank that torch must search."""
+        bank = self.memory_bank
+        version = 0 if bank.is_inference() else bank._version
+        if self._searched is None or self._searched[0] is not bank or self._searched[1] != version:
+            search = NearestNeighbors(bank.detach()) if is_searchable(bank) else None
+            self._searched = (bank, version, search)
+        return self._searched[2]
