@@ -19,6 +19,7 @@ from extensions.backbones.frozen import FrozenFeatureExtractor
 from extensions.cache import open_cache
 from extensions.cache.pictures import PictureSplit
 from extensions.cache.transforms import split_transform
+from extensions.models.patchcore import torch_model
 
 MODELS = {
     "Patchcore": {"coreset_sampling_ratio": 0.2, "num_neighbors": 2},
@@ -89,7 +90,7 @@ def experiment(root: Path, weights: Path, name: str = "Patchcore", **changes) ->
 
 def finish(one: Experiment, output: Path, **options) -> dict:
     record = run_experiment(one, output, options=RunOptions(progress=False, keep_checkpoint=False, **options))
-    assert record["status"] == "finished", record["error"]
+    assert record["status"] == "finished", record["error"]["traceback"]
     return record
 
 
@@ -134,6 +135,44 @@ def test_models_with_other_layers_share_one_pass_in_a_sweep(root, weights, tmp_p
     assert records["Patchcore"]["reused"]["train"]["features"] == 0
     assert records["Padim"]["reused"]["train"]["features"] == 8
     assert records["Cflow"]["reused"]["test"]["features"] == 8
+
+
+def test_settings_on_the_same_patches_share_one_coreset(root, weights, tmp_path, monkeypatch):
+    """Each of `ratios` with each of `neighbors`: selected once, whatever order they are asked for in."""
+    selections = []
+    select = torch_model.select_coreset
+
+    def counting(*arguments, **options):
+        selections.append(options["sampling_ratio"])
+        return select(*arguments, **options)
+
+    monkeypatch.setattr(torch_model, "select_coreset", counting)
+    sweep = [
+        experiment(root, weights, coreset_sampling_ratio=ratio, num_neighbors=n) for ratio in (0.1, 0.2) for n in (1, 2)
+    ]
+    run_sweep(sweep, tmp_path / "shared", options=RunOptions(progress=False), keep="none")
+    assert selections == [0.2]
+    monkeypatch.setenv("WORKBENCH_CACHE_LIMIT", "0")
+    run_sweep(sweep, tmp_path / "alone", options=RunOptions(progress=False), keep="none")
+    shared, alone = (
+        {
+            r["key"]: (r.get("reused"), pd.read_csv(f / "scores.csv")["score"])
+            for f, r in Store(tmp_path / name).records()
+        }
+        for name in ("shared", "alone")
+    )
+    assert shared.keys() == alone.keys()
+    assert sum(reused["train"].get("bank", False) for reused, _ in shared.values()) == 3
+    for key, (_, found) in shared.items():
+        np.testing.assert_allclose(found, alone[key][1], rtol=1e-5)
+
+
+def test_another_seed_selects_another_coreset(root, weights, tmp_path):
+    first = finish(experiment(root, weights), tmp_path / "out")
+    other = experiment(root, weights)
+    second = finish(Experiment(model=other.model, data=other.data, seed=1), tmp_path / "out")
+    assert "bank" not in first["reused"]["train"]
+    assert "bank" not in second["reused"]["train"]
 
 
 def test_only_a_changed_picture_is_worked_on_again(root, weights, tmp_path, work):

@@ -162,3 +162,14 @@ def test_no_queries_have_no_neighbors():
 def test_banks_that_only_torch_can_search_are_told_apart(bank):
     assert not is_searchable(bank)
     assert is_searchable(torch.zeros(3, 2))
+
+
+def test_search_works_inside_inference_mode_where_the_trainer_tests():
+    rng = np.random.default_rng(0)
+    bank = torch.from_numpy(rng.normal(size=(300, 8)).astype(np.float32))
+    expected = NearestNeighbors(bank).k_nearest(bank[:5] + 0.1, 3)
+    with torch.inference_mode():
+        found = NearestNeighbors(bank).k_nearest(bank[:5] + 0.1, 3)
+        nearest, _ = NearestNeighbors(bank).nearest(bank[:5] + 0.1)
+    assert torch.equal(found[1], expected[1])
+    assert torch.equal(nearest, expected[0][:, 0])

@@ -95,8 +95,8 @@ class NearestNeighbors:
             (n, n_neighbors) float32 distances and int64 indices into the bank. Queries that are not finite get NaN
             and the first indices.
         """
-        distances = torch.full((len(queries), n_neighbors), torch.nan)
-        indices = torch.arange(n_neighbors).tile(len(queries), 1)
+        distances = np.full((len(queries), n_neighbors), np.nan, np.float32)
+        indices = np.tile(np.arange(n_neighbors), (len(queries), 1))
         size = max(1, BLOCK_ROWS * BLOCK_COLUMNS // len(self.rows))
 
         def search(chunk: slice) -> None:
@@ -106,9 +106,9 @@ class NearestNeighbors:
 
         with _threads() as pool:
             list(pool.map(search, _even_chunks(len(queries), max(1, len(queries)))))
-        return distances, indices
+        return torch.from_numpy(distances), torch.from_numpy(indices)
 
-    def _k_nearest(self, queries: torch.Tensor, distances: torch.Tensor, indices: torch.Tensor) -> None:
+    def _k_nearest(self, queries: torch.Tensor, distances: np.ndarray, indices: np.ndarray) -> None:
         n_neighbors = distances.shape[1]
         search = _Search(self, queries)
         products = (search.left @ self.factors.T)[:, self.columns]  # (n, n_rows) of the bank, equal ones too
@@ -117,7 +117,7 @@ class NearestNeighbors:
             near = np.flatnonzero(products[number] <= limits[number])
             exact = _measured(queries, self.rows, np.full(len(near), number), near)
             first = np.argsort(exact, kind="stable")[:n_neighbors]
-            distances[number], indices[number] = torch.from_numpy(exact[first]), torch.from_numpy(near[first])
+            distances[number], indices[number] = exact[first], near[first]
 
     def _nearest(self, queries: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
         search = _Search(self, queries)
