@@ -52,6 +52,8 @@ def _behave(behavior: str, n_before: int) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
     if behavior == "hangs" or (behavior == "hangs once" and not n_before):
         time.sleep(600)
+    if behavior == "takes a moment":
+        time.sleep(0.2)
     if behavior == "finds the disk full":
         msg = "no room"
         raise DiskFullError(msg)
