@@ -12,7 +12,7 @@ from benchmark.experiment import Experiment
 from extensions.configuration import ConfigError, describe_data, describe_model
 from extensions.configuration.errors import did_you_mean
 
-__all__ = ["KEYS", "check_config", "check_experiments", "check_mapping", "check_resources"]
+__all__ = ["KEYS", "check_config", "check_experiments", "check_mapping", "check_one_device", "check_resources"]
 
 KEYS = ("name", "models", "backbones", "data", "seeds", "trainer", "keep", "pictures", "resources")
 RESOURCES = ("cpus", "gpus")
@@ -82,6 +82,23 @@ def check_resources(value: Any) -> dict[str, float]:
             msg = f"resources: gpus: found {number!r}, expected a whole number, or a part of one GPU such as 0.5"
             raise ConfigError(msg)
     return value or {}
+
+
+def check_one_device(trainer: dict[str, Any]) -> None:
+    """A recorded run uses one device: Lightning would start the whole sweep again for each further one, and wait.
+
+    Raises:
+        ConfigError: Several devices or machines are asked for.
+    """
+    devices, n_nodes = trainer.get("devices", 1), trainer.get("num_nodes", 1)
+    if (devices in (1, "1") or (isinstance(devices, list) and len(devices) == 1)) and n_nodes in (1, "1"):
+        return
+    name, found = ("devices", devices) if n_nodes in (1, "1") else ("num_nodes", n_nodes)
+    msg = (
+        f"trainer.{name}: found {found!r}, expected 1, for a recorded run uses one device; spread runs by --executor, "
+        "or train over several devices by `python -m extensions train` without --record (docs/scale.md)"
+    )
+    raise ConfigError(msg)
 
 
 def check_experiments(experiments: Sequence[Experiment]) -> list[Experiment]:
@@ -157,6 +174,7 @@ def _check_trainer(trainer: dict[str, Any]) -> None:
         if name not in known:
             msg = f"trainer: unknown argument {name!r}{did_you_mean(name, known)}"
             raise ConfigError(msg)
+    check_one_device(trainer)
 
 
 def _distinct(specs: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -15,7 +15,7 @@ from benchmark.disk import DiskFullError
 from benchmark.executor import LOCAL, Executor, parse_executor, run_all
 from benchmark.experiment import Experiment
 from benchmark.store import Store
-from benchmark.validation import check_resources
+from benchmark.validation import check_one_device, check_resources
 from benchmark.workers_processes import _end_with_parent
 from benchmark.workers_ray import RayWorkers, reserve
 from extensions.configuration import ConfigError
@@ -186,3 +186,10 @@ def test_a_run_reserves_what_it_asks_for_or_a_fair_share(machines, n_experiments
 def test_resources_that_cannot_be_reserved_are_refused(value):
     with pytest.raises(ConfigError, match="resources"):
         check_resources(value)
+
+
+@pytest.mark.parametrize("trainer", [{"devices": 2}, {"devices": "auto"}, {"devices": [0, 1]}, {"num_nodes": 2}])
+def test_a_run_over_several_devices_is_sent_to_the_command_that_can_do_it(trainer):
+    check_one_device({"devices": [1], "max_epochs": 3})
+    with pytest.raises(ConfigError, match="python -m extensions train"):
+        check_one_device(trainer)
