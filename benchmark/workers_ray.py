@@ -96,10 +96,7 @@ class RayWorkers:
         return [(self._tasks.pop(reference), self._receive(reference)) for reference in ready]
 
     def close(self) -> None:
-        """End the runs that are at work, leave the cluster; a Ray started here is ended."""
-        for reference in self._tasks:
-            with suppress(Exception):
-                self._ray.cancel(reference, force=True)
+        """Leave the cluster, which ends the runs that are still at work; a Ray started here is ended."""
         self._tasks.clear()
         self._ray.shutdown()
         self._place.token.unlink(missing_ok=True)

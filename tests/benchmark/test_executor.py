@@ -7,6 +7,7 @@ import threading
 from importlib.util import find_spec
 from multiprocessing import get_context
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -16,9 +17,11 @@ from benchmark.executor import LOCAL, Executor, parse_executor, run_all
 from benchmark.experiment import Experiment
 from benchmark.store import Store
 from benchmark.validation import check_one_device, check_resources
+from benchmark.workers import Task
 from benchmark.workers_processes import _end_with_parent
-from benchmark.workers_ray import RayWorkers, reserve
+from benchmark.workers_ray import RayWorkers, _Place, _work, reserve
 from extensions.configuration import ConfigError
+from tests.benchmark.fabricated import make_record
 from tests.benchmark.fabricated_runs import QUIET, carry_out, make_experiment, starts, wait_for_start
 
 TWO = Executor("processes", n_processes=2)
@@ -157,6 +160,39 @@ def test_without_ray_one_sentence_says_how_to_install_it(tmp_path, monkeypatch):
 def test_a_cluster_that_is_not_there_is_one_sentence_at_once(tmp_path):
     with pytest.raises(ConfigError, match="nothing answers there"):
         RayWorkers("127.0.0.1:1", output=tmp_path, experiments=[])
+
+
+def fake_ray(**answers) -> SimpleNamespace:
+    """A Ray of one machine with two CPUs that gives the answer it is told."""
+    errors = SimpleNamespace(**dict.fromkeys(("WorkerCrashedError", "NodeDiedError", "OutOfMemoryError"), KeyError))
+    errors.ObjectLostError = errors.RayTaskError = errors.RayError = KeyError
+    remote = SimpleNamespace(options=lambda **_: SimpleNamespace(remote=lambda *_, **__: "reference"))
+    return SimpleNamespace(
+        init=lambda **_: None, shutdown=lambda: None, remote=lambda **_: lambda _: remote, exceptions=errors,
+        nodes=lambda: [{"Alive": True, "Resources": {"CPU": 2.0}}], wait=lambda found, **_: (found, []), **answers,
+    )  # fmt: skip
+
+
+def test_a_run_that_this_machine_cannot_hold_is_refused_before_anything_runs(tmp_path, monkeypatch):
+    monkeypatch.setattr("benchmark.workers_ray.import_ray", lambda **_: fake_ray())
+    experiments = [make_experiment(0), make_experiment(1, resources={"gpus": 1})]
+    with pytest.raises(ConfigError, match="asks for 1 CPUs and 1 GPUs, this machine has 2 and 0"):
+        RayWorkers("", output=tmp_path, experiments=experiments)
+
+
+def test_a_record_written_into_another_folder_of_the_same_name_is_one_sentence(tmp_path, monkeypatch):
+    elsewhere = make_record() | {"key": "a" * 16}
+    monkeypatch.setattr("benchmark.workers_ray.import_ray", lambda **_: fake_ray(get=lambda _: elsewhere))
+    monkeypatch.setattr("benchmark.workers_ray.PATIENCE", 0.1)
+    with pytest.raises(RuntimeError, match="folder that all machines share"):
+        run(tmp_path, [make_experiment(0)], Executor("ray"))
+
+
+def test_a_worker_that_does_not_see_the_output_folder_says_so_before_it_runs(tmp_path):
+    task = Task(make_experiment(0), tmp_path, QUIET, carry_out)
+    answer = _work(task, _Place(tmp_path / "token", str(Path.cwd()), {}), hide_gpus=False)
+    assert "does not see this folder" in str(answer)
+    assert list(tmp_path.iterdir()) == []
 
 
 CPU, GPU = {"CPU": 16.0}, {"CPU": 8.0, "GPU": 2.0}

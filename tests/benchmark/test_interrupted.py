@@ -89,9 +89,12 @@ def test_a_real_sweep_of_two_workers_survives_ten_kills_at_random_moments(tiny_c
     command = [sys.executable, "-m", "benchmark", "run", "--config", str(tiny_config(n_runs)), "--output", str(output)]
     command += ["--executor", "processes:2"]
     store, rng, seen = Store(output), random.Random(1), {}
-    for _ in range(10):
+    for attempt in range(10):
         sweep = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
-        time.sleep(rng.uniform(2, 40))
+        while attempt > 1 and not _at_work(output, of=sweep.pid):  # the first two die while they start
+            assert sweep.poll() is None, "nothing was left to be killed in"
+            time.sleep(0.02)
+        time.sleep(rng.uniform(0, 3))
         family = psutil.Process(sweep.pid).children(recursive=True)
         if rng.random() < 0.5:
             os.killpg(sweep.pid, signal.SIGKILL)
@@ -114,14 +117,20 @@ def test_a_real_sweep_on_ray_repeats_the_run_of_a_killed_worker(tiny_config, tmp
     command = [sys.executable, "-m", "benchmark", "run", "--config", str(config), "--output", str(output)]
     command += ["--executor", "ray"]
     sweep = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-    while not (at_work := [path for path in output.glob(".work/*-*") if path.is_dir()]):
+    while not (at_work := _at_work(output, of=sweep.pid)):
         assert sweep.poll() is None, sweep.stderr.read()
         time.sleep(0.02)
-    os.kill(int(at_work[0].name.split("-")[0]), signal.SIGKILL)
+    os.kill(at_work[0], signal.SIGKILL)
     _, errors = sweep.communicate()
     assert sweep.returncode == 0, errors
     assert errors.count("the run is repeated") == 1
     _finish(command, Store(output), n_runs, {})
+
+
+def _at_work(output: Path, *, of: int) -> list[int]:
+    """Processes of a sweep that are in the middle of a run."""
+    family = {process.pid for process in psutil.Process(of).children(recursive=True)}
+    return [pid for path in output.glob(".work/*-*/") if (pid := int(path.name.split("-")[0])) in family]
 
 
 def _finish(command: list[str], store: Store, n_runs: int, seen: dict[str, str]) -> None:
