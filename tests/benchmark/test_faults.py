@@ -12,8 +12,10 @@ import pytest
 
 from benchmark.disk import DiskFullError, lack_of_room, room_for
 from benchmark.store import Store, write_json
+from benchmark.tables import ReportError, write_tables
+from tests.benchmark.fabricated import make_record, write
 
-LIMITS = {"record.json": 3_000, "model.ckpt": 1_000_000}  # bytes; each file before the named one is smaller
+LIMITS = {"record.json": 2_100, "model.ckpt": 1_000_000}  # bytes; each file before the named one is smaller
 
 
 @contextmanager
@@ -49,6 +51,17 @@ def test_a_full_disk_is_found_beneath_what_a_library_makes_of_it(tmp_path):
     with pytest.raises(PermissionError), room_for(tmp_path):
         raise PermissionError
     assert lack_of_room(RuntimeError()) is None
+
+
+def test_tables_for_which_there_is_no_room_are_named_and_those_that_were_there_stay(tmp_path):
+    write(tmp_path, [make_record()])
+    before = {path: path.read_bytes() for path in write_tables(tmp_path)}
+    with files_of_at_most(100), pytest.raises(ReportError) as caught:
+        write_tables(tmp_path)
+    for name in ("csv", "xlsx", "html"):
+        assert f"leaderboard.{name} could not be written: File too large" in str(caught.value)
+    assert {path: path.read_bytes() for path in before} == before
+    assert not list(tmp_path.glob(".leaderboard*"))
 
 
 @pytest.mark.parametrize(("file", "keep", "executor"), [
