@@ -13,7 +13,7 @@ setup: $(READY)  ## create .venv with the tested versions of everything
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[demo,notebooks,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[demo,notebooks,dev,ray]'
 	touch $(READY)
 
 benchmark: $(READY) ## run the main job on real data: output/quickstart/leaderboard.xlsx

@@ -37,6 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def run(options: argparse.Namespace) -> int:
     """`benchmark run`: run what has no record yet, then write the tables."""
+    from benchmark.disk import DiskFullError, room_for
     from benchmark.executor import parse_executor
     from benchmark.grid import expand
     from benchmark.runner import RunOptions
@@ -48,7 +49,7 @@ def run(options: argparse.Namespace) -> int:
     open_cache()  # a limit that is no number ends here, not in every run
     if options.data_root:
         os.environ["WORKBENCH_DATA"] = str(options.data_root.resolve())
-    processes = parse_executor(options.executor)
+    executor = parse_executor(options.executor)
     config = load_config(options.config, overrides=options.set)
     filters = dict(_pair(text) for text in options.filter)
     try:
@@ -62,19 +63,24 @@ def run(options: argparse.Namespace) -> int:
     if options.dry_run:
         return _dry_run(experiments, output, options.overwrite)
     _check_writable(output)
+    has_room = True
     try:
-        counts = run_sweep(
-            experiments,
-            output,
-            options=RunOptions(sweep=name, overwrite=options.overwrite, pictures=int(config.get("pictures") or 0)),
-            keep=config.get("keep", "best"),
-            processes=processes,
-            command=portable_command(options.arguments),
-            config=options.config.name,
-            partial=bool(filters),
-        )
+        with room_for(output):
+            counts = run_sweep(
+                experiments,
+                output,
+                options=RunOptions(sweep=name, overwrite=options.overwrite, pictures=int(config.get("pictures") or 0)),
+                keep=config.get("keep", "best"),
+                executor=executor,
+                command=portable_command(options.arguments),
+                config=options.config.name,
+                partial=bool(filters),
+            )
+    except DiskFullError:
+        has_room = False  # nor for the tables
+        raise
     finally:
-        written = write_tables(output) if (output / "runs").exists() else []
+        written = write_tables(output) if has_room and (output / "runs").exists() else []
     print(", ".join(f"{n} {status}" for status, n in sorted(counts.items())), "runs")
     print("\n".join(str(path) for path in written))
     return 0 if counts["finished"] == len(experiments) else 1
@@ -178,7 +184,9 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--config", type=Path, required=True, help="grid of models, backbones, data sets, seeds (YAML)")
     one.add_argument("--output", type=Path, help="folder of records and tables (default: output/<name of the grid>)")
     one.add_argument("--overwrite", choices=("missing", "failed", "all"), default="missing", help="what is run again")
-    one.add_argument("--executor", default="local", metavar="local|processes:N", help="where runs are carried out")
+    one.add_argument(
+        "--executor", default="local", metavar="local|processes:N|ray[:ADDRESS]", help="where runs are carried out"
+    )
     one.add_argument(
         "--filter", nargs="+", action="extend", default=[], metavar="K=V", help="only these, e.g. model=Padim"
     )

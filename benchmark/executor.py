@@ -1,108 +1,111 @@
-"""Where runs are carried out: in this process, or in several."""
+"""Where runs are carried out: in this process, in several, or on the machines of a Ray cluster."""
 
 from __future__ import annotations
 
-import os
 import re
-import threading
-from collections.abc import Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context, parent_process
+import time
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from benchmark.experiment import Experiment
 from benchmark.runner import RunOptions, run_experiment
+from benchmark.workers import Outcome, Run, Workers, spread
 from extensions.configuration import ConfigError
 
-Outcome = tuple[Experiment, dict[str, Any] | None]
+__all__ = ["LOCAL", "Executor", "Outcome", "parse_executor", "run_all"]
+
+POLL = 1.0  # s
 
 
-def parse_executor(text: str) -> int:
-    """Number of processes an `--executor` value asks for; 1 is this process.
+@dataclass(frozen=True)
+class Executor:
+    """What an `--executor` value asks for.
+
+    Args:
+        kind: `local` (this process), `processes` or `ray`.
+        n_processes: Runs at a time, for `processes`.
+        address: Of a Ray cluster, for `ray`; empty starts Ray on this machine.
+    """
+
+    kind: str = "local"
+    n_processes: int = 1
+    address: str = ""
+
+
+LOCAL = Executor()
+
+
+def parse_executor(text: str) -> Executor:
+    """Read `local`, `processes:N`, `ray` or `ray:ADDRESS`.
 
     Raises:
-        ConfigError: The value is neither `local` nor `processes:N`.
+        ConfigError: The value is none of these.
     """
     if text == "local":
-        return 1
-    match = re.fullmatch(r"processes:(\d+)", text)
-    if match and int(match[1]) > 0:
-        return int(match[1])
-    msg = f"--executor: found {text!r}, expected 'local' or 'processes:N' with N at least 1"
+        return LOCAL
+    if (match := re.fullmatch(r"processes:(\d+)", text)) and int(match[1]) > 0:
+        return Executor("processes", n_processes=int(match[1]))
+    if match := re.fullmatch(r"ray(?::(\S+))?", text):
+        return Executor("ray", address=match[1] or "")
+    msg = (
+        f"--executor: found {text!r}, expected 'local', 'processes:N' with N at least 1, 'ray', or 'ray:ADDRESS' with "
+        "the address of a Ray cluster such as ray:auto or ray:10.0.0.1:6379"
+    )
     raise ConfigError(msg)
 
 
 def run_all(
-    experiments: Sequence[Experiment], output: Path, *, options: RunOptions, processes: int = 1
-) -> Iterator[Outcome]:
+    experiments: Sequence[Experiment],
+    output: Path,
+    *,
+    options: RunOptions,
+    executor: Executor = LOCAL,
+    run: Run = run_experiment,
+) -> Generator[Outcome]:
     """Carry out experiments and yield each with its record as it ends.
 
-    An experiment that another sweep is working on is put off until the others are done, then waited for.
+    An experiment that another sweep is working on is put off until the others are done, then waited for. A run whose
+    worker dies is repeated; one that keeps killing workers is recorded as failed.
+
+    Args:
+        experiments: What to run.
+        output: Folder of records.
+        options: How runs are carried out.
+        executor: Where they are.
+        run: Carries out one experiment.
+
+    Raises:
+        DiskFullError: There is no room for a record; what is at work elsewhere is ended.
+        ConfigError: Ray is asked for and not installed, not reachable or too small.
     """
-    run = _run_here if processes == 1 else _run_in_processes
-    busy: list[Experiment] = []
-    for experiment, record in run(experiments, output, options, processes):
+    if executor.kind == "local":
+        yield from _run_here(experiments, output, options, run)
+    elif experiments:
+        yield from spread(
+            experiments, output, options=options, run=run, workers=_workers(executor, experiments, output)
+        )
+
+
+def _workers(executor: Executor, experiments: Sequence[Experiment], output: Path) -> Workers:
+    if executor.kind == "processes":
+        from benchmark.workers_processes import Processes
+
+        return Processes(min(executor.n_processes, len(experiments)))
+    from benchmark.workers_ray import RayWorkers
+
+    return RayWorkers(executor.address, output=output, experiments=experiments)
+
+
+def _run_here(experiments: Sequence[Experiment], output: Path, options: RunOptions, run: Run) -> Generator[Outcome]:
+    busy = []
+    for experiment in experiments:
+        record = run(experiment, output, options=options)
         if record is None:
             busy.append(experiment)
         else:
             yield experiment, record
     for experiment in busy:
-        yield experiment, _wait_for(experiment, output, options)
-
-
-def _run_here(experiments: Sequence[Experiment], output: Path, options: RunOptions, _: int) -> Iterator[Outcome]:
-    for experiment in experiments:
-        yield experiment, run_experiment(experiment, output, options=options)
-
-
-def _run_in_processes(
-    experiments: Sequence[Experiment], output: Path, options: RunOptions, processes: int
-) -> Iterator[Outcome]:
-    threads = max((os.cpu_count() or 1) // processes, 1)
-    with ProcessPoolExecutor(
-        processes, mp_context=get_context("spawn"), initializer=_start_worker, initargs=(threads,)
-    ) as pool:
-        pending = {pool.submit(run_experiment, e, output, options=options): e for e in experiments}
-        try:
-            while pending:
-                done, _ = wait(pending, return_when=FIRST_COMPLETED)
-                for future in done:
-                    yield pending.pop(future), future.result()
-        except BrokenProcessPool as error:
-            msg = (
-                "a process that carried out a run was killed, most often for lack of memory; finished runs are kept, "
-                "the same command goes on where it stopped, best with fewer processes"
-            )
-            raise RuntimeError(msg) from error
-        except BaseException:
-            processes_of_pool = list((pool._processes or {}).values())
-            pool.shutdown(wait=False, cancel_futures=True)
-            for process in processes_of_pool:
-                process.terminate()  # else leaving this block would wait until their runs are done
-            raise
-
-
-def _start_worker(threads: int) -> None:
-    import torch
-
-    torch.set_num_threads(threads)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    """Leave when the sweep was killed: nobody would take this process's results or ever end it."""
-    parent = parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
-
-
-def _wait_for(experiment: Experiment, output: Path, options: RunOptions) -> dict[str, Any]:
-    """Wait until the other sweep has finished, or run what it left undone."""
-    import time
-
-    while (record := run_experiment(experiment, output, options=options)) is None:
-        time.sleep(1.0)
-    return record
+        while (record := run(experiment, output, options=options)) is None:
+            time.sleep(POLL)
+        yield experiment, record

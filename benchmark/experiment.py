@@ -31,12 +31,14 @@ class Experiment:
         data: `class_path` and `init_args` of the datamodule.
         trainer: Arguments of the trainer; only those that change a result take part in the identity.
         seed: Seeds everything before the model is built.
+        resources: `cpus` and `gpus` that a run reserves where Ray carries it out; no part of the identity.
     """
 
     model: dict[str, Any]
     data: dict[str, Any]
     trainer: dict[str, Any] = field(default_factory=dict)
     seed: int = 0
+    resources: dict[str, float] = field(default_factory=dict)
 
     @property
     def canonical(self) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.experiment import Experiment, constructor_defaults
-from benchmark.validation import check_config, check_experiments, check_mapping
+from benchmark.validation import check_config, check_experiments, check_mapping, check_resources
 from extensions.configuration import ConfigError, load_config
 
 
@@ -17,7 +17,8 @@ def expand(config: dict[str, Any], *, folder: Path = Path()) -> list[Experiment]
     """List the experiments of a benchmark configuration, in the order they are run.
 
     `models` and `data` are lists of `{class_path, init_args}`, or `{config: file}` naming a configuration of the
-    command line whose section is taken (relative to `folder`); a model may bring its own `trainer`. A value
+    command line whose section is taken (relative to `folder`); a model may bring its own `trainer` and its own
+    `resources` (`cpus` and `gpus` of a run, for Ray). A value
     `{grid: [a, b]}` anywhere in them is replaced by each of its values. `backbones` holds names, or mappings with
     `backbone`, `layers`, `weights`; a model that names its own backbone, or takes none, is not multiplied.
     Data sets vary slowest, then seeds, then models: the first rows of the table are complete soonest.
@@ -32,8 +33,8 @@ def expand(config: dict[str, Any], *, folder: Path = Path()) -> list[Experiment]
     data = [found for entry in config["data"] for found in _grid(_section(entry, "data", folder))]
     return check_experiments(
         [
-            Experiment(model=model, data=spec, trainer=trainer, seed=seed)
-            for spec, seed, (model, trainer) in itertools.product(data, config.get("seeds") or [0], models)
+            Experiment(model=model, data=spec, trainer=trainer, seed=seed, resources=resources)
+            for spec, seed, (model, trainer, resources) in itertools.product(data, config.get("seeds") or [0], models)
         ]
     )
 
@@ -65,17 +66,18 @@ def _section(entry: dict[str, Any], section: str, folder: Path) -> dict[str, Any
 
 def _expand_model(
     entry: dict[str, Any], config: dict[str, Any], folder: Path
-) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+) -> Iterator[tuple[dict[str, Any], dict[str, Any], dict[str, float]]]:
     for variant in _grid(_section(entry, "models", folder)):
         trainer = {**(config.get("trainer") or {}), **check_mapping(variant.pop("trainer", None), "trainer")}
+        resources = {**(config.get("resources") or {}), **check_resources(variant.pop("resources", None))}
         arguments = check_mapping(variant["init_args"], "init_args in 'models'")
         backbones = config.get("backbones") or []
         if "backbone" in arguments or not backbones or not _takes_backbone(variant["class_path"]):
-            yield variant, trainer
+            yield variant, trainer, resources
             continue
         for backbone in backbones:
             named = backbone if isinstance(backbone, dict) else {"backbone": backbone}
-            yield {**variant, "init_args": {**named, **arguments}}, trainer
+            yield {**variant, "init_args": {**named, **arguments}}, trainer, resources
 
 
 def _takes_backbone(class_path: str) -> bool:

@@ -7,11 +7,12 @@ import logging
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from benchmark.disk import DiskFullError, room_for
 from benchmark.experiment import PROTOCOL_VERSION, Experiment, constructor_defaults
 from benchmark.store import CHECKPOINT, SCORES, Store, write_text
 
@@ -36,6 +37,7 @@ class RunOptions:
         pictures: How many best and worst pictures to draw; 0 draws none.
         progress: Show a progress bar of the run.
         layers: For a `backbone_id`, all layers that the sweep asks of it, so that one pass serves all its runs.
+        n_threads: Threads of torch; None leaves them as they are.
     """
 
     sweep: str = ""
@@ -44,6 +46,7 @@ class RunOptions:
     pictures: int = 0
     progress: bool = True
     layers: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    n_threads: int | None = None
 
 
 @dataclass(frozen=True)
@@ -124,19 +127,34 @@ def find_weights(experiment: Experiment) -> dict[str, str] | None:
     return {"sha256": resolved.sha256, "source": resolved.source}
 
 
-def run_experiment(experiment: Experiment, output: Path, *, options: RunOptions | None = None) -> dict[str, Any] | None:
+def run_experiment(
+    experiment: Experiment, output: Path, *, options: RunOptions | None = None, error: Exception | None = None
+) -> dict[str, Any] | None:
     """Run one experiment unless its record is there, and return the record.
 
     A failure is a record too. Returns None when another process is at work on the same experiment.
+
+    Args:
+        experiment: What to run.
+        output: Folder of records.
+        options: How it is carried out.
+        error: Why it cannot be run, known from outside: recorded as its failure, and nothing is run.
+
+    Raises:
+        DiskFullError: There is no room for its files; no record is left.
     """
     from extensions.data.decoded import decoded_pictures
 
     with decoded_pictures.keeping(DECODED_BYTES):
-        return _run(experiment, Store(output), options or RunOptions())
+        return _run(experiment, Store(output), options or RunOptions(), error=error)
 
 
-def _run(experiment: Experiment, store: Store, options: RunOptions) -> dict[str, Any] | None:
+def _run(
+    experiment: Experiment, store: Store, options: RunOptions, *, error: Exception | None
+) -> dict[str, Any] | None:
     prepared = prepare(experiment)
+    if error is not None:
+        prepared = replace(prepared, error=error)
     folder = prepared.folder(store)
     with store.lock(prepared.key, wait=False) as mine:
         if not mine:
@@ -166,13 +184,23 @@ def _carry_out(prepared: Prepared, workspace: Path, options: RunOptions) -> dict
     try:
         if prepared.error is not None:
             raise prepared.error
-        record |= {"status": "finished", "error": None} | _measure(prepared, workspace, options)
+        with room_for(workspace):
+            record |= {"status": "finished", "error": None} | _measure(prepared, workspace, options)
+    except DiskFullError:
+        raise  # no failure of this run: the same command must run it again
     except Exception as error:
         logger.debug("run failed", exc_info=True)
         for leftover in (workspace / SCORES, workspace / CHECKPOINT):
             leftover.unlink(missing_ok=True)
         record |= {"status": _status(error), "error": _describe(error), "metrics": {}}
     return record | {"environment": dict(environment()), "seconds": time.perf_counter() - clock}
+
+
+def failed_record(experiment: Experiment, error: Exception) -> dict[str, Any]:
+    """What a record would say of a run that could not even be recorded; it is not on disk."""
+    dataset, category = named(experiment)
+    prepared = Prepared(experiment, dataset, category, key="", error=error)
+    return _identity(prepared) | {"status": "failed", "error": _describe(error), "metrics": {}}
 
 
 def _identity(prepared: Prepared) -> dict[str, Any]:
@@ -203,6 +231,7 @@ def _identity(prepared: Prepared) -> dict[str, Any]:
 
 def _measure(prepared: Prepared, workspace: Path, options: RunOptions) -> dict[str, Any]:
     """Fit, test, measure; files go to the workspace, facts are returned."""
+    import torch
     from anomalib.models import AnomalibModule
     from lightning import seed_everything
 
@@ -216,6 +245,8 @@ def _measure(prepared: Prepared, workspace: Path, options: RunOptions) -> dict[s
     from extensions.data.decoded import decoded_pictures
     from extensions.data.fingerprints import picture_names
 
+    if options.n_threads is not None:
+        torch.set_num_threads(options.n_threads)
     experiment, datamodule, found = prepared.experiment, prepared.datamodule, prepared.fingerprint
     assert datamodule is not None
     assert found is not None
@@ -243,7 +274,8 @@ def _measure(prepared: Prepared, workspace: Path, options: RunOptions) -> dict[s
             latency = measure_latency(model, reuse.picture())
     write_text(workspace / SCORES, evaluation.scores.to_csv(index=False))
     if options.keep_checkpoint:
-        engine.trainer.save_checkpoint(workspace / CHECKPOINT, weights_only=False)
+        with room_for(workspace / CHECKPOINT, model_bytes(model.model)):
+            engine.trainer.save_checkpoint(workspace / CHECKPOINT, weights_only=False)
     pictures = collector.pictures.draw(
         workspace, threshold=evaluation.thresholds["image"], map_range=evaluation.ranges.get("pixel", (0.0, 1.0))
     )

@@ -15,6 +15,8 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from benchmark.disk import room_for
+
 RECORD = "record.json"
 SCORES = "scores.csv"
 CHECKPOINT = "model.ckpt"
@@ -51,14 +53,15 @@ class Store:
     def workspace(self) -> Iterator[Path]:
         """A private folder for one run's files, removed afterwards; `commit` moves it into place before."""
         parent = self.output / ".work"
-        parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(self.output / ".locks" / "sweeping", timeout=60):
-            self._sweep_leftovers(parent)
-            folder = Path(tempfile.mkdtemp(prefix=f"{os.getpid()}-", dir=parent))
-            alive = FileLock(folder.with_suffix(".alive"))
-            alive.acquire()
-        run = folder / "run"
-        run.mkdir()
+        with room_for(parent):
+            parent.mkdir(parents=True, exist_ok=True)
+            with FileLock(self.output / ".locks" / "sweeping", timeout=60):
+                self._sweep_leftovers(parent)
+                folder = Path(tempfile.mkdtemp(prefix=f"{os.getpid()}-", dir=parent))
+                alive = FileLock(folder.with_suffix(".alive"))
+                alive.acquire()
+            run = folder / "run"
+            run.mkdir()
         try:
             yield run
         finally:
@@ -120,12 +123,22 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file whole or not at all."""
+    """Write a text file whole or not at all.
+
+    Raises:
+        DiskFullError: There is no room for it; what was there before is untouched.
+    """
+    content = text.encode()
+    with room_for(path, len(content)):
+        _write(path, content)
+
+
+def _write(path: Path, content: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
-            file.write(text)
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
         Path(name).chmod(0o644)

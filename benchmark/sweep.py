@@ -7,13 +7,14 @@ import json
 import logging
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from tqdm.auto import tqdm
 
-from benchmark.executor import run_all
+from benchmark.executor import LOCAL, Executor, run_all
 from benchmark.experiment import Experiment
 from benchmark.runner import RunOptions, backbone_id, named
 from benchmark.store import CHECKPOINT, KEEP, RECORD, Store, write_json
@@ -30,7 +31,7 @@ def run_sweep(
     *,
     options: RunOptions,
     keep: str = "best",
-    processes: int = 1,
+    executor: Executor = LOCAL,
     command: str = "",
     config: str = "",
     partial: bool = False,
@@ -42,7 +43,7 @@ def run_sweep(
         output: Folder of records and tables; several sweeps may share it, also at the same time.
         options: How runs are carried out.
         keep: Which checkpoints stay: `best` (per model, data set and category), `all` or `none`.
-        processes: Runs at a time.
+        executor: Where runs are carried out.
         command: For the About sheet.
         config: Name of the configuration file, for the About sheet.
         partial: These are a part of the sweep, so what was asked for before still counts as asked for.
@@ -51,17 +52,16 @@ def run_sweep(
     plan = write_plan(store, experiments, sweep=options.sweep, command=command, config=config)
     if not partial:
         drop_other_plans(plan, sweep=options.sweep)
-    options = replace(
-        options,
-        keep_checkpoint=keep != "none",
-        progress=options.progress and processes == 1,
-        layers=shared_layers(experiments),
+    bar_per_run = options.progress and executor.kind == "local"
+    carried_out = replace(
+        options, keep_checkpoint=keep != "none", progress=bar_per_run, layers=shared_layers(experiments)
     )
     counts: Counter[str] = Counter()
     without_pictures = 0
-    with tqdm(total=len(experiments), desc=options.sweep or "sweep", unit="run", disable=not options.progress) as bar:
-        for experiment, record in run_all(in_order(experiments), output, options=options, processes=processes):
-            assert record is not None
+    bar = tqdm(total=len(experiments), desc=options.sweep or "sweep", unit="run", disable=not options.progress)
+    # Closed here, so that whatever ends the loop ends the workers too.
+    with bar, closing(run_all(in_order(experiments), output, options=carried_out, executor=executor)) as outcomes:
+        for experiment, record in outcomes:
             counts[record["status"]] += 1
             bar.update()
             tqdm.write(describe(experiment, record))

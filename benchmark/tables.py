@@ -72,9 +72,14 @@ def _harmless(value: Any) -> Any:
 
 
 def _write_xlsx(tables: Frames, path: Path, output: Path) -> None:
+    from xlsxwriter.exceptions import FileCreateError
+
     from benchmark.xlsx import write_xlsx
 
-    write_xlsx(tables, path, output)
+    try:
+        write_xlsx(tables, path, output)
+    except FileCreateError as error:  # the library's name for an OSError, such as that of a full disk
+        raise ReportError(getattr(error.args[0], "strerror", None) or error) from error
 
 
 def _write_html(tables: Frames, path: Path, output: Path) -> None:

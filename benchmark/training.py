@@ -19,6 +19,7 @@ from lightning.pytorch.callbacks import Callback, Timer
 
 from benchmark.convergence import has_converged
 from benchmark.progress import RunProgress
+from benchmark.validation import check_one_device
 from extensions.configuration import ConfigError, instantiate_callback
 
 if TYPE_CHECKING:
@@ -57,10 +58,12 @@ def make_engine(
     """One Engine for one run, writing only into `folder`: no checkpoints, no pictures, no validation of its own.
 
     Raises:
-        ConfigError: A model trained by gradient without a stated number of epochs (Lightning would take 1000).
+        ConfigError: A model trained by gradient without a stated number of epochs (Lightning would take 1000), or
+            more than one device.
     """
     from anomalib.engine import Engine
 
+    check_one_device(trainer)
     if is_gradient_model(model) and not trainer.keys() & {"max_epochs", "max_steps", "max_time"}:
         msg = (
             f"{model.name} is trained by gradient descent and trainer.max_epochs is not given; "

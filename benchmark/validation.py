@@ -12,9 +12,10 @@ from benchmark.experiment import Experiment
 from extensions.configuration import ConfigError, describe_data, describe_model
 from extensions.configuration.errors import did_you_mean
 
-__all__ = ["KEYS", "check_config", "check_experiments", "check_mapping"]
+__all__ = ["KEYS", "check_config", "check_experiments", "check_mapping", "check_one_device", "check_resources"]
 
-KEYS = ("name", "models", "backbones", "data", "seeds", "trainer", "keep", "pictures")
+KEYS = ("name", "models", "backbones", "data", "seeds", "trainer", "keep", "pictures", "resources")
+RESOURCES = ("cpus", "gpus")
 KEEP = ("best", "all", "none")
 MAX_SEED = 2**32 - 1
 
@@ -42,6 +43,7 @@ def check_config(config: dict[str, Any]) -> None:
         msg = f"pictures: found {pictures!r}, expected how many best and how many worst to draw, 0 for none"
         raise ConfigError(msg)
     check_mapping(config.get("trainer"), "trainer")
+    check_resources(config.get("resources"))
     _check_name(config.get("name"))
     _check_seeds(config.get("seeds"))
     _check_backbones(config.get("backbones"))
@@ -59,6 +61,44 @@ def check_mapping(value: Any, where: str) -> dict[str, Any]:
         msg = f"{where}: found {value!r}, expected names with values such as 'name: value'"
         raise ConfigError(msg)
     return value
+
+
+def check_resources(value: Any) -> dict[str, float]:
+    """What a run reserves where Ray carries it out: whole CPUs, and whole GPUs or a part of one.
+
+    Raises:
+        ConfigError: An unknown name, or a number that cannot be reserved.
+    """
+    for name, number in check_mapping(value, "resources").items():
+        if name not in RESOURCES:
+            near = did_you_mean(name, RESOURCES)
+            msg = f"resources: unknown name {name!r}, expected one of {', '.join(RESOURCES)}{near}"
+            raise ConfigError(msg)
+        is_number = isinstance(number, int | float) and not isinstance(number, bool)
+        if name == "cpus" and not (type(number) is int and number >= 1):
+            msg = f"resources: cpus: found {number!r}, expected a whole number from 1 on"
+            raise ConfigError(msg)
+        if name == "gpus" and not (is_number and (0 <= number < 1 or (number >= 1 and number == int(number)))):
+            msg = f"resources: gpus: found {number!r}, expected a whole number, or a part of one GPU such as 0.5"
+            raise ConfigError(msg)
+    return value or {}
+
+
+def check_one_device(trainer: dict[str, Any]) -> None:
+    """A recorded run uses one device: Lightning would start the whole sweep again for each further one, and wait.
+
+    Raises:
+        ConfigError: Several devices or machines are asked for.
+    """
+    devices, n_nodes = trainer.get("devices", 1), trainer.get("num_nodes", 1)
+    if (devices in (1, "1") or (isinstance(devices, list) and len(devices) == 1)) and n_nodes in (1, "1"):
+        return
+    name, found = ("devices", devices) if n_nodes in (1, "1") else ("num_nodes", n_nodes)
+    msg = (
+        f"trainer.{name}: found {found!r}, expected 1, for a recorded run uses one device; spread runs by --executor, "
+        "or train over several devices by `python -m extensions train` without --record (docs/scale.md)"
+    )
+    raise ConfigError(msg)
 
 
 def check_experiments(experiments: Sequence[Experiment]) -> list[Experiment]:
@@ -134,6 +174,7 @@ def _check_trainer(trainer: dict[str, Any]) -> None:
         if name not in known:
             msg = f"trainer: unknown argument {name!r}{did_you_mean(name, known)}"
             raise ConfigError(msg)
+    check_one_device(trainer)
 
 
 def _distinct(specs: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -1,0 +1,74 @@
+"""Runs that take no time, or go wrong as a test wants, and leave records as real ones do."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+from benchmark.disk import DiskFullError
+from benchmark.experiment import Experiment
+from benchmark.runner import RunOptions
+from benchmark.store import Store, write_text
+from tests.benchmark.fabricated import make_record
+
+QUIET = RunOptions(progress=False)
+
+
+def make_experiment(seed: int, behavior: str = "", **changes: Any) -> Experiment:
+    data = {"class_path": "made.up.Data", "init_args": {"behavior": behavior}}
+    return Experiment(model={"class_path": "made.up.Model"}, data=data, seed=seed, **changes)
+
+
+def carry_out(
+    experiment: Experiment, output: Path, *, options: RunOptions, error: Exception | None = None
+) -> dict[str, Any] | None:
+    """In place of `run_experiment`; `starts/` notes every time that work began, with the process that did it."""
+    store, key, behavior = Store(output), f"{experiment.seed:016x}", experiment.data["init_args"]["behavior"]
+    with store.lock(key, wait=False) as mine:
+        if not mine:
+            return None
+        record = make_record(model="Model", seed=experiment.seed) | {"key": key}
+        place = {name: record["dataset"][name] for name in ("category",)} | {"dataset": record["dataset"]["name"]}
+        folder = store.folder(model=record["model"], backbone=record["backbone"], key=key, **place)
+        if there := store.read(folder):
+            return there
+        with store.workspace() as workspace:
+            n_before = len(starts(output, experiment.seed))
+            write_text(output / "starts" / f"{experiment.seed}-{n_before}", str(os.getpid()))
+            if error is not None:
+                record |= {"status": "failed", "error": {"type": type(error).__name__, "message": str(error)}}
+            else:
+                _behave(behavior, n_before)
+            write_text(workspace / "scores.csv", "image,score\n")
+            store.commit(workspace, folder, record)
+    return record
+
+
+def _behave(behavior: str, n_before: int) -> None:
+    if behavior == "kills its worker" or (behavior == "kills its worker once" and not n_before):
+        os.kill(os.getpid(), signal.SIGKILL)
+    if behavior == "hangs" or (behavior == "hangs once" and not n_before):
+        time.sleep(600)
+    if behavior == "takes a moment":
+        time.sleep(0.2)
+    if behavior == "finds the disk full":
+        msg = "no room"
+        raise DiskFullError(msg)
+
+
+def starts(output: Path, seed: int) -> list[int]:
+    """Processes that began to work on the run with this seed, in order."""
+    paths = sorted((output / "starts").glob(f"{seed}-*"))
+    return [int(path.read_text()) for path in paths]
+
+
+def wait_for_start(output: Path, seed: int, *, seconds: float = 120) -> int:
+    """The process that works on the run with this seed, once there is one."""
+    deadline = time.monotonic() + seconds
+    while not (found := starts(output, seed)):
+        assert time.monotonic() < deadline, f"the run with seed {seed} was never begun"
+        time.sleep(0.02)
+    return found[-1]
