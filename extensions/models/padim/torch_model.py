@@ -53,8 +53,9 @@ class PadimModel(AnomalibPadimModel):
         for layer in self.layers:
             end = start + features[layer].shape[1]
             drawn = ((self.idx >= start) & (self.idx < end)).nonzero().flatten()
-            maps = features[layer].index_select(1, self.idx[drawn] - start)
-            embedding[:, drawn] = F.interpolate(maps, size=first.shape[-2:], mode="nearest")
+            if len(drawn):
+                maps = features[layer].index_select(1, self.idx[drawn] - start)
+                embedding[:, drawn] = F.interpolate(maps, size=first.shape[-2:], mode="nearest")
             start = end
         return embedding
 
