@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -58,6 +59,11 @@ class Bench:
     def large_limits(self) -> Limits:
         """Of the enlarged pictures."""
         return self._measure(self.large)
+
+    def measured_limits(self) -> dict[str, dict[str, float | None]]:
+        """The limits that a row has asked for, by the pictures they belong to."""
+        kinds = {"pictures": "limits", "large": "large_limits"}
+        return {kind: asdict(self.__dict__[name]) for kind, name in kinds.items() if name in self.__dict__}
 
     @cached_property
     def embedding(self) -> torch.Tensor:

@@ -91,7 +91,8 @@ def shared_work(bench: Bench) -> Measurement:
     return Measurement(
         work=f"{len(settings.n_features)} PaDiM + {len(settings.num_neighbors)} PatchCore over one backbone",
         data=data.description,
-        **turns.medians,
+        reference_seconds=turns.reference_seconds,
+        ours_seconds=turns.ours_seconds,
         reference="ours, the slowest PaDiM alone + the slowest PatchCore alone",
         bound=1.5,
         at_most=True,
@@ -182,7 +183,8 @@ def run_stock(bench: Bench, name: str, model: dict[str, Any]) -> tuple[Metrics, 
             raise RuntimeError(msg)
         found: Metrics = {}
         for row in pd.read_csv(tables[0]).to_dict("records"):
-            given = {key.rsplit(".", 1)[-1]: value for key, value in row.items() if key.startswith("model.init_args.")}
+            named = {str(key): value for key, value in row.items()}
+            given = {key.rsplit(".", 1)[-1]: named[key] for key in named if key.startswith("model.init_args.")}
             label = run_label(name, given)
             found |= {f"{label} {metric}": float(row[metric]) for metric in COMPARED}
         return found, json.loads((work / "coresets.json").read_text(encoding="utf-8"))

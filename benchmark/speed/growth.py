@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from benchmark.speed.coreset import project
@@ -20,7 +21,7 @@ TIMES = (1, 2, 4)
 
 def padim_fit_growth(bench: Bench) -> Measurement:
     """`Engine.fit` of PaDiM."""
-    return _fit_growth(bench, "PaDiM fit", lambda n_pictures: our_padim(bench.settings), detail="")
+    return _fit_growth(bench, "PaDiM fit", lambda _: our_padim(bench.settings), detail="")
 
 
 def patchcore_fit_growth(bench: Bench) -> Measurement:
@@ -46,7 +47,7 @@ def coreset_growth(bench: Bench) -> Measurement:
     for times in TIMES:
         features = project(made_up_embedding(times * n_pictures, side=max(1, settings.image_size // 8)))
         n_centers = int(len(features) * settings.ratio)
-        _, taken = timed(lambda features=features, n=n_centers: greedy_k_center(features, n, 0, progress=True))
+        _, taken = timed(partial(greedy_k_center, features, n_centers, 0, progress=True))
         seconds.append([taken])
     return _measurement(
         f"coreset alone, ratio {settings.ratio:g}",

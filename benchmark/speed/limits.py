@@ -7,6 +7,7 @@ import statistics
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -85,8 +86,12 @@ def copy_speed(n_bytes: int = COPY_BYTES) -> float:
 
 def _decode_ms(pictures: Sequence[Path]) -> float:
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        by_each = [_median(lambda read=read: list(pool.map(read, pictures)), n=3) for read in (_pillow, _opencv)]
+        by_each = [_median(partial(_all, pool, read, pictures), n=3) for read in (_pillow, _opencv)]
     return min(by_each) / len(pictures) * 1000
+
+
+def _all(pool: ThreadPoolExecutor, read: Callable[[Path], np.ndarray], pictures: Sequence[Path]) -> list[np.ndarray]:
+    return list(pool.map(read, pictures))
 
 
 def _pillow(path: Path) -> np.ndarray:
@@ -95,7 +100,7 @@ def _pillow(path: Path) -> np.ndarray:
 
 
 def _opencv(path: Path) -> np.ndarray:
-    return cv2.imread(str(path), cv2.IMREAD_COLOR)
+    return np.asarray(cv2.imread(str(path), cv2.IMREAD_COLOR))
 
 
 @torch.no_grad()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -125,8 +124,8 @@ class RawResults(Callback):
         return {name: found[name] for name in COMPARED}
 
 
-def fit(model: AnomalibModule, datamodule: Any, *, like_a_user: bool = False) -> Engine:
-    """Fit from the same random state with an Engine that writes nothing.
+def fit(model: AnomalibModule, datamodule: Any, *, like_a_user: bool = False) -> None:
+    """Fit from the same random state with an Engine that keeps nothing.
 
     Args:
         model: Ours or stock's.
@@ -136,33 +135,32 @@ def fit(model: AnomalibModule, datamodule: Any, *, like_a_user: bool = False) ->
     from lightning import seed_everything
 
     seed_everything(SEED, workers=True, verbose=False)
-    with quiet():
-        engine = _engine({} if like_a_user else {"limit_val_batches": 0})
+    with quiet(), _engine({} if like_a_user else {"limit_val_batches": 0}) as engine:
         engine.fit(model=model, datamodule=datamodule)
-    return engine
 
 
 def test(model: AnomalibModule, datamodule: Any) -> tuple[RawResults, float]:
     """Run the test set through a fitted model: raw results, and seconds."""
     results = RawResults()
-    with quiet():
-        engine = _engine({}, results)
+    with quiet(), _engine({}, results) as engine:
         _, seconds = timed(lambda: engine.test(model=model, datamodule=datamodule, verbose=False))
     return results, seconds
 
 
-def _engine(arguments: dict[str, Any], *callbacks: Callback) -> Engine:
+@contextmanager
+def _engine(arguments: dict[str, Any], *callbacks: Callback) -> Iterator[Engine]:
     from anomalib.callbacks import ModelCheckpoint
     from anomalib.engine import Engine
 
-    return Engine(
-        callbacks=[*callbacks, ModelCheckpoint(save_top_k=0)],
-        default_root_dir=Path(tempfile.gettempdir()) / "workbench-speed-engine",  # nothing is written there
-        logger=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        **arguments,
-    )
+    with tempfile.TemporaryDirectory(prefix="workbench-speed-") as folder:
+        yield Engine(
+            callbacks=[*callbacks, ModelCheckpoint(save_top_k=0)],
+            default_root_dir=folder,
+            logger=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            **arguments,
+        )
 
 
 def fitted_tensors(model: Any) -> dict[str, torch.Tensor]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import cv2
 import pandas as pd
+from PIL import Image
 
 if TYPE_CHECKING:
     from anomalib.data import AnomalibDataModule
@@ -119,21 +120,22 @@ def copy_pictures(
     for parent in {target.parent for _, target, _ in jobs}:
         parent.mkdir(parents=True)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        list(pool.map(lambda job: _place(*job, side), jobs))
-    height, width = cv2.imread(str(placed["train"][0])).shape[:2]
+        list(pool.map(lambda job: _place(*job, side=side), jobs))
+    with Image.open(placed["train"][0]) as first:
+        width, height = first.size
     what = f"{source.name} {source.category}".strip() + (", enlarged" if side else "")
     description = f"{what}: {len(placed['train'])} + {len(placed['test'])} pictures of {width} x {height} px"
     return Pictures(folder, description, tuple(placed["train"]), tuple(placed["test"]))
 
 
-def _in_turns(samples: pd.DataFrame) -> list[dict[str, Any]]:
+def _in_turns(samples: pd.DataFrame) -> list[dict[Any, Any]]:
     """Good and bad ones in turns, so that every beginning holds both."""
     ordered = samples.sort_values("image_path")
     turn = ordered.groupby("label_index").cumcount()
     return ordered.assign(turn=turn).sort_values(["turn", "label_index"]).to_dict("records")
 
 
-def _place(source: Path, target: Path, is_mask: bool, side: int | None) -> None:
+def _place(source: Path, target: Path, is_mask: bool, *, side: int | None) -> None:
     if side is None:
         shutil.copyfile(source, target)
         return

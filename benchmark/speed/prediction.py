@@ -51,11 +51,12 @@ def _measure(bench: Bench, ours: Any, stock: Any) -> Measurement:
     return Measurement(
         work=f"prediction of the test set, {type(ours).__name__}",
         data=data.description,
-        **turns.medians,
+        reference_seconds=turns.reference_seconds,
+        ours_seconds=turns.ours_seconds,
         limit=limit,
         limit_seconds=limit_seconds,
         agreement="scores (of the largest) and metrics",
         difference=max(off, largest_difference(found.metrics(), expected.metrics())),
-        detail=f"Engine.test with equal fitted models, {len(data.test) / turns.medians['ours_seconds']:.1f} pictures/s",
+        detail=f"Engine.test with equal fitted models, {len(data.test) / turns.ours_seconds:.1f} pictures/s",
         measured=turns.measured,
     )

@@ -112,11 +112,10 @@ def measure(name: str, bench: Bench) -> dict[str, Any]:
         message = " ".join(str(error).split()) or type(error).__name__
         record = dict.fromkeys(COLUMNS) | {"work": name, "error": f"{type(error).__name__}: {message}"}
         record["traceback"] = "".join(traceback.format_exception(error))
-    limits = bench.__dict__.get("limits")
     return record | {
         "row": name,
         "started": started,
-        "limits": asdict(limits) if limits else None,
+        "limits": bench.measured_limits(),
         "environment": dict(environment()),
     }
 

@@ -53,7 +53,7 @@ def measured(source, tmp_path_factory) -> tuple[Path, pd.DataFrame]:
 
 @pytest.mark.parametrize("name", IN_THIS_PROCESS)
 def test_every_row_runs_and_its_sides_agree(measured, name) -> None:
-    output, frame = measured
+    _, frame = measured
     row = frame.set_index("row").loc[name]
     assert row["error"] is None, row["error"]
     assert row["ours_seconds"] > 0
