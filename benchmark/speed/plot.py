@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 BAR, MISSED, TICK = "#3b6ea5", "#b5483a", "#222222"
+PAPER = {"facecolor": "white", "edgecolor": "none", "pad": 1}  # under texts, for a tick may lie there
 
 
 def draw_ratios(records: Sequence[dict[str, Any]], path: Path) -> None:
@@ -28,7 +29,8 @@ def draw_ratios(records: Sequence[dict[str, Any]], path: Path) -> None:
         failed = row["error"] is not None or row["reached"] is False
         axes.barh(place, row["ratio"], color=MISSED if failed else BAR, height=0.62)
         note = f" {row['ratio']:.1f}" + (" (extrapolated)" if row["extrapolated"] else "")
-        axes.text(row["ratio"], place, note + (" disagree" if row["agree"] is False else ""), va="center", fontsize=8)
+        note += " disagree" if row["agree"] is False else ""
+        axes.text(row["ratio"] * 1.02, place, note, va="center", fontsize=8, bbox=PAPER, zorder=3)
         if row["bound"] is not None:
             axes.plot([row["bound"]] * 2, [place - 0.42, place + 0.42], color=TICK, linewidth=2)
     axes.set_yticks(range(len(shown)), [row["work"] for row in shown], fontsize=8)

@@ -42,16 +42,20 @@ def _cells(row: dict[str, Any]) -> list[str]:
     against = _seconds(row["reference_seconds"]) + (" (extrapolated)" if row["extrapolated"] else "")
     if row["reference"] not in (STOCK, "anomalib benchmark"):
         against = f"({row['reference'].removeprefix('ours, ').removeprefix('ours ')}: {against})"
-    ratio = f"{row['ratio']:.2f} x" if row["at_most"] else f"1/{row['ratio']:.1f}"
+    ratio = f"{row['ratio']:.2f} x" if row["at_most"] else _faster(row["ratio"])
     asked = ""
     if row["bound"] is not None:
-        asked = f"at most {row['bound']:g} x" if row["at_most"] else f"1/{row['bound']:g}"
+        asked = f"at most {row['bound']:g} x" if row["at_most"] else f"{row['bound']:g} x faster"
         asked += "" if row["reached"] else " (missed)"
     of_limit = f"{row['times_limit']:.2g} x {row['limit'].split(' (')[0]}" if row["times_limit"] else ""
     agree = {True: f"to {row['difference']:.0e}" if row["difference"] else "exactly", False: "no", None: ""}[
         row["agree"]
     ]
     return [row["work"], row["data"], against, _seconds(row["ours_seconds"]), ratio, asked, of_limit, agree]
+
+
+def _faster(ratio: float) -> str:
+    return f"{ratio:.1f} x faster" if ratio >= 1 else f"{1 / ratio:.1f} x slower"
 
 
 def _seconds(value: float) -> str:
