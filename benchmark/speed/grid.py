@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import yaml
 
+from benchmark.experiment import constructor_defaults
 from benchmark.speed.fit import backbone_arguments, cold_cache
-from benchmark.speed.measurement import Measurement, largest_difference, take_turns
+from benchmark.speed.measurement import Measurement, largest_difference, not_alike, take_turns
 from benchmark.speed.models import SEED, our_padim, our_patchcore
 from benchmark.store import Store
 
@@ -66,6 +67,8 @@ def grid(bench: Bench) -> Measurement:
                 if coresets
                 else ""
             )
+            + not_alike(turns.ours_result, turns.reference_result)
+            + (f"; {n_different} of stock's centers are others than ours" if n_different else "")
         ),
         measured=turns.measured,
     )
@@ -86,7 +89,7 @@ def shared_work(bench: Bench) -> Measurement:
         rounds=min(2, settings.rounds),
         patience=settings.patience,
     )
-    both = {name: turns.ours_result[name] for name in turns.reference_result}
+    both = {name: value for name, value in turns.ours_result.items() if name in turns.reference_result}
     limit, limit_seconds = bench.limits.once(len(data.train) + len(data.test))
     return Measurement(
         work=f"{len(settings.n_features)} PaDiM + {len(settings.num_neighbors)} PatchCore over one backbone",
@@ -100,7 +103,7 @@ def shared_work(bench: Bench) -> Measurement:
         limit_seconds=limit_seconds,
         agreement=f"{' and '.join(COMPARED)} of a run alone and among others",
         difference=largest_difference(both, turns.reference_result),
-        detail="from the command to the tables, each with a cold cache",
+        detail="from the command to the tables, each with a cold cache" + not_alike(both, turns.reference_result),
         measured=turns.measured,
     )
 
@@ -145,7 +148,8 @@ def run_ours(bench: Bench, models: Any) -> Metrics:
         _run(command, folder, environment)
         found: Metrics = {}
         for _, record in Store(folder / "output").records():
-            label = run_label(record["model"], record["experiment"]["model"]["init_args"])
+            model = record["experiment"]["model"]
+            label = run_label(record["model"], constructor_defaults(model["class_path"], "model") | model["init_args"])
             found |= {f"{label} {metric}": record["metrics"][metric] for metric in COMPARED}
     return found
 

@@ -158,3 +158,14 @@ def largest_difference(ours: Mapping[str, float | None], theirs: Mapping[str, fl
             continue
         differences.append(float("inf") if one is None or other is None else abs(one - other))
     return float("inf") if any(math.isnan(found) for found in differences) else max(differences)
+
+
+def not_alike(ours: Mapping[str, float | None], theirs: Mapping[str, float | None]) -> str:
+    """For a row's detail: names whose numbers differ by more than `TOLERANCE`, with both; "" where there are none."""
+    names = sorted(ours.keys() | theirs.keys())
+    found = [
+        f"{name}: ours {ours.get(name)}, theirs {theirs.get(name)}"
+        for name in names
+        if not largest_difference({name: ours.get(name)}, {name: theirs.get(name)}) <= TOLERANCE
+    ]
+    return f"; {len(found)} differ: {', '.join(found[:3])}" if found else ""

@@ -18,7 +18,7 @@ from benchmark.speed.coreset import capped_sampler, project
 from benchmark.speed.features import made_up_embedding
 from benchmark.speed.limits import copy_speed
 from benchmark.speed.made_up_maps import made_up_maps
-from benchmark.speed.measurement import COLUMNS, Measurement, largest_difference, take_turns
+from benchmark.speed.measurement import COLUMNS, Measurement, largest_difference, not_alike, take_turns
 from benchmark.speed.metrics import our_metrics, stock_metrics
 from benchmark.speed.settings import asked_settings
 from benchmark.speed.table import readme_table
@@ -26,8 +26,8 @@ from extensions import Folder
 
 TINY = Settings(
     backbone="resnet18", pre_trained=False, image_size=64, large_side=96, n_workers=0, rounds=1, n_centers=3,
-    ratio=0.05, large_ratio=0.1, n_features=(8, 12), num_neighbors=(3,), ratios=(0.02, 0.03), n_maps=8,
-    map_side=32, n_many_maps=16, bank_size=6,
+    ratio=0.05, large_ratio=0.1, n_features=(8, 12), num_neighbors=(9,), ratios=(0.02, 0.03), n_maps=8,
+    map_side=32, n_many_maps=16, bank_size=10,
 )  # fmt: skip
 IN_THIS_PROCESS = [name for name in ROWS if name not in ("grid", "shared_work")]
 
@@ -173,6 +173,13 @@ def test_missing_and_broken_numbers_are_the_largest_difference() -> None:
     assert largest_difference({"a": 0.5}, {"a": None}) == math.inf
     assert largest_difference({"a": 0.5}, {"b": 0.5}) == math.inf
     assert largest_difference({"a": math.nan}, {"a": 0.5}) == math.inf
+
+
+def test_a_row_names_the_numbers_that_differ() -> None:
+    assert not_alike({"a": 0.5, "b": None}, {"a": 0.50001, "b": None}) == ""
+    assert (
+        not_alike({"a": 0.5, "b": 0.1}, {"a": 0.4}) == "; 2 differ: a: ours 0.5, theirs 0.4, b: ours 0.1, theirs None"
+    )
 
 
 def test_stock_timed_for_some_centers_is_scaled_to_all() -> None:
