@@ -15,14 +15,13 @@ HEADLINE = ("image_AUROC", "image_F1Score", "pixel_AUROC", "pixel_F1Score")
 LABELS = ("image AUROC", "image F1", "pixel AUROC", "pixel F1")
 
 
-def tables() -> dict[str, str]:
-    """Markdown of each table by the name that its markers bear."""
+def tables() -> dict[str, str | None]:
+    """Markdown of each table by the name that its markers bear; None for one whose results are not there yet."""
     from benchmark.interactive import read_leaderboard
 
-    speed = json.loads((ROOT / "results" / "speed" / "coreset.json").read_text(encoding="utf-8"))
     quickstart, reference = (read_leaderboard(ROOT / "results" / name) for name in ("quickstart", "reference"))
     published = yaml.safe_load((ROOT / "results" / "published.yaml").read_text(encoding="utf-8"))
-    found = {"quickstart": markdown(quickstart), "coreset": speed_markdown(speed)}
+    found: dict[str, str | None] = {"quickstart": markdown(quickstart), **speed_tables(ROOT / "results" / "speed")}
     for dataset, known in published.items():
         name = {"bottle": "mvtecad"}.get(dataset, dataset)
         ours = reference[reference["dataset"].str.lower() == name]
@@ -42,6 +41,17 @@ def markdown(frame: pd.DataFrame) -> str:
         latency = "" if pd.isna(row["latency_ms"]) else f"{row['latency_ms']:.0f}"
         lines.append(f"| {rank} | {texts} | {data} | {numbers} | {latency} | {row['status']} |")
     return "\n".join(lines)
+
+
+def speed_tables(folder: Path) -> dict[str, str | None]:
+    """The tables of `make speed`: all rows, and PatchCore's coreset."""
+    from benchmark.speed.table import readme_table
+
+    whole, coreset = folder / "speed.json", folder / "coreset.json"
+    return {
+        "speed": readme_table(json.loads(whole.read_text(encoding="utf-8"))) if whole.is_file() else None,
+        "coreset": speed_markdown(json.loads(coreset.read_text(encoding="utf-8"))) if coreset.is_file() else None,
+    }
 
 
 def speed_markdown(speed: dict) -> str:
@@ -64,10 +74,12 @@ def published_markdown(rows: list[dict]) -> str:
     return "\n".join(lines)
 
 
-def filled(text: str, found: dict[str, str]) -> str:
-    """The text with every table between `<!-- table: NAME -->` and `<!-- end -->` replaced."""
+def filled(text: str, found: dict[str, str | None]) -> str:
+    """The text with every table between `<!-- table: NAME -->` and `<!-- end -->` replaced where there is one."""
 
     def replace(match: re.Match[str]) -> str:
+        if found[match[1]] is None:
+            return match[0]
         return f"<!-- table: {match[1]} -->\n{found[match[1]]}\n<!-- end -->"
 
     return re.sub(r"<!-- table: (\w+) -->\n.*?<!-- end -->", replace, text, flags=re.DOTALL)

@@ -101,8 +101,14 @@ def speed(options: argparse.Namespace) -> int:
     """`benchmark speed`: ours against stock anomalib in one run."""
     from benchmark.speed import run_speed
 
-    print(run_speed(options.output or DEFAULT_OUTPUT / "speed").to_string(index=False))
-    return 0
+    frame = run_speed(options.output or DEFAULT_OUTPUT / "speed", rows=options.rows, data_root=options.data_root)
+    print(
+        frame[["row", "reference_seconds", "ours_seconds", "ratio", "bound", "reached", "agree"]].to_string(index=False)
+    )
+    failed = frame[frame["error"].notna()]
+    for row in failed.to_dict("records"):
+        print(f"{row['row']}: {row['error']}", file=sys.stderr)
+    return 1 if len(failed) else 0
 
 
 def cache_info(options: argparse.Namespace) -> int:
@@ -205,6 +211,8 @@ def _parser() -> argparse.ArgumentParser:
     actions.add_parser("clear", help="remove them; runs compute them again").set_defaults(command=cache_clear)
     fast = commands.add_parser("speed", help="measure our parts against stock anomalib in one run")
     fast.add_argument("--output", type=Path, help="folder for the result (default: output/speed)")
+    fast.add_argument("--data-root", type=Path, help="folder that holds mvtec/bottle (default: packaged pictures)")
+    fast.add_argument("--rows", nargs="+", action="extend", default=[], metavar="NAME", help="only these rows")
     fast.set_defaults(command=speed)
     return parser
 

@@ -1,13 +1,15 @@
-"""Patch features to measure speed on: made up like a product's, or from a folder of pictures."""
+"""Patch features to measure speed on: made up like a product's, or of pictures."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 
-SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff")
+from benchmark.speed.settings import Settings
+
 BATCH_SIZE = 16
 
 
@@ -39,36 +41,26 @@ def made_up_embedding(n_pictures: int = 209, *, side: int = 28, n_channels: int 
     return torch.from_numpy(np.maximum(embedding, 0, out=embedding))
 
 
-def picture_embedding(folder: Path, *, backbone: str = "resnet18", image_size: int = 224) -> torch.Tensor:
-    """Embeddings PatchCore would collect from the pictures in a folder.
+def picture_embedding(pictures: Sequence[Path], settings: Settings) -> torch.Tensor:
+    """Embeddings that PatchCore collects from pictures, by anomalib's own network.
 
     Args:
-        folder: Pictures, not searched recursively.
-        backbone: timm name; its weights are looked for as everywhere.
-        image_size: Height and width in px that pictures are resized to.
+        pictures: Files.
+        settings: Backbone and size.
 
     Returns:
         (n_patches, n_channels) float32.
-
-    Raises:
-        FileNotFoundError: There are no pictures in the folder.
     """
-    from extensions import Patchcore
+    from benchmark.speed.models import our_patchcore, stock_patchcore
 
-    paths = sorted(path for path in folder.glob("*") if path.suffix.lower() in SUFFIXES)
-    if not paths:
-        msg = f"{folder}: no pictures in it, expected files ending in {', '.join(SUFFIXES)}."
-        raise FileNotFoundError(msg)
-    model = Patchcore(backbone, image_size=image_size)
-    model.setup("fit")  # where missing weights are told
-    model.model.train()
+    ours = our_patchcore(settings)
+    ours.setup("fit")
+    network, transform = stock_patchcore(ours).model.train(), ours.pre_processor.transform
     with torch.no_grad():
         return torch.cat(
             [
-                model.model(
-                    torch.cat([model.pre_processor.transform(_read(path)) for path in paths[i : i + BATCH_SIZE]])
-                )
-                for i in range(0, len(paths), BATCH_SIZE)
+                network(torch.cat([transform(_read(path)) for path in pictures[i : i + BATCH_SIZE]]))
+                for i in range(0, len(pictures), BATCH_SIZE)
             ]
         )
 

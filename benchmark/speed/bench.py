@@ -1,0 +1,80 @@
+"""What the rows share and is made once, when the first row asks for it: pictures, limits, features."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from benchmark.speed.pictures import Pictures, copy_pictures
+from benchmark.speed.settings import Settings
+
+if TYPE_CHECKING:
+    from benchmark.speed.limits import Limits
+    from extensions.data.datamodule import WorkbenchDataModule
+
+
+class Bench:
+    """The place where rows are measured.
+
+    Args:
+        settings: What is measured.
+        source: Where the pictures come from.
+        scratch: An empty folder for copies; whoever made it removes it.
+    """
+
+    def __init__(self, settings: Settings, source: WorkbenchDataModule, scratch: Path) -> None:
+        self.settings = settings
+        self.source = source
+        self.scratch = scratch
+
+    @cached_property
+    def pictures(self) -> Pictures:
+        """The pictures as they are."""
+        return self.copy("pictures")
+
+    @cached_property
+    def large(self) -> Pictures:
+        """The pictures enlarged, so that decoding costs something."""
+        return self.copy("large", side=self.settings.large_side)
+
+    def copy(
+        self, name: str, *, n_train: int | None = None, n_test: int | None = None, side: int | None = None
+    ) -> Pictures:
+        """A copy of the pictures, or of the first ones."""
+        own = self.settings
+        return copy_pictures(
+            self.source, self.scratch / name, n_train=n_train or own.n_train, n_test=n_test or own.n_test, side=side
+        )
+
+    @cached_property
+    def limits(self) -> Limits:
+        """Of the pictures as they are."""
+        return self._measure(self.pictures)
+
+    @cached_property
+    def large_limits(self) -> Limits:
+        """Of the enlarged pictures."""
+        return self._measure(self.large)
+
+    def measured_limits(self) -> dict[str, dict[str, float | None]]:
+        """The limits that a row has asked for, by the pictures they belong to."""
+        kinds = {"pictures": "limits", "large": "large_limits"}
+        return {kind: asdict(self.__dict__[name]) for kind, name in kinds.items() if name in self.__dict__}
+
+    @cached_property
+    def embedding(self) -> torch.Tensor:
+        """What PatchCore collects from the training pictures, (n_patches, n_channels)."""
+        from benchmark.speed.features import picture_embedding
+
+        return picture_embedding(self.pictures.train, self.settings)
+
+    def _measure(self, pictures: Pictures) -> Limits:
+        from benchmark.speed.limits import measure_limits
+        from benchmark.speed.models import our_padim, stock_padim
+
+        extractor = stock_padim(our_padim(self.settings)).model.feature_extractor
+        return measure_limits(pictures.train, extractor, image_size=self.settings.image_size)

@@ -1,0 +1,154 @@
+"""Rows of fitting: PatchCore with its coreset, and a whole PaDiM experiment on large pictures."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmark.speed.measurement import STOCK, Measurement, largest_difference, take_turns
+from benchmark.speed.models import (
+    fit,
+    fitted_tensors,
+    give_fitted,
+    our_padim,
+    our_patchcore,
+    stock_padim,
+    stock_patchcore,
+    test,
+)
+
+if TYPE_CHECKING:
+    from benchmark.speed.bench import Bench
+
+CACHE = "WORKBENCH_CACHE"
+
+
+def patchcore_fit(bench: Bench) -> Measurement:
+    """`Engine.fit` of PatchCore on both sides, all of stock's centers included."""
+    settings, data = bench.settings, bench.pictures
+
+    def ours() -> Any:
+        model = our_patchcore(settings)
+        fit(model, data.datamodule(settings.n_workers))
+        return model
+
+    def stock() -> Any:
+        model = stock_patchcore(our_patchcore(settings))
+        fit(model, data.datamodule(settings.n_workers))
+        return model
+
+    turns = take_turns(ours, stock, rounds=settings.rounds, patience=settings.patience)
+    bank, stock_bank = (fitted_tensors(model)["memory_bank"] for model in (turns.ours_result, turns.reference_result))
+    n_equal = int((bank == stock_bank).all(dim=1).sum()) if bank.shape == stock_bank.shape else 0
+    found, _ = test(turns.ours_result, data.datamodule(settings.n_workers))
+    give_fitted(turns.ours_result, {"memory_bank": stock_bank})
+    expected, _ = test(turns.ours_result, data.datamodule(settings.n_workers))
+    limit, limit_seconds = bench.limits.once(len(data.train))
+    return Measurement(
+        work=f"PatchCore fit, {settings.image_size} px, ratio {settings.ratio:g}",
+        data=data.description,
+        reference_seconds=turns.reference_seconds,
+        ours_seconds=turns.ours_seconds,
+        bound=20,
+        limit=limit,
+        limit_seconds=limit_seconds,
+        agreement="metrics with either memory bank",
+        difference=largest_difference(found.metrics(), expected.metrics()),
+        detail=f"{n_equal} of {len(stock_bank)} patches of the memory banks equal to the last bit; without validation",
+        measured=turns.measured,
+    )
+
+
+def padim_fit_test(bench: Bench) -> Measurement:
+    """PaDiM from file to metrics: an experiment of a sweep with a cold cache against Engine.fit and Engine.test."""
+    settings, data = bench.settings, bench.large
+    compared = ("image_AUROC", "pixel_AUROC", "pixel_AUPRO")
+
+    def ours() -> dict[str, float | None]:
+        model = {"class_path": "extensions.Padim", "init_args": padim_arguments(bench, settings.n_features[-1])}
+        with cold_cache():
+            return sweep_metrics({"model": model, "data": data.spec(settings.n_workers)})
+
+    def stock() -> dict[str, float | None]:
+        model = stock_padim(our_padim(settings), evaluator=True)
+        datamodule = data.stock_datamodule(settings.n_workers)
+        fit(model, datamodule, like_a_user=True)
+        results, _ = test(model, datamodule)
+        return results.metrics()
+
+    turns = take_turns(ours, stock, rounds=settings.rounds, patience=settings.patience)
+    limit, limit_seconds = bench.large_limits.once(len(data.train) + len(data.test))
+    return Measurement(
+        work="PaDiM fit + test",
+        data=data.description,
+        reference_seconds=turns.reference_seconds,
+        ours_seconds=turns.ours_seconds,
+        bound=2,
+        limit=limit,
+        limit_seconds=limit_seconds,
+        agreement=", ".join(compared),
+        difference=largest_difference(
+            {name: turns.ours_result[name] for name in compared},
+            {name: turns.reference_result[name] for name in compared},
+        ),
+        detail=(
+            "ours: one experiment of `benchmark run`, its check of all pictures, its metrics and its record included; "
+            f"{STOCK}: Engine.fit with its validation and Engine.test with its metrics, no pictures drawn"
+        ),
+        measured=turns.measured,
+    )
+
+
+def padim_arguments(bench: Bench, n_features: int) -> dict[str, Any]:
+    """Arguments of our PaDiM in a configuration."""
+    return backbone_arguments(bench) | {"n_features": n_features}
+
+
+def backbone_arguments(bench: Bench) -> dict[str, Any]:
+    """What every model of ours is given in a configuration."""
+    own = bench.settings
+    return {"backbone": own.backbone, "image_size": own.image_size} | (
+        {} if own.pre_trained else {"pre_trained": False}
+    )
+
+
+@contextlib.contextmanager
+def cold_cache() -> Iterator[dict[str, str]]:
+    """An empty cache folder for this process and those it starts; yields their environment."""
+    before = os.environ.get(CACHE)
+    with tempfile.TemporaryDirectory(prefix="workbench-speed-cache-") as folder:
+        os.environ[CACHE] = folder
+        try:
+            yield dict(os.environ)
+        finally:
+            if before is None:
+                os.environ.pop(CACHE, None)
+            else:
+                os.environ[CACHE] = before
+
+
+def sweep_metrics(experiment: dict[str, Any]) -> dict[str, float | None]:
+    """Run one experiment as a sweep does, and give the metrics of its record.
+
+    Raises:
+        RuntimeError: It failed.
+    """
+    from benchmark.experiment import Experiment
+    from benchmark.runner import RunOptions
+    from benchmark.store import Store
+    from benchmark.sweep import run_sweep
+
+    with tempfile.TemporaryDirectory(prefix="workbench-speed-") as folder:
+        output = Path(folder)
+        with contextlib.redirect_stdout(io.StringIO()):  # its line about the run
+            run_sweep([Experiment(**experiment)], output, options=RunOptions(progress=False), keep="none")
+        ((_, record),) = Store(output).records()
+    if record["status"] != "finished":
+        msg = f"the experiment failed: {record['error']['message']}"
+        raise RuntimeError(msg)
+    return dict(record["metrics"])

@@ -1,0 +1,135 @@
+"""Rows of growth: what ours costs at one, two and four times the pictures, and so what doubling them costs."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from benchmark.speed.coreset import project
+from benchmark.speed.made_up_maps import made_up_maps
+from benchmark.speed.measurement import Measurement, timed
+from benchmark.speed.metrics import our_metrics
+from benchmark.speed.models import fit, our_padim, our_patchcore, test
+
+if TYPE_CHECKING:
+    from benchmark.speed.bench import Bench
+
+TIMES = (1, 2, 4)
+
+
+def padim_fit_growth(bench: Bench) -> Measurement:
+    """`Engine.fit` of PaDiM."""
+    return _fit_growth(bench, "PaDiM fit", lambda _: our_padim(bench.settings), detail="")
+
+
+def patchcore_fit_growth(bench: Bench) -> Measurement:
+    """`Engine.fit` of PatchCore with a bank of the same size, for a coreset's share of the pictures grows with them."""
+    n_patches = len(bench.embedding) / len(bench.pictures.train)
+
+    def model(n_pictures: int) -> Any:
+        # The share is rounded up a little: int() of a product must not lose the last patch.
+        ratio = min(1.0, (bench.settings.bank_size + 0.5) / (n_patches * n_pictures))
+        return our_patchcore(bench.settings, coreset_sampling_ratio=ratio)
+
+    return _fit_growth(bench, "PatchCore fit", model, detail=f", {bench.settings.bank_size} patches in each bank")
+
+
+def coreset_growth(bench: Bench) -> Measurement:
+    """The coreset at a fixed ratio: twice the pictures are twice the patches and twice the centers."""
+    from benchmark.speed.features import made_up_embedding
+    from extensions.models.patchcore.coreset import greedy_k_center
+
+    settings = bench.settings
+    n_pictures = len(bench.pictures.train)
+    seconds = []
+    for times in TIMES:
+        features = project(made_up_embedding(times * n_pictures, side=max(1, settings.image_size // 8)))
+        n_centers = int(len(features) * settings.ratio)
+        _, taken = timed(partial(greedy_k_center, features, n_centers, 0, progress=True))
+        seconds.append([taken])
+    return _measurement(
+        f"coreset alone, ratio {settings.ratio:g}",
+        "made-up features",
+        [times * n_pictures for times in TIMES],
+        seconds,
+        bound=None,
+        detail="twice the patches and twice the centers: every distance would be 4 times the work",
+    )
+
+
+def prediction_growth(bench: Bench) -> Measurement:
+    """`Engine.test` of PatchCore with one bank."""
+    settings = bench.settings
+    model = our_patchcore(settings)
+    fit(model, bench.pictures.datamodule(settings.n_workers))
+    sizes = _sizes(len(bench.pictures.test))
+    parts = [bench.copy(f"test-{n}", n_train=1, n_test=n) for n in sizes]
+    works = [lambda part=part: test(model, part.datamodule(settings.n_workers)) for part in parts]
+    return _measurement(
+        "prediction, PatchCore", bench.pictures.description, sizes, _in_turns(works, settings.rounds), bound=2
+    )
+
+
+def metrics_growth(bench: Bench) -> Measurement:
+    """Pixel metrics in one pass."""
+    settings = bench.settings
+    sizes = [times * max(1, settings.n_maps // 4) for times in TIMES]
+    maps, masks = made_up_maps(sizes[-1], settings.map_side)
+    works = [lambda n=n: our_metrics(maps[:n], masks[:n]) for n in sizes]
+    data = f"made-up maps of {settings.map_side} x {settings.map_side}"
+    return _measurement("metrics (AUROC, F1Max, AUPRO)", data, sizes, _in_turns(works, settings.rounds), bound=2)
+
+
+def _fit_growth(bench: Bench, work: str, model: Callable[[int], Any], *, detail: str) -> Measurement:
+    settings = bench.settings
+    sizes = _sizes(len(bench.pictures.train))
+    parts = [bench.copy(f"{work.split()[0]}-{n}", n_train=n, n_test=2) for n in sizes]
+    works = [
+        lambda part=part, n=n: fit(model(n), part.datamodule(settings.n_workers))
+        for part, n in zip(parts, sizes, strict=True)
+    ]
+    return _measurement(
+        work, bench.pictures.description, sizes, _in_turns(works, settings.rounds), bound=2, detail=detail
+    )
+
+
+def _sizes(n_pictures: int) -> list[int]:
+    """A quarter, a half, all."""
+    smallest = max(2, n_pictures // TIMES[-1])
+    return [smallest * times for times in TIMES]
+
+
+def _in_turns(works: Sequence[Callable[[], Any]], rounds: int) -> list[list[float]]:
+    """Seconds of each work by round; the rounds go through all works, so that disturbances fall on all."""
+    by_round = [[timed(work)[1] for work in works] for _ in range(rounds)]
+    return [list(seconds) for seconds in zip(*by_round, strict=True)]
+
+
+def _measurement(
+    work: str,
+    data: str,
+    sizes: Sequence[int],
+    seconds: Sequence[Sequence[float]],
+    *,
+    bound: float | None,
+    detail: str = "",
+) -> Measurement:
+    """The costlier one of the two doublings, as ours against half the pictures."""
+    medians = [statistics.median(taken) for taken in seconds]
+    worse = max((0, 1), key=lambda i: medians[i + 1] / medians[i])
+    listed = ", ".join(f"{n}: {taken:.2f} s" for n, taken in zip(sizes, medians, strict=True))
+    return Measurement(
+        work=f"growth of {work}",
+        data=data,
+        reference="ours with half the pictures",
+        reference_seconds=medians[worse],
+        ours_seconds=medians[worse + 1],
+        bound=bound,
+        at_most=True,
+        limit="twice the cost for twice the pictures" if bound else "",
+        limit_seconds=2 * medians[worse] if bound else None,
+        detail=f"{listed}{', ' if detail else ''}{detail.removeprefix(', ')}",
+        measured={str(n): list(taken) for n, taken in zip(sizes, seconds, strict=True)},
+    )
