@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from benchmark.__main__ import main
-from benchmark.speed import ROWS, Settings, run_speed, runner, stock_benchmark, time_coreset
+from benchmark.speed import ROWS, Settings, growth, run_speed, runner, stock_benchmark, time_coreset
 from benchmark.speed.bench import Bench
 from benchmark.speed.coreset import capped_sampler, project
 from benchmark.speed.features import made_up_embedding
@@ -26,7 +26,7 @@ from extensions import Folder
 
 TINY = Settings(
     backbone="resnet18", pre_trained=False, image_size=64, large_side=96, n_workers=0, rounds=1, n_centers=3,
-    ratio=0.05, large_ratio=0.1, n_features=(8, 12), num_neighbors=(9,), ratios=(0.02, 0.03), n_maps=8,
+    ratio=0.05, large_ratio=0.1, n_features=(12,), num_neighbors=(9,), ratios=(0.02, 0.03), n_maps=8,
     map_side=32, n_many_maps=16, bank_size=10,
 )  # fmt: skip
 IN_THIS_PROCESS = [name for name in ROWS if name not in ("grid", "shared_work")]
@@ -180,6 +180,14 @@ def test_a_row_names_the_numbers_that_differ() -> None:
     assert (
         not_alike({"a": 0.5, "b": 0.1}, {"a": 0.4}) == "; 2 differ: a: ours 0.5, theirs 0.4, b: ours 0.1, theirs None"
     )
+
+
+def test_growth_is_that_of_the_costlier_doubling_in_the_fastest_rounds() -> None:
+    seconds = [[1.0, 9.0], [1.5, 1.4], [9.0, 4.2]]
+    record = growth._measurement("work", "data", [5, 10, 20], seconds, bound=2).record()
+    assert record["ratio"] == pytest.approx(3)
+    assert (record["reference_seconds"], record["ours_seconds"]) == (1.4, 4.2)
+    assert record["reached"] is False
 
 
 def test_stock_timed_for_some_centers_is_scaled_to_all() -> None:
