@@ -20,6 +20,7 @@ class PatchcoreModel(AnomalibPatchcoreModel):
         pre_trained: As in anomalib.
         num_neighbors: As in anomalib.
         neighborhood: Side of the square of feature map positions that is averaged into a patch, odd.
+        coreset: How the bank's patches are selected, see `select_coreset`.
     """
 
     def __init__(
@@ -30,8 +31,10 @@ class PatchcoreModel(AnomalibPatchcoreModel):
         pre_trained: bool,
         num_neighbors: int,
         neighborhood: int,
+        coreset: str = "greedy",
     ) -> None:
         super().__init__(layers=layers, backbone=backbone, pre_trained=pre_trained, num_neighbors=num_neighbors)
+        self.coreset = coreset
         self.feature_pooler = torch.nn.AvgPool2d(neighborhood, stride=1, padding=neighborhood // 2)
 
     def subsample_embedding(self, sampling_ratio: float) -> None:
@@ -58,7 +61,7 @@ class PatchcoreModel(AnomalibPatchcoreModel):
             raise ValueError(msg)
         embedding = torch.vstack(self.embedding_store)
         self.embedding_store.clear()
-        self.memory_bank = embedding[select_coreset(embedding, sampling_ratio=sampling_ratio)]
+        self.memory_bank = embedding[select_coreset(embedding, sampling_ratio=sampling_ratio, method=self.coreset)]
 
     def nearest_neighbors(self, embedding: torch.Tensor, n_neighbors: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Find the nearest patches of the memory bank.
