@@ -86,7 +86,9 @@ def _searches(bank: torch.Tensor) -> dict[str, Search]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line."""
-    from benchmark.speed_features import picture_embedding
+    from benchmark.speed.features import picture_embedding
+    from benchmark.speed.settings import Settings
+    from extensions.data.files import list_images
     from extensions.models.patchcore.coreset import select_coreset
 
     parser = argparse.ArgumentParser(prog="python -m benchmark.speed_neighbors", description=__doc__.splitlines()[0])
@@ -97,12 +99,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--ratio", type=float, default=0.01, help="share of patches in the bank (default: 0.01)")
     parser.add_argument("--rounds", type=int, default=3, help="how often each is timed (default: 3)")
     options = parser.parse_args(arguments)
-    kind = {"backbone": options.backbone, "image_size": options.image_size}
-    train = picture_embedding(options.train, **kind)
+    settings = Settings(backbone=options.backbone, image_size=options.image_size)
+    train = picture_embedding(list_images(options.train), settings)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         bank = train[select_coreset(train, sampling_ratio=options.ratio)]
-    queries = torch.cat([picture_embedding(folder, **kind) for folder in options.test])
+    queries = torch.cat([picture_embedding(list_images(folder), settings) for folder in options.test])
     sys.stdout.write(time_neighbors(queries, bank, rounds=options.rounds).to_string(index=False) + "\n")
     return 0
 

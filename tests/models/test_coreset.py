@@ -9,7 +9,7 @@ import torch
 from anomalib.models.components import KCenterGreedy
 from lightning.pytorch import seed_everything
 
-from extensions.models.patchcore import coreset_search
+from extensions.models.patchcore import coreset_projection, coreset_screen, coreset_search
 from extensions.models.patchcore.coreset import greedy_k_center, select_coreset
 
 
@@ -181,6 +181,78 @@ def test_small_blocks_and_threads_do_not_change_the_result(monkeypatch, threaded
     monkeypatch.setattr(coreset_search, "PAIRS", 5)
     features = torch.from_numpy(clustered(np.random.default_rng(5))).float()
     assert greedy_k_center(features, 200, 0).tolist() == slow_k_center(features, 200, 0)
+
+
+@pytest.mark.parametrize("few", [-1.0, 1.0])
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+def test_looking_along_few_directions_does_not_change_the_result(monkeypatch, kind, few) -> None:
+    monkeypatch.setattr(coreset_search, "FEW", few)  # all or no blocks fall back to whole products
+    monkeypatch.setattr(coreset_screen, "EXPLAINED", 0.6)
+    monkeypatch.setattr(coreset_screen, "MOST_CHANNELS", 2)
+    features = torch.from_numpy(kind(np.random.default_rng(7))[:900, :200]).float()
+    search = coreset_search.FarthestFirst(features, 90, 4)
+    search.n_leading = 100
+    assert search.run().tolist() == slow_k_center(features, 90, 4)
+
+
+def low_rank(rng: np.random.Generator, scale: float = 1.0) -> torch.Tensor:
+    features = rng.normal(size=(3000, 6)) @ rng.normal(size=(6, 80)) + 0.05 * rng.normal(size=(3000, 80))
+    return torch.from_numpy(features * scale).float()
+
+
+@pytest.mark.parametrize("scale", [1e-22, 1e-18, 1e-8, 1.0, 1e8, 1e17])
+def test_features_along_few_directions_are_screened_and_equal_the_slow_loop(scale) -> None:
+    features = low_rank(np.random.default_rng(0), scale)
+    search = coreset_search.FarthestFirst(features, 150, 9)
+    if scale > 1e-18:
+        assert search.screen is not None
+        assert search.screen.directions.shape == (80, 8)
+    assert search.run().tolist() == slow_k_center(features, 150, 9)
+
+
+@pytest.mark.parametrize("offset", [0.0, 1e4])
+def test_no_distance_is_ruled_out_that_is_below_its_bound(offset) -> None:
+    """Against distances in double precision, with bounds that are one unit in the last place above each of them."""
+    features = low_rank(np.random.default_rng(2)) + offset
+    search = coreset_search.FarthestFirst(features, 40, 0)
+    for index in range(1, 40):
+        search._select(index * 7)
+    assert search.screen is not None
+    points = np.arange(1000, 1200)
+    shifted = features.numpy()[points] - search.shift
+    left = search.screen.project(shifted)
+    products = left @ search.screen.factors.T
+    for column, center in enumerate(search.selected):
+        distances = torch.linalg.norm(features[points] - features[center], dim=1).numpy()
+        reach = search.screen.reach(left, (shifted**2).sum(axis=1), np.nextafter(distances, np.float32(np.inf)))
+        assert (products[:, column] <= reach).all()
+
+
+def test_a_memory_map_is_searched_without_a_copy(tmp_path) -> None:
+    features = low_rank(np.random.default_rng(3)).numpy()
+    features.tofile(tmp_path / "features.bin")
+    mapped = np.memmap(tmp_path / "features.bin", np.float32, "r", shape=features.shape)
+    search = coreset_search.FarthestFirst(coreset_projection.from_numpy(mapped), 10, 0)
+    assert np.shares_memory(search.rows, mapped)
+    assert greedy_k_center(mapped, 100, 0).tolist() == slow_k_center(torch.from_numpy(features), 100, 0)
+
+
+@pytest.mark.parametrize("n_threads", [1, 2])
+def test_projection_in_pieces_equals_the_projection_at_once(n_threads, monkeypatch, tmp_path) -> None:
+    torch.set_num_threads(n_threads)
+    monkeypatch.setattr(coreset_projection, "CHUNK_ROWS", 1024)
+    embedding = torch.randn(5003, 64, generator=torch.Generator().manual_seed(0))
+    projected = []
+    for scratch in (None, tmp_path):
+        seed_everything(0, verbose=False)
+        projected.append(coreset_projection.random_projection(embedding, scratch=scratch))
+    torch.testing.assert_close(projected[1], projected[0], rtol=1e-6, atol=1e-6)
+    rows = torch.arange(4, 5003, 3)
+    for scratch in (None, tmp_path):
+        seed_everything(0, verbose=False)
+        some = coreset_projection.random_projection(embedding, rows=rows, scratch=scratch)
+        assert some.shape[0] == len(rows)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_lower_product_precision_set_in_torch_does_not_change_the_result() -> None:

@@ -12,6 +12,7 @@ from torch import nn
 
 from extensions.backbones import architecture
 from extensions.models.backbone_mixin import BackboneMixin
+from extensions.models.patchcore.coreset import check_method
 from extensions.models.patchcore.torch_model import PatchcoreModel
 from extensions.models.pre_processor import ImageSize
 from extensions.models.refit_mixin import RefitMixin
@@ -34,6 +35,8 @@ class Patchcore(RefitMixin, BackboneMixin, AnomalibPatchcore):
         image_size: Height and width in px that pictures are resized to, by the default pre-processor.
         center_crop: Height and width in px of the center to keep after resizing, by the default pre-processor.
         coreset_sampling_ratio: Share of training patches kept in the memory bank, in (0, 1].
+        coreset: How they are selected: `greedy` (anomalib's; over-selects anomalies among the training pictures),
+            `random`, `kmeans` or `density`, which dirty data harm less.
         num_neighbors: Neighbors in the bank that weight the image score; 1 leaves the distance as it is.
         neighborhood: Side of the square of feature map positions averaged into a patch, odd (the paper's p; anomalib
             has 3). Larger ones see larger defects, and forgive more of a texture's irregularity.
@@ -47,7 +50,7 @@ class Patchcore(RefitMixin, BackboneMixin, AnomalibPatchcore):
         visualizer: As in anomalib.
 
     Raises:
-        ValueError: Unknown backbone, layer or precision, or a number out of its range.
+        ValueError: Unknown backbone, layer, coreset or precision, or a number out of its range.
 
     Example:
         >>> model = Patchcore("resnet18", coreset_sampling_ratio=0.01)
@@ -68,6 +71,7 @@ class Patchcore(RefitMixin, BackboneMixin, AnomalibPatchcore):
         image_size: ImageSize = 256,
         center_crop: ImageSize | None = None,
         coreset_sampling_ratio: float = 0.1,
+        coreset: str = "greedy",
         num_neighbors: int = 9,
         neighborhood: int = 3,
         precision: str | PrecisionType = "float32",
@@ -89,6 +93,7 @@ class Patchcore(RefitMixin, BackboneMixin, AnomalibPatchcore):
         if max_memory_bytes is not None and max_memory_bytes < 0:
             msg = f"max_memory_bytes is {max_memory_bytes}; expected 0 (all in a file), more, or None."
             raise ValueError(msg)
+        check_method(coreset)
         precision = check_precision(precision)
         layers = self._resolve_layers(backbone, layers)
         # Anomalib's own __init__ is left out: it would build its network, and with it look for weights.
@@ -109,6 +114,7 @@ class Patchcore(RefitMixin, BackboneMixin, AnomalibPatchcore):
             num_neighbors=num_neighbors,
             neighborhood=neighborhood,
             max_memory_bytes=max_memory_bytes,
+            coreset=coreset,
         )
         if precision == PrecisionType.FLOAT16:
             self.model = self.model.half()

@@ -101,6 +101,11 @@ class PatchStore:
         return torch.device("cpu") if self._like is None else self._like.device
 
     @property
+    def scratch(self) -> Path:
+        """Folder of the file."""
+        return self.folder or cache_folder() / "scratch"
+
+    @property
     def in_file(self) -> bool:
         """Whether the rows are in a file."""
         return self._file is not None
@@ -127,7 +132,7 @@ class PatchStore:
                 self._write(parts.pop(0))
 
     def _open(self, n_bytes: int) -> None:
-        folder = self.folder or cache_folder() / "scratch"
+        folder = self.scratch
         try:
             folder.mkdir(parents=True, exist_ok=True)
             free = shutil.disk_usage(folder).free
@@ -144,7 +149,7 @@ class PatchStore:
         try:
             self._file.write(memoryview(embedding.contiguous().cpu().numpy()).cast("B"))
         except OSError as error:
-            folder, n_bytes = self.folder or cache_folder() / "scratch", self._n_rows * self._row_bytes
+            folder, n_bytes = self.scratch, self._n_rows * self._row_bytes
             self.clear()
             raise self._no_space(folder, n_bytes, str(error.strerror or error)) from error
 

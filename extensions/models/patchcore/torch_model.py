@@ -9,7 +9,7 @@ from anomalib.models.image.patchcore.torch_model import PatchcoreModel as Anomal
 
 from extensions.backbones.frozen import FrozenFeatureExtractor, freeze
 from extensions.models.patchcore.anomaly_map import AnomalyMapGenerator
-from extensions.models.patchcore.coreset import select_coreset
+from extensions.models.patchcore.coreset import NESTED, select_coreset
 from extensions.models.patchcore.neighbors import NearestNeighbors, is_searchable
 from extensions.models.patchcore.patch_store import PatchStore
 
@@ -36,6 +36,7 @@ class PatchcoreModel(AnomalibPatchcoreModel):
         pre_trained: As in anomalib.
         num_neighbors: As in anomalib.
         neighborhood: Side of the square of feature map positions that is averaged into a patch, odd.
+        coreset: How the bank's patches are selected, see `select_coreset`.
         max_memory_bytes: As in `extensions.Patchcore`.
     """
 
@@ -51,10 +52,12 @@ class PatchcoreModel(AnomalibPatchcoreModel):
         pre_trained: bool,
         num_neighbors: int,
         neighborhood: int,
+        coreset: str = "greedy",
         max_memory_bytes: int | None = None,
     ) -> None:
         super().__init__(layers=layers, backbone=backbone, pre_trained=pre_trained, num_neighbors=num_neighbors)
         self.feature_extractor = freeze(self.feature_extractor)
+        self.coreset = coreset
         self.feature_pooler = torch.nn.AvgPool2d(neighborhood, stride=1, padding=neighborhood // 2)
         self.anomaly_map_generator = AnomalyMapGenerator()
         self.embedding_store = PatchStore(max_memory_bytes)
@@ -94,12 +97,18 @@ class PatchcoreModel(AnomalibPatchcoreModel):
     def _find_bank(self, n_kept: int, sampling_ratio: float) -> torch.Tensor:
         if self.keep_bank is None:
             return self._select_bank(sampling_ratio)
-        described = {"neighborhood": self.feature_pooler.kernel_size, "n_patches": len(self.embedding_store)}
-        return self.keep_bank(n_kept, described, lambda: self._select_bank(sampling_ratio), is_nested=True)
+        described = {
+            "coreset": self.coreset,
+            "neighborhood": self.feature_pooler.kernel_size,
+            "n_patches": len(self.embedding_store),
+        }
+        is_nested = self.coreset in NESTED
+        return self.keep_bank(n_kept, described, lambda: self._select_bank(sampling_ratio), is_nested=is_nested)
 
     def _select_bank(self, sampling_ratio: float) -> torch.Tensor:
         patches = self.embedding_store.matrix()
-        kept = select_coreset(patches, sampling_ratio=sampling_ratio)
+        scratch = self.embedding_store.scratch if self.embedding_store.in_file else None
+        kept = select_coreset(patches, sampling_ratio=sampling_ratio, method=self.coreset, scratch=scratch)
         if isinstance(patches, np.memmap):
             return torch.tensor(patches[kept.numpy()]).to(self.embedding_store.device)
         return patches[kept]
