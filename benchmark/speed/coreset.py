@@ -110,7 +110,7 @@ def project(embedding: torch.Tensor) -> torch.Tensor:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         # A generator, not a number: with a number it draws the same few columns for every row.
-        generator = np.random.RandomState(0)  # noqa: NPY002 - the kind that scikit-learn asks for
+        generator = np.random.RandomState(0)
         return SparseRandomProjection(eps=0.9, random_state=generator).fit(embedding).transform(embedding)
 
 

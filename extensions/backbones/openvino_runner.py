@@ -21,8 +21,8 @@ logger = logging.getLogger(__name__)
 Features = dict[str, torch.Tensor]
 TOLERANCE = 1e-4  # largest difference of a feature, as a part of the layer's largest value
 SIZE = 224  # px, of the pictures compared and timed
-BATCH_SIZE = 4
-ROUNDS = 5
+BATCH_SIZE = 2
+ROUNDS = 4
 NETWORK = "network.xml"
 
 
