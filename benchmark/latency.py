@@ -24,7 +24,7 @@ class Latency:
 
 
 def measure_latency(
-    model: AnomalibModule, image: torch.Tensor, *, warm_up: int = 5, repeats: int = 30, limit_s: float = 10.0
+    model: AnomalibModule, image: torch.Tensor, *, warm_up: int = 3, repeats: int = 20, limit_s: float = 10.0
 ) -> Latency:
     """Time pre-processor and network on one picture at a time; decoding and drawing are not part of it.
 

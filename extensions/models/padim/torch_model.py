@@ -1,6 +1,7 @@
 """PaDiM's Gaussians: how many channels, and mean and inverse covariance for each position."""
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 
 import torch
 from anomalib.data import InferenceBatch
@@ -9,6 +10,7 @@ from torch.nn import functional as F
 
 from extensions.backbones.frozen import FrozenFeatureExtractor, freeze
 from extensions.models.padim.anomaly_map import AnomalyMapGenerator
+from extensions.models.threads import one_thread_each
 
 # Channels kept in the paper (Defard et al. 2021, section V.A).
 N_FEATURES = {"resnet18": 100, "wide_resnet50_2": 550}
@@ -90,11 +92,16 @@ def fit_gaussians(embeddings: torch.Tensor, *, n_positions: int = 64) -> tuple[t
     # 0.01 is the paper's regularization; anomalib adds 1e-5 of its own.
     ridge = (0.01 + 1e-5) * torch.eye(n_channels, device=embeddings.device, dtype=embeddings.dtype)
     inverses = embeddings.new_empty((embeddings.shape[2], n_channels, n_channels))
-    for start in range(0, embeddings.shape[2], n_positions):
-        piece = slice(start, start + n_positions)
+    pieces = [slice(start, start + n_positions) for start in range(0, embeddings.shape[2], n_positions)]
+
+    def invert(piece: slice) -> torch.Tensor:
         centered = (embeddings[:, :, piece] - mean[:, piece]).permute(2, 0, 1)  # (p, N, C)
         covariance = centered.mT @ centered / (n_images - 1)  # (p, C, C)
-        inverses[piece] = torch.linalg.inv(covariance + ridge)
+        return torch.linalg.inv(covariance + ridge)
+
+    with one_thread_each() if embeddings.device.type == "cpu" else nullcontext() as pool:
+        for piece, inverse in zip(pieces, (pool.map if pool else map)(invert, pieces), strict=True):
+            inverses[piece] = inverse
     return mean, inverses
 
 

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 
 import numpy as np
 import torch
-from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from extensions.models.patchcore.coreset_screen import Screen, principal_directions
+from extensions.models.threads import one_thread_each
 
 BLOCK_ENTRIES = 2**20  # products held at once by one thread
 BLOCK_ROWS = 512
@@ -69,7 +67,7 @@ class FarthestFirst:
         """Select all centers; (n_centers,) int64 indices in the order of selection."""
         n_centers = len(self.selected)
         with (
-            _threads() as pool,
+            one_thread_each() as pool,
             tqdm(total=n_centers, desc="Selecting coreset", disable=not progress, delay=2) as bar,
         ):
             self._measure_first()
@@ -205,15 +203,3 @@ class FarthestFirst:
 def _places(true: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Rows and columns of what is true, as np.nonzero finds them, several times sooner."""
     return np.divmod(np.flatnonzero(true), true.shape[1])
-
-
-@contextmanager
-def _threads() -> Iterator[ThreadPoolExecutor]:
-    """As many workers as torch has threads, each computing on one: whole blocks at once, so nobody waits for a half."""
-    n_threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(n_threads) as pool:
-            yield pool
-    finally:
-        torch.set_num_threads(n_threads)

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from functools import cache
 from itertools import pairwise
 
 import numpy as np
 import torch
-from threadpoolctl import ThreadpoolController
+
+from extensions.models.threads import one_thread_each
 
 CHUNK_ENTRIES = 2**23  # numbers that one thread holds for the queries of a chunk, 32 MB
 BLOCK_ROWS = 512
@@ -80,7 +78,7 @@ class NearestNeighbors:
         def search(chunk: slice) -> None:
             distances[chunk], indices[chunk] = self._nearest(queries[chunk])
 
-        with _threads() as pool:
+        with one_thread_each() as pool:
             list(pool.map(search, _even_chunks(n_queries, largest)))
         return torch.from_numpy(distances), torch.from_numpy(indices)
 
@@ -104,7 +102,7 @@ class NearestNeighbors:
                 block = slice(start, min(start + size, chunk.stop))
                 self._k_nearest(queries[block], distances[block], indices[block])
 
-        with _threads() as pool:
+        with one_thread_each() as pool:
             list(pool.map(search, _even_chunks(len(queries), max(1, len(queries)))))
         return torch.from_numpy(distances), torch.from_numpy(indices)
 
@@ -298,20 +296,3 @@ def _even_chunks(n_items: int, largest: int) -> Iterator[slice]:
     n_chunks = max(1, min(-(-n_chunks // n_threads) * n_threads, n_items // 64))
     edges = np.linspace(0, n_items, n_chunks + 1).astype(int)
     return (slice(start, stop) for start, stop in pairwise(edges))
-
-
-@cache
-def _blas() -> ThreadpoolController:
-    return ThreadpoolController()  # looks through all loaded libraries, once
-
-
-@contextmanager
-def _threads() -> Iterator[ThreadPoolExecutor]:
-    """As many workers as torch has threads, each computing on one: whole chunks at once, so nobody waits for a half."""
-    n_threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with _blas().limit(limits=1, user_api="blas"), ThreadPoolExecutor(n_threads) as pool:
-            yield pool
-    finally:
-        torch.set_num_threads(n_threads)
