@@ -37,7 +37,7 @@ readme: $(READY)  ## fill the tables of README.md from the committed records
 	$(BIN)/python .ci/readme_tables.py
 
 speed: $(READY)  ## ours against stock anomalib in one run: output/speed/
-	$(BIN)/python -m benchmark speed --output output/speed
+	$(BIN)/python -m benchmark speed --output output/speed $(if $(DATA_ROOT),--data-root $(DATA_ROOT))
 
 clean:           ## remove the environment and all output
 	rm -rf $(VENV) output

@@ -21,7 +21,8 @@ def tables() -> dict[str, str | None]:
 
     quickstart, reference = (read_leaderboard(ROOT / "results" / name) for name in ("quickstart", "reference"))
     published = yaml.safe_load((ROOT / "results" / "published.yaml").read_text(encoding="utf-8"))
-    found: dict[str, str | None] = {"quickstart": markdown(quickstart), **speed_tables(ROOT / "results" / "speed")}
+    found: dict[str, str | None] = {"quickstart": markdown(quickstart)}
+    found["speed"] = speed_table(ROOT / "results" / "speed" / "speed.json")
     for dataset, known in published.items():
         name = {"bottle": "mvtecad"}.get(dataset, dataset)
         ours = reference[reference["dataset"].str.lower() == name]
@@ -43,26 +44,11 @@ def markdown(frame: pd.DataFrame) -> str:
     return "\n".join(lines)
 
 
-def speed_tables(folder: Path) -> dict[str, str | None]:
-    """The tables of `make speed`: all rows, and PatchCore's coreset."""
+def speed_table(path: Path) -> str | None:
+    """The table of `make speed`."""
     from benchmark.speed.table import readme_table
 
-    whole, coreset = folder / "speed.json", folder / "coreset.json"
-    return {
-        "speed": readme_table(json.loads(whole.read_text(encoding="utf-8"))) if whole.is_file() else None,
-        "coreset": speed_markdown(json.loads(coreset.read_text(encoding="utf-8"))) if coreset.is_file() else None,
-    }
-
-
-def speed_markdown(speed: dict) -> str:
-    """Seconds of stock and ours for the same coreset."""
-    stock = f"{speed['stock_seconds']:.0f} s" + (" (extrapolated)" if speed["extrapolated"] else "")
-    patches = f"{speed['n_centers']} of {speed['n_points']} patches, {speed['n_channels']} features each"
-    times = f"| {patches} | {stock} | {speed['ours_seconds']:.1f} s | {speed['ratio']:.0f} |"
-    where = (
-        f"{speed['environment']['cpu']}, {speed['environment']['n_threads']} threads; indices equal, in equal order."
-    )
-    return f"| select | stock anomalib | ours | times faster |\n|---|---|---|---|\n{times}\n\n{where}"
+    return readme_table(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else None
 
 
 def published_markdown(rows: list[dict]) -> str:

@@ -28,17 +28,22 @@ class FeatureStore:
         layers: What is computed for a missing picture: the extractor's layers and those that others will ask for.
         weights: What decides the extractor's tensors, such as the sha256 of the weights file.
         normalize: What is done to a batch of pictures before the extractor sees it.
+        engine: What computes.
     """
 
     def __init__(
-        self, extractor: FrozenFeatureExtractor, *, layers: Sequence[str], weights: str, normalize: Transform | None
+        self,
+        extractor: FrozenFeatureExtractor,
+        *,
+        layers: Sequence[str],
+        weights: str,
+        normalize: Transform | None,
+        engine: str,
     ) -> None:
         self.layers = list(layers)
         self.extractor = extractor
         self._normalize = normalize
-        self._how = key_of(
-            arch=str(extractor.backbone), weights=weights, normalize=spelled(normalize), engine=extractor.engine
-        )
+        self._how = key_of(arch=str(extractor.backbone), weights=weights, normalize=spelled(normalize), engine=engine)
 
     def key(self, split: PictureSplit, index: int, layer: str) -> str:
         """Name of the feature map of a picture."""

@@ -21,7 +21,7 @@ from extensions.backbones.frozen import FrozenFeatureExtractor
 from extensions.cache.features import FeatureStore
 from extensions.cache.pictures import PictureSplit
 from extensions.cache.store import WorkCache, key_of
-from extensions.cache.transforms import split_transform
+from extensions.cache.transforms import gives_one_size, split_transform
 
 if TYPE_CHECKING:
     from anomalib.data import AnomalibDataModule
@@ -99,7 +99,7 @@ class Reuse:
             if dataset is not None and len(dataset):
                 augmentations = getattr(self._datamodule, f"{name}_augmentations", None)
                 self.splits[name] = PictureSplit(dataset, self.cache, self._fixed, augmentations=augmentations)
-        if self._fixed is None and not all(split.is_uniform for split in self.splits.values()):
+        if not gives_one_size(self._fixed) and not all(split.is_uniform for split in self.splits.values()):
             self.splits = {}  # pictures of several sizes are fitted to their batch
         self._places = {
             path: (s, i) for s in self.splits.values() if not s.is_augmented for i, path in enumerate(s.paths)
@@ -112,11 +112,13 @@ class Reuse:
         wanted = own
         if origin is not None and not set(layers) <= set(own):
             wanted = sorted({*own, *layers})
-            wider = FrozenFeatureExtractor(architecture(self._model.backbone), wanted, pre_trained=False)
+            with torch.random.fork_rng():  # a run draws the same numbers whatever others look at
+                wider = FrozenFeatureExtractor(architecture(self._model.backbone), wanted, pre_trained=False)
             load_backbone_weights(wider, self._model.backbone, origin.path)
             extractor = wider.eval()
         weights = origin.sha256 if origin is not None else extractor.identity()["tensors"]
-        return FeatureStore(extractor, layers=wanted, weights=weights, normalize=self._normalize)
+        engine = extractor.engine if self._device == "cpu" else self._device
+        return FeatureStore(extractor, layers=wanted, weights=weights, normalize=self._normalize, engine=engine)
 
     def prepare(self, name: str) -> None:
         """Decode the pictures of a split (`train` or `test`) and compute their features, where that was not done.

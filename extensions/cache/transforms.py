@@ -28,6 +28,12 @@ def split_transform(transform: v2.Transform | None) -> tuple[v2.Compose | None, 
     return (v2.Compose(first) if first else None), (v2.Compose(second) if second else None)
 
 
+def gives_one_size(transform: v2.Compose | None) -> bool:
+    """Whether pictures of any size come out in one and the same."""
+    steps = _steps(transform)
+    return any(type(step) is v2.CenterCrop or (type(step) is v2.Resize and len(step.size or ()) == 2) for step in steps)
+
+
 def spelled(transform: v2.Transform | None) -> str:
     """The transform with all its settings in one line, for keys."""
     return " ".join(repr(transform).split())

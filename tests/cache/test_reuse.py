@@ -18,7 +18,7 @@ from benchmark.sweep import run_sweep
 from extensions.backbones.frozen import FrozenFeatureExtractor
 from extensions.cache import open_cache
 from extensions.cache.pictures import PictureSplit
-from extensions.cache.transforms import split_transform
+from extensions.cache.transforms import gives_one_size, split_transform
 from extensions.models.patchcore import torch_model
 
 MODELS = {
@@ -165,6 +165,22 @@ def test_settings_on_the_same_patches_share_one_coreset(root, weights, tmp_path,
     assert sum(reused["train"].get("bank", False) for reused, _ in shared.values()) == 3
     for key, (_, found) in shared.items():
         np.testing.assert_allclose(found, alone[key][1], rtol=1e-5)
+
+
+def test_a_run_draws_the_same_numbers_alone_and_beside_models_with_more_layers(root, weights, tmp_path, monkeypatch):
+    one, other = experiment(root, weights), experiment(root, weights, "Padim")
+    run_sweep([one, other], tmp_path / "sweep", options=RunOptions(progress=False), keep="none")
+    monkeypatch.setenv("WORKBENCH_CACHE", str(tmp_path / "another"))
+    alone = finish(one, tmp_path / "alone")
+    ((beside, _),) = [entry for entry in Store(tmp_path / "sweep").records() if entry[1]["key"] == alone["key"]]
+    np.testing.assert_allclose(pd.read_csv(beside / "scores.csv")["score"], scores(tmp_path / "alone"), rtol=1e-5)
+
+
+def test_pictures_whose_size_depends_on_their_shape_are_left_alone():
+    assert gives_one_size(v2.Compose([v2.Resize((32, 32))]))
+    assert gives_one_size(v2.Compose([v2.Resize(32), v2.CenterCrop(16)]))
+    assert not gives_one_size(v2.Compose([v2.Resize(32)]))
+    assert not gives_one_size(None)
 
 
 def test_another_seed_selects_another_coreset(root, weights, tmp_path):
