@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from benchmark.speed.bench import Bench
 
 COMPARED = ("image_AUROC", "pixel_AUROC")
+PLACES = ("WORKBENCH_WEIGHTS", "WORKBENCH_DATA", "WORKBENCH_CACHE")  # may be relative to this working directory
 ROOT = Path(__file__).resolve().parents[2]
 Metrics = dict[str, float | None]
 
@@ -204,11 +205,12 @@ def _run(command: list[str], folder: Path, environment: dict[str, str]) -> None:
     """Run a module of this checkout; what it prints goes to a file, of which an error tells the last line."""
     path = os.pathsep.join(filter(None, [str(ROOT), environment.get("PYTHONPATH")]))
     log = folder / "printed.txt"
+    places = {name: str(Path(environment[name]).resolve()) for name in PLACES if environment.get(name)}
     with log.open("w", encoding="utf-8") as printed:
         done = subprocess.run(
             [sys.executable, "-m", *command],
             cwd=folder,
-            env=environment | {"PYTHONPATH": path},
+            env=environment | places | {"PYTHONPATH": path},
             stdout=printed,
             stderr=subprocess.STDOUT,
             check=False,

@@ -15,6 +15,7 @@ logger = logging.getLogger(__name__)
 
 Features = dict[str, torch.Tensor]
 ENGINES = ("auto", "openvino", "torch")
+TOLERANCE = 1e-4  # largest difference of a feature, as a part of the layer's largest value
 
 
 class FrozenFeatureExtractor(TimmFeatureExtractor):
@@ -37,6 +38,7 @@ class FrozenFeatureExtractor(TimmFeatureExtractor):
     source: Callable[[torch.Tensor, Callable[[torch.Tensor], Features]], Features] | None = None
     _runner: Any = None
     _runner_version: tuple[int, int] | None = None
+    _sizes: dict[tuple[int, ...], bool]
 
     def forward(self, inputs: torch.Tensor) -> Features:
         """Features of pictures."""
@@ -45,7 +47,23 @@ class FrozenFeatureExtractor(TimmFeatureExtractor):
     def compute(self, inputs: torch.Tensor) -> Features:
         """Features of pictures, never those that `source` knows."""
         runner = self._find_runner(inputs)
-        return super().forward(inputs) if runner is None else runner(inputs)
+        if runner is None or not self._agrees_at_size(runner, inputs):
+            return super().forward(inputs)
+        return runner(inputs)
+
+    def _agrees_at_size(self, runner: Callable[[torch.Tensor], Features], inputs: torch.Tensor) -> bool:
+        """Whether the features of the first picture of each size agree with torch's.
+
+        A converted network can be right at one size and wrong at another: padding that torch computes from the size
+        may have become a constant.
+        """
+        size = tuple(inputs.shape[-2:])
+        if size not in self._sizes:
+            expected, found = super().forward(inputs[:1]), runner(inputs[:1])
+            self._sizes[size] = all(agree(found[str(layer)], feature) for layer, feature in expected.items())
+            if not self._sizes[size]:
+                logger.warning("features of %s at %d x %d px come from torch: OpenVINO's differ", self.backbone, *size)
+        return self._sizes[size]
 
     @property
     def engine(self) -> str:
@@ -75,7 +93,7 @@ class FrozenFeatureExtractor(TimmFeatureExtractor):
         if version != self._runner_version:
             from extensions.backbones.openvino_runner import find_runner
 
-            self._runner = find_runner(self, asked)
+            self._runner, self._sizes = find_runner(self, asked), {}
             self._runner_version = version
         return self._runner
 
@@ -90,9 +108,21 @@ class FrozenFeatureExtractor(TimmFeatureExtractor):
     def __getstate__(self) -> dict[str, Any]:
         """Leave out what cannot be copied and is found again: OpenVINO's network and the source."""
         state = self.__dict__.copy()
-        for name in ("_runner", "_runner_version", "source"):
+        for name in ("_runner", "_runner_version", "_sizes", "source"):
             state.pop(name, None)
         return state
+
+
+def agree(found: torch.Tensor, expected: torch.Tensor) -> bool:
+    """Whether two feature maps of a layer are equal to `TOLERANCE` of the largest value; NaN agrees with nothing."""
+    return difference(found, expected) <= TOLERANCE
+
+
+def difference(found: torch.Tensor, expected: torch.Tensor) -> float:
+    """Largest difference, as a part of the largest expected value; infinite where shapes differ."""
+    if found.shape != expected.shape:
+        return float("inf")
+    return float((found - expected).abs().max() / expected.abs().max().clamp_min(1e-12))
 
 
 def freeze(extractor: TimmFeatureExtractor) -> FrozenFeatureExtractor:

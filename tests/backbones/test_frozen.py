@@ -44,6 +44,31 @@ def test_features_through_openvino_are_those_of_torch(through_openvino, through_
         torch.testing.assert_close(found[layer], expected[layer], rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("size", [(64, 64), (75, 101)])
+def test_padding_that_depends_on_the_size_is_right_at_every_size(size, through_openvino, through_torch):
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network = FrozenFeatureExtractor("tf_efficientnet_lite0", ["blocks.1", "blocks.2"], pre_trained=False).eval()
+    images = torch.rand(2, 3, *size, generator=torch.Generator().manual_seed(1))
+    found, expected = network(images), through_torch(network, images)
+    for layer, feature in expected.items():
+        torch.testing.assert_close(found[layer], feature, rtol=1e-3, atol=1e-4 * float(feature.abs().max()))
+
+
+def test_a_size_at_which_openvino_differs_comes_from_torch(
+    through_openvino, through_torch, monkeypatch, images, caplog
+):
+    network = extractor(8)
+    network(images)
+    runner = network._runner
+    monkeypatch.setattr(
+        network, "_runner", lambda batch: {layer: feature + 1 for layer, feature in runner(batch).items()}
+    )
+    other = images[..., :40]
+    torch.testing.assert_close(network(other)["layer1"], through_torch(network, other)["layer1"])
+    assert "at 64 x 40 px come from torch" in caplog.text
+
+
 def test_other_weights_give_other_features_at_once(through_openvino, through_torch, images):
     network, other = extractor(0), extractor(1)
     before = network(images)
