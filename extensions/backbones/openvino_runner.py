@@ -57,8 +57,10 @@ def find_runner(extractor: FrozenFeatureExtractor, asked: str) -> OpenVinoRunner
 
     identity = extractor.identity()
     layers = list(map(str, extractor.layers))
+    # timm cuts what lies behind the deepest layer off some networks only, so the tensors alone do not tell the depth.
+    facts = {**identity, "stages": max(extractor.idx) + 1, **_versions()}
     try:
-        folder = build_once("openvino", {**identity, **_versions()}, lambda folder: _build(extractor, folder))
+        folder = build_once("openvino", facts, lambda folder: _build(extractor, folder))
         verdict = json.loads((folder / "verdict.json").read_text(encoding="utf-8"))
         if not verdict["agrees"] or (asked == "auto" and not verdict["faster"]):
             return None

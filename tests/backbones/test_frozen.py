@@ -85,6 +85,19 @@ def test_networks_of_one_depth_share_a_conversion(through_openvino, monkeypatch,
     torch.testing.assert_close(found["layer2"], expected)
 
 
+def test_a_deeper_network_with_the_same_tensors_has_a_conversion_of_its_own(through_openvino, through_torch, images):
+    def build(layers):
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            return FrozenFeatureExtractor("tf_efficientnet_lite0", layers, pre_trained=False).eval()
+
+    shallow, deep = build(["blocks.1"]), build(["blocks.1", "blocks.6"])
+    assert shallow.identity() == deep.identity()
+    shallow(images)
+    found, expected = deep(images)["blocks.6"], through_torch(deep, images)["blocks.6"]
+    torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4 * float(expected.abs().max()))
+
+
 def test_torch_computes_where_openvino_is_slower_or_differs(through_openvino, monkeypatch, images):
     slower = {"difference": 0.0, "agrees": True, "faster": False, "ms_per_image": {}}
     monkeypatch.setattr(openvino_runner, "_compare", lambda *_: slower)
