@@ -1,34 +1,35 @@
-"""PatchCore's bank of a large data set in little memory: python -m benchmark.speed_large [--pictures N] [--output DIR].
+"""One PatchCore run on thousands of pictures: python -m benchmark.speed_large [--pictures N] [--output DIR].
 
-Made-up pictures of 256 px (32 x 32 patches of 384 channels) go through what a fit does after the network: the patches
-are written to a file, projected, the coreset is selected, the bank is gathered. Everything large is mapped from disk.
-A run that was stopped goes on: features and projection after the last block, then stage by stage.
+Made-up pictures of 256 px go through a recorded run like those of any data set, with the training patches in a file.
+A run that was stopped goes on: pictures and features that are there stay, the coreset from its last minute on.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import shutil
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import cv2
 import numpy as np
-import torch
 from tqdm import tqdm
 
-from benchmark.machine import environment
 from benchmark.store import write_json
 
-SIDE = 32
-N_CHANNELS = 384
-BLOCK = 16  # pictures written at once
-INTERVAL = 0.05  # s
+SIDE = 256  # px
+N_TEST = 20  # good ones, and as many bad ones
+INTERVAL = 0.05  # s between two looks at memory
+SAVE_EVERY = 5.0  # s between two notes of it
 
 
 def run_large(
@@ -36,220 +37,237 @@ def run_large(
     *,
     n_pictures: int = 7000,
     ratio: float = 0.01,
+    backbone: str = "resnet18",
     side: int = SIDE,
-    n_channels: int = N_CHANNELS,
-    seed: int = 0,
+    max_memory_bytes: int = 2**30,
+    pre_trained: bool = True,
     keep: bool = False,
 ) -> dict[str, Any]:
-    """Build the bank of made-up pictures from files; write `large-<pictures>.json`.
+    """Fit PatchCore on made-up pictures and test it on a few; write `large-<pictures>.json`.
 
     Args:
-        output: Folder of the record and, in `large-<pictures>`, of the files until the record is written.
-        n_pictures: Pictures to make up.
+        output: Folder of the record and, in `large-<pictures>` until it is written, of pictures, cache and run.
+        n_pictures: Training pictures.
         ratio: Share of patches in the bank.
-        side: Patches along each side of a picture.
-        n_channels: Channels of a patch.
-        seed: Of features, projection and first center.
-        keep: Leave the files, `bank.npy` among them.
+        backbone: timm name.
+        side: Of the pictures, px.
+        max_memory_bytes: Limit for the training patches in memory, see `extensions.Patchcore`.
+        pre_trained: Whether the backbone's weights are loaded.
+        keep: Leave the folder.
 
     Returns:
-        The record: n_pictures, n_patches, n_channels, n_projected, n_centers, seconds (of each stage, and total;
-        those of a stopped run included up to its last finished block), disk_bytes, anonymous_bytes (the highest
-        RssAnon in /proc/self/status of all runs; None where there is no such file), n_runs, environment.
+        The record: n_pictures, side, ratio, backbone, n_centers, n_channels, max_memory_bytes; seconds, of all
+        processes that worked on it; fit_seconds and test_seconds of the process that finished; anonymous_bytes, the
+        highest RssAnon of /proc/self/status in all of them (None where there is no such file); disk_bytes, the most
+        that was taken on the disk; n_runs, processes; image_AUROC, pixel_AUROC; environment.
 
     Raises:
-        ValueError: The files in the folder are of another experiment.
-        OSError: The disk has too little space.
+        ValueError: The folder is of another experiment.
+        RuntimeError: The run failed; the message is its record's.
+        OSError: The disk is full.
     """
-    work = _Work(output / f"large-{n_pictures}", n_pictures=n_pictures, side=side, n_channels=n_channels, seed=seed)
-    n_patches = n_pictures * side**2
-    projection = _projection(n_patches, n_channels, seed)
-    disk_bytes = 4 * n_patches * (n_channels + len(projection))
-    work.require(disk_bytes)
-    with AnonymousPeak() as memory:
-        work.watch(memory)
-        product = MadeUpProduct(seed, side=side, n_channels=n_channels)
-        features = work.fill("features", n_channels, product.pictures)
-        projected = work.fill(
-            "projection",
-            len(projection),
-            lambda start, stop: features[start * side**2 : stop * side**2] @ projection.T,
-        )
-        selected = work.once("selection", lambda: _select(projected, int(n_patches * ratio), seed))
-        bank = work.once("bank", lambda: np.asarray(features[selected]))
-    seconds = work.state["seconds"]
-    record = {
+    from benchmark.experiment import Experiment
+    from benchmark.runner import RunOptions, run_experiment
+
+    facts = {
         "n_pictures": n_pictures,
-        "n_patches": n_patches,
-        "n_channels": n_channels,
-        "n_projected": len(projection),
-        "n_centers": len(bank),
+        "side": side,
         "ratio": ratio,
-        "seed": seed,
-        "seconds": {**seconds, "total": sum(seconds.values())},
-        "disk_bytes": disk_bytes,
-        "anonymous_bytes": work.state["anonymous_bytes"],
-        "n_runs": work.state["n_runs"],
-        "environment": environment(),
+        "backbone": backbone,
+        "max_memory_bytes": max_memory_bytes,
+    }
+    folder = output / f"large-{n_pictures}"
+    with _Watch(folder, facts) as watch, _cache_in(folder / "cache"):
+        draw_pictures(folder / "pictures", n_pictures, side=side)
+        experiment = Experiment(
+            model={
+                "class_path": "extensions.Patchcore",
+                "init_args": {
+                    "backbone": backbone,
+                    "pre_trained": pre_trained,
+                    "image_size": side,
+                    "coreset_sampling_ratio": ratio,
+                    "max_memory_bytes": max_memory_bytes,
+                },
+            },
+            data={
+                "class_path": "extensions.Folder",
+                "init_args": {
+                    "name": "made-up parts",
+                    "root": str((folder / "pictures").absolute()),
+                    "normal_dir": "train",
+                    "normal_test_dir": "good",
+                    "abnormal_dir": "bad",
+                    "mask_dir": "masks",
+                },
+            },
+        )
+        run = run_experiment(experiment, folder / "run", options=RunOptions(overwrite="failed"))
+        if run is None:
+            msg = f"{folder}: another process is at work there"
+            raise RuntimeError(msg)
+        if run["status"] != "finished":
+            raise RuntimeError(run["error"]["message"])
+        n_centers, n_channels = _bank_shape(folder / "run")
+    record = facts | {
+        "n_centers": n_centers,
+        "n_channels": n_channels,
+        "seconds": watch.state["seconds"],
+        "fit_seconds": run["speed"]["fit_seconds"],
+        "test_seconds": run["speed"]["test_seconds"],
+        "anonymous_bytes": watch.state["anonymous_bytes"],
+        "disk_bytes": watch.state["disk_bytes"],
+        "n_runs": watch.state["n_runs"],
+        "reused": run["reused"],
+        "image_AUROC": run["metrics"]["image_AUROC"],
+        "pixel_AUROC": run["metrics"]["pixel_AUROC"],
+        "environment": run["environment"],
     }
     write_json(output / f"large-{n_pictures}.json", record)
     if not keep:
-        shutil.rmtree(work.folder)
+        shutil.rmtree(folder)
     return record
 
 
-class MadeUpProduct:
-    """Patches like `made_up_embedding`'s, picture by picture: the same however they are cut into blocks.
+def draw_pictures(folder: Path, n_train: int, *, side: int) -> None:
+    """Draw good pictures to `train` and `good`, bad ones to `bad` with `masks`; those that are there are left.
 
     Args:
-        seed: Another seed, another product.
-        side: Patches along each side of a picture.
-        n_channels: Channels of a patch.
+        folder: Of the four folders.
+        n_train: Pictures in `train`.
+        side: Of each, px.
+    """
+    for name in ("train", "good", "bad", "masks"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+
+    def draw(number: int) -> None:
+        path = folder / ("train" if number < n_train else "good") / f"{number:06}.png"
+        if not path.exists():
+            _write(path, draw_part(number, side=side))
+
+    def draw_bad(number: int) -> None:
+        from extensions.data.synthetic import draw_defect
+
+        path = folder / "bad" / f"{number:06}.png"
+        if not path.exists():
+            part, source = (draw_part(n, side=side) for n in (number, number + N_TEST))
+            defect = draw_defect(part, source, np.random.default_rng(number))
+            _write(folder / "masks" / path.name, defect.mask.astype(np.uint8) * 255)
+            _write(path, defect.image)
+
+    n_good = n_train + N_TEST
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        list(tqdm(pool.map(draw, range(n_good)), total=n_good, desc="drawing pictures", delay=2))
+        list(pool.map(draw_bad, range(n_good, n_good + N_TEST)))
+
+
+def draw_part(number: int, *, side: int) -> np.ndarray:
+    """A turned disc with grooves and holes in uneven light, (side, side, 3) uint8; each number is another picture."""
+    rng = np.random.default_rng([side, number])
+    y, x = np.mgrid[0:side, 0:side].astype(np.float32) / side - 0.5
+    dx, dy = x - rng.normal(0, 0.01), y - rng.normal(0, 0.01)
+    radius, angle = np.hypot(dx, dy), np.arctan2(dy, dx) - rng.uniform(0, 2 * np.pi)
+    disc = radius < rng.normal(0.38, 0.004)
+    grooves = 12 * np.sin(radius * rng.normal(160, 4)) + 6 * np.sin(3 * angle + 20 * radius)
+    holes = (np.abs(radius - 0.26) < 0.035) & (np.cos(6 * angle) > 0.8)
+    tone = np.where(holes, 50, np.where(disc, 140 + grooves, 215))
+    cloud = cv2.resize(rng.normal(0, 5, (6, 6)).astype(np.float32), (side, side), interpolation=cv2.INTER_CUBIC)
+    light = 1 + rng.normal(0, 0.08) * x + rng.normal(0, 0.08) * y
+    picture = (tone * light + cloud)[..., None] * rng.normal((1, 0.97, 0.9), 0.005)
+    picture = cv2.GaussianBlur(picture.astype(np.float32), (0, 0), rng.uniform(0.5, 0.9))
+    return np.clip(picture + rng.normal(0, 3, picture.shape), 0, 255).astype(np.uint8)
+
+
+def _write(path: Path, pixels: np.ndarray) -> None:
+    from PIL import Image
+
+    unfinished = path.with_name(f".{path.name}")
+    Image.fromarray(pixels).save(unfinished, format="PNG")
+    unfinished.replace(path)
+
+
+@contextmanager
+def _cache_in(folder: Path) -> Iterator[None]:
+    """A cache of its own for the block."""
+    before = os.environ.get("WORKBENCH_CACHE")
+    os.environ["WORKBENCH_CACHE"] = str(folder.absolute())
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["WORKBENCH_CACHE"]
+        else:
+            os.environ["WORKBENCH_CACHE"] = before
+
+
+def _bank_shape(run: Path) -> tuple[int, int]:
+    import torch
+
+    (checkpoint,) = run.rglob("model.ckpt")
+    bank = torch.load(checkpoint, map_location="meta", weights_only=True)["state_dict"]["model.memory_bank"]
+    return bank.shape[0], bank.shape[1]
+
+
+class _Watch:
+    """Notes in the folder how long its processes worked and how much memory and disk they took; Linux only for memory.
+
+    Attributes:
+        state: seconds, anonymous_bytes, disk_bytes, n_runs.
     """
 
-    def __init__(self, seed: int, *, side: int, n_channels: int) -> None:
-        rng = np.random.default_rng(seed)
-        n_latent = 24
-        waves = rng.normal(size=(2, n_latent)) * 3
-        places = np.mgrid[0:side, 0:side].reshape(2, -1).T / side  # (side², 2)
-        self.place = np.sin(places @ waves * 2 + rng.uniform(0, 6, n_latent)).astype(np.float32)
-        self.mixing = (rng.normal(size=(n_latent, n_channels)) / np.sqrt(n_latent)).astype(np.float32)
-        self.seed = seed
+    def __init__(self, folder: Path, experiment: dict[str, Any]) -> None:
+        self._path = folder / "state.json"
+        folder.mkdir(parents=True, exist_ok=True)
+        self.state: dict[str, Any] = {
+            "experiment": experiment,
+            "seconds": 0.0,
+            "anonymous_bytes": None,
+            "disk_bytes": 0,
+            "free_bytes": shutil.disk_usage(folder).free,  # before the first of them
+            "n_runs": 0,
+        }
+        if self._path.exists():
+            self.state = json.loads(self._path.read_text(encoding="utf-8"))
+        if self.state["experiment"] != experiment:
+            msg = f"{folder}: it is of {self.state['experiment']}, this run is of {experiment}; delete the folder"
+            raise ValueError(msg)
 
-    def pictures(self, start: int, stop: int) -> np.ndarray:
-        """Patches of the pictures from start up to stop, ((stop - start) * side², n_channels) float32."""
-        return np.concatenate([self._picture(number) for number in range(start, stop)])
-
-    def _picture(self, number: int) -> np.ndarray:
-        rng = np.random.default_rng([self.seed, number])
-        shape = self.place.shape
-        spread = 0.1 * rng.standard_exponential((len(self.place), 1), dtype=np.float32)
-        shift = 0.15 * rng.standard_normal((1, shape[1]), dtype=np.float32)
-        latent = self.place + shift + spread * rng.standard_normal(shape, dtype=np.float32)
-        patches = latent @ self.mixing
-        patches += 0.05 * rng.standard_normal(patches.shape, dtype=np.float32)
-        return np.maximum(patches, 0, out=patches)
-
-
-class AnonymousPeak:
-    """Samples this process's anonymous memory while the block runs: what no file backs. Linux only, else None."""
-
-    peak_bytes: int | None = None
-
-    def __enter__(self) -> AnonymousPeak:
-        """Start sampling."""
+    def __enter__(self) -> _Watch:
+        """Start looking."""
+        self.state["n_runs"] += 1
+        self._before = self.state["seconds"]
+        self._started = time.perf_counter()
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._sample, daemon=True)
+        self._thread = threading.Thread(target=self._look, daemon=True)
         self._thread.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Stop sampling."""
+        """Stop looking."""
         self._stop.set()
         self._thread.join()
+        self._note()
 
-    def _sample(self) -> None:
+    def _look(self) -> None:
         status = Path("/proc/self/status")
-        while status.exists():
-            (kilobytes,) = (line.split()[1] for line in status.read_text().splitlines() if line.startswith("RssAnon"))
-            self.peak_bytes = max(self.peak_bytes or 0, 1024 * int(kilobytes))
+        noted = 0.0
+        while True:
+            if status.exists():
+                line = next(line for line in status.read_text().splitlines() if line.startswith("RssAnon"))
+                self.state["anonymous_bytes"] = max(self.state["anonymous_bytes"] or 0, 1024 * int(line.split()[1]))
+            if time.perf_counter() - noted > SAVE_EVERY:
+                self._note()
+                noted = time.perf_counter()
             if self._stop.wait(INTERVAL):
                 return
 
-
-class _Work:
-    """The folder of a run: what is done, how long it took, and the files."""
-
-    def __init__(self, folder: Path, **experiment: int) -> None:
-        self.folder = folder
-        self.n_pictures = experiment["n_pictures"]
-        self.n_patches = experiment["side"] ** 2  # of a picture
-        self._memory: AnonymousPeak | None = None
-        new: dict[str, Any] = {
-            "experiment": experiment,
-            "done": {},
-            "seconds": {},
-            "anonymous_bytes": None,
-            "n_runs": 0,
-        }
-        path = folder / "state.json"
-        self.state: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else new
-        if self.state["experiment"] != experiment:
-            msg = (
-                f"{folder}: the files are of {self.state['experiment']}, this run is of {experiment}; delete the folder"
-            )
-            raise ValueError(msg)
-        self.state["n_runs"] += 1
-
-    def require(self, disk_bytes: int) -> None:
-        """Make the folder; OSError when what is still to be written does not fit on its disk."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        missing = disk_bytes - sum(path.stat().st_size for path in self.folder.glob("*.f32"))
-        free = shutil.disk_usage(self.folder).free
-        if missing > free:
-            msg = (
-                f"{self.folder}: the run needs {missing / 1e9:.1f} GB more of disk, but {free / 1e9:.1f} GB are free; "
-                "make space or give another folder by --output"
-            )
-            raise OSError(msg)
-
-    def watch(self, memory: AnonymousPeak) -> None:
-        """Keep this peak with the state."""
-        self._memory = memory
-
-    def fill(self, stage: str, n_columns: int, block: Callable[[int, int], np.ndarray]) -> np.memmap:
-        """Write a matrix block of pictures by block of pictures, from where an earlier run stopped, and map it."""
-        path = self.folder / f"{stage}.f32"
-        done = self.state["done"].get(stage, 0)
-        path.touch()
-        with path.open("r+b") as file, tqdm(total=self.n_pictures, initial=done, desc=stage, delay=2) as bar:
-            file.truncate(done * self.n_patches * n_columns * 4)
-            file.seek(0, 2)
-            while done < self.n_pictures:
-                start, stop = time.perf_counter(), min(done + BLOCK, self.n_pictures)
-                np.ascontiguousarray(block(done, stop), np.float32).tofile(file)
-                file.flush()
-                bar.update(stop - done)
-                done = stop
-                self._save(stage, done, time.perf_counter() - start)
-        return np.memmap(path, np.float32, mode="r+", shape=(self.n_pictures * self.n_patches, n_columns))
-
-    def once(self, stage: str, compute: Callable[[], np.ndarray]) -> np.ndarray:
-        """Compute an array, unless an earlier run did."""
-        path = self.folder / f"{stage}.npy"
-        if stage not in self.state["done"]:
-            start = time.perf_counter()
-            np.save(path, compute())
-            self._save(stage, 1, time.perf_counter() - start)
-        return np.load(path)
-
-    def _save(self, stage: str, done: int, seconds: float) -> None:
-        self.state["done"][stage] = done
-        self.state["seconds"][stage] = self.state["seconds"].get(stage, 0.0) + seconds
-        peaks = (self.state["anonymous_bytes"], self._memory.peak_bytes if self._memory else None)
-        self.state["anonymous_bytes"] = max((peak for peak in peaks if peak is not None), default=None)
-        write_json(self.folder / "state.json", self.state)
-
-
-def _projection(n_patches: int, n_channels: int, seed: int) -> np.ndarray:
-    """The matrix that PatchCore's coreset projects with, (n_projected, n_channels) float32."""
-    from anomalib.models.components import SparseRandomProjection
-
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        # A generator: a number would draw the same channels for every row.
-        sampler = SparseRandomProjection(eps=0.9, random_state=np.random.RandomState(seed))
-        sampler.fit(torch.empty(1).expand(n_patches, n_channels))
-    return sampler.sparse_random_matrix.numpy()
-
-
-def _select(projected: np.ndarray, n_centers: int, seed: int) -> np.ndarray:
-    from extensions.models.patchcore.coreset import greedy_k_center
-
-    first = int(np.random.default_rng(seed).integers(len(projected)))
-    return greedy_k_center(projected, n_centers, first, progress=True)
+    def _note(self) -> None:
+        self.state["seconds"] = self._before + time.perf_counter() - self._started
+        taken = self.state["free_bytes"] - shutil.disk_usage(self._path.parent).free
+        self.state["disk_bytes"] = max(self.state["disk_bytes"], taken)
+        write_json(self._path, self.state)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -262,7 +280,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         record = run_large(options.output, n_pictures=options.pictures, ratio=options.ratio, keep=options.keep)
-    except (OSError, ValueError) as error:
+    except (OSError, RuntimeError, ValueError) as error:
         sys.stderr.write(f"error: {' '.join(str(error).split())}\n")
         return 1
     sys.stdout.write(json.dumps(record, indent=2) + "\n")

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,9 +17,10 @@ from tqdm import tqdm
 
 from extensions.backbones import architecture, load_backbone_weights
 from extensions.backbones.frozen import FrozenFeatureExtractor
+from extensions.cache.banks import UnfinishedSelection, find_bank
 from extensions.cache.features import FeatureStore
 from extensions.cache.pictures import PictureSplit
-from extensions.cache.store import WorkCache, key_of
+from extensions.cache.store import WorkCache
 from extensions.cache.transforms import gives_one_size, split_transform
 
 if TYPE_CHECKING:
@@ -253,9 +253,14 @@ class Reuse:
         return {layer: feature.to(images.device) for layer, feature in found.items()}
 
     def _bank(
-        self, n_kept: int, description: dict[str, Any], compute: Callable[[], torch.Tensor], *, is_nested: bool
+        self,
+        n_kept: int,
+        description: dict[str, Any],
+        compute: Callable[[UnfinishedSelection | None], torch.Tensor],
+        *,
+        is_nested: bool,
     ) -> torch.Tensor:
-        """A memory bank (n_kept, n_channels) that an earlier run selected from the same patches, or a computed one.
+        """A memory bank that an earlier run selected from the same patches, or a computed one, see `find_bank`.
 
         Args:
             n_kept: Patches in the bank.
@@ -265,19 +270,12 @@ class Reuse:
         """
         places = [self._places.get(path) for path in self._seen]
         if self.features is None or None in places or self._device != "cpu":
-            return compute()
+            return compute(None)
         layers = list(map(str, self._extractor.layers))
         patches = [self.features.key(*place, layer) for place in places if place is not None for layer in layers]
-        size = {} if is_nested else {"size": n_kept}
-        key = key_of(patches=patches, description=description, random=_random_state(), **size)
-        with self.cache.lock("bank", key) if self.cache.enabled else nullcontext():
-            found = self.cache.get("banks", key)
-            if found is not None and len(found) >= n_kept:
-                self.cache.has("banks", key)  # it was used
-                self.has_bank = True
-                return torch.from_numpy(np.array(found[:n_kept]))
-            bank = compute()
-            self.cache.put("banks", key, bank.numpy())
+        bank, self.has_bank = find_bank(
+            self.cache, n_kept, compute, is_nested=is_nested, patches=patches, description=description
+        )
         return bank
 
 
@@ -313,15 +311,6 @@ def _replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
         yield
     finally:
         setattr(owner, name, before)
-
-
-def _random_state() -> str:
-    """A hash over the state of the global generators that a selection may draw from."""
-    digest = hashlib.sha256(torch.get_rng_state().numpy().tobytes())
-    kind, keys, position, *rest = np.random.get_state()  # noqa: NPY002 - read, not drawn from
-    digest.update(repr((kind, position, *rest)).encode())
-    digest.update(np.asarray(keys).tobytes())
-    return digest.hexdigest()
 
 
 def _is_single(extractor: FrozenFeatureExtractor) -> bool:

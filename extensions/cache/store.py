@@ -21,7 +21,7 @@ from filelock import FileLock, Timeout
 logger = logging.getLogger(__name__)
 
 VERSION = "1"  # of the entries' layout and meaning; a cache of another version is not read
-KINDS = ("facts", "pictures", "masks", "features", "banks")
+KINDS = ("facts", "pictures", "masks", "features", "banks", "selections")
 DEFAULT_LIMIT = 20 * 2**30  # bytes
 RESERVE = 2**30  # bytes of the disk that the cache leaves free
 STALE = 3600  # s after which a file that was never finished is removed
@@ -101,6 +101,11 @@ class WorkCache:
         self._unseen += array.nbytes
         if self._unseen > max(self.limit // 20, 1):
             self.make_room()
+
+    def remove(self, kind: str, key: str) -> None:
+        """Remove an entry, if it is there."""
+        if self.folder is not None:
+            _remove(self._path(kind, key))
 
     def room_for(self, n_bytes: int) -> bool:
         """Whether so much more can be kept at once, within the limit and on the disk."""

@@ -164,6 +164,51 @@ def test_very_small_and_very_large_features_equal_the_slow_loop(scale) -> None:
     assert greedy_k_center(features, 120, 9).tolist() == slow_k_center(features, 120, 9)
 
 
+class Kept:
+    """A checkpoint in memory; the process stops at a save of it."""
+
+    def __init__(self, n_saves: int) -> None:
+        self.state: np.ndarray | None = None
+        self.n_saves = n_saves
+
+    def load(self) -> np.ndarray | None:
+        return self.state
+
+    def save(self, state: np.ndarray) -> None:
+        self.state = state.copy()
+        self.n_saves -= 1
+        if not self.n_saves:
+            raise KeyboardInterrupt
+
+    def discard(self) -> None:
+        self.state = None
+
+
+@pytest.mark.parametrize("n_saves", [1, 7])
+@pytest.mark.parametrize("n_centers", [60, 900])
+@pytest.mark.parametrize("kind", [clustered, duplicated, with_far_outliers])
+def test_a_stopped_selection_goes_on_to_the_same_end(monkeypatch, kind, n_centers, n_saves) -> None:
+    features = torch.from_numpy(kind(np.random.default_rng(5))).float()
+    whole = greedy_k_center(features, 900, 3)
+    monkeypatch.setattr(coreset_search, "SAVE_EVERY", -1.0)
+    monkeypatch.setattr(coreset_search, "LARGEST_GROUP", 64)
+    kept = Kept(n_saves)
+    with pytest.raises(KeyboardInterrupt):
+        greedy_k_center(features, 900, 3, checkpoint=kept)
+    kept.n_saves = -1
+    assert greedy_k_center(features, n_centers, 3, checkpoint=kept).tolist() == whole[:n_centers].tolist()
+    assert kept.state is None
+
+
+def test_a_state_of_other_points_is_not_taken_over() -> None:
+    kept = Kept(-1)
+    features = torch.from_numpy(random(np.random.default_rng(0))).float()
+    expected = greedy_k_center(features, 50, 0)
+    for state in (np.zeros(3, np.uint8), np.full(4000, 1, np.uint8)):
+        kept.state = state
+        assert greedy_k_center(features, 50, 0, checkpoint=kept).tolist() == expected.tolist()
+
+
 @pytest.mark.parametrize("n_leading", [20, 100])
 @pytest.mark.parametrize("kind", [random, duplicated, on_a_grid])
 def test_the_size_of_the_leading_group_does_not_change_the_result(kind, n_leading) -> None:

@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from extensions.models.patchcore.coreset_methods import dense_patches, medoids, random_patches
 from extensions.models.patchcore.coreset_projection import from_numpy, random_projection
-from extensions.models.patchcore.coreset_search import FarthestFirst
+from extensions.models.patchcore.coreset_search import Checkpoint, FarthestFirst
 
 METHODS = ("greedy", "random", "kmeans", "density")
 NESTED = ("greedy", "random")  # a smaller ratio selects the first of what a larger one does
@@ -24,6 +24,7 @@ def select_coreset(
     sampling_ratio: float,
     method: str = "greedy",
     scratch: Path | None = None,
+    checkpoint: Checkpoint | None = None,
     progress: bool = True,
 ) -> torch.Tensor:
     """Select the patches that stand for all others.
@@ -45,6 +46,8 @@ def select_coreset(
         method: One of `METHODS`.
         scratch: Folder for a temporary file that holds the randomly projected embedding instead of memory; the
             system's for a memory map when None. On the CPU only.
+        checkpoint: Where a greedy selection on the CPU is kept every minute, to go on from there. It must be of the
+            same embedding, method and state of the random generators.
         progress: Show a bar when it takes longer than two seconds.
 
     Returns:
@@ -70,14 +73,14 @@ def select_coreset(
     scratch = scratch if embedding.device.type == "cpu" else None
     with torch.no_grad():
         if method == "greedy":
-            return _greedy(embedding, n_centers, scratch=scratch, progress=progress)
+            return _greedy(embedding, n_centers, scratch=scratch, checkpoint=checkpoint, progress=progress)
         seed = int(torch.randint(high=2**31, size=(1,)))
         if method == "random":
             return random_patches(len(embedding), n_centers, seed)
         if method == "kmeans":
             return medoids(embedding, n_centers, seed)
         rows = dense_patches(embedding, n_centers, seed)
-        found = _greedy(embedding, n_centers, rows=rows, scratch=scratch, progress=progress)
+        found = _greedy(embedding, n_centers, rows=rows, scratch=scratch, checkpoint=checkpoint, progress=progress)
         return rows.cpu()[found]
 
 
@@ -94,6 +97,7 @@ def _greedy(
     n_centers: int,
     *,
     scratch: Path | None,
+    checkpoint: Checkpoint | None,
     progress: bool,
     rows: torch.Tensor | None = None,
 ) -> torch.Tensor:
@@ -106,12 +110,18 @@ def _greedy(
         first = int(torch.randint(high=len(features), size=(1,), device=features.device))
     _check_finite(features, "The randomly projected embedding")
     if features.device.type == "cpu" and features.dtype in (torch.float32, torch.float64):
-        return torch.from_numpy(greedy_k_center(features, n_centers, first, progress=progress))
+        found = greedy_k_center(features, n_centers, first, checkpoint=checkpoint, progress=progress)
+        return torch.from_numpy(found)
     return _all_distances(features, n_centers, first, progress=progress)
 
 
 def greedy_k_center(
-    features: torch.Tensor | np.ndarray, n_centers: int, first: int, *, progress: bool = False
+    features: torch.Tensor | np.ndarray,
+    n_centers: int,
+    first: int,
+    *,
+    checkpoint: Checkpoint | None = None,
+    progress: bool = False,
 ) -> np.ndarray:
     """Start at one point and add the point farthest from all selected ones, the lowest index on exact ties.
 
@@ -121,6 +131,7 @@ def greedy_k_center(
         features: (n_points, n_channels) float32 or float64, finite. A memory map is read in parts, not copied.
         n_centers: How many to select, 1 to n_points. When only copies of selected points are left, 0 is repeated.
         first: Index of the point to start with.
+        checkpoint: Where the selection is kept every minute, to go on from there.
         progress: Show a bar when it takes longer than two seconds.
 
     Returns:
@@ -145,7 +156,7 @@ def greedy_k_center(
     if largest**2 * n_channels * 64 > torch.finfo(features.dtype).max:
         # Squared distances come near overflow, and bounds on them would be infinite.
         return _all_distances(features, n_centers, first, progress=progress).numpy()
-    return FarthestFirst(features.contiguous(), n_centers, first).run(progress=progress)
+    return FarthestFirst(features.contiguous(), n_centers, first).run(progress=progress, checkpoint=checkpoint)
 
 
 def _all_distances(features: torch.Tensor, n_centers: int, first: int, *, progress: bool) -> torch.Tensor:

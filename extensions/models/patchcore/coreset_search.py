@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -19,6 +21,20 @@ LARGEST_GROUP = 2**15  # points whose features are held in memory
 SAMPLE = 8192  # points that the shift and the directions come from
 THREADED = 2**23  # products in a round from which threads gain more than passing on the interpreter's lock costs
 TIDY_EVERY = 16  # centers after which points that fell behind leave the leading group
+SAVE_EVERY = 60.0  # s
+
+
+class Checkpoint(Protocol):
+    """Where an unfinished selection is kept, for a process that takes over from one that was stopped."""
+
+    def load(self) -> np.ndarray | None:
+        """What `save` was last given for the same features and first center, or None."""
+
+    def save(self, state: np.ndarray) -> None:
+        """Keep the state, (n_bytes,) uint8."""
+
+    def discard(self) -> None:
+        """Forget it: the selection is finished."""
 
 
 class FarthestFirst:
@@ -63,14 +79,16 @@ class FarthestFirst:
         self.underflow = self.rows.dtype.type(4 * (n_channels + 16) * limits.tiny)
         self._select(first)
 
-    def run(self, *, progress: bool = False) -> np.ndarray:
+    def run(self, *, progress: bool = False, checkpoint: Checkpoint | None = None) -> np.ndarray:
         """Select all centers; (n_centers,) int64 indices in the order of selection."""
         n_centers = len(self.selected)
+        saved = time.monotonic()
         with (
             one_thread_each() as pool,
             tqdm(total=n_centers, desc="Selecting coreset", disable=not progress, delay=2) as bar,
         ):
-            self._measure_first()
+            if checkpoint is None or not self._restore(checkpoint.load()):
+                self._measure_first()
             while self.n_selected < n_centers and self.bounds.max() > 0:
                 group, floor = self._leading()
                 blocks = list(self._blocks(group))
@@ -78,9 +96,34 @@ class FarthestFirst:
                 list((map if n_products < THREADED else pool.map)(self._refresh, blocks))
                 self._select_within(group, *floor)
                 bar.update(self.n_selected - bar.n)
+                if checkpoint is not None and time.monotonic() - saved > SAVE_EVERY:
+                    checkpoint.save(self._state())
+                    saved = time.monotonic()
             # All that is left are copies of centers: every distance is 0, and the lowest index wins for good.
             bar.update(n_centers - bar.n)
+        if checkpoint is not None:
+            checkpoint.discard()
         return self.selected
+
+    def _state(self) -> np.ndarray:
+        """All that a later process cannot compute at once, as bytes."""
+        parts = (np.array([self.n_selected]), self.selected[: self.n_selected], self.n_seen, self.bounds)
+        return np.concatenate([part.view(np.uint8) for part in parts])
+
+    def _restore(self, state: np.ndarray | None) -> bool:
+        """Take over a state; False where there is none, or none of as many points."""
+        if state is None or len(state) < 8:
+            return False
+        n_selected = int(state[:8].view(np.int64)[0])
+        sizes = (8, 8 * n_selected, self.n_seen.nbytes, self.bounds.nbytes)
+        if len(state) != sum(sizes):
+            return False
+        _, selected, n_seen, bounds = np.split(state, np.cumsum(sizes)[:-1])
+        for index in selected.view(np.int64)[1 : len(self.selected)]:
+            self._select(int(index))
+        self.n_seen[:] = n_seen.view(np.int64)
+        self.bounds[:] = bounds.view(self.bounds.dtype)
+        return True
 
     def _select(self, index: int) -> None:
         center = self.rows[index] - self.shift

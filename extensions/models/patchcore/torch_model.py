@@ -10,6 +10,7 @@ from anomalib.models.image.patchcore.torch_model import PatchcoreModel as Anomal
 from extensions.backbones.frozen import FrozenFeatureExtractor, freeze
 from extensions.models.patchcore.anomaly_map import AnomalyMapGenerator
 from extensions.models.patchcore.coreset import NESTED, select_coreset
+from extensions.models.patchcore.coreset_search import Checkpoint
 from extensions.models.patchcore.neighbors import NearestNeighbors, is_searchable
 from extensions.models.patchcore.patch_store import PatchStore
 
@@ -103,12 +104,16 @@ class PatchcoreModel(AnomalibPatchcoreModel):
             "n_patches": len(self.embedding_store),
         }
         is_nested = self.coreset in NESTED
-        return self.keep_bank(n_kept, described, lambda: self._select_bank(sampling_ratio), is_nested=is_nested)
+        return self.keep_bank(
+            n_kept, described, lambda kept: self._select_bank(sampling_ratio, kept), is_nested=is_nested
+        )
 
-    def _select_bank(self, sampling_ratio: float) -> torch.Tensor:
+    def _select_bank(self, sampling_ratio: float, checkpoint: Checkpoint | None = None) -> torch.Tensor:
         patches = self.embedding_store.matrix()
         scratch = self.embedding_store.scratch if self.embedding_store.in_file else None
-        kept = select_coreset(patches, sampling_ratio=sampling_ratio, method=self.coreset, scratch=scratch)
+        kept = select_coreset(
+            patches, sampling_ratio=sampling_ratio, method=self.coreset, scratch=scratch, checkpoint=checkpoint
+        )
         if isinstance(patches, np.memmap):
             return torch.tensor(patches[kept.numpy()]).to(self.embedding_store.device)
         return patches[kept]
