@@ -86,6 +86,21 @@ def _build(folder: Path, write: Callable[[Path], None]) -> None:
             shutil.rmtree(left, ignore_errors=True)
 
 
+def built_bytes() -> dict[str, int]:
+    """Bytes of what `build_once` has left, by the part of the cache."""
+    parts = (part for part in cache_folder().glob("*") if next(part.glob(f"*/{_LIST}"), None))
+    return {part.name: sum(path.stat().st_size for path in part.rglob("*") if path.is_file()) for part in sorted(parts)}
+
+
+def clear_built(name: str) -> int:
+    """Remove a part of the cache that nobody reads for longer than it takes to load; the bytes that became free."""
+    freed = built_bytes().get(name, 0)
+    for listed in sorted((cache_folder() / name).glob(f"*/{_LIST}")):
+        with _locked(listed.parent):
+            shutil.rmtree(listed.parent, ignore_errors=True)
+    return freed
+
+
 def _is_whole(folder: Path) -> bool:
     try:
         listed = json.loads((folder / _LIST).read_text(encoding="utf-8"))
