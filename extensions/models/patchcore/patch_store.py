@@ -57,6 +57,21 @@ class PatchStore:
         """Say how many batches as large as the first one will come at most; None when nobody knows."""
         self._n_batches = n_batches
 
+    def place(self, n_rows: int, like: torch.Tensor) -> torch.Tensor | None:
+        """Where the next rows may be written before they are appended, so that nothing is copied.
+
+        Args:
+            n_rows: How many are to come at once.
+            like: A tensor of their device, type and number of channels, (any, n_channels).
+
+        Returns:
+            (n_rows, n_channels), not initialized; None where memory for them is not reserved.
+        """
+        self._begin(n_rows, like)
+        if self._reserved is None or self._n_rows + n_rows > len(self._reserved):
+            return None
+        return self._reserved[self._n_rows : self._n_rows + n_rows]
+
     def append(self, embedding: torch.Tensor) -> None:
         """Add rows.
 
@@ -67,14 +82,14 @@ class PatchStore:
             OSError: They must go to a file and the disk has too little space; it says how much is needed where.
         """
         embedding = embedding.detach()
-        if self._like is None:
-            self._like = embedding[:0].clone()
-            self._begin(embedding)
+        self._begin(len(embedding), embedding)
         start, self._n_rows = self._n_rows, self._n_rows + len(embedding)
         if self._file is not None:
             self._write(embedding)
         elif self._reserved is not None and self._n_rows <= len(self._reserved):
-            self._reserved[start : self._n_rows] = embedding
+            rows = self._reserved[start : self._n_rows]
+            if rows.data_ptr() != embedding.data_ptr():  # not written to its `place`
+                rows.copy_(embedding)
         else:
             self._keep(embedding, start)
 
@@ -110,15 +125,19 @@ class PatchStore:
         """Whether the rows are in a file."""
         return self._file is not None
 
-    def _begin(self, embedding: torch.Tensor) -> None:
+    def _begin(self, n_first: int, like: torch.Tensor) -> None:
+        """With the first batch, decide where all rows go."""
+        if self._like is not None:
+            return
+        self._like = like.detach()[:0].clone()
         if self._n_batches is None:
             return
-        n_rows = len(embedding) * self._n_batches
+        n_rows = n_first * self._n_batches
         if n_rows * self._row_bytes > self._limit:
             self._open(n_rows * self._row_bytes)
         else:
             # Pages count from when they are written to, so a number of batches that is too high costs nothing.
-            self._reserved = embedding.new_empty((n_rows, embedding.shape[1]))
+            self._reserved = self._like.new_empty((n_rows, self._like.shape[1]))
 
     def _keep(self, embedding: torch.Tensor, start: int) -> None:
         """Keep a batch apart; more came than was expected, or nobody said what to expect."""
