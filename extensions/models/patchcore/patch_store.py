@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
@@ -41,11 +42,12 @@ class PatchStore:
         self.clear()
 
     def __len__(self) -> int:
-        return self._n_rows
+        return self._n_rows + sum(n_rows for n_rows, _ in self._later)
 
     def clear(self) -> None:
         """Forget all rows and delete the file."""
         self._n_rows = 0
+        self._later: list[tuple[int, Callable[[], torch.Tensor]]] = []
         self._reserved: torch.Tensor | None = None
         self._parts: list[torch.Tensor] = []
         if self._file is not None:
@@ -81,6 +83,7 @@ class PatchStore:
         Raises:
             OSError: They must go to a file and the disk has too little space; it says how much is needed where.
         """
+        self._append_waiting()
         embedding = embedding.detach()
         self._begin(len(embedding), embedding)
         start, self._n_rows = self._n_rows, self._n_rows + len(embedding)
@@ -93,11 +96,21 @@ class PatchStore:
         else:
             self._keep(embedding, start)
 
+    def append_later(self, n_rows: int, make: Callable[[], torch.Tensor]) -> None:
+        """Add rows that are made when they are asked for, or never.
+
+        Args:
+            n_rows: How many it will be.
+            make: Gives what `append` takes.
+        """
+        self._later.append((n_rows, make))
+
     def matrix(self) -> torch.Tensor | np.memmap:
         """All rows, (n_patches, n_channels): a tensor on their device, or the file mapped into memory.
 
         Valid until the store is cleared. Rows added later are not in it.
         """
+        self._append_waiting()
         if self._like is None:
             return torch.empty(0, 0)
         if self._file is not None:
@@ -124,6 +137,11 @@ class PatchStore:
     def in_file(self) -> bool:
         """Whether the rows are in a file."""
         return self._file is not None
+
+    def _append_waiting(self) -> None:
+        waiting, self._later = self._later, []
+        while waiting:
+            self.append(waiting.pop(0)[1]())
 
     def _begin(self, n_first: int, like: torch.Tensor) -> None:
         """With the first batch, decide where all rows go."""

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from anomalib.data import InferenceBatch
 from anomalib.models.image.patchcore.torch_model import PatchcoreModel as AnomalibPatchcoreModel
 from torch.nn import functional as F
 
@@ -15,6 +16,8 @@ from extensions.models.patchcore.coreset import NESTED, select_coreset
 from extensions.models.patchcore.neighbors import NearestNeighbors, is_searchable
 from extensions.models.patchcore.patch_store import PatchStore
 
+Features = dict[str, torch.Tensor]
+_NOT_COPIED = ("_searched", "keep_bank", "find_later")
 SCRATCH_BYTES = 2**28  # of a chunk's distances, where the bank cannot be searched by `NearestNeighbors`
 
 
@@ -52,6 +55,8 @@ class PatchcoreModel(AnomalibPatchcoreModel):
 
     feature_extractor: FrozenFeatureExtractor
     keep_bank: Callable[..., torch.Tensor] | None = None  # finds a bank that was selected before
+    find_later: Callable[[torch.Tensor], Callable[[], Features] | None] | None = None  # promises features of pictures
+    _n_patches: int = 0  # of a picture
     _searched: tuple[torch.Tensor, int, NearestNeighbors | None] | None = None  # the bank, its version, its search
 
     def __init__(
@@ -74,7 +79,24 @@ class PatchcoreModel(AnomalibPatchcoreModel):
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out what can be built again from the bank."""
-        return {name: value for name, value in self.__dict__.items() if name not in ("_searched", "keep_bank")}
+        return {name: value for name, value in self.__dict__.items() if name not in _NOT_COPIED}
+
+    def forward(self, input_tensor: torch.Tensor) -> torch.Tensor | InferenceBatch:
+        """Score pictures; in training collect their patches, or the promise of them where the bank may be known."""
+        if not self.training or self.find_later is None or self.tiler:
+            return super().forward(input_tensor)
+        find = self.find_later(input_tensor) if len(self.embedding_store) else None
+        if find is None:
+            patches = super().forward(input_tensor)
+            self._n_patches = len(patches) // len(input_tensor)
+            return patches
+        self.embedding_store.append_later(self._n_patches * len(input_tensor), lambda: self._patches(find()))
+        return input_tensor.new_empty(0)
+
+    def _patches(self, features: Features) -> torch.Tensor:
+        """Patches (N x h x w, n_channels) of feature maps."""
+        pooled = {layer: self.feature_pooler(feature) for layer, feature in features.items()}
+        return self.reshape_embedding(self.generate_embedding(pooled))
 
     def generate_embedding(self, features: dict[str, torch.Tensor]) -> torch.Tensor:
         """All layers' channels at the size of the first: (N, n_channels, h, w).
