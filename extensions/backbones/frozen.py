@@ -52,7 +52,7 @@ class FrozenFeatureExtractor(TimmFeatureExtractor):
         return runner(inputs)
 
     def _agrees_at_size(self, runner: Callable[[torch.Tensor], Features], inputs: torch.Tensor) -> bool:
-        """Whether the features of the first picture of each size agree with torch's.
+        """Whether the features of the first picture of each other size agree with torch's.
 
         A converted network can be right at one size and wrong at another: padding that torch computes from the size
         may have become a constant.
@@ -91,9 +91,9 @@ class FrozenFeatureExtractor(TimmFeatureExtractor):
             return None
         version = (tensors[0].data_ptr(), sum(tensor._version for tensor in tensors))  # other weights, another network
         if version != self._runner_version:
-            from extensions.backbones.openvino_runner import find_runner
+            from extensions.backbones.openvino_runner import SIZE, find_runner
 
-            self._runner, self._sizes = find_runner(self, asked), {}
+            self._runner, self._sizes = find_runner(self, asked), {(SIZE, SIZE): True}  # compared when converted
             self._runner_version = version
         return self._runner
 

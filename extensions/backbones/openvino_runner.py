@@ -6,6 +6,7 @@ import json
 import logging
 import time
 import warnings
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,12 +38,13 @@ class OpenVinoRunner:
     """
 
     def __init__(self, compiled: Any, layers: list[str]) -> None:
-        self._compiled = compiled
+        self._request = compiled.create_infer_request()  # its own, for the compiled network may be shared
         self._layers = layers
 
     def __call__(self, inputs: torch.Tensor) -> Features:
         """Features of pictures; they are not shared with later calls."""
-        outputs = self._compiled([inputs.detach().contiguous().numpy()], share_inputs=True, share_outputs=False)
+        images = inputs.detach().contiguous().numpy()
+        outputs = self._request.infer([images], share_inputs=True, share_outputs=False)
         return {layer: torch.from_numpy(outputs[index]) for index, layer in enumerate(self._layers)}
 
 
@@ -64,7 +66,8 @@ def find_runner(extractor: FrozenFeatureExtractor, asked: str) -> OpenVinoRunner
         verdict = json.loads((folder / "verdict.json").read_text(encoding="utf-8"))
         if not verdict["agrees"] or (asked == "auto" and not verdict["faster"]):
             return None
-        return OpenVinoRunner(_compile(folder / NETWORK, [verdict["outputs"].index(layer) for layer in layers]), layers)
+        outputs = tuple(verdict["outputs"].index(layer) for layer in layers)
+        return OpenVinoRunner(_compile(folder / NETWORK, outputs, torch.get_num_threads()), layers)
     except (OSError, RuntimeError) as error:  # OpenVINO raises RuntimeError for what it cannot convert
         logger.warning("features of %s come from torch: %s", identity["arch"], " ".join(str(error).split()))
         return None
@@ -82,7 +85,7 @@ def _build(extractor: FrozenFeatureExtractor, folder: Path) -> None:
         traced = torch.jit.trace(network, example, check_trace=False, strict=False)
         converted = openvino.convert_model(traced, example_input=example)
     openvino.save_model(converted, folder / NETWORK, compress_to_fp16=False)
-    runner = OpenVinoRunner(_compile(folder / NETWORK, list(range(len(outputs)))), outputs)
+    runner = OpenVinoRunner(_compile(folder / NETWORK, tuple(range(len(outputs))), torch.get_num_threads()), outputs)
     verdict = {"outputs": outputs, **_compare(network, runner)}
     (folder / "verdict.json").write_text(json.dumps(verdict, indent=1), encoding="utf-8")
 
@@ -121,8 +124,9 @@ def _compare(network: nn.Module, runner: OpenVinoRunner) -> dict[str, Any]:
     }
 
 
-def _compile(path: Path, outputs: list[int]) -> Any:
-    """The network compiled with some of its outputs."""
+@lru_cache(maxsize=2)  # the runs of a sweep on one backbone need the same ones
+def _compile(path: Path, outputs: tuple[int, ...], n_threads: int) -> Any:
+    """The network, whose path tells its content, compiled with some of its outputs."""
     import openvino
 
     core = openvino.Core()
@@ -132,7 +136,7 @@ def _compile(path: Path, outputs: list[int]) -> Any:
     # The hint: CPUs that can would otherwise compute in bfloat16, which is good to 1e-2 only.
     options = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
     # Pinned threads are slower beside torch's own, and beside other processes on the same cores.
-    options |= {"INFERENCE_NUM_THREADS": str(torch.get_num_threads()), "ENABLE_CPU_PINNING": "NO"}
+    options |= {"INFERENCE_NUM_THREADS": str(n_threads), "ENABLE_CPU_PINNING": "NO"}
     return core.compile_model(network, "CPU", options)
 
 

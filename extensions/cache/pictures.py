@@ -46,6 +46,8 @@ class PictureSplit(Dataset):
         self.cache = cache
         self.samples = dataset.samples
         self.paths = [str(path) for path in dataset.samples["image_path"]]
+        columns = (dataset.samples[name] for name in ("label_index", "image_path", "mask_path"))
+        self._rows = [(int(label), path, mask_path) for label, path, mask_path in zip(*columns, strict=True)]
         self.with_pixels = True
         self.is_augmented = augmentations is not None
         self._dataset = copy.copy(dataset)
@@ -107,13 +109,13 @@ class PictureSplit(Dataset):
             )
         if self._after is not None:
             image, gt_mask = self._after(image, gt_mask) if gt_mask is not None else (self._after(image), None)
-        row = self.samples.iloc[index]
+        label, path, mask_path = self._rows[index]
         return ImageItem(
             image=image,
             gt_mask=gt_mask,
-            gt_label=torch.tensor(int(row.label_index)),
-            image_path=row.image_path,
-            mask_path=row.mask_path,
+            gt_label=torch.tensor(label),
+            image_path=path,
+            mask_path=mask_path,
         )
 
     def collate_fn(self, items: list[ImageItem]) -> ImageBatch:

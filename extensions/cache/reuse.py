@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,7 +18,7 @@ from lightning.pytorch.callbacks import Callback
 from tqdm import tqdm
 
 from extensions.backbones import architecture, load_backbone_weights
-from extensions.backbones.frozen import FrozenFeatureExtractor
+from extensions.backbones.frozen import FrozenFeatureExtractor, feature_engine
 from extensions.cache.banks import UnfinishedSelection, find_bank
 from extensions.cache.features import FeatureStore
 from extensions.cache.pictures import PictureSplit
@@ -112,10 +114,7 @@ class Reuse:
         wanted = own
         if origin is not None and not set(layers) <= set(own):
             wanted = sorted({*own, *layers})
-            with torch.random.fork_rng():  # a run draws the same numbers whatever others look at
-                wider = FrozenFeatureExtractor(architecture(self._model.backbone), wanted, pre_trained=False)
-            load_backbone_weights(wider, self._model.backbone, origin.path)
-            extractor = wider.eval()
+            extractor = _wider(self._model.backbone, tuple(wanted), origin.path, origin.sha256, feature_engine())
         weights = origin.sha256 if origin is not None else extractor.identity()["tensors"]
         engine = extractor.engine if self._device == "cpu" else self._device
         return FeatureStore(extractor, layers=wanted, weights=weights, normalize=self._normalize, engine=engine)
@@ -236,21 +235,25 @@ class Reuse:
                 stack.enter_context(_replaced(self._extractor, "source", self._find))
                 if hasattr(self._model.model, "keep_bank"):
                     stack.enter_context(_replaced(self._model.model, "keep_bank", self._bank))
+                    if self._device == "cpu" and self.cache.enabled:  # else no bank is looked for
+                        stack.enter_context(_replaced(self._model.model, "find_later", self._find_later))
             yield
 
     def _find(self, images: torch.Tensor, compute: Any) -> dict[str, torch.Tensor]:
         """Features of the pictures in the batch at work; of any others, computed."""
-        places = [self._places.get(path) for path in self._batch]
-        if self.features is None or len(places) != len(images) or None in places:
-            return compute(images)
-        splits = {id(place[0]): place[0] for place in places if place is not None}
-        if len(splits) != 1:
-            return compute(images)
-        (split,) = splits.values()
-        layers = list(map(str, self._extractor.layers))
-        indices = [place[1] for place in places if place is not None]
-        found = self.features.batch(split, indices, layers)
-        return {layer: feature.to(images.device) for layer, feature in found.items()}
+        find = self._find_later(images)
+        return compute(images) if find is None else find()
+
+    def _find_later(self, images: torch.Tensor) -> Callable[[], dict[str, torch.Tensor]] | None:
+        """What gives the features of the pictures in the batch at work, at any time; None for any others."""
+        places = [place for place in map(self._places.get, self._batch) if place is not None]
+        if self.features is None or not places or not len(places) == len(self._batch) == len(images):
+            return None
+        store, split, device = self.features, places[0][0], images.device
+        if any(place[0] is not split for place in places):
+            return None
+        layers, indices = list(map(str, self._extractor.layers)), [index for _, index in places]
+        return lambda: {layer: found.to(device) for layer, found in store.batch(split, indices, layers).items()}
 
     def _bank(
         self,
@@ -277,6 +280,18 @@ class Reuse:
             self.cache, n_kept, compute, is_nested=is_nested, patches=patches, description=description
         )
         return bank
+
+
+@lru_cache(maxsize=1)  # the runs of a sweep on one backbone need the same one
+def _wider(
+    backbone: str, layers: tuple[str, ...], weights: Path | None, sha256: str, engine: str
+) -> FrozenFeatureExtractor:
+    """An extractor for more layers than a model's own; hash and engine only tell one from another."""
+    del sha256, engine
+    with torch.random.fork_rng():  # a run draws the same numbers whatever others look at
+        wider = FrozenFeatureExtractor(architecture(backbone), layers, pre_trained=False)
+    load_backbone_weights(wider, backbone, weights)
+    return wider.eval()
 
 
 class _BatchWatcher(Callback):

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import inspect
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 from extensions.configuration.errors import ConfigError, did_you_mean
@@ -18,9 +22,23 @@ ROLES = {
 def base_class(role: str) -> type:
     """The class everything of a role derives from; the role is a key of `ROLES`."""
     module, name = ROLES[role]
-    return getattr(importlib.import_module(module), name)
+    with _uncollected():
+        return getattr(importlib.import_module(module), name)
 
 
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """No garbage collection inside the block: what anomalib imports stays, and looking through it takes seconds."""
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collects:
+            gc.enable()
+
+
+@cache
 def known_classes(role: str) -> dict[str, str]:
     """Short name to class path of every class of a role: anomalib's, and ours in place of those of the same name."""
     base = base_class(role)

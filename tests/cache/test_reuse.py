@@ -17,6 +17,7 @@ from benchmark.store import Store
 from benchmark.sweep import run_sweep
 from extensions.backbones.frozen import FrozenFeatureExtractor
 from extensions.cache import open_cache
+from extensions.cache.features import FeatureStore
 from extensions.cache.pictures import PictureSplit
 from extensions.cache.transforms import gives_one_size, split_transform
 from extensions.models.patchcore import torch_model
@@ -165,6 +166,24 @@ def test_settings_on_the_same_patches_share_one_coreset(root, weights, tmp_path,
     assert sum(reused["train"].get("bank", False) for reused, _ in shared.values()) == 3
     for key, (_, found) in shared.items():
         np.testing.assert_allclose(found, alone[key][1], rtol=1e-5)
+
+
+def test_a_run_with_a_known_bank_reads_features_of_no_more_than_one_training_batch(
+    root, weights, tmp_path, monkeypatch
+):
+    finish(experiment(root, weights), tmp_path / "out")
+    read = []
+    batch = FeatureStore.batch
+
+    def counting(self, split, indices, layers):
+        read.extend((split.paths[index], layers) for index in indices)
+        return batch(self, split, indices, layers)
+
+    monkeypatch.setattr(FeatureStore, "batch", counting)
+    record = finish(experiment(root, weights, num_neighbors=1), tmp_path / "out")
+    assert record["reused"]["train"] == {"pictures": 8, "features": 8, "of": 8, "bank": True}
+    assert sum("train" in path for path, _ in read) == 4
+    assert len(read) == 4 + 8
 
 
 def test_a_run_draws_the_same_numbers_alone_and_beside_models_with_more_layers(root, weights, tmp_path, monkeypatch):

@@ -91,3 +91,17 @@ def test_neighborhood_is_the_square_that_a_patch_averages(bare):
     features = wide.feature_extractor(pictures)["layer2"]  # (2, 128, 8, 8)
     patch = wide(pictures).reshape(2, 8, 8, 128)[:, 3, 4]
     torch.testing.assert_close(patch, features[:, :, 1:6, 2:7].mean(dim=(2, 3)))
+
+
+@pytest.mark.parametrize("size", [(64, 64), (72, 104)])
+@pytest.mark.parametrize("layers", [["layer2"], ["layer2", "layer3"], ["layer1", "layer2", "layer4"]])
+def test_patches_are_anomalibs_to_the_last_bit(bare, layers, size):
+    ours = Patchcore("resnet18", layers, pre_trained=False, **bare).model.eval()
+    stock = anomalib.models.Patchcore("resnet18", layers, pre_trained=False, **bare).model.eval()
+    features = ours.feature_extractor(torch.randn(3, 3, *size))
+
+    def patches(model):
+        pooled = {layer: model.feature_pooler(feature) for layer, feature in features.items()}
+        return model.reshape_embedding(model.generate_embedding(pooled))
+
+    assert torch.equal(patches(ours), patches(stock))

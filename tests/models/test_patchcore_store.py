@@ -52,6 +52,27 @@ def test_memory_for_the_expected_rows_is_reserved_once():
     assert store.matrix().data_ptr() == before
 
 
+@pytest.mark.parametrize("limit", [None, 0], ids=["memory", "file"])
+def test_rows_written_to_their_place_or_made_later_come_back_in_order(limit):
+    store = PatchStore(limit)
+    store.expect(4)
+    for batch in BATCHES[:2]:
+        rows = store.place(len(batch), batch)
+        store.append(batch if rows is None else rows.copy_(batch))
+    store.append_later(8, lambda: BATCHES[2])
+    assert len(store) == 24
+    store.append(BATCHES[3])
+    np.testing.assert_array_equal(np.asarray(store.matrix()), torch.cat(BATCHES).numpy())
+
+
+def test_rows_made_later_are_not_made_when_the_store_is_cleared():
+    store = PatchStore()
+    store.append_later(8, lambda: pytest.fail("made"))
+    store.clear()
+    assert len(store) == 0
+    assert store.matrix().numel() == 0
+
+
 def test_a_file_leaves_no_name_and_is_gone_with_the_store(scratch):
     store = filled(limit=0, expected=4)
     assert list(scratch.iterdir()) == []

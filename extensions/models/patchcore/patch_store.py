@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
@@ -41,11 +42,12 @@ class PatchStore:
         self.clear()
 
     def __len__(self) -> int:
-        return self._n_rows
+        return self._n_rows + sum(n_rows for n_rows, _ in self._later)
 
     def clear(self) -> None:
         """Forget all rows and delete the file."""
         self._n_rows = 0
+        self._later: list[tuple[int, Callable[[], torch.Tensor]]] = []
         self._reserved: torch.Tensor | None = None
         self._parts: list[torch.Tensor] = []
         if self._file is not None:
@@ -57,6 +59,21 @@ class PatchStore:
         """Say how many batches as large as the first one will come at most; None when nobody knows."""
         self._n_batches = n_batches
 
+    def place(self, n_rows: int, like: torch.Tensor) -> torch.Tensor | None:
+        """Where the next rows may be written before they are appended, so that nothing is copied.
+
+        Args:
+            n_rows: How many are to come at once.
+            like: A tensor of their device, type and number of channels, (any, n_channels).
+
+        Returns:
+            (n_rows, n_channels), not initialized; None where memory for them is not reserved.
+        """
+        self._begin(n_rows, like)
+        if self._reserved is None or self._n_rows + n_rows > len(self._reserved):
+            return None
+        return self._reserved[self._n_rows : self._n_rows + n_rows]
+
     def append(self, embedding: torch.Tensor) -> None:
         """Add rows.
 
@@ -66,23 +83,34 @@ class PatchStore:
         Raises:
             OSError: They must go to a file and the disk has too little space; it says how much is needed where.
         """
+        self._append_waiting()
         embedding = embedding.detach()
-        if self._like is None:
-            self._like = embedding[:0].clone()
-            self._begin(embedding)
+        self._begin(len(embedding), embedding)
         start, self._n_rows = self._n_rows, self._n_rows + len(embedding)
         if self._file is not None:
             self._write(embedding)
         elif self._reserved is not None and self._n_rows <= len(self._reserved):
-            self._reserved[start : self._n_rows] = embedding
+            rows = self._reserved[start : self._n_rows]
+            if rows.data_ptr() != embedding.data_ptr():  # not written to its `place`
+                rows.copy_(embedding)
         else:
             self._keep(embedding, start)
+
+    def append_later(self, n_rows: int, make: Callable[[], torch.Tensor]) -> None:
+        """Add rows that are made when they are asked for, or never.
+
+        Args:
+            n_rows: How many it will be.
+            make: Gives what `append` takes.
+        """
+        self._later.append((n_rows, make))
 
     def matrix(self) -> torch.Tensor | np.memmap:
         """All rows, (n_patches, n_channels): a tensor on their device, or the file mapped into memory.
 
         Valid until the store is cleared. Rows added later are not in it.
         """
+        self._append_waiting()
         if self._like is None:
             return torch.empty(0, 0)
         if self._file is not None:
@@ -110,15 +138,24 @@ class PatchStore:
         """Whether the rows are in a file."""
         return self._file is not None
 
-    def _begin(self, embedding: torch.Tensor) -> None:
+    def _append_waiting(self) -> None:
+        waiting, self._later = self._later, []
+        while waiting:
+            self.append(waiting.pop(0)[1]())
+
+    def _begin(self, n_first: int, like: torch.Tensor) -> None:
+        """With the first batch, decide where all rows go."""
+        if self._like is not None:
+            return
+        self._like = like.detach()[:0].clone()
         if self._n_batches is None:
             return
-        n_rows = len(embedding) * self._n_batches
+        n_rows = n_first * self._n_batches
         if n_rows * self._row_bytes > self._limit:
             self._open(n_rows * self._row_bytes)
         else:
             # Pages count from when they are written to, so a number of batches that is too high costs nothing.
-            self._reserved = embedding.new_empty((n_rows, embedding.shape[1]))
+            self._reserved = self._like.new_empty((n_rows, self._like.shape[1]))
 
     def _keep(self, embedding: torch.Tensor, start: int) -> None:
         """Keep a batch apart; more came than was expected, or nobody said what to expect."""

@@ -1,11 +1,14 @@
 """PatchCore's memory bank: collected once, selected exactly and fast, searched in chunks or, for export, at once."""
 
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import torch
+from anomalib.data import InferenceBatch
 from anomalib.models.image.patchcore.torch_model import PatchcoreModel as AnomalibPatchcoreModel
+from torch.nn import functional as F
 
 from extensions.backbones.frozen import FrozenFeatureExtractor, freeze
 from extensions.models.patchcore.anomaly_map import AnomalyMapGenerator
@@ -14,7 +17,17 @@ from extensions.models.patchcore.coreset_search import Checkpoint
 from extensions.models.patchcore.neighbors import NearestNeighbors, is_searchable
 from extensions.models.patchcore.patch_store import PatchStore
 
+Features = dict[str, torch.Tensor]
+_NOT_COPIED = ("_searched", "keep_bank", "find_later")
 SCRATCH_BYTES = 2**28  # of a chunk's distances, where the bank cannot be searched by `NearestNeighbors`
+
+
+class NeighborhoodPool(torch.nn.AvgPool2d):
+    """Average pooling that lays channels side by side on CPUs, where that is several times faster and equal in bits."""
+
+    def forward(self, maps: torch.Tensor) -> torch.Tensor:
+        """Feature maps (N, C, h, w) -> the same shape."""
+        return super().forward(maps.contiguous(memory_format=torch.channels_last) if is_plain(maps) else maps)
 
 
 class PatchcoreModel(AnomalibPatchcoreModel):
@@ -43,6 +56,8 @@ class PatchcoreModel(AnomalibPatchcoreModel):
 
     feature_extractor: FrozenFeatureExtractor
     keep_bank: Callable[..., torch.Tensor] | None = None  # finds a bank that was selected before
+    find_later: Callable[[torch.Tensor], Callable[[], Features] | None] | None = None  # promises features of pictures
+    _n_patches: int = 0  # of a picture
     _searched: tuple[torch.Tensor, int, NearestNeighbors | None] | None = None  # the bank, its version, its search
 
     def __init__(
@@ -59,13 +74,52 @@ class PatchcoreModel(AnomalibPatchcoreModel):
         super().__init__(layers=layers, backbone=backbone, pre_trained=pre_trained, num_neighbors=num_neighbors)
         self.feature_extractor = freeze(self.feature_extractor)
         self.coreset = coreset
-        self.feature_pooler = torch.nn.AvgPool2d(neighborhood, stride=1, padding=neighborhood // 2)
+        self.feature_pooler = NeighborhoodPool(neighborhood, stride=1, padding=neighborhood // 2)
         self.anomaly_map_generator = AnomalyMapGenerator()
         self.embedding_store = PatchStore(max_memory_bytes)
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out what can be built again from the bank."""
-        return {name: value for name, value in self.__dict__.items() if name not in ("_searched", "keep_bank")}
+        return {name: value for name, value in self.__dict__.items() if name not in _NOT_COPIED}
+
+    def forward(self, input_tensor: torch.Tensor) -> torch.Tensor | InferenceBatch:
+        """Score pictures; in training collect their patches, or the promise of them where the bank may be known."""
+        if not self.training or self.find_later is None or self.tiler:
+            return super().forward(input_tensor)
+        find = self.find_later(input_tensor) if len(self.embedding_store) else None
+        if find is None:
+            patches = super().forward(input_tensor)
+            self._n_patches = len(patches) // len(input_tensor)
+            return patches
+        self.embedding_store.append_later(self._n_patches * len(input_tensor), lambda: self._patches(find()))
+        return input_tensor.new_empty(0)
+
+    def _patches(self, features: Features) -> torch.Tensor:
+        """Patches (N x h x w, n_channels) of feature maps."""
+        pooled = {layer: self.feature_pooler(feature) for layer, feature in features.items()}
+        return self.reshape_embedding(self.generate_embedding(pooled))
+
+    def generate_embedding(self, features: dict[str, torch.Tensor]) -> torch.Tensor:
+        """All layers' channels at the size of the first: (N, n_channels, h, w).
+
+        On CPUs the channels of a position lie side by side, so that a patch is a row without another copy; in
+        training each layer is written to where the store keeps the patches.
+        """
+        first = features[self.layers[0]]
+        if not is_plain(first):
+            return super().generate_embedding(features)
+        ends = list(itertools.accumulate(features[layer].shape[1] for layer in self.layers))
+        height, width = first.shape[-2:]
+        n_patches = len(first) * height * width
+        rows = self.embedding_store.place(n_patches, first.new_empty(0, ends[-1])) if self.training else None
+        if rows is None:
+            rows = first.new_empty(n_patches, ends[-1])
+        embedding = rows.view(len(first), height, width, ends[-1]).permute(0, 3, 1, 2)  # (N, n_channels, h, w)
+        for layer, (start, end) in zip(self.layers, itertools.pairwise([0, *ends]), strict=True):
+            maps = features[layer]
+            enlarged = maps if layer == self.layers[0] else F.interpolate(maps, size=(height, width), mode="bilinear")
+            embedding[:, start:end] = enlarged
+        return embedding
 
     def subsample_embedding(self, sampling_ratio: float) -> None:
         """Replace the memory bank by a coreset of what training collected, and forget the rest.
@@ -153,3 +207,9 @@ class PatchcoreModel(AnomalibPatchcoreModel):
             search = NearestNeighbors(bank.detach()) if is_searchable(bank) else None
             self._searched = (bank, version, search)
         return self._searched[2]
+
+
+def is_plain(maps: torch.Tensor) -> bool:
+    """Whether maps are float32 on the CPU without gradients, and no model is being exported."""
+    plain = maps.device.type == "cpu" and maps.dtype == torch.float32 and not maps.requires_grad
+    return plain and not torch.compiler.is_compiling() and not torch.jit.is_tracing()
