@@ -129,7 +129,8 @@ def take_turns(
         ours: The work, ours.
         reference: The same work, theirs.
         rounds: How often at most.
-        patience: No further round is begun when `reference` would have taken more than this, in s.
+        patience: No further round is begun when `reference` would have taken more than this, in s; ours is repeated
+            all the same, so that what only its first time needs does not pass for all of its times.
     """
     turns = Turns([], [], None, None)
     while len(turns.ours) < rounds:
@@ -139,6 +140,9 @@ def take_turns(
         turns.reference.append(seconds)
         if sum(turns.reference) + seconds > patience:
             break
+    while len(turns.ours) < rounds:
+        turns.ours_result, seconds = timed(ours)
+        turns.ours.append(seconds)
     return turns
 
 
