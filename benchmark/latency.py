@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-
-STEADY = 0.05  # share of the median that the middle half of the times may span for fewer calls to do
 
 if TYPE_CHECKING:
     import torch
@@ -27,13 +24,7 @@ class Latency:
 
 
 def measure_latency(
-    model: AnomalibModule,
-    image: torch.Tensor,
-    *,
-    warm_up: int = 3,
-    enough: int = 10,
-    repeats: int = 20,
-    limit_s: float = 10.0,
+    model: AnomalibModule, image: torch.Tensor, *, warm_up: int = 3, repeats: int = 20, limit_s: float = 10.0
 ) -> Latency:
     """Time pre-processor and network on one picture at a time; decoding and drawing are not part of it.
 
@@ -41,8 +32,7 @@ def measure_latency(
         model: A fitted model on the device to be measured.
         image: `(3, H, W)`, values in [0, 1], already at the size that the data loader delivers.
         warm_up: Calls before the clock starts.
-        enough: Calls timed at least, and no more where times are steady: the middle half within 5 % of the median.
-        repeats: Calls timed otherwise, fewer when `limit_s` seconds are over (never fewer than five).
+        repeats: Calls timed, fewer when `limit_s` seconds are over (never fewer than five).
         limit_s: Seconds after which no further call is started.
     """
     import torch
@@ -60,15 +50,7 @@ def measure_latency(
                 torch.cuda.synchronize()
             if call >= warm_up:
                 times.append(time.perf_counter() - begin)
-            if len(times) >= enough and is_steady(times):
-                break
             if len(times) >= 5 and time.perf_counter() - started > limit_s:
                 break
     p50, p95 = np.percentile(np.asarray(times) * 1000, [50, 95])
     return Latency(float(p50), float(p95), latency_batch_size=1, latency_n=len(times))
-
-
-def is_steady(times: Sequence[float]) -> bool:
-    """Whether the middle half of the times spans no more than `STEADY` of their median."""
-    low, median, high = np.percentile(np.asarray(times), [25, 50, 75])
-    return bool(high - low <= STEADY * median)
