@@ -110,6 +110,7 @@ def test_a_full_disk_in_a_run_ends_the_sweep_and_its_workers(tmp_path, executor)
 
 
 def _sweep(output: Path, executor: Executor) -> None:
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the tests run in the background of a shell
     try:
         run(output, [make_experiment(seed, "hangs", resources={"cpus": 1}) for seed in range(3)], executor)
     except KeyboardInterrupt:
