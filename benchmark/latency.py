@@ -24,7 +24,14 @@ class Latency:
 
 
 def measure_latency(
-    model: AnomalibModule, image: torch.Tensor, *, warm_up: int = 3, repeats: int = 20, limit_s: float = 10.0
+    model: AnomalibModule,
+    image: torch.Tensor,
+    *,
+    warm_up: int = 2,
+    enough: int = 10,
+    repeats: int = 20,
+    enough_s: float = 0.5,
+    limit_s: float = 10.0,
 ) -> Latency:
     """Time pre-processor and network on one picture at a time; decoding and drawing are not part of it.
 
@@ -32,8 +39,10 @@ def measure_latency(
         model: A fitted model on the device to be measured.
         image: `(3, H, W)`, values in [0, 1], already at the size that the data loader delivers.
         warm_up: Calls before the clock starts.
-        repeats: Calls timed, fewer when `limit_s` seconds are over (never fewer than five).
-        limit_s: Seconds after which no further call is started.
+        enough: Calls that are timed of a model that is not fast.
+        repeats: Calls that are timed at most, if they fit into `enough_s` seconds.
+        enough_s: Seconds after which no more than `enough` calls are timed.
+        limit_s: Seconds after which five are enough.
     """
     import torch
 
@@ -50,7 +59,8 @@ def measure_latency(
                 torch.cuda.synchronize()
             if call >= warm_up:
                 times.append(time.perf_counter() - begin)
-            if len(times) >= 5 and time.perf_counter() - started > limit_s:
+            taken = time.perf_counter() - started
+            if (len(times) >= enough and taken > enough_s) or (len(times) >= 5 and taken > limit_s):
                 break
     p50, p95 = np.percentile(np.asarray(times) * 1000, [50, 95])
     return Latency(float(p50), float(p95), latency_batch_size=1, latency_n=len(times))

@@ -104,9 +104,9 @@ class PictureSplit(Dataset):
                 image = torch.from_numpy(np.array(pixels))
         gt_mask = None
         if self._has_masks:
-            gt_mask = Mask(
-                torch.zeros(self._shape) if mask is None else torch.from_numpy(np.array(mask)), dtype=torch.uint8
-            )
+            # What a batch holds in the end are booleans; augmentations get what the data set gives them.
+            marks = torch.zeros(self._shape, dtype=torch.uint8) if mask is None else torch.from_numpy(np.array(mask))
+            gt_mask = Mask(marks if self._after is not None else marks.bool())
         if self._after is not None:
             image, gt_mask = self._after(image, gt_mask) if gt_mask is not None else (self._after(image), None)
         label, path, mask_path = self._rows[index]
