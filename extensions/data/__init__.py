@@ -5,6 +5,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from extensions.data.checks import check_dataset as check_dataset
+    from extensions.data.contamination import ContaminatedElpv as ContaminatedElpv
+    from extensions.data.contamination import ContaminatedFolder as ContaminatedFolder
+    from extensions.data.contamination import ContaminatedMVTecAD as ContaminatedMVTecAD
     from extensions.data.elpv import Elpv as Elpv
     from extensions.data.elpv_synthetic import ElpvSynthetic as ElpvSynthetic
     from extensions.data.errors import DatasetError as DatasetError
@@ -18,6 +21,9 @@ if TYPE_CHECKING:
     from extensions.data.reading import read_mask as read_mask
 
 _MODULES = {
+    "ContaminatedElpv": "contamination",
+    "ContaminatedFolder": "contamination",
+    "ContaminatedMVTecAD": "contamination",
     "DatasetError": "errors",
     "DatasetMissingError": "errors",
     "Elpv": "elpv",
@@ -34,6 +40,9 @@ _MODULES = {
 
 __all__ = [
     "MVTEC_AD_CATEGORIES",
+    "ContaminatedElpv",
+    "ContaminatedFolder",
+    "ContaminatedMVTecAD",
     "DatasetError",
     "DatasetMissingError",
     "Elpv",

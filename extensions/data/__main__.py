@@ -60,6 +60,9 @@ def _check(datamodule: AnomalibDataModule) -> int:
     for name, count in found.counts.items():
         shown = ", ".join(f"{kind} {n}" for kind, n in count.items()) if isinstance(count, dict) else count
         print(f"  {name:18}{shown}")
+    if contamination := getattr(datamodule, "contamination", None):
+        kinds = ", ".join(f"{kind} {n}" for kind, n in contamination["kinds"].items()) or "no defects"
+        print(f"  {'injected':18}{kinds} ({contamination['ratio']:.1%} of training)")
     print(f"  {'sha256':18}{found.sha256}")
     return 0
 

@@ -175,9 +175,12 @@ class WorkbenchDataModule(AnomalibDataModule):
 
     def _hold_out(self, samples: pd.DataFrame, ratio: float) -> Any:
         """(N,) bool: the seeded choice of ``ratio`` of the samples of each label."""
+        return held_out(self._contents(samples), ratio, seed=self.seed, labels=samples["label_index"].tolist())
+
+    def _contents(self, samples: pd.DataFrame) -> list[str]:
+        """What each sample's picture holds, as a hash: pictures of equal content stay in one split."""
         facts = inspect_files(samples["image_path"], title=f"reading {self.name}")
-        contents = [facts[path].sha256 or path for path in samples["image_path"]]
-        return held_out(contents, ratio, seed=self.seed, labels=samples["label_index"].tolist())
+        return [facts[path].sha256 or path for path in samples["image_path"]]
 
     def _with_defects(self, normal: pd.DataFrame) -> pd.DataFrame:
         """Half of these normal samples with defects drawn on them."""
