@@ -29,12 +29,15 @@ if TYPE_CHECKING:
 
 
 class LossCurve(Callback):
-    """Mean training loss of each epoch, as the model logs it under `train_loss`."""
+    """Mean training loss of each epoch, as the model logs it under `train_loss`, and `val_loss` where it logs one."""
 
     def __init__(self) -> None:
         self.losses: list[float] = []
+        self.val_losses: list[float] = []
 
     def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:  # noqa: D102 - Lightning's hook
+        if "val_loss" in trainer.callback_metrics:
+            self.val_losses.append(float(trainer.callback_metrics["val_loss"]))
         for name in ("train_loss_epoch", "train_loss"):
             if name in trainer.callback_metrics:
                 self.losses.append(float(trainer.callback_metrics[name]))
@@ -50,12 +53,19 @@ class Training:
     stopped_by: str
     converged: bool
     loss: list[float] = field(default_factory=list)
+    val_loss: list[float] = field(default_factory=list)
 
 
 def make_engine(
-    model: AnomalibModule, trainer: dict[str, Any], folder: Path, *, callbacks: list[Callback], progress: bool
+    model: AnomalibModule,
+    trainer: dict[str, Any],
+    folder: Path,
+    *,
+    callbacks: list[Callback],
+    progress: bool,
+    validation: bool = False,
 ) -> Engine:
-    """One Engine for one run, writing only into `folder`: no checkpoints, no pictures, no validation of its own.
+    """One Engine for one run, writing only into `folder`: no checkpoints, no pictures, no validation unless asked for.
 
     Raises:
         ConfigError: A model trained by gradient without a stated number of epochs (Lightning would take 1000), or
@@ -75,7 +85,7 @@ def make_engine(
     arguments = {"accelerator": "auto", "devices": 1, "logger": False, **trainer}
     for given in ("default_root_dir", "enable_checkpointing"):  # set here for every run
         arguments.pop(given, None)
-    arguments |= {"enable_progress_bar": False, "enable_model_summary": False, "limit_val_batches": 0}
+    arguments |= {"enable_progress_bar": False, "enable_model_summary": False, "limit_val_batches": float(validation)}
     own = [instantiate_callback(spec) for spec in arguments.pop("callbacks", None) or []]
     callbacks = [*callbacks, *own, *([RunProgress()] if progress else []), ModelCheckpoint(save_top_k=0)]
     return Engine(callbacks=callbacks, default_root_dir=folder, **arguments)
@@ -97,7 +107,7 @@ def fit(engine: Engine, model: AnomalibModule, datamodule: AnomalibDataModule) -
     with quiet(), interruptible():
         engine.fit(model=model, datamodule=datamodule)
     seconds = time.perf_counter() - started
-    return seconds, _summary(engine, model, curve.losses)
+    return seconds, _summary(engine, model, curve)
 
 
 def test_once(engine: Engine, model: AnomalibModule, datamodule: AnomalibDataModule) -> float:
@@ -111,12 +121,20 @@ def test_once(engine: Engine, model: AnomalibModule, datamodule: AnomalibDataMod
     return time.perf_counter() - started
 
 
+def validates(model: AnomalibModule, datamodule: AnomalibDataModule) -> bool:
+    """Whether the fit watches a loss on pictures held out of training; test pictures never have a say in it."""
+    mode = getattr(datamodule, "val_split_mode", None)
+    held_out = str(getattr(mode, "value", mode)) == "from_train" and len(getattr(datamodule, "val_data", ())) > 0
+    return held_out and getattr(model, "logs_val_loss", False)
+
+
 def is_gradient_model(model: AnomalibModule) -> bool:
     """Whether the model is trained over epochs rather than fitted in one pass."""
     return "max_epochs" not in model.trainer_arguments
 
 
-def _summary(engine: Engine, model: AnomalibModule, losses: list[float]) -> Training:
+def _summary(engine: Engine, model: AnomalibModule, curve: LossCurve) -> Training:
+    losses = curve.losses
     epochs = int(engine.trainer.current_epoch)
     if not is_gradient_model(model):
         return Training(epochs, 1, "single pass", converged=True)
@@ -125,7 +143,8 @@ def _summary(engine: Engine, model: AnomalibModule, losses: list[float]) -> Trai
         raise FloatingPointError(msg)
     limit = engine.trainer.max_epochs
     limit = None if limit is None or limit < 0 else limit  # -1: limited by steps or time alone
-    return Training(epochs, limit, _stopped_by(engine.trainer, epochs, limit), has_converged(losses), losses)
+    converged = has_converged(curve.val_losses or losses)
+    return Training(epochs, limit, _stopped_by(engine.trainer, epochs, limit), converged, losses, curve.val_losses)
 
 
 def _stopped_by(trainer: Any, epochs: int, limit: int | None) -> str:

@@ -4,17 +4,43 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from extensions.data import Elpv, ElpvSynthetic, Folder, MVTecAD
-    from extensions.models import Cflow, Padim, Patchcore, Stfpm
+    from extensions.data import (
+        ContaminatedElpv,
+        ContaminatedFolder,
+        ContaminatedMVTecAD,
+        Elpv,
+        ElpvSynthetic,
+        Folder,
+        MVTecAD,
+    )
+    from extensions.models import Cflow, ContrastiveStfpm, Padim, Patchcore, Stfpm
 
-__all__ = ["Cflow", "Elpv", "ElpvSynthetic", "Folder", "MVTecAD", "Padim", "Patchcore", "Stfpm", "load"]
+__all__ = [
+    "Cflow",
+    "ContaminatedElpv",
+    "ContaminatedFolder",
+    "ContaminatedMVTecAD",
+    "ContrastiveStfpm",
+    "Elpv",
+    "ElpvSynthetic",
+    "Folder",
+    "MVTecAD",
+    "Padim",
+    "Patchcore",
+    "Stfpm",
+    "load",
+]
 
 # Imported on first use: torch and anomalib take seconds, and `--help` must not wait for them.
 _MODULES = {
     "Cflow": "extensions.models",
+    "ContrastiveStfpm": "extensions.models",
     "Padim": "extensions.models",
     "Patchcore": "extensions.models",
     "Stfpm": "extensions.models",
+    "ContaminatedElpv": "extensions.data",
+    "ContaminatedFolder": "extensions.data",
+    "ContaminatedMVTecAD": "extensions.data",
     "Elpv": "extensions.data",
     "ElpvSynthetic": "extensions.data",
     "Folder": "extensions.data",

@@ -56,6 +56,7 @@ class Reuse:
         model: Has not been trained; its pre-processor and backbone decide what is kept.
         layers: More layers of the same backbone that other runs will ask for.
         device: Where features are computed.
+        splits: `train`, `test`, and `val` where the fit validates.
 
     Example:
         >>> reuse = Reuse(open_cache(), datamodule, model)
@@ -72,9 +73,10 @@ class Reuse:
         *,
         layers: Sequence[str] = (),
         device: str = "cpu",
+        splits: Sequence[str] = SPLITS,
     ) -> None:
         self.cache = cache
-        self.reused = {split: Reused() for split in SPLITS}
+        self.reused = {split: Reused() for split in splits}
         self.splits: dict[str, PictureSplit] = {}
         self.features: FeatureStore | None = None
         self.callback = _BatchWatcher(self)
@@ -96,7 +98,7 @@ class Reuse:
             self.features = self._feature_store(extractor, layers)
 
     def _add_splits(self) -> None:
-        for name in SPLITS:
+        for name in self.reused:
             dataset = getattr(self._datamodule, f"{name}_data", None)
             if dataset is not None and len(dataset):
                 augmentations = getattr(self._datamodule, f"{name}_augmentations", None)
@@ -120,7 +122,7 @@ class Reuse:
         return FeatureStore(extractor, layers=wanted, weights=weights, normalize=self._normalize, engine=engine)
 
     def prepare(self, name: str) -> None:
-        """Decode the pictures of a split (`train` or `test`) and compute their features, where that was not done.
+        """Decode the pictures of a split and compute their features, where that was not done.
 
         All cores decode while the backbone computes; scratch memory is that of some dozen pictures.
         """
@@ -307,10 +309,16 @@ class _BatchWatcher(Callback):
         self._reuse._batch = list(map(str, batch.image_path))
         self._reuse._seen += self._reuse._batch
 
+    def on_validation_batch_start(self, trainer: Any, pl_module: Any, batch: Any, *_: Any) -> None:
+        self._reuse._batch = list(map(str, batch.image_path))
+
     def on_test_batch_start(self, trainer: Any, pl_module: Any, batch: Any, *_: Any) -> None:
         self._reuse._batch = list(map(str, batch.image_path))
 
     def on_train_batch_end(self, *_: Any) -> None:
+        self._reuse._batch = []
+
+    def on_validation_batch_end(self, *_: Any) -> None:
         self._reuse._batch = []
 
     def on_test_batch_end(self, *_: Any) -> None:

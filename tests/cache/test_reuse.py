@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,7 @@ MODELS = {
     "Patchcore": {"coreset_sampling_ratio": 0.2, "num_neighbors": 2},
     "Padim": {"n_features": 20},
     "Stfpm": {},
+    "ContrastiveStfpm": {"projection_size": 8},
     "Cflow": {"coupling_blocks": 1, "fiber_batch_size": 64, "layers": ["layer2", "layer3"]},
 }
 N_PICTURES = 16
@@ -250,6 +252,24 @@ def test_pictures_with_random_augmentations_are_drawn_anew_from_decoded_ones(roo
     assert record["reused"]["train"] == {"pictures": 0, "features": 0, "of": 8}
     assert work["decoded"] == N_PICTURES
     assert work["seen"] >= 2 * 8 + 8  # each epoch, the teacher sees other pictures
+
+
+def test_neither_epochs_nor_validation_add_to_what_the_teacher_sees(root, weights, tmp_path, work, monkeypatch):
+    held_out = {"val_split_mode": "from_train", "val_split_ratio": 0.25}
+    one = experiment(root, weights, "ContrastiveStfpm", data=held_out)
+    seen, records = [], []
+    for epochs in (1, 4):
+        monkeypatch.setenv("WORKBENCH_CACHE", str(tmp_path / f"cache-{epochs}"))
+        work.clear()
+        records.append(finish(replace(one, trainer={"max_epochs": epochs}), tmp_path / f"out-{epochs}"))
+        assert work["decoded"] == N_PICTURES
+        seen.append(work["seen"])
+    assert seen[0] == seen[1]
+    assert records[1]["reused"]["val"] == {"pictures": 0, "features": 0, "of": 2}
+    monkeypatch.setenv("WORKBENCH_CACHE_LIMIT", "0")
+    without = finish(replace(one, trainer={"max_epochs": 4}), tmp_path / "without")
+    assert len(without["training"]["val_loss"]) == 4
+    np.testing.assert_allclose(records[1]["training"]["val_loss"], without["training"]["val_loss"], rtol=1e-3)
 
 
 def test_augmented_items_are_those_of_the_data_set(tiny_folder, tmp_path, monkeypatch):

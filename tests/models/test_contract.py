@@ -14,6 +14,7 @@ MODELS = {
     "Padim": {"n_features": 20},
     "Cflow": {"coupling_blocks": 2, "condition_vector": 16},
     "Stfpm": {},
+    "ContrastiveStfpm": {"projection_size": 8},
 }
 
 

@@ -1,0 +1,73 @@
+"""Random views of pictures, as SimCLR makes them."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from torchvision.transforms import v2
+
+from extensions.configuration.errors import did_you_mean
+
+# SimCLR crops down to 0.08 of the area and distorts colors at strength 1, which leaves little of a small product.
+MILD: dict[str, Any] = {"min_scale": 0.2, "cj_strength": 0.5}
+_OURS = ("input_size", "normalize")
+
+
+def check_view_settings(settings: Mapping[str, Any]) -> None:
+    """Refuse what lightly's `SimCLRViewTransform` does not know.
+
+    Raises:
+        ValueError: An unknown name, or one that the picture decides.
+    """
+    if not settings:
+        return
+    from lightly.transforms import SimCLRViewTransform
+
+    known = inspect.signature(SimCLRViewTransform).parameters.keys() - set(_OURS)
+    for name in settings:
+        if name not in known:
+            msg = f"views: unknown setting {name!r}{did_you_mean(name, known, list_all=True)}"
+            raise ValueError(msg)
+
+
+def make_views(
+    images: torch.Tensor, *, settings: Mapping[str, Any], normalize: v2.Normalize | None, seed: int
+) -> torch.Tensor:
+    """Make two random views of each picture: crop, flip, color distortion, grayscale, blur.
+
+    Args:
+        images: (N, 3, H, W), normalized.
+        settings: Of lightly's `SimCLRViewTransform`.
+        normalize: What was done to pixels in 0 to 1 to normalize them; None for nothing.
+        seed: Of all that is drawn; the state of the global generators is left as it was.
+
+    Returns:
+        (2, N, 3, H, W), normalized again.
+    """
+    from lightly.transforms import SimCLRViewTransform
+
+    augment = SimCLRViewTransform(input_size=tuple(images.shape[-2:]), normalize=None, **settings)
+    mean, std = (normalize.mean, normalize.std) if normalize is not None else ([0.0] * 3, [1.0] * 3)
+    shift, scale = (torch.as_tensor(list(values), dtype=torch.float32)[:, None, None] for values in (mean, std))
+    pixels = (images.detach().float().cpu() * scale + shift).clamp(0, 1)  # lightly blurs through Pillow, on the CPU
+    with _seeded(seed):
+        views = torch.stack([torch.stack([augment(picture) for picture in pixels]) for _ in range(2)])
+    return ((views - shift) / scale).to(images)  # (2, N, 3, H, W)
+
+
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """Seed the global generators of torch and NumPy inside the block: lightly draws from both."""
+    before = np.random.get_state()  # noqa: NPY002 - lightly's blur uses it
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        np.random.seed(seed % 2**32)  # noqa: NPY002
+        try:
+            yield
+        finally:
+            np.random.set_state(before)  # noqa: NPY002
