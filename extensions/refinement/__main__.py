@@ -1,0 +1,147 @@
+"""Find the defects among training pictures, remove them, train on the rest: python -m extensions.refinement."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from benchmark.experiment import Experiment
+
+KEYS = ("model", "data", "trainer", "seed", "refinement")
+DEFAULT_OUTPUT = Path("output/refinement")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; 0 when all of its work was done."""
+    options = _parser().parse_args(arguments)
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    warnings.filterwarnings("ignore", category=FutureWarning)  # anomalib's own, on every import
+    try:
+        return _run(options)
+    except KeyboardInterrupt:
+        print("interrupted: what was computed from pictures is cached; the same command starts again", file=sys.stderr)
+        return 130
+    except (OSError, RuntimeError, ValueError) as error:
+        if os.environ.get("WORKBENCH_DEBUG"):
+            raise
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m extensions.refinement",
+        description="Train, score the training pictures, remove the suspects, retrain; nothing of yours is moved.",
+        epilog=(
+            "In the output folder: rounds.csv (a row per round), suspects.csv and suspects.html (the suspicious "
+            "pictures, most suspicious first; fill in `keep`, then --review it), and the record, scores and model "
+            "of the last round with the leaderboard."
+        ),
+    )
+    parser.add_argument("--config", type=Path, required=True, help="YAML with model, data, trainer, seed, refinement")
+    parser.add_argument("--output", type=Path, default=DEFAULT_OUTPUT, help="default: %(default)s/<name of the config>")
+    parser.add_argument("--review", type=Path, metavar="CSV", help="train on the verdict of a reviewed suspects.csv")
+    parser.add_argument("--data-root", type=Path, metavar="DIR", help="where relative folders of data start")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="K=V", help="e.g. data.init_args.contamination_ratio=0.05"
+    )
+    return parser
+
+
+def _run(options: argparse.Namespace) -> int:
+    from benchmark.refined import PAGE, ROUNDS, SUSPECTS
+    from benchmark.runner import RunOptions, run_experiment
+    from benchmark.store import Store
+    from benchmark.tables import write_tables
+    from extensions.configuration import load_config
+    from extensions.refinement.suspects import set_aside
+    from extensions.refinement.whole_file import write_whole
+
+    if options.data_root:
+        os.environ["WORKBENCH_DATA"] = str(options.data_root.resolve())
+    output = options.output / options.config.stem if options.output == DEFAULT_OUTPUT else options.output
+    experiment = _experiment(load_config(options.config, overrides=options.set), options.config)
+    if options.review:
+        experiment = _reviewed(experiment, options.review)
+    record = run_experiment(experiment, output, options=RunOptions(sweep="refinement", overwrite="all", page=True))
+    if record is None:
+        msg = f"{output}: another process is at work on this refinement"
+        raise RuntimeError(msg)
+    if record["status"] != "finished":
+        raise RuntimeError(record["error"]["message"])
+    folder = next(folder for folder, found in Store(output).records() if found["key"] == record["key"])
+    written = (ROUNDS,) if options.review else (ROUNDS, SUSPECTS, PAGE)
+    for name in written:
+        text = (folder / name).read_bytes().decode()
+        if name == SUSPECTS:
+            set_aside(output / name, text)
+        write_whole(output / name, text)
+    print(_told(record))
+    print("\n".join(str(output / name) for name in written))
+    print("\n".join(map(str, write_tables(output))))
+    return 0
+
+
+def _experiment(config: dict[str, Any], path: Path) -> Experiment:
+    from benchmark.experiment import Experiment
+    from benchmark.validation import check_experiments, check_mapping
+    from extensions.configuration import ConfigError
+    from extensions.configuration.errors import did_you_mean
+
+    try:
+        for key in config:
+            if key not in KEYS:
+                msg = f"unknown key {key!r}, expected one of {', '.join(KEYS)}{did_you_mean(str(key), KEYS)}"
+                raise ConfigError(msg)
+        for key in ("model", "data"):
+            if not isinstance(config.get(key), dict) or "class_path" not in config[key]:
+                msg = f"a refinement needs a section {key!r} with a class_path, found {config.get(key)!r}"
+                raise ConfigError(msg)
+        experiment = Experiment(
+            model=config["model"],
+            data=config["data"],
+            trainer=check_mapping(config.get("trainer"), "trainer"),
+            seed=int(config.get("seed") or 0),
+            refinement=check_mapping(config.get("refinement"), "refinement"),
+        )
+        return check_experiments([experiment])[0]
+    except ConfigError as error:
+        msg = f"{path}: {error}"
+        raise ConfigError(msg) from error
+
+
+def _reviewed(experiment: Experiment, review: Path) -> Experiment:
+    """The experiment that trains on what a person kept."""
+    from dataclasses import replace
+
+    from extensions.configuration import instantiate_data
+    from extensions.refinement.loop import training_names
+    from extensions.refinement.suspects import read_review
+
+    datamodule = instantiate_data(experiment.data)
+    if getattr(datamodule, "takes_run_seed", False):
+        datamodule.seed = experiment.seed
+    datamodule.setup()
+    verdict = read_review(review, training_names(datamodule))
+    dropped = sorted(name for name, keep in verdict.items() if not keep)
+    return replace(experiment, refinement={"strategy": "review", "dropped": dropped, "rounds": 1})
+
+
+def _told(record: dict[str, Any]) -> str:
+    """The rounds as a table for a terminal, and where the time went."""
+    import pandas as pd
+
+    rounds = pd.DataFrame(record["refinement"]["rounds"]).dropna(axis=1, how="all")
+    seconds = ", ".join(f"{name} {taken:.1f} s" for name, taken in record["refinement"]["seconds"].items())
+    return f"{rounds.to_string(index=False, float_format=lambda value: f'{value:.4f}')}\n{seconds}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

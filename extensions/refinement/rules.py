@@ -1,0 +1,112 @@
+"""Removal rules: which of the scored pictures go this round."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+
+FLOOR = 0.8  # share of the pictures before the first round that is always kept
+MAD_TO_SIGMA = 1.4826  # of a normal distribution
+
+
+def fixed_count(scores: np.ndarray, *, n_start: int, floor: float = FLOOR, count: int = 10) -> np.ndarray:
+    """The `count` highest scores.
+
+    Args:
+        scores: (N,) of the pictures still kept, higher is removed first.
+        n_start: Pictures before the first round.
+        floor: Share of `n_start` that is always kept.
+        count: Pictures to remove.
+
+    Returns:
+        Indices into `scores`, worst first; equal scores in the order given.
+
+    Raises:
+        ValueError: A score is not finite, or an argument is out of its range.
+    """
+    if count < 0:
+        msg = f"count is {count}; expected 0 or more pictures a round"
+        raise ValueError(msg)
+    return _worst(scores, count, n_start=n_start, floor=floor)
+
+
+def fixed_share(scores: np.ndarray, *, n_start: int, floor: float = FLOOR, share: float = 0.05) -> np.ndarray:
+    """The highest scores, `share` of the pictures still kept, at least one.
+
+    Args:
+        scores: (N,) of the pictures still kept, higher is removed first.
+        n_start: Pictures before the first round.
+        floor: Share of `n_start` that is always kept.
+        share: Of the pictures still kept.
+
+    Returns:
+        Indices into `scores`, worst first; equal scores in the order given.
+
+    Raises:
+        ValueError: A score is not finite, or an argument is out of its range.
+    """
+    if not 0 < share < 1:
+        msg = f"share is {share}; expected a number above 0 and below 1"
+        raise ValueError(msg)
+    return _worst(scores, max(1, round(share * len(scores))), n_start=n_start, floor=floor)
+
+
+def mad(scores: np.ndarray, *, n_start: int, floor: float = FLOOR, t: float = 3.5) -> np.ndarray:
+    """What stands out: the scores above median + t · 1.4826 · MAD, where the MAD is that of the upper half.
+
+    The rule of Hampel, "The Influence Curve and its Role in Robust Estimation", 1974,
+    https://doi.org/10.1080/01621459.1974.10482962, with the median absolute deviation of the scores above the median
+    only: distances are skewed to the right, and a scale taken from both sides would call their tail suspicious.
+
+    Args:
+        scores: (N,) of the pictures still kept, higher is removed first.
+        n_start: Pictures before the first round.
+        floor: Share of `n_start` that is always kept.
+        t: How far out, in standard deviations of a normal distribution of the same spread.
+
+    Returns:
+        Indices into `scores`, worst first; equal scores in the order given.
+
+    Raises:
+        ValueError: A score is not finite, or an argument is out of its range.
+    """
+    if not t > 0:
+        msg = f"t is {t}; expected a number above 0, such as 3.5"
+        raise ValueError(msg)
+    scores = np.asarray(scores, np.float64)
+    if len(scores) < 3:
+        return _worst(scores, 0, n_start=n_start, floor=floor)
+    n_above = int((scores > mad_threshold(scores, t)).sum()) if np.isfinite(scores).all() else 0
+    return _worst(scores, n_above, n_start=n_start, floor=floor)
+
+
+def mad_threshold(scores: np.ndarray, t: float) -> float:
+    """The score above which `mad` removes; where most scores are equal the mean deviation takes the median's place."""
+    median = float(np.median(scores))
+    above = scores[scores >= median] - median
+    spread = MAD_TO_SIGMA * float(np.median(above))
+    if spread == 0:
+        spread = 1.2533 * float(above.mean())  # sqrt(pi / 2): as MAD_TO_SIGMA for the mean
+    return median + t * spread
+
+
+def _worst(scores: np.ndarray, n_wanted: int, *, n_start: int, floor: float) -> np.ndarray:
+    """Indices of the highest scores, no more than the floor allows."""
+    scores = np.asarray(scores, np.float64)
+    if scores.ndim != 1 or not np.isfinite(scores).all():
+        msg = f"scores are of shape {scores.shape}, or not all finite; expected one finite number for each picture"
+        raise ValueError(msg)
+    if not 0 <= floor <= 1:
+        msg = f"floor is {floor}; expected a share from 0 to 1 of the pictures before the first round"
+        raise ValueError(msg)
+    if n_start < len(scores):
+        msg = f"n_start is {n_start}, fewer than the {len(scores)} scores; expected the pictures before the first round"
+        raise ValueError(msg)
+    n_kept = math.ceil(floor * n_start - 1e-9)  # 0.8 of 10 is 8, whatever binary fractions make of it
+    return np.argsort(-scores, kind="stable")[: max(0, min(n_wanted, len(scores) - n_kept))]
+
+
+Rule = Callable[..., np.ndarray]
+RULES: dict[str, Rule] = {"fixed_count": fixed_count, "fixed_share": fixed_share, "mad": mad}
