@@ -141,7 +141,7 @@ def _data_differences(records: Sequence[Record]) -> Iterable[str]:
     contents: dict[str, Counter[str]] = {}
     for record in records:
         data = record["dataset"]
-        if not data.get("k_shot") and not data.get("contamination_ratio"):
+        if not any(data.get(name) for name in ("k_shot", "contamination_ratio", "contamination")):
             name = "/".join(filter(None, [data["name"], data.get("category")]))
             contents.setdefault(name, Counter())[str(data.get("sha256"))[:12]] += 1
     for name, found in contents.items():

@@ -54,6 +54,7 @@ def _metric_columns() -> list[Column]:
     return found
 
 
+_GAINS = {"image_AUROC": "Image AUROC", "pixel_AUROC": "Pixel AUROC", "pixel_AUPRO": "Pixel AUPRO"}
 _TEXTS = (
     Column(name="rank", heading="Rank", format="0", width=6,
            note="Place within the data set by image AUROC. Blank where a run is missing, failed or had not converged."),
@@ -76,6 +77,34 @@ _TEXTS = (
            note="Number of training pictures, where it was limited."),
     Column(name="contamination_ratio", heading="Contamination", format="0.0%", width=13, optional=True,
            note="Share of anomalous pictures put among the training pictures."),
+    Column(name="repeats", heading="Repeats", format="0", width=8,
+           note="How often each injected defect was put among the training pictures, a little shifted."),
+    Column(name="detector", heading="Detector", width=22, note="What was trained on the pictures that were kept."),
+    Column(name="strategy", heading="Strategy", width=18, note="What scored the training pictures."),
+    Column(name="rule", heading="Rule", width=18, note="What removed pictures by the scores."),
+    Column(name="score_auroc", heading="Score AUROC ↑", format="0.000", higher_is_better=True,
+           note="Chance that an injected defect scores higher than a good picture. 1 finds all first, 0.5 is guessing, "
+           "below 0.5 removes good pictures first."),
+    Column(name="score_auroc_std", heading="±", format="0.000", width=7, optional=True,
+           note="Sample standard deviation of the score AUROC over seeds."),
+    Column(name="beats_random", heading="Beats random", width=10,
+           note="yes, no: by more than twice the standard error of the difference, paired by seed; else even."),
+    Column(name="round", heading="Round", format="0", width=7, note="0 trains on all pictures."),
+    Column(name="n_train", heading="Training pictures", format="0", width=10, note="In the round."),
+    Column(name="n_removed", heading="Removed", format="0.#", width=10, note="In this round and before."),
+    Column(name="n_injected_removed", heading="Injected removed", format="0", width=10, note="Of those, the injected."),
+    Column(name="precision", heading="Precision", format="0.000", higher_is_better=True,
+           note="Share of the removed pictures that had been injected."),
+    Column(name="recall", heading="Recall", format="0.000", higher_is_better=True,
+           note="Share of the injected pictures that were removed."),
+    *(Column(name=f"{name}_gain", heading=f"{label} gain", format="+0.000;-0.000;0.000", higher_is_better=True,
+             note="Last round less the first, which trained on all pictures; mean over seeds.")
+      for name, label in _GAINS.items()),
+    *(Column(name=f"{name}_gain_se", heading="±", format="0.000", width=7,
+             note="Standard error of the gain's mean over seeds.") for name in _GAINS),
+    Column(name="recovered", heading="Of the oracle's", format="0%", width=10,
+           note="Gain in image AUROC as a part of what removing exactly the injected ones gains, where that exceeds "
+           "twice its standard error."),
     Column(name="threshold_source", heading="Threshold from", width=24, note="What the kept threshold was fitted on."),
     Column(name="checkpoint", heading="Checkpoint", width=24, note="Trained model, relative to the output folder."),
     Column(name="weights_sha256", heading="Weights sha256", width=16, note="Content of the backbone weights."),

@@ -31,6 +31,8 @@ class Experiment:
         data: `class_path` and `init_args` of the datamodule.
         trainer: Arguments of the trainer; only those that change a result take part in the identity.
         seed: Seeds everything before the model is built.
+        refinement: How training pictures are refined before the model is kept, see `extensions.refinement.Plan`; None
+            trains on all of them.
         resources: `cpus` and `gpus` that a run reserves where Ray carries it out; no part of the identity.
     """
 
@@ -38,17 +40,19 @@ class Experiment:
     data: dict[str, Any]
     trainer: dict[str, Any] = field(default_factory=dict)
     seed: int = 0
+    refinement: dict[str, Any] | None = None
     resources: dict[str, float] = field(default_factory=dict)
 
     @property
     def canonical(self) -> dict[str, Any]:
         """What the result depends on: no device, workers, memory limit, absolute path or argument at its default."""
-        return {
+        told = {
             "model": _spelled_out(self.model, "model", ignored=_MODEL_IGNORED),
             "data": _spelled_out(self.data, "data", ignored=_DATA_IGNORED),
             "trainer": _portable(self.trainer, ignored=_TRAINER_IGNORED),
             "seed": self.seed,
         }
+        return told if self.refinement is None else told | {"refinement": _portable(self._refined)}
 
     @property
     def experiment_id(self) -> str:
@@ -90,7 +94,14 @@ class Experiment:
         }
         parts |= {name: arguments[name] for name in _USUAL if arguments.get(name, defaults[name]) != defaults[name]}
         parts |= {name: value for name, value in self.trainer.items() if name not in _TRAINER_IGNORED | {"callbacks"}}
+        parts |= {} if self.refinement is None else self._refined
         return ", ".join(f"{name}={value}" for name, value in parts.items())
+
+    @property
+    def _refined(self) -> dict[str, Any]:
+        from extensions.refinement.plan import Plan
+
+        return Plan.from_config(self.refinement).differing
 
 
 def is_location(argument: str) -> bool:
@@ -112,7 +123,13 @@ def constructor_defaults(class_path: str, role: str) -> dict[str, Any]:
         found = import_class(resolve_class_path(class_path, role), role, known_classes(role))
     except ConfigError:
         return {}
-    return {name: parameter.default for name, parameter in inspect.signature(found).parameters.items()}
+    defaults: dict[str, Any] = {}
+    for owner in found.__mro__:
+        parameters = inspect.signature(owner).parameters.values()
+        defaults = {parameter.name: parameter.default for parameter in parameters} | defaults
+        if not any(parameter.kind is inspect.Parameter.VAR_POSITIONAL for parameter in parameters):
+            break  # only a mixin hands positional arguments on, and with them the defaults of the class behind it
+    return defaults
 
 
 def _spelled_out(spec: dict[str, Any], role: str, *, ignored: frozenset[str] = frozenset()) -> dict[str, Any]:

@@ -21,6 +21,7 @@ def expand(config: dict[str, Any], *, folder: Path = Path()) -> list[Experiment]
     `resources` (`cpus` and `gpus` of a run, for Ray). A value
     `{grid: [a, b]}` anywhere in them is replaced by each of its values. `backbones` holds names, or mappings with
     `backbone`, `layers`, `weights`; a model that names its own backbone, or takes none, is not multiplied.
+    Each experiment is run once for every entry of `refinement`, where there are some; `null` trains on all pictures.
     Data sets vary slowest, then seeds, then models: the first rows of the table are complete soonest.
 
     What stands there twice is run once.
@@ -31,10 +32,13 @@ def expand(config: dict[str, Any], *, folder: Path = Path()) -> list[Experiment]
     check_config(config)
     models = [found for entry in config["models"] for found in _expand_model(entry, config, folder)]
     data = [found for entry in config["data"] for found in _grid(_section(entry, "data", folder))]
+    refinements = [found for entry in config.get("refinement") or [None] for found in _grid(entry)]
     return check_experiments(
         [
-            Experiment(model=model, data=spec, trainer=trainer, seed=seed, resources=resources)
-            for spec, seed, (model, trainer, resources) in itertools.product(data, config.get("seeds") or [0], models)
+            Experiment(model=model, data=spec, trainer=trainer, seed=seed, refinement=refinement, resources=resources)
+            for spec, seed, (model, trainer, resources), refinement in itertools.product(
+                data, config.get("seeds") or [0], models, refinements
+            )
         ]
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,7 @@ def run(
     *,
     trainer: dict[str, Any] | None = None,
     seed: int = 0,
+    refinement: dict[str, Any] | None = None,
     output: Path = DEFAULT_OUTPUT,
     pictures: int = 0,
 ) -> dict[str, Any]:
@@ -38,6 +40,7 @@ def run(
         data: The same for the datamodule.
         trainer: Trainer arguments; a gradient model needs `max_epochs`.
         seed: Seeds everything before the model is built.
+        refinement: How training pictures are refined, see `extensions.refinement.Plan`; None trains on all of them.
         output: Folder of records and tables.
         pictures: How many best and worst pictures to draw.
 
@@ -48,7 +51,7 @@ def run(
         >>> record = run({"class_path": "extensions.Padim"}, {"class_path": "extensions.Elpv"})
         >>> record["metrics"]["image_AUROC"]
     """
-    experiment = Experiment(model=model, data=data, trainer=trainer or {}, seed=seed)
+    experiment = Experiment(model=model, data=data, trainer=trainer or {}, seed=seed, refinement=refinement)
     record = run_experiment(
         experiment, Path(output), options=RunOptions(sweep="single runs", overwrite="failed", pictures=pictures)
     )
@@ -77,6 +80,67 @@ def record_run(config: dict[str, Any], output: Path) -> Path:
     run(config["model"], config["data"], trainer=trainer, seed=seed, output=output)
     experiment = Experiment(model=config["model"], data=config["data"], trainer=trainer, seed=seed)
     return prepare(experiment).folder(Store(output)) / RECORD
+
+
+@dataclass(frozen=True)
+class Refined:
+    """What a refinement left.
+
+    Attributes:
+        record: Its record; metrics and files are those of the last round.
+        rounds: `rounds.csv`, a row per round.
+        suspects: `suspects.csv`, a row per training picture, the most suspicious first.
+        paths: The file of each training picture, by the name it has there.
+    """
+
+    record: dict[str, Any]
+    rounds: pd.DataFrame
+    suspects: pd.DataFrame
+    paths: dict[str, Path]
+
+
+def refine(
+    model: dict[str, Any],
+    data: dict[str, Any],
+    refinement: dict[str, Any],
+    *,
+    trainer: dict[str, Any] | None = None,
+    seed: int = 0,
+    output: Path = DEFAULT_OUTPUT,
+) -> Refined:
+    """Refine the training pictures of a data set for a detector, unless the record is there.
+
+    Args:
+        model: `class_path` and `init_args` of the detector.
+        data: The same for the datamodule.
+        refinement: Arguments of `extensions.refinement.Plan`, such as `{"strategy": "consensus"}`.
+        trainer: As in `run`.
+        seed: As in `run`.
+        output: As in `run`.
+
+    Raises:
+        RunError: As in `run`.
+
+    Example:
+        >>> found = refine(model, data, {"strategy": "consensus", "rule": "mad"})
+        >>> found.suspects.head()
+    """
+    import pandas as pd
+
+    from benchmark.refined import ROUNDS, SUSPECTS
+    from extensions.refinement.loop import training_names
+
+    record = run(model, data, trainer=trainer, seed=seed, refinement=refinement, output=output)
+    prepared = prepare(Experiment(model=model, data=data, trainer=trainer or {}, seed=seed, refinement=refinement))
+    folder = prepared.folder(Store(Path(output)))
+    assert prepared.datamodule is not None
+    files = map(Path, prepared.datamodule.train_data.samples["image_path"])
+    return Refined(
+        record,
+        pd.read_csv(folder / ROUNDS),
+        pd.read_csv(folder / SUSPECTS, dtype={"removed_in_round": "Int64"}),
+        dict(zip(training_names(prepared.datamodule), files, strict=True)),
+    )
 
 
 def read_leaderboard(output: Path = DEFAULT_OUTPUT) -> pd.DataFrame:

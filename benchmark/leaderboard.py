@@ -12,6 +12,7 @@ import pandas as pd
 from benchmark.about import about_frame
 from benchmark.archive import Record
 from benchmark.metrics.table import HEADLINE
+from benchmark.refinement_frames import is_ranking_only, refinement_frame, rounds_frame
 from benchmark.runs import failures_frame, runs_frame
 from benchmark.slots import Row, fill
 from benchmark.summary import MEASURED, mean_line, summary
@@ -41,6 +42,8 @@ class Frames:
         runs: A row per record, with those that no longer count.
         failures: A row per run that was asked for and has no result.
         about: section, name, value: how the numbers were made and what they mean.
+        refinement: A row per condition, strategy and rule, see `refinement_frame`; empty where nothing was refined.
+        rounds: A row per round of each refinement.
         leading: The counted records of the best rows of each data set, with their rank, for a gallery.
     """
 
@@ -49,6 +52,8 @@ class Frames:
     runs: pd.DataFrame
     failures: pd.DataFrame
     about: pd.DataFrame
+    refinement: pd.DataFrame = field(default_factory=pd.DataFrame)
+    rounds: pd.DataFrame = field(default_factory=pd.DataFrame)
     leading: list[tuple[int, Record]] = field(default_factory=list)
 
     @property
@@ -70,7 +75,8 @@ def frames(records: Sequence[Record], plans: Sequence[Record] = (), *, warnings:
         plans: What was asked for; so that what never ran is visible.
         warnings: Sentences for the About table.
     """
-    rows = fill(records, plans)
+    rows = fill([record for record in records if not _has_ranked(record)], [_trained(plan) for plan in plans])
+    rounds = rounds_frame(records)
     categories: dict[str, set[str]] = {}
     for row in rows:
         categories.setdefault(row.dataset, set()).update(category for category, _ in row.slots)
@@ -95,6 +101,8 @@ def frames(records: Sequence[Record], plans: Sequence[Record] = (), *, warnings:
         runs=runs_frame(records, {record["folder"] for record in counted}),
         failures=failures_frame(rows, drawn),
         about=about_frame([r for r in counted if r["status"] == "finished"], plans, leaderboard, warnings),
+        refinement=refinement_frame(rounds),
+        rounds=rounds,
         leading=[
             (line["rank"], slot.counted)
             for line in means
@@ -103,6 +111,16 @@ def frames(records: Sequence[Record], plans: Sequence[Record] = (), *, warnings:
             if slot.counted is not None
         ],
     )
+
+
+def _has_ranked(record: Record) -> bool:
+    """Whether it did what it was to do, and that is no row of the leaderboard."""
+    return record["status"] == "finished" and is_ranking_only(record)
+
+
+def _trained(plan: Record) -> Record:
+    """The plan without what only ranks pictures."""
+    return plan | {"experiments": [entry for entry in plan["experiments"] if not is_ranking_only(entry)]}
 
 
 def _told_apart(rows: Sequence[Row]) -> list[str]:

@@ -18,6 +18,7 @@ from benchmark.store import CHECKPOINT, SCORES, Store, write_text
 
 if TYPE_CHECKING:
     from anomalib.data import AnomalibDataModule
+    from anomalib.models import AnomalibModule
 
     from extensions.data import Fingerprint
 
@@ -38,6 +39,7 @@ class RunOptions:
         progress: Show a progress bar of the run.
         layers: For a `backbone_id`, all layers that the sweep asks of it, so that one pass serves all its runs.
         n_threads: Threads of torch; None leaves them as they are.
+        page: Draw `suspects.html` for a refinement.
     """
 
     sweep: str = ""
@@ -47,6 +49,7 @@ class RunOptions:
     progress: bool = True
     layers: tuple[tuple[str, tuple[str, ...]], ...] = ()
     n_threads: int | None = None
+    page: bool = False
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,8 @@ def prepare(experiment: Experiment) -> Prepared:
     try:
         datamodule = instantiate_data(experiment.data)
         dataset, category = datamodule.name, datamodule.category or ""
+        if getattr(datamodule, "takes_run_seed", False):
+            datamodule.seed = experiment.seed
         datamodule.setup()
         found = fingerprint(datamodule)
         _check_counts(dataset, found.counts)
@@ -185,7 +190,8 @@ def _carry_out(prepared: Prepared, workspace: Path, options: RunOptions) -> dict
         if prepared.error is not None:
             raise prepared.error
         with room_for(workspace):
-            record |= {"status": "finished", "error": None} | _measure(prepared, workspace, options)
+            measured = _measure_refined if prepared.experiment.refinement is not None else _measure_once
+            record |= {"status": "finished", "error": None} | measured(prepared, workspace, options)
     except DiskFullError:
         raise  # no failure of this run: the same command must run it again
     except Exception as error:
@@ -224,23 +230,43 @@ def _identity(prepared: Prepared) -> dict[str, Any]:
             "sha256": prepared.fingerprint.sha256 if prepared.fingerprint else None,
             "k_shot": getattr(prepared.datamodule, "k_shot", None),
             "contamination_ratio": getattr(prepared.datamodule, "contamination_ratio", 0.0),
+            **_contamination(prepared),
             **counts,
         },
     }
 
 
-def _measure(prepared: Prepared, workspace: Path, options: RunOptions) -> dict[str, Any]:
-    """Fit, test, measure; files go to the workspace, facts are returned."""
+def _contamination(prepared: Prepared) -> dict[str, Any]:
+    """What was realised of a contaminated training set; nothing for other data, and where its set-up failed."""
+    found = getattr(prepared.datamodule, "contamination", None) if prepared.fingerprint else None
+    return {"contamination": found} if found else {}
+
+
+def _measure_once(prepared: Prepared, workspace: Path, options: RunOptions) -> dict[str, Any]:
+    return _measure(prepared, workspace, options)[0]
+
+
+def _measure_refined(prepared: Prepared, workspace: Path, options: RunOptions) -> dict[str, Any]:
+    from benchmark.refined import measure_refined
+
+    if options.n_threads is not None:
+        import torch
+
+        torch.set_num_threads(options.n_threads)
+    return measure_refined(prepared, workspace, lambda part: _measure(part, workspace, options), page=options.page)
+
+
+def _measure(prepared: Prepared, workspace: Path, options: RunOptions) -> tuple[dict[str, Any], AnomalibModule]:
+    """Fit, test, measure; files go to the workspace, facts and the model are returned."""
     import torch
-    from anomalib.models import AnomalibModule
     from lightning import seed_everything
 
     from benchmark.evaluation import ScoreCollector, set_thresholds, test_samples
     from benchmark.latency import measure_latency
     from benchmark.memory import PeakMemory, model_bytes
-    from benchmark.training import device_of, fit, make_engine, quiet, test_once
+    from benchmark.training import device_of, fit, make_engine, quiet, test_once, validates
     from extensions.cache import open_cache
-    from extensions.cache.reuse import Reuse
+    from extensions.cache.reuse import SPLITS, Reuse
     from extensions.configuration import instantiate_model
     from extensions.data.decoded import decoded_pictures
     from extensions.data.fingerprints import picture_names
@@ -256,15 +282,20 @@ def _measure(prepared: Prepared, workspace: Path, options: RunOptions) -> dict[s
         seed_everything(experiment.seed, workers=True, verbose=False)
         model: AnomalibModule = instantiate_model(experiment.model)
         wanted = dict(options.layers).get(backbone_id(experiment), ())
-        reuse = Reuse(open_cache(), datamodule, model, layers=wanted, device=device_of(experiment.trainer))
+        validation = validates(model, datamodule)
+        splits = (*SPLITS, "val") if validation else SPLITS
+        reuse = Reuse(
+            open_cache(), datamodule, model, layers=wanted, device=device_of(experiment.trainer), splits=splits
+        )
         engine = make_engine(
             model,
             experiment.trainer,
             workspace.with_name("engine"),
             callbacks=[collector, reuse.callback],
             progress=options.progress,
+            validation=validation,
         )
-        prepare_seconds = {name: _timed(reuse.prepare, name) for name in ("train", "test")}
+        prepare_seconds = {name: _timed(reuse.prepare, name) for name in splits}
         decoded_pictures.forget()
         with reuse.serving():
             fit_seconds, training = fit(engine, model, datamodule)
@@ -279,14 +310,14 @@ def _measure(prepared: Prepared, workspace: Path, options: RunOptions) -> dict[s
     pictures = collector.pictures.draw(
         workspace, threshold=evaluation.thresholds["image"], map_range=evaluation.ranges.get("pixel", (0.0, 1.0))
     )
-    return {
+    facts = {
         "layers": list(getattr(model, "layers", []) or []),
         "dataset": _identity(prepared)["dataset"] | {"image_size": list(evaluation.image_size)},
         "metrics": evaluation.metrics,
         "thresholds": evaluation.thresholds,
         "training": asdict(training),
         "speed": {
-            "fit_seconds": fit_seconds + prepare_seconds["train"],
+            "fit_seconds": fit_seconds + prepare_seconds["train"] + prepare_seconds.get("val", 0.0),
             "test_seconds": test_seconds + prepare_seconds["test"],
             **asdict(latency),
         },
@@ -298,6 +329,7 @@ def _measure(prepared: Prepared, workspace: Path, options: RunOptions) -> dict[s
             "pictures": pictures,
         },
     }
+    return facts, model
 
 
 def backbone_id(experiment: Experiment) -> str:

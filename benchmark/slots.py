@@ -127,7 +127,8 @@ def _coarse_key(source: Record, dataset: str | None = None) -> tuple:
     telling = {k: v for k, v in arguments.items() if not is_location(k)}
     model = experiment.get("model") or {name: source.get(name) for name in ("model", "backbone", "settings")}
     named = dataset if dataset is not None else source["dataset"]["name"]
-    return (named, _text(model), _text(experiment.get("trainer")), _text(telling))
+    rest = [experiment.get("trainer"), *([experiment["refinement"]] if "refinement" in experiment else [])]
+    return (named, _text(model), _text(rest), _text(telling))
 
 
 def _crowded(records: Sequence[Record]) -> set[tuple]:

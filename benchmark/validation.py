@@ -11,10 +11,11 @@ from typing import Any
 from benchmark.experiment import Experiment
 from extensions.configuration import ConfigError, describe_data, describe_model
 from extensions.configuration.errors import did_you_mean
+from extensions.refinement.plan import Plan
 
 __all__ = ["KEYS", "check_config", "check_experiments", "check_mapping", "check_one_device", "check_resources"]
 
-KEYS = ("name", "models", "backbones", "data", "seeds", "trainer", "keep", "pictures", "resources")
+KEYS = ("name", "models", "backbones", "data", "refinement", "seeds", "trainer", "keep", "pictures", "resources")
 RESOURCES = ("cpus", "gpus")
 KEEP = ("best", "all", "none")
 MAX_SEED = 2**32 - 1
@@ -44,6 +45,7 @@ def check_config(config: dict[str, Any]) -> None:
         raise ConfigError(msg)
     check_mapping(config.get("trainer"), "trainer")
     check_resources(config.get("resources"))
+    _check_refinement(config.get("refinement"))
     _check_name(config.get("name"))
     _check_seeds(config.get("seeds"))
     _check_backbones(config.get("backbones"))
@@ -115,6 +117,8 @@ def check_experiments(experiments: Sequence[Experiment]) -> list[Experiment]:
         describe_data(spec)
     for trainer in _distinct(experiment.trainer for experiment in experiments):
         _check_trainer(trainer)
+    for section in _distinct(experiment.refinement or {} for experiment in experiments):
+        Plan.from_config(section)
     found: dict[str, Experiment] = {}
     for experiment in experiments:
         twin = found.setdefault(experiment.experiment_id, experiment)
@@ -128,6 +132,15 @@ def check_experiments(experiments: Sequence[Experiment]) -> list[Experiment]:
             )
             raise ConfigError(msg)
     return list(found.values())
+
+
+def _check_refinement(entries: Any) -> None:
+    is_list = isinstance(entries, list) and all(entry is None or isinstance(entry, dict) for entry in entries)
+    if entries is not None and not (is_list and entries):
+        msg = (
+            f"refinement: found {entries!r}, expected a list such as [null, {{strategy: consensus}}]; null refines not"
+        )
+        raise ConfigError(msg)
 
 
 def _check_name(name: Any) -> None:

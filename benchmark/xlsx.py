@@ -17,6 +17,7 @@ from xlsxwriter.worksheet import Worksheet
 from benchmark.columns import BY_CATEGORY, FAILURES, LEADERBOARD, column, is_shown, shown_dataset
 from benchmark.gallery import Picture, gallery
 from benchmark.leaderboard import Frames
+from benchmark.refinement_frames import REFINEMENT, ROUNDS
 from benchmark.xlsx_chart import write_charts
 
 __all__ = ["write_xlsx"]
@@ -29,10 +30,11 @@ OPTIONS = {"strings_to_formulas": False, "strings_to_urls": False, "strings_to_n
 
 
 def write_xlsx(tables: Frames, path: Path, output: Path) -> None:
-    """Write the workbook: Leaderboard, By category, Chart, Gallery (if pictures were drawn), Runs, Failures, About.
+    """Write the workbook: Leaderboard, By category, Chart, Refinement, Rounds, Gallery, Runs, Failures, About.
 
-    Numbers are numbers with a format, blanks stay blank, texts are never formulas. Colors compare within one data set
-    (and category): the greener the better.
+    Refinement and Rounds are there if training pictures were refined, Gallery if pictures were drawn. Numbers are
+    numbers with a format, blanks stay blank, texts are never formulas. Colors compare within one data set (and
+    category): the greener the better.
 
     Args:
         tables: From :func:`benchmark.leaderboard.frames`.
@@ -45,6 +47,10 @@ def write_xlsx(tables: Frames, path: Path, output: Path) -> None:
         sheets.add("Leaderboard", tables.leaderboard, LEADERBOARD, frozen=3, compared=("dataset",))
         sheets.add("By category", tables.by_category, BY_CATEGORY, frozen=2, compared=("dataset", "category"))
         write_charts(book, tables.leaderboard)
+        if len(tables.refinement):
+            compared = ("dataset", "category", "contamination_ratio", "repeats", "detector")
+            sheets.add("Refinement", tables.refinement, REFINEMENT, frozen=6, compared=compared)
+            sheets.add("Rounds", tables.rounds, ROUNDS, frozen=7)
         pictures = gallery(tables.leading, output)
         if pictures:
             sheets.add_gallery(pictures)

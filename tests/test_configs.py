@@ -14,10 +14,10 @@ CONFIGS = sorted((ROOT / "configs").rglob("*.yaml"))
 MODELS = [path for path in CONFIGS if path.parent.name == "models"]
 DATA = [path for path in CONFIGS if path.parent.name == "data"]
 BENCHMARKS = [path for path in CONFIGS if path.parent.name == "benchmark"]
-PACKAGED = {"extensions.Elpv", "extensions.ElpvSynthetic"}
+PACKAGED = {"extensions.ContaminatedElpv", "extensions.Elpv", "extensions.ElpvSynthetic"}
 ANY_MODEL = ["--model", "extensions.Padim", "--model.backbone", "resnet18", "--model.n_features", "10"]
 ANY_DATA = ["--data", "extensions.Elpv"]
-TINY_DATA = ["--data.n_train", "24", "--data.n_test", "6", "--data.num_workers", "0"]
+TINY_DATA = ["--data.n_train", "24", "--data.n_test", "12", "--data.num_workers", "0"]
 TINY_RUN = ["--model.pre_trained", "false", "--model.image_size", "64", "--trainer.max_epochs", "1"]
 QUIET = ["--trainer.accelerator", "cpu", "--trainer.enable_progress_bar", "false", "--model.visualizer", "false"]
 

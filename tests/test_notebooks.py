@@ -12,6 +12,7 @@ FOLDER = Path(__file__).resolve().parent.parent / "notebooks"
 SMALL = {
     "01_quickstart": "n_train, n_test, image_size, n_shown = 16, 8, 128, 2",
     "02_experiments": "n_train, n_test, image_size, epochs = 40, 8, 128, 1\noutput = 'output'",
+    "03_refinement": "n_train, n_test, ratio, image_size, n_shown = 40, 20, 0.15, 128, 4",
 }
 
 

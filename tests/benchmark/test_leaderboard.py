@@ -259,6 +259,14 @@ def test_differences_of_environment_and_data_are_warnings() -> None:
     assert "bottle/front: rows differ in the content of the data" in warnings
 
 
+def test_contaminated_data_differ_from_the_plain_on_purpose() -> None:
+    records = make_sweep()
+    for number, record in enumerate(records):
+        record["dataset"] |= {"contamination": {"n_injected": 0}, "sha256": f"seed {number}"}
+    about = frames(records).about
+    assert "content of the data" not in " ".join(about.loc[about["section"] == "Warnings", "value"])
+
+
 def test_about_tells_how_the_numbers_were_made() -> None:
     records = make_sweep()
     about = frames(records, [make_plan(*records)]).about

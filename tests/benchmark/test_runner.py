@@ -262,6 +262,27 @@ def test_early_stopping_by_config_is_named_in_the_record(data, tmp_path):
     assert record["training"]["epochs"] < 9
 
 
+def test_early_stopping_on_held_out_training_pictures_is_recorded_with_its_curve(data, tmp_path):
+    stop = {"class_path": "lightning.pytorch.callbacks.EarlyStopping", "init_args": {"monitor": "val_loss", "patience": 1, "min_delta": 1e9}}  # fmt: skip # noqa: E501
+    held_out = {**data, "init_args": {**data["init_args"], "val_split_mode": "from_train", "val_split_ratio": 0.25}}
+    one = Experiment(
+        model=spec("ContrastiveStfpm", contrastive_weight=0), data=held_out,
+        trainer={"max_epochs": 5, "callbacks": [stop]},
+    )  # fmt: skip
+    training = run_experiment(one, tmp_path, options=QUIET)["training"]
+    assert (training["epochs"], training["stopped_by"]) == (2, "early stopping")
+    assert len(training["val_loss"]) == len(training["loss"]) == 2
+    assert all(0 < loss < 12 for loss in training["val_loss"])
+
+
+def test_early_stopping_on_a_test_set_is_a_failed_record_that_says_what_to_do(data, tmp_path):
+    stop = {"class_path": "lightning.pytorch.callbacks.EarlyStopping", "init_args": {"monitor": "val_loss"}}
+    one = Experiment(model=spec("ContrastiveStfpm"), data=data, trainer={"max_epochs": 5, "callbacks": [stop]})
+    record = run_experiment(one, tmp_path, options=QUIET)
+    assert record["status"] == "failed"
+    assert "val_split_mode=from_train" in record["error"]["message"]
+
+
 def test_a_filter_that_leaves_nothing_names_what_there_is(experiment):
     assert select([experiment], {"model": "padim", "settings": "n_features=20"}) == [experiment]
     with pytest.raises(ConfigError, match="model: Padim"):

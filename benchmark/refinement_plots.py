@@ -1,0 +1,109 @@
+"""Pictures of refinements for a document: which strategy finds the defects, and what each round is worth."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["plot_ranking", "plot_rounds"]
+
+BASELINES = {"random": ("0.5", ":"), "oracle": ("black", "--")}
+
+
+def plot_ranking(refinement: pd.DataFrame, path: Path) -> Path:
+    """Draw the score AUROC of every strategy, one panel a data set, one mark a ratio, bars of one standard deviation.
+
+    Args:
+        refinement: :attr:`benchmark.leaderboard.Frames.refinement`.
+        path: PNG or SVG to write.
+
+    Raises:
+        ValueError: No row has a score AUROC.
+    """
+    known = refinement.dropna(subset=["score_auroc"]).drop_duplicates(
+        ["dataset", "category", "contamination_ratio", "repeats", "strategy"]
+    )
+    if known.empty:
+        msg = "No refinement has a score AUROC (nothing was injected), so there is nothing to plot."
+        raise ValueError(msg)
+    figure, panels = _figure(known, width=4.6)
+    order = known.groupby("strategy")["score_auroc"].mean().sort_values().index.tolist()
+    conditions = sorted({(float(row["contamination_ratio"]), int(row["repeats"])) for row in known.to_dict("records")})
+    for axes, (title, part) in panels:
+        for number, (ratio, repeats) in enumerate(conditions):
+            rows = part[(part["contamination_ratio"] == ratio) & (part["repeats"] == repeats)]
+            if rows.empty:
+                continue
+            places = [order.index(name) + 0.1 * (number - (len(conditions) - 1) / 2) for name in rows["strategy"]]
+            label = f"{ratio:.0%}" + (f", {repeats} copies of each" if repeats > 1 else "")
+            spread = rows["score_auroc_std"].fillna(0).astype(float)
+            axes.errorbar(
+                rows["score_auroc"].astype(float), places, xerr=spread, fmt="o", ms=4, color=f"C{number}", label=label
+            )
+        axes.set(title=title, xlabel="AUROC of the score: injected against good", xlim=(0, 1.02))
+        axes.set_yticks(range(len(order)), order)
+        axes.axvline(0.5, color="0.5", lw=0.8, ls=":")
+        axes.grid(axis="x", alpha=0.3)
+        axes.legend(fontsize=7, loc="lower left")
+    figure.savefig(path, dpi=150)
+    return path
+
+
+def plot_rounds(rounds: pd.DataFrame, path: Path, *, metric: str = "pixel_AUROC") -> Path:
+    """Draw a metric of the retrained detector per round, one panel a data set and condition, one line a strategy.
+
+    A line is the mean over seeds, its shade the range; a seed that had ended before counts with its last round.
+
+    Args:
+        rounds: :attr:`benchmark.leaderboard.Frames.rounds`.
+        path: PNG or SVG to write.
+        metric: Column of the frame.
+
+    Raises:
+        ValueError: No round has the metric.
+    """
+    known = rounds.dropna(subset=[metric])
+    if known.empty:
+        msg = f"No round has {metric}, so there is nothing to plot."
+        raise ValueError(msg)
+    figure, panels = _figure(known, width=4.6, by=["dataset", "category", "contamination_ratio", "repeats", "detector"])
+    for axes, (title, part) in panels:
+        last = int(part["round"].max())
+        for number, (strategy, lines) in enumerate(part.groupby("strategy")):
+            table = lines.pivot_table(index="round", columns="seed", values=metric).astype(float)
+            table = table.reindex(range(last + 1)).interpolate(limit_area="inside").ffill()
+            color, style = BASELINES.get(str(strategy), (f"C{number}", "-"))
+            axes.plot(table.index, table.mean(axis=1), style, color=color, label=str(strategy))
+            axes.fill_between(table.index, table.min(axis=1), table.max(axis=1), color=color, alpha=0.12, lw=0)
+        axes.set(title=title, xlabel="round", ylabel=metric.replace("_", " "))
+        axes.set_xticks(range(last + 1))
+        axes.grid(alpha=0.3)
+        axes.legend(fontsize=7)
+    figure.savefig(path, dpi=150)
+    return path
+
+
+def _figure(frame: pd.DataFrame, *, width: float, by: list[str] | None = None) -> tuple[Figure, list[tuple[Any, Any]]]:
+    """A figure with a panel for each group: axes, and title with rows."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    names = by or ["dataset", "category"]
+    groups = [(_title(names, key), part) for key, part in frame.groupby(names)]
+    figure = Figure(figsize=(width * len(groups), 3.8), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure, list(zip(figure.subplots(1, len(groups), squeeze=False)[0], groups, strict=True))
+
+
+def _title(names: list[str], key: tuple) -> str:
+    told = dict(zip(names, key, strict=True))
+    text = f"{told['dataset']} {told['category']}".strip()
+    if "contamination_ratio" in told:
+        text += f", {told['contamination_ratio']:.0%}"
+        text += f", {told['repeats']} copies of each" if told["repeats"] > 1 else ""
+    return text
