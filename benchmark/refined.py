@@ -130,7 +130,7 @@ def _write_suspects(found: Refinement, datamodule: AnomalibDataModule, workspace
         workspace,
         picture=paths.__getitem__,
         heat=_heat(last.model, datamodule, found.names) if isinstance(last, Run) else lambda _: None,
-        title=f"Suspects among the training pictures of {datamodule.name} {datamodule.category}".rstrip(),
+        title=f"{datamodule.name} {datamodule.category}".rstrip(),
         facts=facts,
     )
 
