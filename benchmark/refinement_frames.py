@@ -169,7 +169,9 @@ def _detector(record: Record) -> str:
 
 def _rule(refinement: dict[str, Any]) -> str:
     """The rule with what else of the plan is not as usual."""
-    rest = {name: value for name, value in refinement.items() if name not in ("strategy", "rule", "retrain")}
+    rest = {
+        name: value for name, value in refinement.items() if name not in ("strategy", "rule", "retrain", "compared")
+    }
     return ", ".join([refinement["rule"], *(f"{name}={value}" for name, value in sorted(rest.items()))])
 
 
