@@ -102,9 +102,9 @@ _TEXTS = (
       for name, label in _GAINS.items()),
     *(Column(name=f"{name}_gain_se", heading="±", format="0.000", width=7,
              note="Standard error of the gain's mean over seeds.") for name in _GAINS),
-    Column(name="recovered", heading="Of the oracle's", format="0%", width=10,
-           note="Gain in image AUROC as a part of what removing exactly the injected ones gains, where that exceeds "
-           "twice its standard error."),
+    *(Column(name=f"{name}_recovered", heading="Of the oracle's", format="0%", width=10,
+             note="The gain as a part of what removing exactly the injected ones gains, where that exceeds twice its "
+             "standard error.") for name in _GAINS),
     Column(name="threshold_source", heading="Threshold from", width=24, note="What the kept threshold was fitted on."),
     Column(name="checkpoint", heading="Checkpoint", width=24, note="Trained model, relative to the output folder."),
     Column(name="weights_sha256", heading="Weights sha256", width=16, note="Content of the backbone weights."),

@@ -16,12 +16,11 @@ from benchmark.experiment import PROTOCOL_VERSION, is_location
 __all__ = ["REFINEMENT", "ROUNDS", "is_ranking_only", "refinement_frame", "rounds_frame"]
 
 QUALITY = ("image_AUROC", "pixel_AUROC", "pixel_AUPRO")
-BASELINES = ("random", "oracle")
 REFINEMENT = (
     "dataset", "category", "contamination_ratio", "repeats", "detector", "strategy", "rule", "n_seeds",
     "score_auroc", "score_auroc_std", "beats_random", "n_train", "n_removed", "precision", "recall",
-    *(f"{name}{part}" for name in QUALITY for part in ("", "_gain", "_gain_se")),
-    "recovered", "run_keys",
+    *(f"{name}{part}" for name in QUALITY for part in ("", "_gain", "_gain_se", "_recovered")),
+    "run_keys",
 )  # fmt: skip
 """Columns of the sheet Refinement, in order."""
 ROUNDS = (
@@ -69,17 +68,19 @@ def refinement_frame(rounds: pd.DataFrame) -> pd.DataFrame:
     - beats_random: `yes` where it exceeds that of `random` by more than twice the standard error of the difference,
       paired by seed; `no` where it falls short of it by as much; `even` between; blank without a pair of seeds.
     - image_AUROC and the others are the last round's; *_gain is that less the first round's, trained on all pictures,
-      with the standard error of its mean over seeds (blank for one seed).
-    - recovered: the gain in image AUROC as a part of the oracle's, where the oracle gains more than twice its standard
-      error; else blank.
+      with the standard error of its mean over seeds (blank for one seed). A refinement that was not trained on all
+      pictures (`retrain: last`) is compared with another of the same condition and seed that was: the same detector.
+    - *_recovered: the gain as a part of the oracle's, where the oracle gains more than twice its standard error; else
+      blank.
     """
     lines = []
     for condition, group in _groups(rounds, ["dataset", "category", "_ratio", "repeats", "detector"]):
         first = group[group["round"] == group.groupby("_key")["round"].transform("min")].set_index("seed")
         last = group[group["round"] == group.groupby("_key")["round"].transform("max")].set_index("seed")
-        rivals = {name: first[first["strategy"] == name]["score_auroc"].dropna() for name in BASELINES}
+        by_random = first[first["strategy"] == "random"]["score_auroc"].dropna()
+        untouched = group[group["n_removed"] == 0].groupby("seed")[list(QUALITY)].first()
         part = [
-            _line(first[_same(first, chosen)], last[_same(last, chosen)], rivals["random"])
+            _line(first[_same(first, chosen)], last[_same(last, chosen)], by_random, untouched)
             | dict(zip(("strategy", "rule"), chosen, strict=True))
             | dict(zip(("dataset", "category", "_", "repeats", "detector"), condition, strict=True))
             for chosen, _ in _groups(group, ["strategy", "rule"])
@@ -94,7 +95,7 @@ def _numbers(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.astype({name: "float64" for name in frame if name not in _TEXTS})
 
 
-def _line(first: pd.DataFrame, last: pd.DataFrame, by_random: pd.Series) -> dict[str, Any]:
+def _line(first: pd.DataFrame, last: pd.DataFrame, by_random: pd.Series, untouched: pd.DataFrame) -> dict[str, Any]:
     scores = first["score_auroc"].astype(float)
     line: dict[str, Any] = {
         "contamination_ratio": first["contamination_ratio"].astype(float).mean(),
@@ -108,7 +109,7 @@ def _line(first: pd.DataFrame, last: pd.DataFrame, by_random: pd.Series) -> dict
         line[name] = _mean(last[name].astype(float))
     for name in QUALITY:
         line[name] = _mean(last[name].astype(float))
-        gains = last[name].astype(float) - first[name].astype(float)
+        gains = last[name].astype(float) - untouched[name].reindex(last.index).astype(float)
         line[f"{name}_gain"] = _mean(gains)
         line[f"{name}_gain_se"] = standard_error(gains)
     return line
@@ -128,14 +129,14 @@ def _against(scores: pd.Series, by_random: pd.Series) -> str | None:
 
 
 def _recover(lines: list[dict[str, Any]]) -> None:
-    oracle = next((line for line in lines if line["strategy"] == "oracle"), None)
-    if oracle is None or not oracle["image_AUROC_gain_se"] or oracle["image_AUROC_gain"] is None:
-        return
-    if oracle["image_AUROC_gain"] <= 2 * oracle["image_AUROC_gain_se"]:
-        return
-    for line in lines:
-        if line["image_AUROC_gain"] is not None:
-            line["recovered"] = line["image_AUROC_gain"] / oracle["image_AUROC_gain"]
+    oracle = next((line for line in lines if line["strategy"] == "oracle"), {})
+    for name in QUALITY:
+        most, error = oracle.get(f"{name}_gain"), oracle.get(f"{name}_gain_se")
+        if most is None or not error or most <= 2 * error:
+            continue
+        for line in lines:
+            if line[f"{name}_gain"] is not None:
+                line[f"{name}_recovered"] = line[f"{name}_gain"] / most
 
 
 def _mean(values: pd.Series) -> float | None:

@@ -169,7 +169,7 @@ def refine(
             break
         result.removed_in[kept[worst]] = number + 1
     last = result.rounds[-1]
-    if plan.retrain == "ends" and last.trained is None:
+    if plan.retrain in ("ends", "last") and last.trained is None:
         trained, last.seconds["train"] = _timed(train, with_training(datamodule, last.kept))
         result.rounds[-1] = replace(last, trained=trained)
     return result

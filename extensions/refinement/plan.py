@@ -12,7 +12,7 @@ import numpy as np
 from extensions.configuration import ConfigError
 from extensions.configuration.errors import did_you_mean
 
-RETRAIN = ("every", "ends", "never")
+RETRAIN = ("every", "ends", "last", "never")
 ASKS_DETECTOR = frozenset({
     "entropy", "margin", "least_confidence", "entropy_in_batch", "margin_in_batch", "least_confidence_in_batch",
     "discrepancy",
@@ -31,7 +31,8 @@ class Plan:
         rounds: How often pictures are removed, at most; it ends when the rule removes none.
         floor: Share of the pictures that is always kept.
         retrain: Train and test the detector in `every` round, at both `ends` (on all pictures and on those that are
-            left), or `never` (pictures are ranked and removed). A strategy that asks the detector needs `every`.
+            left), the `last` time only (a grid needs the detector of all pictures once, not once a strategy), or
+            `never` (pictures are ranked and removed). A strategy that asks the detector needs `every`.
         backbone: timm name of the frozen network whose features the strategies compare; None for the detector's.
         weights: Its weights file; None looks where every backbone's are looked for.
         image_size: Height and width in px that it sees.

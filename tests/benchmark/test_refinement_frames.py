@@ -14,9 +14,8 @@ def record(strategy, seed, *, auroc, gain, ratio=0.1, retrain="every", base=0.9,
         {"round": 1, "n_train": 90, "n_removed": 10, "n_injected_removed": 8, "precision": 0.8, "recall": 0.8,
          "score_auroc": auroc, "image_AUROC": base + gain, "pixel_AUROC": None, "pixel_AUPRO": None},
     ]  # fmt: skip
-    if retrain == "never":
-        for row in rounds:
-            row["image_AUROC"] = None
+    for row in {"never": rounds, "last": rounds[:1]}.get(retrain, []):
+        row["image_AUROC"] = None
     return {
         "protocol_version": 1,
         "status": "finished",
@@ -62,9 +61,19 @@ def test_gains_are_paired_and_compared_with_the_oracle(frame):
     assert frame["image_AUROC"]["consensus"] == pytest.approx(0.961)
     assert frame["image_AUROC_gain"]["consensus"] == pytest.approx(0.061)
     assert frame["image_AUROC_gain_se"]["consensus"] == pytest.approx(0.001 / np.sqrt(3))
-    assert frame["recovered"]["consensus"] == pytest.approx(0.061 / 0.081)
-    assert frame["recovered"]["oracle"] == 1
+    assert frame["image_AUROC_recovered"]["consensus"] == pytest.approx(0.061 / 0.081)
+    assert frame["image_AUROC_recovered"]["oracle"] == 1
     assert pd.isna(frame["pixel_AUROC"]["consensus"])
+
+
+def test_a_detector_trained_last_only_is_compared_with_that_of_all_pictures():
+    whole = [record("oracle", seed, auroc=1.0, gain=0.1, base=0.8 + seed / 10) for seed in (0, 1)]
+    last = [record("consensus", seed, auroc=0.9, gain=0.05, base=0.8 + seed / 10, retrain="last") for seed in (0, 1)]
+    frame = refinement_frame(rounds_frame(whole + last)).set_index("strategy")
+    assert frame["image_AUROC_gain"]["consensus"] == pytest.approx(0.05)
+    alone = refinement_frame(rounds_frame(last)).set_index("strategy")
+    assert pd.isna(alone["image_AUROC_gain"]["consensus"])
+    assert alone["image_AUROC"]["consensus"] == pytest.approx(0.9)
 
 
 def test_realised_ratios_that_differ_by_seed_are_one_condition(frame):
@@ -80,7 +89,7 @@ def test_conditions_and_rankings_without_a_detector_stay_apart():
     ]
     frame = refinement_frame(rounds_frame(records))
     assert sorted(frame["detector"]) == ["Patchcore resnet18", "Patchcore resnet18", "ranking only"]
-    assert frame["recovered"].isna().all()  # one seed has no standard error
+    assert frame["image_AUROC_recovered"].isna().all()  # one seed has no standard error
     assert frame.loc[frame["detector"] == "ranking only", "image_AUROC"].isna().all()
 
 

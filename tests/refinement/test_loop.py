@@ -79,7 +79,9 @@ def test_the_datamodule_is_left_as_it_was(datamodule, trainer):
     assert part.train_data.samples.attrs == {"task": "classification"}
 
 
-@pytest.mark.parametrize(("retrain", "n_trained"), [("every", [40, 39, 38, 37]), ("ends", [40, 37]), ("never", [])])
+@pytest.mark.parametrize(
+    ("retrain", "n_trained"), [("every", [40, 39, 38, 37]), ("ends", [40, 37]), ("last", [37]), ("never", [])]
+)
 def test_how_often_a_detector_is_trained(datamodule, trainer, retrain, n_trained):
     plan = {"strategy": "random", "rule": "fixed_count", "rule_arguments": {"count": 1}, "rounds": 3}
     found = run(datamodule, trainer, **plan, retrain=retrain)
@@ -143,7 +145,7 @@ def test_a_review_trains_once_on_what_a_person_kept(datamodule, trainer):
         ({"rule": "median"}, "rule is 'median'"),
         ({"rounds": -1}, "rounds is -1, expected 0 or more"),
         ({"floor": 0}, "floor is 0, expected a share"),
-        ({"retrain": "sometimes"}, "retrain is 'sometimes', expected one of every, ends, never"),
+        ({"retrain": "sometimes"}, "retrain is 'sometimes', expected one of every, ends, last, never"),
         ({"strategy": "entropy", "retrain": "ends"}, "asks the detector"),
         ({"rule": "mad", "rule_arguments": {"k": 3}}, "takes no 'k'.*known: t"),
         ({"rule": "mad", "rule_arguments": {"t": 0}}, "t is 0; expected a number above 0"),
