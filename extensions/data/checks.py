@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 from collections import defaultdict
@@ -40,13 +41,18 @@ def check_dataset(datamodule: AnomalibDataModule) -> None:
 
 
 def raise_problems(samples: pd.DataFrame, listed: Sequence[Problem], *, name: str, root: Path) -> None:
-    """Add what the files hold to the problems already ``listed``: raise the errors, log the warnings."""
+    """Add what the files hold to the problems already ``listed``: raise the errors, log the warnings once."""
     problems = [*listed, *find_problems(samples, name=name, root=root)]
     errors = [problem for problem in problems if not problem.kind.is_warning]
     if errors:
         raise dataset_error(name, root, errors)
     if problems:
-        logger.warning("data set %r in %s:\n%s", name, root, describe(problems))
+        _warn_once(f"data set {name!r} in {root}:\n{describe(problems)}")
+
+
+@functools.cache  # a grid sets the same pictures up for each of its runs
+def _warn_once(message: str) -> None:
+    logger.warning(message)
 
 
 def find_problems(samples: pd.DataFrame, *, name: str, root: Path) -> list[Problem]:

@@ -98,6 +98,10 @@ def test_what_leaves_results_right_is_only_logged(
     assert "masks/dent/000_mask.png" in caplog.text
     assert "good/a.png = good/b.png" in caplog.text
     assert "good/camera12.png" in caplog.text
+    caplog.clear()
+    with caplog.at_level(logging.WARNING):
+        folder(product).setup()
+    assert not caplog.records, "each run of a grid repeats it"
 
 
 def test_a_folder_of_masks_among_the_pictures_is_not_read_as_pictures(product: Path) -> None:
