@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = ["plot_ranking", "plot_rounds"]
 
+COLUMNS = 4  # panels side by side
 BASELINES = {"random": ("0.5", ":"), "oracle": ("black", "--")}
 
 
@@ -54,10 +56,12 @@ def plot_ranking(refinement: pd.DataFrame, path: Path) -> Path:
     return path
 
 
-def plot_rounds(rounds: pd.DataFrame, path: Path, *, metric: str = "pixel_AUROC") -> Path:
+def plot_rounds(rounds: pd.DataFrame, path: Path, *, metric: str = "image_AUROC") -> Path:
     """Draw a metric of the retrained detector per round, one panel a data set and condition, one line a strategy.
 
-    A line is the mean over seeds, its shade the range; a seed that had ended before counts with its last round.
+    A line is the mean over seeds, its shade the range, a dot what was measured; a seed that had ended before counts with
+    its last round. Round 0 is the detector of all pictures, whichever refinement trained it; it is drawn through as
+    `no removal`.
 
     Args:
         rounds: :attr:`benchmark.leaderboard.Frames.rounds`.
@@ -71,39 +75,61 @@ def plot_rounds(rounds: pd.DataFrame, path: Path, *, metric: str = "pixel_AUROC"
     if known.empty:
         msg = f"No round has {metric}, so there is nothing to plot."
         raise ValueError(msg)
-    figure, panels = _figure(known, width=4.6, by=["dataset", "category", "contamination_ratio", "repeats", "detector"])
+    figure, panels = _figure(known, width=4.6, by=["dataset", "category", "_ratio", "repeats", "detector"])
     for axes, (title, part) in panels:
         last = int(part["round"].max())
-        for number, (strategy, lines) in enumerate(part.groupby("strategy")):
+        untouched = part[part["round"] == 0].groupby("seed")[metric].first()
+        if len(untouched):
+            axes.axhline(untouched.mean(), color="0.5", lw=0.8, ls="--", label="no removal")
+        for number, (label, lines) in enumerate(_labelled(part)):
             table = lines.pivot_table(index="round", columns="seed", values=metric).astype(float)
-            table = table.reindex(range(last + 1)).interpolate(limit_area="inside").ffill()
-            color, style = BASELINES.get(str(strategy), (f"C{number}", "-"))
-            axes.plot(table.index, table.mean(axis=1), style, color=color, label=str(strategy))
+            table = table.reindex(range(last + 1))
+            table.loc[0] = table.loc[0].fillna(untouched)
+            measured = table.notna().any(axis=1)
+            table = table.interpolate(limit_area="inside").ffill()
+            color, style = BASELINES.get(label.split(",")[0], (f"C{number}", "-"))
+            mean = table.mean(axis=1)
+            axes.plot(mean.index, mean, style, color=color, label=label)
+            axes.plot(mean.index[measured], mean[measured], "o", ms=3, color=color)
             axes.fill_between(table.index, table.min(axis=1), table.max(axis=1), color=color, alpha=0.12, lw=0)
         axes.set(title=title, xlabel="round", ylabel=metric.replace("_", " "))
         axes.set_xticks(range(last + 1))
         axes.grid(alpha=0.3)
         axes.legend(fontsize=7)
-    figure.savefig(path, dpi=150)
+    figure.savefig(path, dpi=110)
     return path
 
 
+def _labelled(part: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+    """Lines of each strategy, and of each of its rules where a strategy has several."""
+    groups = list(part.groupby(["strategy", "rule"]))
+    names = [strategy for (strategy, _), _ in groups]
+    return [
+        (strategy if names.count(strategy) == 1 else f"{strategy}, {rule.split(',')[0]}", lines)
+        for (strategy, rule), lines in groups
+    ]
+
+
 def _figure(frame: pd.DataFrame, *, width: float, by: list[str] | None = None) -> tuple[Figure, list[tuple[Any, Any]]]:
-    """A figure with a panel for each group: axes, and title with rows."""
+    """A figure with a panel for each group, four side by side at most: axes, and title with rows."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    names = by or ["dataset", "category"]
-    groups = [(_title(names, key), part) for key, part in frame.groupby(names)]
-    figure = Figure(figsize=(width * len(groups), 3.8), layout="constrained")
+    groups = [(_title(part.iloc[0], is_condition=by is not None), part) for _, part in frame.groupby(by or ["dataset", "category"])]
+    n_columns = min(COLUMNS, len(groups))
+    n_rows = math.ceil(len(groups) / n_columns)
+    figure = Figure(figsize=(width * n_columns, 3.8 * n_rows), layout="constrained")
     FigureCanvasAgg(figure)
-    return figure, list(zip(figure.subplots(1, len(groups), squeeze=False)[0], groups, strict=True))
+    axes = figure.subplots(n_rows, n_columns, squeeze=False).ravel()
+    for unused in axes[len(groups) :]:
+        unused.remove()
+    return figure, list(zip(axes[: len(groups)], groups, strict=True))
 
 
-def _title(names: list[str], key: tuple) -> str:
-    told = dict(zip(names, key, strict=True))
-    text = f"{told['dataset']} {told['category']}".strip()
-    if "contamination_ratio" in told:
-        text += f", {told['contamination_ratio']:.0%}"
-        text += f", {told['repeats']} copies of each" if told["repeats"] > 1 else ""
+def _title(row: pd.Series, *, is_condition: bool) -> str:
+    text = f"{row['dataset']} {row['category']}".strip()
+    if is_condition:
+        text += f", {row['contamination_ratio']:.0%} defects"
+        text += f", {row['repeats']:.0f} copies of each" if row["repeats"] > 1 else ""
+        text += f"\n{row['detector']}"
     return text
