@@ -12,6 +12,8 @@ import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
 HEADLINE = ("image_AUROC", "image_F1Score", "pixel_AUROC", "pixel_F1Score")
+RANKED = ("consensus", "out_of_bag", "neighbors", "mahalanobis", "random")
+ASKED = ("entropy", "margin", "least_confidence")
 LABELS = ("image AUROC", "image F1", "pixel AUROC", "pixel F1")
 
 
@@ -27,7 +29,80 @@ def tables() -> dict[str, str | None]:
         name = {"bottle": "mvtecad"}.get(dataset, dataset)
         ours = reference[reference["dataset"].str.lower() == name]
         found[dataset] = markdown(ours) + "\n\nPublished:\n\n" + published_markdown(known)
-    return found
+    return found | refinement_tables(ROOT / "results" / "refinement")
+
+
+def refinement_tables(output: Path) -> dict[str, str | None]:
+    """Which strategy finds the defects, and what removing them is worth to a detector."""
+    from benchmark.archive import load
+    from benchmark.leaderboard import frames
+
+    archive = load(output)
+    frame = frames(archive.records, archive.plans).refinement
+    if frame.empty:
+        return dict.fromkeys(("ranking", "repair", "contrastive"))
+    asked = frame.groupby("detector")["strategy"].transform(lambda names: "entropy" in set(names))
+    names = (*ASKED, *(f"{name}_in_batch" for name in ASKED), "discrepancy", "consensus", "random")
+    return {
+        "ranking": score_table(frame[frame["detector"] == "ranking only"], RANKED, with_removed=True),
+        "contrastive": score_table(frame[asked], names, with_removed=False),
+        "repair": repair_table(frame[~asked & (frame["detector"] != "ranking only")]),
+    }
+
+
+def condition(row: dict) -> str:
+    """Share of defects and how often each recurs."""
+    copies = f", {row['repeats']:.0f} copies of each" if row["repeats"] > 1 else ""
+    return f"{row['contamination_ratio']:.0%}{copies}"
+
+
+def score_table(frame: pd.DataFrame, strategies: tuple[str, ...], *, with_removed: bool) -> str:
+    """AUROC of each strategy's score against what was injected, mean and standard deviation over seeds, best bold."""
+    heads = ["data", "defects"] if with_removed else ["detector", "data"]
+    heads += [*strategies, *(("removed", "precision", "recall") if with_removed else ())]
+    lines = [f"| {' | '.join(heads)} |", "|" + "---|" * len(heads)]
+    for _, group in frame.groupby(["detector", "dataset", "repeats", "contamination_ratio"]):
+        rows = {row["strategy"]: row for row in group.sort_values("n_removed", na_position="first").to_dict("records")}
+        first = rows["consensus" if with_removed else "entropy"]
+        cells = [first["dataset"], condition(first)] if with_removed else [first["detector"], first["dataset"]]
+        cells += [spread(rows[name]["score_auroc"], rows[name]["score_auroc_std"]) for name in strategies]
+        if with_removed:
+            cells += [f"{first['n_removed']:.1f} of {first['n_train'] + first['n_removed']:.0f}"]
+            cells += ["" if pd.isna(first[name]) else f"{first[name]:.2f}" for name in ("precision", "recall")]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def repair_table(frame: pd.DataFrame) -> str:
+    """What each strategy gains over training on all pictures, mean and standard error of the paired differences."""
+    from benchmark.refinement_frames import QUALITY
+
+    heads = ("detector", "data", "defects", "metric", "all pictures", "oracle", "consensus", "of the oracle's")
+    heads += tuple(f"{name}, a tenth" for name in RANKED)
+    lines = [f"| {' | '.join(heads)} |", "|" + "---|" * len(heads)]
+    for _, group in frame.groupby(["detector", "dataset", "repeats", "contamination_ratio"]):
+        rows = {(row["strategy"], row["rule"].split(",")[0]): row for row in group.to_dict("records")}
+        for metric in QUALITY:
+            told = rows["oracle", "mad"]
+            if pd.isna(told[metric]):
+                continue
+            cells = [told["detector"], told["dataset"], condition(told), metric.replace("_", " ")]
+            cells.append(f"{told[metric] - told[f'{metric}_gain']:.3f}")
+            asked = [("oracle", "mad"), ("consensus", "mad"), *((name, "fixed_share") for name in RANKED)]
+            gains = [
+                spread(rows[key][f"{metric}_gain"], rows[key][f"{metric}_gain_se"], sign="+") if key in rows else ""
+                for key in asked
+            ]
+            part = rows["consensus", "mad"][f"{metric}_recovered"]
+            lines.append(f"| {' | '.join([*cells, *gains[:2], '' if pd.isna(part) else f'{part:.0%}', *gains[2:]])} |")
+    return "\n".join(lines)
+
+
+def spread(mean: float, error: float, *, sign: str = "") -> str:
+    """A mean with its spread, blank where nothing was measured."""
+    if pd.isna(mean):
+        return ""
+    return f"{mean:{sign}.3f}" + ("" if pd.isna(error) else f" ± {error:.3f}")
 
 
 def markdown(frame: pd.DataFrame) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
@@ -28,7 +27,7 @@ ROUNDS = (
     "n_train", "n_removed", "n_injected_removed", "precision", "recall", "score_auroc", *QUALITY,
 )  # fmt: skip
 _TEXTS = frozenset({
-    "dataset", "category", "detector", "strategy", "rule", "beats_random", "run_keys", "_key", "_ratio",
+    "dataset", "category", "detector", "strategy", "rule", "beats_random", "run_keys", "_key", "_condition",
 })  # fmt: skip
 
 
@@ -51,14 +50,14 @@ def rounds_frame(records: Sequence[Record]) -> pd.DataFrame:
             "rule": _rule(record["experiment"]["refinement"]),
             "seed": int(fact(record, "experiment", "seed") or 0),
             "_key": record["key"],
-            "_ratio": _asked_ratio(record),
+            "_condition": _condition(record),
         }
         lines += [told | row for row in record["refinement"]["rounds"]]
         first = record["refinement"]["rounds"][0]
         for name, auroc in (record["refinement"].get("compared") or {}).items():
             other = {"strategy": name, "rule": "", "round": 0, "n_train": first["n_train"], "score_auroc": auroc}
             lines.append(told | other)
-    return _numbers(pd.DataFrame(lines, columns=[*ROUNDS, "_key", "_ratio"]))
+    return _numbers(pd.DataFrame(lines, columns=[*ROUNDS, "_key", "_condition"]))
 
 
 def refinement_frame(rounds: pd.DataFrame) -> pd.DataFrame:
@@ -74,7 +73,7 @@ def refinement_frame(rounds: pd.DataFrame) -> pd.DataFrame:
       blank.
     """
     lines = []
-    for condition, group in _groups(rounds, ["dataset", "category", "_ratio", "repeats", "detector"]):
+    for condition, group in _groups(rounds, ["dataset", "category", "_condition", "repeats", "detector"]):
         first = group[group["round"] == group.groupby("_key")["round"].transform("min")].set_index("seed")
         last = group[group["round"] == group.groupby("_key")["round"].transform("max")].set_index("seed")
         by_random = first[first["strategy"] == "random"]["score_auroc"].dropna()
@@ -162,10 +161,11 @@ def _counted(records: Sequence[Record]) -> list[Record]:
 
 
 def _detector(record: Record) -> str:
-    """Model and backbone, `ranking only` where nothing is trained."""
+    """Model, backbone and settings, `ranking only` where nothing is trained."""
     if is_ranking_only(record):
         return "ranking only"
-    return " ".join(filter(None, (record["model"], record["backbone"])))
+    settings = str(record.get("settings") or "").split("strategy=")[0].rstrip(", ")  # the rest is the refinement's
+    return ", ".join(filter(None, (f"{record['model']} {record['backbone']}".strip(), settings)))
 
 
 def _rule(refinement: dict[str, Any]) -> str:
@@ -176,7 +176,8 @@ def _rule(refinement: dict[str, Any]) -> str:
     return ", ".join([refinement["rule"], *(f"{name}={value}" for name, value in sorted(rest.items()))])
 
 
-def _asked_ratio(record: Record) -> str:
-    """The data arguments that make a condition, as one text: realised ratios differ a little from seed to seed."""
-    arguments: defaultdict[str, Any] = defaultdict(None, fact(record, "experiment", "data", "init_args") or {})
-    return json.dumps({k: v for k, v in arguments.items() if not is_location(k) and k != "seed"}, sort_keys=True)
+def _condition(record: Record) -> str:
+    """What is compared at different seeds: data as asked for (realised ratios differ a little), model and trainer."""
+    arguments: dict[str, Any] = fact(record, "experiment", "data", "init_args") or {}
+    data = {name: value for name, value in arguments.items() if not is_location(name) and name != "seed"}
+    return json.dumps([data, record["experiment"].get("model"), record["experiment"].get("trainer")], sort_keys=True)

@@ -1,4 +1,4 @@
-"""Writes what people read: leaderboard.csv, .xlsx and .html, from the records of an output folder."""
+"""Writes what people read: leaderboard.csv, .xlsx, .html and plots, from the records of an output folder."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ class ReportError(RuntimeError):
 
 
 def write_tables(output: Path, *, formats: Sequence[str] = ("csv", "xlsx", "html")) -> list[Path]:
-    """Write ``leaderboard.*`` from the records in ``output`` and return the paths.
+    """Write ``leaderboard.*`` from the records in ``output``, and plots of refinements; return the paths.
 
     Args:
         output: Folder of ``benchmark run``.
@@ -40,11 +41,12 @@ def write_tables(output: Path, *, formats: Sequence[str] = ("csv", "xlsx", "html
         logger.warning("%s: %s", output, sentence)
     tables = frames(archive.records, archive.plans, warnings=archive.warnings)
     written, problems = [], []
-    for name in formats:
-        path = output / f"leaderboard.{name}"
+    files = {f"leaderboard.{name}": FORMATS[name] for name in formats}
+    for name, write in (files | _plots(tables)).items():
+        path = output / name
         try:
             with _replacing(path) as temporary:
-                FORMATS[name](tables, temporary, output)
+                write(tables, temporary, output)
         except (OSError, ReportError) as error:
             problems.append(_sentence(path, error, output))
         else:
@@ -94,6 +96,28 @@ FORMATS: dict[str, Callable[[Frames, Path, Path], None]] = {
     "html": _write_html,
 }
 """Name of each format and what writes it: frames, file, output folder (for pictures)."""
+
+
+def _plots(tables: Frames) -> dict[str, Callable[[Frames, Path, Path], None]]:
+    """Name of each plot for which there is something to draw, and what draws it."""
+    if tables.refinement.empty:
+        return {}
+    from benchmark.refinement_frames import QUALITY
+    from benchmark.refinement_plots import plot_ranking
+
+    found: dict[str, Callable[[Frames, Path, Path], None]] = {}
+    if tables.refinement["score_auroc"].notna().any():
+        found["refinement_ranking.png"] = lambda tables, path, _: plot_ranking(tables.refinement, path)
+    for metric in QUALITY:
+        if tables.rounds[metric].notna().any():
+            found[f"refinement_{metric}.png"] = partial(_plot_rounds, metric=metric)
+    return found
+
+
+def _plot_rounds(tables: Frames, path: Path, output: Path, *, metric: str) -> None:
+    from benchmark.refinement_plots import plot_rounds
+
+    plot_rounds(tables.rounds, path, metric=metric)
 
 
 @contextmanager

@@ -135,3 +135,32 @@ def write(output: Path, records: list[dict[str, Any]], plans: tuple[dict[str, An
         (output / "plans").mkdir(parents=True, exist_ok=True)
         (output / "plans" / f"test-{number}.json").write_text(json.dumps(plan), encoding="utf-8")
     return output
+
+
+def make_refinement(strategy, seed, *, auroc, gain, ratio=0.1, retrain="every", base=0.9, started="2026-01-01"):
+    """Record of a refinement of two rounds; by hand, so that what tables make of it can be told beforehand."""
+    rounds = [
+        {"round": 0, "n_train": 100, "n_removed": 0, "n_injected_removed": 0, "precision": None, "recall": 0.0,
+         "score_auroc": auroc, "image_AUROC": base, "pixel_AUROC": None, "pixel_AUPRO": None},
+        {"round": 1, "n_train": 90, "n_removed": 10, "n_injected_removed": 8, "precision": 0.8, "recall": 0.8,
+         "score_auroc": auroc, "image_AUROC": base + gain, "pixel_AUROC": None, "pixel_AUPRO": None},
+    ]  # fmt: skip
+    for row in {"never": rounds, "last": rounds[:1]}.get(retrain, []):
+        row["image_AUROC"] = None
+    return {
+        "protocol_version": 1,
+        "status": "finished",
+        "started": started,
+        "key": f"{strategy}{seed}{ratio}{retrain}",
+        "experiment_id": f"{strategy}{seed}{ratio}{retrain}",
+        "model": "Patchcore",
+        "backbone": "resnet18",
+        "experiment": {
+            "model": {},
+            "data": {"init_args": {"contamination_ratio": ratio, "root": f"seed{seed}"}},
+            "seed": seed,
+            "refinement": {"strategy": strategy, "rule": "mad", **({"retrain": retrain} if retrain != "every" else {})},
+        },
+        "dataset": {"name": "tiles", "category": "", "contamination_ratio": ratio - seed / 1000},
+        "refinement": {"repeats": 1, "rounds": rounds},
+    }

@@ -5,34 +5,7 @@ import pandas as pd
 import pytest
 
 from benchmark.refinement_frames import REFINEMENT, ROUNDS, refinement_frame, rounds_frame
-
-
-def record(strategy, seed, *, auroc, gain, ratio=0.1, retrain="every", base=0.9, started="2026-01-01"):
-    rounds = [
-        {"round": 0, "n_train": 100, "n_removed": 0, "n_injected_removed": 0, "precision": None, "recall": 0.0,
-         "score_auroc": auroc, "image_AUROC": base, "pixel_AUROC": None, "pixel_AUPRO": None},
-        {"round": 1, "n_train": 90, "n_removed": 10, "n_injected_removed": 8, "precision": 0.8, "recall": 0.8,
-         "score_auroc": auroc, "image_AUROC": base + gain, "pixel_AUROC": None, "pixel_AUPRO": None},
-    ]  # fmt: skip
-    for row in {"never": rounds, "last": rounds[:1]}.get(retrain, []):
-        row["image_AUROC"] = None
-    return {
-        "protocol_version": 1,
-        "status": "finished",
-        "started": started,
-        "key": f"{strategy}{seed}{ratio}{retrain}",
-        "experiment_id": f"{strategy}{seed}{ratio}{retrain}",
-        "model": "Patchcore",
-        "backbone": "resnet18",
-        "experiment": {
-            "model": {},
-            "data": {"init_args": {"contamination_ratio": ratio, "root": f"seed{seed}"}},
-            "seed": seed,
-            "refinement": {"strategy": strategy, "rule": "mad", **({"retrain": retrain} if retrain != "every" else {})},
-        },
-        "dataset": {"name": "tiles", "category": "", "contamination_ratio": ratio - seed / 1000},
-        "refinement": {"repeats": 1, "rounds": rounds},
-    }
+from tests.benchmark.fabricated import make_refinement as record
 
 
 @pytest.fixture
@@ -91,6 +64,17 @@ def test_conditions_and_rankings_without_a_detector_stay_apart():
     assert sorted(frame["detector"]) == ["Patchcore resnet18", "Patchcore resnet18", "ranking only"]
     assert frame["image_AUROC_recovered"].isna().all()  # one seed has no standard error
     assert frame.loc[frame["detector"] == "ranking only", "image_AUROC"].isna().all()
+
+
+def test_settings_of_a_detector_are_not_mixed():
+    records = [record("consensus", 0, auroc=value, gain=0) for value in (0.6, 0.8)]
+    for number, one in enumerate(records):
+        one["settings"] = f"temperature=0.{number + 1}, strategy=consensus, rule=mad"
+        one["experiment"]["model"] = {"init_args": {"temperature": (number + 1) / 10}}
+        one["experiment_id"] = one["key"] = str(number)
+    frame = refinement_frame(rounds_frame(records)).set_index("detector")
+    assert frame["score_auroc"]["Patchcore resnet18, temperature=0.1"] == pytest.approx(0.6)
+    assert frame["score_auroc"]["Patchcore resnet18, temperature=0.2"] == pytest.approx(0.8)
 
 
 def test_only_the_newest_record_of_a_refinement_counts():
