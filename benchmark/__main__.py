@@ -153,7 +153,8 @@ def portable_command(arguments: Sequence[str]) -> str:
 
 
 def _dry_run(experiments: Sequence, output: Path, overwrite: str) -> int:
-    from benchmark.runner import is_due, prepare
+    from benchmark.preparation import prepare
+    from benchmark.runner import is_due
     from benchmark.store import Store
 
     store, todo = Store(output), 0

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from benchmark.archive import load
 from benchmark.experiment import Experiment
 from benchmark.leaderboard import frames
-from benchmark.runner import RunOptions, prepare, run_experiment
+from benchmark.preparation import prepare
+from benchmark.runner import RunOptions, run_experiment
 from benchmark.store import RECORD, Store
 from benchmark.tables import write_tables
 

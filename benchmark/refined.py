@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from anomalib.data import AnomalibDataModule
     from anomalib.models import AnomalibModule
 
-    from benchmark.runner import Prepared
+    from benchmark.preparation import Prepared
     from extensions.refinement.loop import Refinement
     from extensions.refinement.plan import Plan
 

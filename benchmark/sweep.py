@@ -16,7 +16,8 @@ from tqdm.auto import tqdm
 
 from benchmark.executor import LOCAL, Executor, run_all
 from benchmark.experiment import Experiment
-from benchmark.runner import RunOptions, backbone_id, named
+from benchmark.preparation import backbone_id, named
+from benchmark.runner import RunOptions
 from benchmark.store import CHECKPOINT, KEEP, RECORD, Store, write_json
 from extensions.configuration import ConfigError
 

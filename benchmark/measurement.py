@@ -1,0 +1,97 @@
+"""One fit, one test, and what they measured."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmark.disk import room_for
+from benchmark.preparation import Prepared, backbone_id, identity
+from benchmark.store import CHECKPOINT, SCORES, write_text
+
+if TYPE_CHECKING:
+    from anomalib.models import AnomalibModule
+
+    from benchmark.runner import RunOptions
+
+
+def measure(prepared: Prepared, workspace: Path, options: RunOptions) -> tuple[dict[str, Any], AnomalibModule]:
+    """Fit, test, measure; files go to the workspace, facts and the model are returned."""
+    from lightning import seed_everything
+
+    from benchmark.evaluation import ScoreCollector, set_thresholds, test_samples
+    from benchmark.latency import measure_latency
+    from benchmark.memory import PeakMemory, model_bytes
+    from benchmark.training import device_of, fit, make_engine, quiet, test_once, validates
+    from extensions.cache import open_cache
+    from extensions.cache.reuse import SPLITS, Reuse
+    from extensions.configuration import instantiate_model
+    from extensions.data.decoded import decoded_pictures
+    from extensions.data.fingerprints import picture_names
+
+    experiment, datamodule, found = prepared.experiment, prepared.datamodule, prepared.fingerprint
+    assert datamodule is not None
+    assert found is not None
+    rows = test_samples(datamodule.test_data.samples, found.files, picture_names(datamodule))
+    collector = ScoreCollector(rows, with_masks=bool(found.counts["n_masks"]), n_pictures=options.pictures)
+    with quiet(), PeakMemory() as memory:
+        seed_everything(experiment.seed, workers=True, verbose=False)
+        model: AnomalibModule = instantiate_model(experiment.model)
+        wanted = dict(options.layers).get(backbone_id(experiment), ())
+        validation = validates(model, datamodule)
+        splits = (*SPLITS, "val") if validation else SPLITS
+        reuse = Reuse(
+            open_cache(), datamodule, model, layers=wanted, device=device_of(experiment.trainer), splits=splits
+        )
+        engine = make_engine(
+            model,
+            experiment.trainer,
+            workspace.with_name("engine"),
+            callbacks=[collector, reuse.callback],
+            progress=options.progress,
+            validation=validation,
+        )
+        prepare_seconds = {name: _timed(reuse.prepare, name) for name in splits}
+        decoded_pictures.forget()
+        with reuse.serving():
+            fit_seconds, training = fit(engine, model, datamodule)
+            test_seconds = test_once(engine, model, datamodule)
+            evaluation = collector.finish()
+            set_thresholds(model, evaluation)
+            latency = measure_latency(model, reuse.picture())
+    write_text(workspace / SCORES, evaluation.scores.to_csv(index=False))
+    if options.keep_checkpoint:
+        with room_for(workspace / CHECKPOINT, model_bytes(model.model)):
+            engine.trainer.save_checkpoint(workspace / CHECKPOINT, weights_only=False)
+    pictures = collector.pictures.draw(
+        workspace, threshold=evaluation.thresholds["image"], map_range=evaluation.ranges.get("pixel", (0.0, 1.0))
+    )
+    facts = {
+        "layers": list(getattr(model, "layers", []) or []),
+        "dataset": identity(prepared)["dataset"] | {"image_size": list(evaluation.image_size)},
+        "metrics": evaluation.metrics,
+        "thresholds": evaluation.thresholds,
+        "training": asdict(training),
+        "speed": {
+            "fit_seconds": fit_seconds + prepare_seconds["train"] + prepare_seconds.get("val", 0.0),
+            "test_seconds": test_seconds + prepare_seconds["test"],
+            **asdict(latency),
+        },
+        "reused": reuse.report(),
+        "memory": {"peak_memory_bytes": memory.peak_bytes, "model_bytes": model_bytes(model.model)},
+        "files": {
+            "scores": SCORES,
+            "checkpoint": CHECKPOINT if options.keep_checkpoint else None,
+            "pictures": pictures,
+        },
+    }
+    return facts, model
+
+
+def _timed(work: Callable[[str], None], argument: str) -> float:
+    started = time.perf_counter()
+    work(argument)
+    return time.perf_counter() - started
