@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from extensions.refinement.patch_neighbors import PatchNeighbors
 
 Source = Any  # an array or tensor, or a function without arguments that gives one
 
@@ -25,6 +28,8 @@ class Evidence:
             the pictures changes nothing.
         rng: Of everything a strategy draws; a seeded one gives the same scores again.
         patches: (N, P, C), patch features of a frozen backbone, P positions in each picture.
+        neighbors: From a random generator to the patch neighbors of these pictures and perhaps others; None finds them
+            among `patches`.
         embeddings: (N, D), one vector for each picture.
         contrastive: (N, K), unit-length embeddings by a contrastive head in eval mode.
         views: (2, N, K), those of two augmented views of each picture.
@@ -44,6 +49,7 @@ class Evidence:
         *,
         rng: np.random.Generator,
         patches: Source | None = None,
+        neighbors: Callable[[np.random.Generator], PatchNeighbors] | None = None,
         embeddings: Source | None = None,
         contrastive: Source | None = None,
         views: Source | None = None,
@@ -71,6 +77,8 @@ class Evidence:
             "injected": injected,
         }
         self._found: dict[str, np.ndarray] = {}
+        self._find_neighbors = neighbors or self._own_neighbors
+        self._neighbors: PatchNeighbors | None = None
 
     def __len__(self) -> int:
         return len(self.names)
@@ -92,6 +100,21 @@ class Evidence:
             EvidenceError: There are none.
         """
         return self._get("patches", (len(self), None, None), np.float32)
+
+    def patch_neighbors(self) -> PatchNeighbors:
+        """The nearest other pictures of each picture's strangest patches.
+
+        Raises:
+            EvidenceError: There are no patches.
+        """
+        if self._neighbors is None:
+            self._neighbors = self._find_neighbors(self.rng)
+        return self._neighbors
+
+    def _own_neighbors(self, rng: np.random.Generator) -> PatchNeighbors:
+        from extensions.refinement.patch_neighbors import PatchNeighbors
+
+        return PatchNeighbors(self.patches(), self.names, rng=rng)
 
     def embeddings(self) -> np.ndarray:
         """(N, D) float32: for each picture the mean and the standard deviation of every channel over its patches.

@@ -12,13 +12,12 @@ from extensions.refinement.whitening import whitened
 CANDIDATES = 0.2  # share of a picture's patches whose distances are measured exactly
 SAMPLED = 12  # patches of each picture by which candidates are found
 SAMPLED_RANK = 3
+DEPTH = 32  # nearest pictures of each candidate that are remembered, so that some may be removed
 CHUNK_ENTRIES = 2**23  # distances held at once, 32 MB
 
 
-def picture_distances(
-    patches: np.ndarray, ranks: Sequence[int], *, top_share: float, rng: np.random.Generator
-) -> np.ndarray:
-    """Mean distance of a picture's strangest patches to the r-th nearest other picture, for several r.
+class PatchNeighbors:
+    """The nearest other pictures of each picture's strangest patches.
 
     A patch is as far from a picture as from the nearest of all its patches, wherever in the picture that is. With a
     rank above the number of times that a defect recurs, its copies do not vouch for it. Every patch of every other
@@ -26,39 +25,70 @@ def picture_distances(
     does not hold.
 
     The patches that stand out are found by a sample of 12 patches of each picture first, and only those that may be
-    pooled, a fifth of all, are compared with all patches.
+    pooled, a fifth of all, are compared with all patches. Their 32 nearest pictures are remembered, so that distances
+    among those pictures that are left when some were removed need no further search; whitening and candidates stay
+    those of all pictures.
 
     Args:
-        patches: (N, P, C), N >= 2.
-        ranks: Each 1 or more; no picture is farther than the (N - 1)-th.
-        top_share: Share of a picture's patches, those with the largest distance, that is averaged.
+        patches: (N, P, C), N >= 2. Kept, not copied.
+        names: Of the N pictures; samples are drawn in their order.
         rng: Draws the samples.
-
-    Returns:
-        (N, number of ranks) float64, higher is more anomalous.
     """
-    known = whitened(patches, rng=rng)
-    n_pictures, n_patches, _ = known.shape
-    n_top = int(np.ceil(top_share * n_patches))
-    n_candidates = max(n_top, int(np.ceil(CANDIDATES * n_patches)))
-    places = np.stack([rng.permutation(n_patches)[:SAMPLED] for _ in range(n_pictures)])
-    sample = known.gather(1, _columns(torch.from_numpy(places), known))
-    rough = _nearest(known, sample, [min(SAMPLED_RANK, n_pictures - 1)])[:, :, 0]
-    candidates = known.gather(1, _columns(rough.topk(n_candidates, dim=1).indices, known))
-    exact = _nearest(candidates, known, [min(rank, n_pictures - 1) for rank in ranks])  # (N, candidates, ranks)
-    return exact.topk(n_top, dim=1).values.mean(dim=1, dtype=torch.float64).numpy()
+
+    def __init__(self, patches: np.ndarray, names: Sequence[str], *, rng: np.random.Generator) -> None:
+        order = sorted(range(len(names)), key=names.__getitem__)
+        self._patches = patches
+        self._rows = {names[index]: index for index in order}
+        self._places = {names[index]: place for place, index in enumerate(order)}
+        known = whitened(patches[order], rng=rng)
+        n_pictures, self._n_patches, _ = known.shape
+        n_candidates = int(np.ceil(CANDIDATES * self._n_patches))
+        drawn = np.stack([rng.permutation(self._n_patches)[:SAMPLED] for _ in range(n_pictures)])
+        self._seed = int(rng.integers(2**63))
+        sample = known.gather(1, _columns(torch.from_numpy(drawn), known))
+        rough = _nearest(known, sample, min(SAMPLED_RANK, n_pictures - 1))[0][:, :, -1]
+        candidates = known.gather(1, _columns(rough.topk(n_candidates, dim=1).indices, known))
+        self._distances, self._pictures = _nearest(candidates, known, min(DEPTH, n_pictures - 1))
+
+    def distances(self, names: Sequence[str], ranks: Sequence[int], *, top_share: float) -> np.ndarray:
+        """Mean distance of each picture's strangest patches to the r-th nearest of some pictures, for several r.
+
+        Args:
+            names: Of the pictures, two or more; only they are neighbors.
+            ranks: Each 1 or more; no picture is farther than the last.
+            top_share: Share of a picture's patches, those with the largest distance, that is averaged; at most a fifth.
+
+        Returns:
+            (number of names, number of ranks) float64, higher is more anomalous.
+        """
+        places = torch.tensor([self._places[name] for name in names])
+        is_left = torch.zeros(len(self._places), dtype=torch.bool)
+        is_left[places] = True
+        reached = is_left[self._pictures[places]].cumsum(dim=2)  # how many of those left are as near as this
+        wanted = [min(rank, len(names) - 1) for rank in ranks]
+        if int(reached[:, :, -1].min()) < max(wanted):  # more of a patch's neighbors were removed than remembered
+            part = self._patches[[self._rows[name] for name in names]]
+            rest = PatchNeighbors(part, names, rng=np.random.default_rng(self._seed))
+            return rest.distances(names, ranks, top_share=top_share)
+        n_top = int(np.ceil(top_share * self._n_patches))
+        found = [
+            self._distances[places].gather(2, (reached >= rank).int().argmax(dim=2, keepdim=True))[:, :, 0]
+            for rank in wanted
+        ]
+        return torch.stack(found, dim=2).topk(n_top, dim=1).values.mean(dim=1, dtype=torch.float64).numpy()
 
 
 def _columns(places: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
     return places[:, :, None].expand(-1, -1, known.shape[2])
 
 
-def _nearest(queries: torch.Tensor, known: torch.Tensor, ranks: Sequence[int]) -> torch.Tensor:
-    """Distances of patches to the r-th nearest other picture: (N, q, C), (N, m, C) -> (N, q, number of ranks)."""
+def _nearest(queries: torch.Tensor, known: torch.Tensor, depth: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """The nearest other pictures of patches: (N, q, C), (N, m, C) -> distances and pictures, both (N, q, depth)."""
     n_pictures, n_queries, n_channels = queries.shape
     n_known = known.shape[1]
     halves = (known**2).sum(dim=2) / 2
-    found = torch.empty(n_pictures, n_queries, len(ranks))
+    distances = torch.empty(n_pictures, n_queries, depth)
+    pictures = torch.empty(n_pictures, n_queries, depth, dtype=torch.int64)
     # As many queries as patches in a product: neither is read more often than the other.
     n_rows = max(1, int(np.sqrt(CHUNK_ENTRIES)) // n_queries)
     n_others = max(1, int(np.sqrt(CHUNK_ENTRIES)) // n_known)
@@ -73,6 +103,7 @@ def _nearest(queries: torch.Tensor, known: torch.Tensor, ranks: Sequence[int]) -
         nearest = nearest.view(*part.shape[:2], n_pictures)
         own = torch.arange(len(part))
         nearest[own, :, start + own] = torch.inf
-        squares = 2 * nearest.topk(max(ranks), dim=2, largest=False).values[:, :, [rank - 1 for rank in ranks]]
-        found[start : start + n_rows] = (squares + (part**2).sum(dim=2, keepdim=True)).clamp_min(0).sqrt()
-    return found
+        squares, pictures[start : start + n_rows] = nearest.topk(depth, dim=2, largest=False)
+        squares = 2 * squares + (part**2).sum(dim=2, keepdim=True)
+        distances[start : start + n_rows] = squares.clamp_min(0).sqrt()
+    return distances, pictures

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from anomalib.data import AnomalibDataModule
 
     from extensions.refinement.features import TrainingFeatures
+    from extensions.refinement.patch_neighbors import PatchNeighbors
 
 BATCH = 32
 VIEWS_SEED = 0
@@ -34,6 +35,7 @@ class Sources:
         self._datamodule = datamodule
         self._names = training_names(datamodule)
         self._truth = truth(datamodule)
+        self._neighbors: PatchNeighbors | None = None
 
     def __call__(self, kept: np.ndarray, trained: Trained | None, rng: np.random.Generator) -> Evidence:
         """The evidence on the kept pictures."""
@@ -47,6 +49,7 @@ class Sources:
         return Evidence(
             names=[self._names[index] for index in kept],
             patches=lambda: self._features.patches[kept],
+            neighbors=self._patch_neighbors,
             embeddings=lambda: self._features.embeddings[kept],
             injected=None if self._truth is None else self._truth[kept],
             temperature=getattr(model, "temperature", 0.5),
@@ -55,6 +58,14 @@ class Sources:
             views=views,
             discrepancy=discrepancy,
         )
+
+    def _patch_neighbors(self, rng: np.random.Generator) -> PatchNeighbors:
+        """Those of all pictures: found in the first round that asks, they serve the others, too."""
+        from extensions.refinement.patch_neighbors import PatchNeighbors
+
+        if self._neighbors is None:
+            self._neighbors = PatchNeighbors(self._features.patches, self._names, rng=rng)
+        return self._neighbors
 
     def _ask(
         self, model: Any, kept: np.ndarray, question: Callable[[torch.Tensor], torch.Tensor], *, axis: int = 0

@@ -190,13 +190,8 @@ def standardized(distances: np.ndarray) -> np.ndarray:
 
 
 def _patch_distances(evidence: Evidence, ranks: list[int]) -> np.ndarray:
-    """(N, number of ranks), see `extensions.refinement.patch_neighbors.picture_distances`."""
-    from extensions.refinement.patch_neighbors import picture_distances
-
-    patches, order = evidence.patches(), evidence.order
-    distances = np.empty((len(evidence), len(ranks)))
-    distances[order] = picture_distances(patches[order], ranks, top_share=TOP_SHARE, rng=evidence.rng)
-    return distances
+    """(N, number of ranks), see `extensions.refinement.patch_neighbors`."""
+    return evidence.patch_neighbors().distances(evidence.names, ranks, top_share=TOP_SHARE)
 
 
 def _embedding_distances(evidence: Evidence) -> np.ndarray:

@@ -32,21 +32,46 @@ def test_channels_that_hardly_vary_are_not_blown_up_to_noise():
     assert whitened(given, rng=np.random.default_rng(0)).std(dim=(0, 1)).min() < 1e-3
 
 
+def neighbors(given: np.ndarray) -> patch_neighbors.PatchNeighbors:
+    return patch_neighbors.PatchNeighbors(given, names(len(given)), rng=np.random.default_rng(0))
+
+
+def names(n: int) -> list[str]:
+    return [f"{number:03}.png" for number in range(n)]
+
+
+def slow_distances(gaps: np.ndarray, ranks: list[int]) -> np.ndarray:
+    """Mean of the two largest patch distances to the r-th nearest picture."""
+    gaps = np.sort(gaps, axis=2)
+    return np.transpose([np.sort(gaps[:, :, rank - 1], axis=1)[:, -2:].mean(axis=1) for rank in ranks])
+
+
 @pytest.mark.parametrize("ranks", [[1], [6], [1, 6], [6, 2]])
-def test_picture_distances_are_those_of_a_loop_over_all_patches(monkeypatch, ranks):
+def test_distances_are_those_of_a_loop_over_all_patches(monkeypatch, ranks):
     monkeypatch.setattr(patch_neighbors, "CANDIDATES", 1.0)
     monkeypatch.setattr(patch_neighbors, "CHUNK_ENTRIES", 60**2)  # three pictures at once
-    found = patch_neighbors.picture_distances(patches(), ranks, top_share=0.1, rng=np.random.default_rng(0))
-    gaps = np.sort(slow_to_pictures(whitened(patches(), rng=np.random.default_rng(0)).numpy()), axis=2)
-    expected = [np.sort(gaps[:, :, rank - 1], axis=1)[:, -2:].mean(axis=1) for rank in ranks]
-    np.testing.assert_allclose(found, np.transpose(expected), rtol=1e-4)
+    found = neighbors(patches()).distances(names(30), ranks, top_share=0.1)
+    gaps = slow_to_pictures(whitened(patches(), rng=np.random.default_rng(0)).numpy())
+    np.testing.assert_allclose(found, slow_distances(gaps, ranks), rtol=1e-4)
+
+
+@pytest.mark.parametrize("depth", [24, 4])
+def test_removed_pictures_are_no_neighbors_any_more(monkeypatch, depth):
+    monkeypatch.setattr(patch_neighbors, "CANDIDATES", 1.0)
+    monkeypatch.setattr(patch_neighbors, "DEPTH", depth)  # 4 are too few to remember when 6 are removed
+    left = np.delete(np.arange(30), [3, 7, 8, 20, 21, 29])
+    found = neighbors(patches()).distances([names(30)[place] for place in left], [1, 4], top_share=0.1)
+    rows = whitened(patches() if depth > 4 else patches()[left], rng=np.random.default_rng(0)).numpy()
+    gaps = slow_to_pictures(rows)
+    gaps = gaps[left][:, :, left] if depth > 4 else gaps
+    np.testing.assert_allclose(found, slow_distances(gaps, [1, 4]), rtol=1e-4)
 
 
 def test_candidates_found_by_a_sample_give_nearly_what_all_patches_give(monkeypatch):
     monkeypatch.setattr(patch_neighbors, "SAMPLED", 6)
-    few = patch_neighbors.picture_distances(patches(60), [1], top_share=0.05, rng=np.random.default_rng(0))
+    few = neighbors(patches(60)).distances(names(60), [1], top_share=0.05)
     monkeypatch.setattr(patch_neighbors, "CANDIDATES", 1.0)
-    every = patch_neighbors.picture_distances(patches(60), [1], top_share=0.05, rng=np.random.default_rng(0))
+    every = neighbors(patches(60)).distances(names(60), [1], top_share=0.05)
     assert (few <= every * 1.0001).all()
     assert np.corrcoef(few[:, 0], every[:, 0])[0, 1] > 0.9
 
