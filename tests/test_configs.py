@@ -8,12 +8,14 @@ import pytest
 from extensions.__main__ import main
 from extensions.cli import WorkbenchCLI
 from extensions.configuration import describe_data, describe_model, load_config
+from extensions.refinement.__main__ import read_experiment
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = sorted((ROOT / "configs").rglob("*.yaml"))
 MODELS = [path for path in CONFIGS if path.parent.name == "models"]
 DATA = [path for path in CONFIGS if path.parent.name == "data"]
 BENCHMARKS = [path for path in CONFIGS if path.parent.name == "benchmark"]
+REFINEMENTS = [path for path in CONFIGS if path.parent.name == "refinement"]
 PACKAGED = {"extensions.ContaminatedElpv", "extensions.Elpv", "extensions.ElpvSynthetic"}
 ANY_MODEL = ["--model", "extensions.Padim", "--model.backbone", "resnet18", "--model.n_features", "10"]
 ANY_DATA = ["--data", "extensions.Elpv"]
@@ -39,6 +41,7 @@ def test_there_are_configs_to_test() -> None:
     assert MODELS
     assert DATA
     assert BENCHMARKS
+    assert REFINEMENTS
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=named)
@@ -70,6 +73,14 @@ def test_every_experiment_of_a_benchmark_has_known_classes_and_arguments(path: P
     described = {str(spec): describe_model(spec) for spec in (one.model for one in experiments)}
     assert described
     assert {str(spec): describe_data(spec) for spec in (one.data for one in experiments)}
+
+
+@pytest.mark.parametrize("path", REFINEMENTS, ids=named)
+def test_a_refinement_has_known_classes_and_arguments(path: Path) -> None:
+    experiment = read_experiment(load_config(path), path)
+    assert describe_model(experiment.model)
+    assert describe_data(experiment.data)
+    assert experiment.settings.count("strategy=") == 1
 
 
 @pytest.mark.parametrize("path", MODELS, ids=named)

@@ -67,7 +67,7 @@ def _run(options: argparse.Namespace) -> int:
     if options.data_root:
         os.environ["WORKBENCH_DATA"] = str(options.data_root.resolve())
     output = options.output / options.config.stem if options.output == DEFAULT_OUTPUT else options.output
-    experiment = _experiment(load_config(options.config, overrides=options.set), options.config)
+    experiment = read_experiment(load_config(options.config, overrides=options.set), options.config)
     if options.review:
         experiment = _reviewed(experiment, options.review)
     record = run_experiment(experiment, output, options=RunOptions(sweep="refinement", overwrite="all", page=True))
@@ -89,7 +89,12 @@ def _run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _experiment(config: dict[str, Any], path: Path) -> Experiment:
+def read_experiment(config: dict[str, Any], path: Path) -> Experiment:
+    """What a configuration asks for, its classes and arguments checked.
+
+    Raises:
+        ConfigError: Something in it cannot be; the message begins with the path.
+    """
     from benchmark.experiment import Experiment
     from benchmark.validation import check_experiments, check_mapping
     from extensions.configuration import ConfigError
