@@ -18,9 +18,11 @@ if TYPE_CHECKING:
     from anomalib.data import AnomalibDataModule
     from anomalib.models import AnomalibModule
 
+    from benchmark.experiment import Experiment
     from benchmark.preparation import Prepared
     from extensions.refinement.loop import Refinement
     from extensions.refinement.plan import Plan
+    from extensions.refinement.sources import Sources
 
 ROUNDS, SUSPECTS, PAGE = "rounds.csv", "suspects.csv", "suspects.html"
 ROUND_COLUMNS = (
@@ -55,26 +57,24 @@ def measure_refined(prepared: Prepared, workspace: Path, measure: Measure, *, pa
             earlier one.
         page: Draw `suspects.html`, too.
     """
-    from extensions.refinement.features import training_features
     from extensions.refinement.loop import refine
     from extensions.refinement.plan import Plan
-    from extensions.refinement.sources import Sources
+    from extensions.refinement.screening import Screening
 
-    experiment, datamodule = prepared.experiment, prepared.datamodule
+    experiment = prepared.experiment
     plan = Plan.from_config(experiment.refinement)
+    screening = Screening(prepared.datamodule)
+    datamodule = screening.datamodule
     started = time.perf_counter()
-    backbone, weights = plan.backbone or experiment.backbone, plan.weights
-    if not plan.backbone:
-        weights = weights or (experiment.model.get("init_args") or {}).get("weights")
-    features = training_features(datamodule, backbone=backbone, weights=weights, image_size=plan.image_size)
-    sources = Sources(features, datamodule)
+    evidence = _evidence(experiment, plan, datamodule)
     seconds = {"features": time.perf_counter() - started}
     found = refine(
         datamodule,
         plan,
         seed=experiment.seed,
-        evidence=sources,
-        train=lambda part: Run(*measure(replace(prepared, datamodule=part))),
+        evidence=evidence,
+        train=lambda part: Run(*measure(replace(prepared, datamodule=screening.apart(part)))),
+        held_out=screening.held_out,
     )
     seconds |= {name: sum(r.seconds[name] for r in found.rounds) for name in ("score", "train")}
     write_text(workspace / ROUNDS, rounds_table(prepared, plan, found).to_csv(index=False, lineterminator="\n"))
@@ -86,12 +86,28 @@ def measure_refined(prepared: Prepared, workspace: Path, measure: Measure, *, pa
         "refinement": {
             "retrain": plan.retrain,
             "repeats": (getattr(datamodule, "contamination", None) or {}).get("repeats", 1),
+            "n_held_out": int(found.held_out.sum()),
             "compared": found.rounds[0].compared,
             "rounds": table.where(table.notna(), None).to_dict("records"),
             "seconds": seconds,
             "files": {"rounds": ROUNDS, "suspects": SUSPECTS, "page": PAGE if page else None},
         }
     }
+
+
+def _evidence(experiment: Experiment, plan: Plan, datamodule: AnomalibDataModule) -> Sources | None:
+    """What strategies may look at; a person's review looks at nothing."""
+    from extensions.refinement.features import training_features
+    from extensions.refinement.plan import REVIEW
+    from extensions.refinement.sources import Sources
+
+    if plan.strategy == REVIEW:
+        return None
+    backbone, weights = plan.backbone or experiment.backbone, plan.weights
+    if not plan.backbone:
+        weights = weights or (experiment.model.get("init_args") or {}).get("weights")
+    features = training_features(datamodule, backbone=backbone, weights=weights, image_size=plan.image_size)
+    return Sources(features, datamodule)
 
 
 def rounds_table(prepared: Prepared, plan: Plan, found: Refinement) -> pd.DataFrame:
@@ -118,11 +134,14 @@ def _write_suspects(found: Refinement, datamodule: AnomalibDataModule, workspace
         return
     paths = dict(zip(found.names, map(Path, datamodule.train_data.samples["image_path"]), strict=True))
     last = found.rounds[-1].trained
-    row = found.table().iloc[-1]
+    row, n_rounds = found.table().iloc[-1], found.rounds[-1].number
     facts = {
-        "Training pictures": str(len(found.names)),
-        "Removed": f"{row.n_removed} in {found.rounds[-1].number} rounds",
+        "Pictures": str(len(found.names)),
+        "Removed": f"{row.n_removed} in {n_rounds} round{'' if n_rounds == 1 else 's'}",
+        "Score": "how unusual a picture is among the others, higher is more",
     }
+    if found.held_out.any():
+        facts["Held out"] = f"{found.held_out.sum()} of the pictures, to set the threshold on"
     if found.injected is not None:
         facts["Known to be defective"] = f"{found.injected.sum()}, of which {row.n_injected_removed} were removed"
     write_suspects(

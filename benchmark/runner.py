@@ -82,7 +82,10 @@ def _run(
             return there
         with store.workspace() as workspace:
             record = _carry_out(prepared, workspace, options)
-            store.commit(workspace, folder, record)
+            if there is not None and there["status"] == "finished" != record["status"]:
+                logger.warning("%s: the run failed; the finished one of before stays", folder)
+            else:
+                store.commit(workspace, folder, record)
     return record
 
 

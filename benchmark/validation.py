@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import math
 from collections.abc import Iterable, Sequence
 from pathlib import PurePath
 from typing import Any
@@ -13,7 +14,15 @@ from extensions.configuration import ConfigError, describe_data, describe_model
 from extensions.configuration.errors import did_you_mean
 from extensions.refinement.plan import Plan
 
-__all__ = ["KEYS", "check_config", "check_experiments", "check_mapping", "check_one_device", "check_resources"]
+__all__ = [
+    "KEYS",
+    "check_config",
+    "check_experiments",
+    "check_mapping",
+    "check_one_device",
+    "check_resources",
+    "is_seed",
+]
 
 KEYS = ("name", "models", "backbones", "data", "refinement", "seeds", "trainer", "keep", "pictures", "resources")
 RESOURCES = ("cpus", "gpus")
@@ -65,6 +74,11 @@ def check_mapping(value: Any, where: str) -> dict[str, Any]:
     return value
 
 
+def is_seed(value: Any) -> bool:
+    """Whether it is a whole number that every library takes as a seed."""
+    return type(value) is int and 0 <= value <= MAX_SEED
+
+
 def check_resources(value: Any) -> dict[str, float]:
     """What a run reserves where Ray carries it out: whole CPUs, and whole GPUs or a part of one.
 
@@ -110,6 +124,9 @@ def check_experiments(experiments: Sequence[Experiment]) -> list[Experiment]:
         ConfigError: An unknown class, argument, backbone or trainer setting, or two experiments whose records could
             not be told apart.
     """
+    for experiment in experiments:
+        _check_finite({"model": experiment.model, "data": experiment.data, "trainer": experiment.trainer})
+        _check_finite({"refinement": experiment.refinement})
     for spec in _distinct(experiment.model for experiment in experiments):
         describe_model(spec)
         _check_backbone(spec)
@@ -118,7 +135,9 @@ def check_experiments(experiments: Sequence[Experiment]) -> list[Experiment]:
     for trainer in _distinct(experiment.trainer for experiment in experiments):
         _check_trainer(trainer)
     for section in _distinct(experiment.refinement or {} for experiment in experiments):
-        Plan.from_config(section)
+        plan = Plan.from_config(section)
+        if plan.backbone is not None:
+            _check_backbone({"class_path": "extensions.refinement", "init_args": {"backbone": plan.backbone}})
     found: dict[str, Experiment] = {}
     for experiment in experiments:
         twin = found.setdefault(experiment.experiment_id, experiment)
@@ -132,6 +151,16 @@ def check_experiments(experiments: Sequence[Experiment]) -> list[Experiment]:
             )
             raise ConfigError(msg)
     return list(found.values())
+
+
+def _check_finite(value: Any, where: str = "") -> None:
+    """Numbers that are none (.nan) or have no end (.inf) are no setting, and no record can hold them."""
+    if isinstance(value, dict | list):
+        for key, part in value.items() if isinstance(value, dict) else enumerate(value):
+            _check_finite(part, f"{where}.{key}" if where else str(key))
+    elif isinstance(value, float) and not math.isfinite(value):
+        msg = f"{where}: found {value}, expected a finite number"
+        raise ConfigError(msg)
 
 
 def _check_refinement(entries: Any) -> None:
@@ -151,8 +180,7 @@ def _check_name(name: Any) -> None:
 
 
 def _check_seeds(seeds: Any) -> None:
-    whole = isinstance(seeds, list) and all(type(seed) is int and 0 <= seed <= MAX_SEED for seed in seeds)
-    if seeds is not None and not whole:
+    if seeds is not None and not (isinstance(seeds, list) and all(map(is_seed, seeds))):
         msg = f"seeds: found {seeds!r}, expected a list of whole numbers from 0 on such as [0, 1, 2]"
         raise ConfigError(msg)
 

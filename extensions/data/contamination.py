@@ -142,6 +142,12 @@ class Contaminated(WorkbenchDataModule):
         kinds = defects.groupby("content")["kind"]
         kind_of = dict(kinds.first()[kinds.nunique() == 1])
         self._n_set_aside = n_injected(self.largest_ratio, n_normal)
+        if self._n_set_aside and not kind_of:
+            msg = (
+                f"data set {self.name!r} has no defective pictures to put among the training pictures; expected some "
+                "in its test set: for a folder, name them by abnormal_dir"
+            )
+            raise DatasetError(msg)
         if self._n_set_aside > n_available(kind_of):
             msg = (
                 f"data set {self.name!r} cannot give a largest_ratio of {self.largest_ratio}: beside {n_normal} normal "

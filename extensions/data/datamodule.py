@@ -230,7 +230,7 @@ def checked_mode(value: Any, allowed: Sequence[Any], argument: str) -> Any:
 
 def checked_ratio(value: float, argument: str) -> float:
     """The ratio, or a ValueError when it is not from 0 to below 1."""
-    if not 0 <= value < 1:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1:
         msg = f"{argument} is {value}; expected a number from 0 to below 1"
         raise ValueError(msg)
     return value

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -57,9 +57,20 @@ def fingerprint(datamodule: AnomalibDataModule) -> Fingerprint:
             "kind": _kinds(samples),
         }
     ).sort_values(["split", "image"], ignore_index=True)
+    _check_names(files["image"])
     rows = files[["split", "image", "sha256", "label", "mask"]].to_numpy().tolist()
     digest = hashlib.sha256(json.dumps(sorted(rows), ensure_ascii=False, separators=(",", ":")).encode())
     return Fingerprint(digest.hexdigest(), files, _counts(files))
+
+
+def _check_names(names: Iterable[str]) -> None:
+    """They can be written into a record."""
+    for name in names:
+        try:
+            name.encode()
+        except UnicodeEncodeError as error:
+            msg = f"{name.encode(errors='backslashreplace').decode()}: the name of this file is not UTF-8; rename it"
+            raise ValueError(msg) from error
 
 
 def picture_names(datamodule: AnomalibDataModule) -> Callable[[str], str]:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 KEYS = ("model", "data", "trainer", "seed", "refinement")
 DEFAULT_OUTPUT = Path("output/refinement")
+ROUNDS_REVIEWED = "rounds-review.csv"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -40,9 +41,9 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m extensions.refinement",
         description="Train, score the training pictures, remove the suspects, retrain; nothing of yours is moved.",
         epilog=(
-            "In the output folder: rounds.csv (a row per round), suspects.csv and suspects.html (the suspicious "
-            "pictures, most suspicious first; fill in `keep`, then --review it), and the record, scores and model "
-            "of the last round with the leaderboard."
+            "In the output folder: rounds.csv (a row per round; after a review rounds-review.csv), suspects.csv and "
+            "suspects.html (the suspicious pictures, most suspicious first; fill in `keep`, then --review it), and the "
+            "record, scores and model of the last round with the leaderboard."
         ),
     )
     parser.add_argument("--config", type=Path, required=True, help="YAML with model, data, trainer, seed, refinement")
@@ -77,14 +78,14 @@ def _run(options: argparse.Namespace) -> int:
     if record["status"] != "finished":
         raise RuntimeError(record["error"]["message"])
     folder = next(folder for folder, found in Store(output).records() if found["key"] == record["key"])
-    written = (ROUNDS,) if options.review else (ROUNDS, SUSPECTS, PAGE)
-    for name in written:
+    written = {ROUNDS: ROUNDS_REVIEWED} if options.review else {name: name for name in (ROUNDS, SUSPECTS, PAGE)}
+    for name, shown in written.items():
         text = (folder / name).read_bytes().decode()
         if name == SUSPECTS:
             set_aside(output / name, text)
-        write_whole(output / name, text)
+        write_whole(output / shown, text)
     print(_told(record))
-    print("\n".join(str(output / name) for name in written))
+    print("\n".join(str(output / name) for name in written.values()))
     print("\n".join(map(str, write_tables(output))))
     return 0
 
@@ -113,7 +114,7 @@ def read_experiment(config: dict[str, Any], path: Path) -> Experiment:
             model=config["model"],
             data=config["data"],
             trainer=check_mapping(config.get("trainer"), "trainer"),
-            seed=int(config.get("seed") or 0),
+            seed=_seed(config.get("seed")),
             refinement=check_mapping(config.get("refinement"), "refinement"),
         )
         return check_experiments([experiment])[0]
@@ -122,19 +123,30 @@ def read_experiment(config: dict[str, Any], path: Path) -> Experiment:
         raise ConfigError(msg) from error
 
 
+def _seed(value: Any) -> int:
+    from benchmark.validation import MAX_SEED, is_seed
+    from extensions.configuration import ConfigError
+
+    if value is not None and not is_seed(value):
+        msg = f"seed: found {value!r}, expected a whole number from 0 to {MAX_SEED}"
+        raise ConfigError(msg)
+    return value or 0
+
+
 def _reviewed(experiment: Experiment, review: Path) -> Experiment:
     """The experiment that trains on what a person kept."""
     from dataclasses import replace
 
     from extensions.configuration import instantiate_data
     from extensions.refinement.loop import training_names
+    from extensions.refinement.screening import Screening
     from extensions.refinement.suspects import read_review
 
     datamodule = instantiate_data(experiment.data)
     if getattr(datamodule, "takes_run_seed", False):
         datamodule.seed = experiment.seed
     datamodule.setup()
-    verdict = read_review(review, training_names(datamodule))
+    verdict = read_review(review, training_names(Screening(datamodule).datamodule))
     dropped = sorted(name for name, keep in verdict.items() if not keep)
     return replace(experiment, refinement={"strategy": "review", "dropped": dropped, "rounds": 1})
 
@@ -145,7 +157,10 @@ def _told(record: dict[str, Any]) -> str:
 
     rounds = pd.DataFrame(record["refinement"]["rounds"]).dropna(axis=1, how="all")
     seconds = ", ".join(f"{name} {taken:.1f} s" for name, taken in record["refinement"]["seconds"].items())
-    return f"{rounds.to_string(index=False, float_format=lambda value: f'{value:.4f}')}\n{seconds}"
+    table = rounds.to_string(index=False, float_format=lambda value: f"{value:.4f}")
+    n_held_out = record["refinement"]["n_held_out"]
+    held_out = f"{n_held_out} pictures are held out to set the threshold on; they were screened, too\n"
+    return f"{table}\n{held_out if n_held_out else ''}{seconds}"
 
 
 if __name__ == "__main__":

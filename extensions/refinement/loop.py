@@ -43,8 +43,8 @@ class Round:
 
     Attributes:
         number: 0 before anything was removed.
-        kept: (n_train,) indices of the pictures trained on, ascending.
-        scores: (n_train,) of these pictures, higher is more suspicious; None after a person's review.
+        kept: (n_kept,) indices of the pictures that are there, ascending.
+        scores: (n_kept,) of these pictures, higher is more suspicious; None after a person's review.
         seconds: Of `train` and `score`.
         trained: The detector; None where none was trained.
         compared: Score AUROC of other strategies on the same pictures; None where it cannot be computed.
@@ -65,18 +65,20 @@ class Refinement:
     Attributes:
         names: Of all training pictures, relative to the data root.
         injected: (n,) bool, which of them are known to be defective; None where nobody knows.
-        rounds: In order; the last one is the result.
         removed_in: (n,) round before whose training a picture was removed, 0 for those that were kept.
+        held_out: (n,) bool, pictures that are screened and not trained on.
+        rounds: In order; the last one is the result.
     """
 
     names: list[str]
     injected: np.ndarray | None
+    removed_in: np.ndarray
+    held_out: np.ndarray
     rounds: list[Round] = field(default_factory=list)
-    removed_in: np.ndarray = field(default_factory=lambda: np.zeros(0, int))
 
     @property
     def kept(self) -> np.ndarray:
-        """(n_kept,) indices of the pictures that the last detector is trained on."""
+        """(n_kept,) indices of the pictures that are left."""
         return np.flatnonzero(self.removed_in == 0)
 
     def table(self) -> pd.DataFrame:
@@ -88,7 +90,8 @@ class Refinement:
         rows = []
         for r in self.rounds:
             removed = (self.removed_in > 0) & (self.removed_in <= r.number)
-            row: dict[str, Any] = {"round": r.number, "n_train": len(r.kept), "n_removed": int(removed.sum())}
+            n_train = int((~self.held_out[r.kept]).sum())
+            row: dict[str, Any] = {"round": r.number, "n_train": n_train, "n_removed": int(removed.sum())}
             row |= dict.fromkeys(("n_injected_removed", "precision", "recall", "score_auroc"))
             if self.injected is not None:
                 hit = int((removed & self.injected).sum())
@@ -128,8 +131,9 @@ def refine(
     plan: Plan,
     *,
     seed: int,
-    evidence: Callable[[np.ndarray, Trained | None, np.random.Generator], Evidence],
+    evidence: Callable[[np.ndarray, Trained | None, np.random.Generator], Evidence] | None,
     train: Callable[[AnomalibDataModule], Trained],
+    held_out: np.ndarray | None = None,
 ) -> Refinement:
     """Refine the training pictures of a datamodule.
 
@@ -142,16 +146,20 @@ def refine(
         plan: What to do.
         seed: Of the strategies' random choices; the same one removes the same pictures.
         evidence: From the indices of the kept pictures, the detector trained on them (None where none was) and a
-            random generator to what strategies may look at.
+            random generator to what strategies may look at; None for a person's review.
         train: Trains and tests a detector on a datamodule with fewer training pictures.
+        held_out: (n,) bool, which pictures `train` does not train on; None for none.
     """
     names = training_names(datamodule)
-    result = Refinement(names, truth(datamodule), removed_in=np.zeros(len(names), int))
+    held_out = np.zeros(len(names), bool) if held_out is None else held_out
+    result = Refinement(names, truth(datamodule), np.zeros(len(names), int), held_out)
     if plan.strategy == REVIEW:
+        _check_dropped(plan.dropped or (), names)
         result.removed_in[[names.index(name) for name in plan.dropped or ()]] = 1
         trained, taken = _timed(train, with_training(datamodule, result.kept))
         result.rounds.append(Round(1, result.kept, None, {"train": taken, "score": 0.0}, trained))
         return result
+    assert evidence is not None
     asks = plan.strategy in ASKS_DETECTOR
     for number in range(plan.rounds + 1):
         kept = result.kept
@@ -173,6 +181,13 @@ def refine(
         trained, last.seconds["train"] = _timed(train, with_training(datamodule, last.kept))
         result.rounds[-1] = replace(last, trained=trained)
     return result
+
+
+def _check_dropped(dropped: tuple[str, ...], names: list[str]) -> None:
+    unknown = sorted(set(dropped) - set(names))
+    if unknown:
+        msg = f"refinement: dropped names {unknown[0]!r}, which is none of the {len(names)} pictures of the data set"
+        raise ValueError(msg)
 
 
 def _compare(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
@@ -76,9 +77,14 @@ class Plan:
         plan = cls(**given)
         _check_names(plan)
         _check(plan.retrain in RETRAIN, "retrain", plan.retrain, f"one of {', '.join(RETRAIN)}")
-        _check(_is_number(plan.rounds, whole=True) and plan.rounds >= 0, "rounds", plan.rounds, "0 or more")
+        is_count = _is_number(plan.rounds, whole=True) and plan.rounds >= 0
+        _check(is_count, "rounds", plan.rounds, "a whole number from 0 on")
         _check(_is_number(plan.floor) and 0 < plan.floor <= 1, "floor", plan.floor, "a share above 0 and up to 1")
-        _check(_is_number(plan.image_size, whole=True) and plan.image_size >= 32, "image_size", plan.image_size, "px")
+        is_size = _is_number(plan.image_size, whole=True) and plan.image_size >= 32
+        _check(is_size, "image_size", plan.image_size, "a whole number of px, 32 or more")
+        for name in ("backbone", "weights"):
+            value = getattr(plan, name)
+            _check(value is None or isinstance(value, str), name, value, "a name, or null for the detector's")
         _check_rule(plan)
         asking = sorted(ASKS_DETECTOR & {plan.strategy, *plan.compared})
         if asking and plan.retrain != "every":
@@ -104,9 +110,12 @@ def _check_names(plan: Plan) -> None:
     from extensions.refinement.rules import RULES
     from extensions.refinement.strategies import STRATEGIES
 
-    _check((plan.strategy == REVIEW) == (plan.dropped is not None), "dropped", plan.dropped, f"with strategy {REVIEW}")
+    if (plan.strategy == REVIEW) != (plan.dropped is not None):
+        msg = f"refinement: strategy {REVIEW!r} and 'dropped' go together; a reviewed suspects.csv is given by --review"
+        raise ConfigError(msg)
     asked = [("strategy", plan.strategy, {*STRATEGIES, REVIEW}), ("rule", plan.rule, RULES)]
     for name, value, table in (*asked, *(("compared", value, STRATEGIES) for value in plan.compared)):
+        _check(isinstance(value, str), name, value, "one name; a grid of several: {grid: [NAME, NAME]} in a benchmark")
         if value not in table:
             msg = f"refinement: {name} is {value!r}{did_you_mean(str(value), table, list_all=True)}"
             raise ConfigError(msg)
@@ -123,6 +132,8 @@ def _check_rule(plan: Plan) -> None:
         if name not in known:
             msg = f"refinement: rule {plan.rule!r} takes no {name!r}{did_you_mean(str(name), known, list_all=True)}"
             raise ConfigError(msg)
+        value = plan.rule_arguments[name]
+        _check(_is_number(value) and math.isfinite(value), f"rule_arguments.{name}", value, "a number")
     try:
         rule(np.zeros(4), n_start=4, floor=plan.floor, **plan.rule_arguments)
     except (TypeError, ValueError) as error:

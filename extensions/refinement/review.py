@@ -26,9 +26,9 @@ class ReviewError(ValueError):
 def read_review(path: str | Path, names: Collection[str]) -> dict[str, bool]:
     """Read which training pictures a person keeps.
 
-    An empty ``keep`` is the tool's verdict: drop what was removed in some round. Pictures that the file does not name
-    are kept. Taken as they come are: commas, semicolons or tabs between the columns, columns in another order or added,
-    a byte order mark, UTF-8, UTF-16 or Windows' encoding, any line ends, trailing cells that were cut off.
+    An empty ``keep`` is the tool's verdict: drop what was removed in some round. Taken as they come are: commas,
+    semicolons or tabs between the columns, columns in another order or added, a byte order mark, UTF-8, UTF-16 or
+    Windows' encoding, any line ends, trailing cells that were cut off.
 
     Args:
         path: A ``suspects.csv``, as written, edited, or saved from ``suspects.html``.
@@ -38,8 +38,8 @@ def read_review(path: str | Path, names: Collection[str]) -> dict[str, bool]:
         For every name whether it is kept.
 
     Raises:
-        ReviewError: The file cannot be read as a review, names a picture that is not among ``names`` or one twice, says
-            of one neither yes nor no, or leaves none to train on.
+        ReviewError: The file cannot be read as a review, names a picture that is not among ``names``, one twice or not
+            all of them, says of one neither yes nor no, or leaves none to train on.
     """
     path = Path(path)
     verdicts = dict.fromkeys(names, True)
@@ -57,6 +57,13 @@ def read_review(path: str | Path, names: Collection[str]) -> dict[str, bool]:
             raise ReviewError(msg)
         lines[name] = line
         verdicts[name] = _verdict(row, where)
+    missing = [name for name in names if name not in lines]
+    if missing:
+        msg = (
+            f"{path} names {len(lines)} of the {len(verdicts)} pictures, not {missing[0]!r}; expected every one: put "
+            "the lines back, and say no in 'keep' to drop a picture"
+        )
+        raise ReviewError(msg)
     if verdicts and not any(verdicts.values()):
         msg = f"{path} keeps none of the {len(verdicts)} training pictures; put yes into 'keep' of those to train on"
         raise ReviewError(msg)

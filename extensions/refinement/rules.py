@@ -26,8 +26,8 @@ def fixed_count(scores: np.ndarray, *, n_start: int, floor: float = FLOOR, count
     Raises:
         ValueError: A score is not finite, or an argument is out of its range.
     """
-    if count < 0:
-        msg = f"count is {count}; expected 0 or more pictures a round"
+    if not isinstance(count, int) or count < 0:
+        msg = f"count is {count}; expected a whole number of pictures a round, 0 or more"
         raise ValueError(msg)
     return _worst(scores, count, n_start=n_start, floor=floor)
 

@@ -84,7 +84,7 @@ def set_aside(path: Path, text: str) -> None:
     number = 1
     while path.with_stem(f"{path.stem}-{number}").exists():
         number += 1
-    path.with_stem(f"{path.stem}-{number}").write_bytes(there)
+    write_whole(path.with_stem(f"{path.stem}-{number}"), there)
 
 
 def _answers(text: str) -> set[tuple[str, str]] | None:

@@ -7,8 +7,8 @@ import tempfile
 from pathlib import Path
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Write UTF-8 as it is, line ends untouched; what was there before stays until the last byte is on the disk.
+def write_whole(path: Path, text: str | bytes) -> None:
+    """Write bytes, or text as UTF-8 and line ends untouched; what was there stays until the last byte is on the disk.
 
     Raises:
         OSError: It could not be written; the message names the file and the reason.
@@ -18,7 +18,7 @@ def write_whole(path: Path, text: str) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         with os.fdopen(handle, "wb") as file:
-            file.write(text.encode("utf-8"))
+            file.write(text if isinstance(text, bytes) else text.encode("utf-8"))
             file.flush()
             os.fsync(file.fileno())
         Path(name).chmod(0o644)

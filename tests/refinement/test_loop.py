@@ -143,15 +143,36 @@ def test_a_review_trains_once_on_what_a_person_kept(datamodule, trainer):
         ({"strategie": "random"}, "unknown key 'strategie'.*did you mean strategy"),
         ({"strategy": "entropie"}, "strategy is 'entropie'.*entropy"),
         ({"rule": "median"}, "rule is 'median'"),
-        ({"rounds": -1}, "rounds is -1, expected 0 or more"),
+        ({"rounds": -1}, "rounds is -1, expected a whole number from 0 on"),
         ({"floor": 0}, "floor is 0, expected a share"),
         ({"retrain": "sometimes"}, "retrain is 'sometimes', expected one of every, ends, last, never"),
         ({"strategy": "entropy", "retrain": "ends"}, "asks the detector"),
         ({"rule": "mad", "rule_arguments": {"k": 3}}, "takes no 'k'.*known: t"),
         ({"rule": "mad", "rule_arguments": {"t": 0}}, "t is 0; expected a number above 0"),
-        ({"dropped": ["a.png"]}, "dropped is .*expected with strategy review"),
+        ({"dropped": ["a.png"]}, "'review' and 'dropped' go together"),
+        ({"strategy": ["consensus", "random"]}, "strategy is .*expected one name"),
+        ({"rule": {"gird": ["mad"]}}, "rule is .*expected one name"),
+        ({"rule": "mad", "rule_arguments": {"t": "three"}}, "rule_arguments.t is 'three', expected a number"),
+        ({"rule": "mad", "rule_arguments": {"t": float("inf")}}, "rule_arguments.t is inf, expected a number"),
+        ({"rule": "fixed_count", "rule_arguments": {"count": 1.5}}, "count is 1.5; expected a whole number"),
+        ({"backbone": 5}, "backbone is 5, expected a name"),
+        ({"image_size": "224"}, "image_size is '224', expected a whole number of px"),
     ],
 )
 def test_a_plan_that_cannot_be_is_one_sentence(section, words):
     with pytest.raises(ValueError, match=words):
         Plan.from_config(section)
+
+
+def test_pictures_that_are_held_out_are_screened_and_not_counted_as_trained(datamodule, trainer):
+    plan = Plan.from_config({"strategy": "oracle", "rule": "fixed_count", "rule_arguments": {"count": 2}, "rounds": 1})
+    held_out = np.arange(N) % 2 == 0  # the first that the oracle removes among them
+    found = refine(datamodule, plan, seed=3, evidence=evidence_of(datamodule), train=trainer.train, held_out=held_out)
+    assert found.table()["n_train"].tolist() == [20, 19]
+    assert found.table()["n_removed"].tolist() == [0, 2]
+
+
+def test_a_verdict_on_a_picture_that_is_not_there_is_refused(datamodule, trainer):
+    plan = Plan.from_config({"strategy": "review", "dropped": ["elsewhere.png"]})
+    with pytest.raises(ValueError, match=r"'elsewhere.png', which is none of the 40 pictures"):
+        refine(datamodule, plan, seed=3, evidence=None, train=trainer.train)

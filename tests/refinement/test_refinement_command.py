@@ -71,7 +71,7 @@ def random_features(monkeypatch):
         samples = datamodule.train_data.samples
         rng = np.random.default_rng(0)
         patches = rng.normal(size=(len(samples), 9, 6)).astype(np.float32)
-        patches[samples["injected"].to_numpy()] += 3
+        patches[samples["injected"].to_numpy(bool) if "injected" in samples else 0] += 3
         return features.TrainingFeatures([], [], patches, (3, 3), 0)
 
     monkeypatch.setattr(features, "training_features", made_up)
@@ -111,7 +111,8 @@ def test_a_review_is_trained_on_and_the_answers_stay(config, tmp_path, capsys):
     frame.loc[len(frame) - 1, "keep"] = "no"
     frame.to_csv(output / "suspects.csv", index=False)
     assert main(["--config", str(path), "--output", str(output), "--review", str(output / "suspects.csv")]) == 0
-    rounds = pd.read_csv(output / "rounds.csv")
+    assert pd.read_csv(output / "rounds.csv")["strategy"].tolist() == ["oracle"] * 3
+    rounds = pd.read_csv(output / "rounds-review.csv")
     assert rounds["strategy"].tolist() == ["review"]
     assert rounds["n_removed"].tolist() == [3]  # three by the tool, one kept and one dropped by the person
     assert rounds["n_injected_removed"].tolist() == [2]
@@ -126,6 +127,10 @@ def test_a_review_is_trained_on_and_the_answers_stay(config, tmp_path, capsys):
         ({"refinement": {"strategy": "konsensus"}}, "strategy is 'konsensus'"),
         ({"refinment": {}}, "unknown key 'refinment'.*did you mean refinement"),
         ({"model": None}, "needs a section 'model' with a class_path"),
+        ({"seed": 1.7}, "seed: found 1.7, expected a whole number"),
+        ({"seed": [0, 1]}, "seed: found .0, 1., expected a whole number"),
+        ({"refinement": {"backbone": "resnet81"}}, "resnet81"),
+        ({"trainer": {"gradient_clip_val": float("nan")}}, "trainer.gradient_clip_val: found nan, expected a finite"),
         ({"refinement": {"strategy": "entropy", "image_size": 64}}, "strategy 'entropy'.*ContrastiveStfpm"),
     ],
 )
@@ -133,6 +138,41 @@ def test_what_cannot_be_done_is_one_line(config, tmp_path, capsys, changes, word
     assert main(["--config", str(config(**changes)), "--output", str(tmp_path / "out")]) == 1
     (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
     assert __import__("re").search(words, line)
+
+
+def test_without_defects_to_test_with_every_picture_is_screened(parts, config, tmp_path, capsys):
+    data = {"name": "parts", "root": str(parts), "normal_dir": "good", "num_workers": 0, "test_split_ratio": 0.3}
+    path = config(
+        data={"class_path": "extensions.Folder", "init_args": data},
+        refinement={"strategy": "neighbors", "rule": "fixed_count", "rule_arguments": {"count": 1}, "rounds": 1},
+    )
+    output = tmp_path / "out"
+    assert main(["--config", str(path), "--output", str(output)]) == 0
+    suspects = pd.read_csv(output / "suspects.csv", dtype=str)
+    assert sorted(suspects["image"]) == [f"good/{number:03}.png" for number in range(N_GOOD)]
+    assert "4 pictures are held out to set the threshold on; they were screened, too" in capsys.readouterr().out
+    assert "Held out" in (output / "suspects.html").read_text(encoding="utf-8")
+    rounds = pd.read_csv(output / "rounds.csv")
+    assert rounds["image_AUROC"].isna().all()
+    (path_of_scores,) = output.glob("runs/**/scores.csv")
+    n_left = [rounds["n_train"][1], len(pd.read_csv(path_of_scores))]
+    assert n_left == [N_GOOD - 4, 3]  # good/000.png, the strange one, was held out
+    held_out = pd.read_csv(path_of_scores)["image"][0]
+    suspects["keep"] = np.where(suspects["image"] == held_out, "no", "yes")
+    suspects.to_csv(output / "suspects.csv", index=False)
+    assert main(["--config", str(path), "--output", str(output), "--review", str(output / "suspects.csv")]) == 0
+    assert pd.read_csv(output / "rounds-review.csv")["n_train"].tolist() == [N_GOOD - 4]
+
+
+def test_a_repetition_that_fails_leaves_the_result_of_before(config, tmp_path, monkeypatch, capsys):
+    output, path = tmp_path / "out", config()
+    assert main(["--config", str(path), "--output", str(output)]) == 0
+    (record,) = output.glob("runs/**/record.json")
+    before = {file: file.read_bytes() for file in record.parent.iterdir()}
+    monkeypatch.setattr("benchmark.measurement.measure", lambda *_: 1 / 0)
+    assert main(["--config", str(path), "--output", str(output)]) == 1
+    assert "division by zero" in capsys.readouterr().err
+    assert {file: file.read_bytes() for file in record.parent.iterdir()} == before
 
 
 def test_values_can_be_set_on_the_command_line(config, tmp_path):

@@ -36,16 +36,20 @@ def message(folder: Path, content: str | bytes) -> str:
     ],
 )
 def test_an_answer_counts_whatever_the_tool_decided(tmp_path: Path, cell: str, expected: bool, removed: str) -> None:
-    text = f'{HEADER}{NAMES[1]},0.5,1,,\n{NAMES[0]},0.5,{removed},,"{cell}"\n'
-    assert review(tmp_path, text)[NAMES[0]] is expected
+    text = f'{HEADER}{NAMES[1]},0.5,,,\n{NAMES[0]},0.5,{removed},,"{cell}"\n'
+    assert review(tmp_path, text, NAMES[:2])[NAMES[0]] is expected
 
 
 @pytest.mark.parametrize(("removed", "expected"), [("", True), ("1", False), ("2.0", False), ("3,0", False)])
-def test_no_answer_is_the_tools_verdict_and_absent_pictures_are_kept(
-    tmp_path: Path, removed: str, expected: bool
-) -> None:
-    found = review(tmp_path, f'{HEADER}{NAMES[0]},0.5,"{removed}",, \n')
-    assert found == {NAMES[0]: expected, NAMES[1]: True, NAMES[2]: True}
+def test_no_answer_is_the_tools_verdict(tmp_path: Path, removed: str, expected: bool) -> None:
+    found = review(tmp_path, f'{HEADER}{NAMES[0]},0.5,"{removed}",, \n{NAMES[1]},0.5,,,\n', NAMES[:2])
+    assert found == {NAMES[0]: expected, NAMES[1]: True}
+
+
+def test_pictures_that_are_not_named_are_no_verdict(tmp_path: Path) -> None:
+    told = message(tmp_path, f"{HEADER}{NAMES[0]},0.5,1,,\n{NAMES[1]},0.5,,,\n")
+    assert f"names 2 of the 3 pictures, not {NAMES[2]!r}; expected every one" in told
+    assert "names 0 of the 3" in message(tmp_path, HEADER)
 
 
 AS_WRITTEN = (
@@ -90,7 +94,7 @@ def test_what_programs_do_to_a_csv_changes_nothing(tmp_path: Path, program: str)
 
 def test_names_that_a_program_could_mix_up_are_told_apart_or_refused(tmp_path: Path) -> None:
     names = ("a\\b.png", "a/b.png", "=x.png")
-    found = review(tmp_path, f"{HEADER}a/b.png,,1,,\n=x.png,,1,,\n", names)
+    found = review(tmp_path, f"{HEADER}a/b.png,,1,,\n=x.png,,1,,\na\\b.png,,,,\n", names)
     assert found == {"a\\b.png": True, "a/b.png": False, "=x.png": False}
     with pytest.raises(ReviewError, match="not one of the 3 training pictures"):
         review(tmp_path, f"{HEADER} a/b.png ,,1,,\n", names)
@@ -121,7 +125,8 @@ def test_a_picture_twice_is_refused_even_in_other_words(tmp_path: Path) -> None:
 
 
 def test_a_round_that_is_none_matters_only_without_an_answer(tmp_path: Path) -> None:
-    assert review(tmp_path, f"{HEADER}{NAMES[0]},1,01. Jan,,no\n")[NAMES[0]] is False
+    rest = f"{NAMES[1]},1,,,yes\n"
+    assert review(tmp_path, f"{HEADER}{NAMES[0]},1,01. Jan,,no\n{rest}", NAMES[:2])[NAMES[0]] is False
     assert "line 2: 'removed_in_round' is '01. Jan'" in message(tmp_path, f"{HEADER}{NAMES[0]},1,01. Jan,,\n")
     assert "'removed_in_round' is '0'" in message(tmp_path, f"{HEADER}{NAMES[0]},1,0,,\n")
 
