@@ -58,6 +58,13 @@ def test_mad_removes_all_that_stand_out_up_to_the_floor():
     assert set(range(400, 440)) <= set(RULES["mad"](scores, n_start=440).tolist())
 
 
+def test_mad_finds_many_that_widen_the_scale_of_all():
+    scores = np.concatenate([skewed(), np.linspace(2.6, 6, 80)])
+    once = np.median(scores) + 3.3 * 1.4826 * np.median(scores[scores >= np.median(scores)] - np.median(scores))
+    assert once > 2.9, "a single pass would miss some"
+    assert set(range(400, 480)) <= set(RULES["mad"](scores, n_start=480).tolist())
+
+
 def test_mad_is_not_moved_by_scale_or_place():
     scores = skewed()
     expected = RULES["mad"](scores, n_start=400, t=2)
