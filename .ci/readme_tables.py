@@ -83,8 +83,8 @@ def repair_table(frame: pd.DataFrame) -> str:
     for _, group in frame.groupby(["detector", "dataset", "repeats", "contamination_ratio"]):
         rows = {(row["strategy"], row["rule"].split(",")[0]): row for row in group.to_dict("records")}
         for metric in QUALITY:
-            told = rows["oracle", "mad"]
-            if pd.isna(told[metric]):
+            told, found = rows.get(("oracle", "mad")), rows.get(("consensus", "mad"))
+            if told is None or found is None or pd.isna(told[metric]):
                 continue
             cells = [told["detector"], told["dataset"], condition(told), metric.replace("_", " ")]
             cells.append(f"{told[metric] - told[f'{metric}_gain']:.3f}")
@@ -93,7 +93,7 @@ def repair_table(frame: pd.DataFrame) -> str:
                 spread(rows[key][f"{metric}_gain"], rows[key][f"{metric}_gain_se"], sign="+") if key in rows else ""
                 for key in asked
             ]
-            part = rows["consensus", "mad"][f"{metric}_recovered"]
+            part = found[f"{metric}_recovered"]
             lines.append(f"| {' | '.join([*cells, *gains[:2], '' if pd.isna(part) else f'{part:.0%}', *gains[2:]])} |")
     return "\n".join(lines)
 
