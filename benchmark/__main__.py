@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import logging
 import os
 import shlex
 import sys
 import tempfile
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
+
+from extensions.command import exit_code
 
 DEFAULT_OUTPUT = Path("output")
 
@@ -20,19 +20,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = _parser()
     given = sys.argv[1:] if arguments is None else list(arguments)
     options = parser.parse_args(given, argparse.Namespace(arguments=given))
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
-    # Printed by every import of anomalib, about its own use of timm.
-    warnings.filterwarnings("ignore", category=FutureWarning)
-    try:
-        return int(options.command(options))
-    except KeyboardInterrupt:
-        print("interrupted: finished runs are kept; the same command goes on where it stopped", file=sys.stderr)
-        return 130
-    except (OSError, RuntimeError, ValueError) as error:
-        if os.environ.get("WORKBENCH_DEBUG"):
-            raise
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        return 1
+    return exit_code(
+        lambda: int(options.command(options)),
+        interrupted="interrupted: finished runs are kept; the same command goes on where it stopped",
+    )
 
 
 def run(options: argparse.Namespace) -> int:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import difflib
 import logging
-import os
 import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+from extensions.command import is_debugging
 
 USAGE = """\
 usage: python -m extensions SUBCOMMAND --config FILE [options]
@@ -45,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         0 when all work was done, 2 for a wrong command line, 1 for any other error, 130 when interrupted.
     """
     args = list(sys.argv[1:] if argv is None else argv)
-    debug = "--debug" in args or os.environ.get("WORKBENCH_DEBUG", "") not in {"", "0"}
+    debug = "--debug" in args or is_debugging()
     args = [arg for arg in args if arg != "--debug"]
     if args and args[0] in {"-h", "--help"}:
         print(USAGE, end="")

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import logging
 import os
 import sys
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from extensions.command import exit_code
 
 if TYPE_CHECKING:
     from benchmark.experiment import Experiment
@@ -22,18 +22,10 @@ ROUNDS_REVIEWED = "rounds-review.csv"
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; 0 when all of its work was done."""
     options = _parser().parse_args(arguments)
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
-    warnings.filterwarnings("ignore", category=FutureWarning)  # anomalib's own, on every import
-    try:
-        return _run(options)
-    except KeyboardInterrupt:
-        print("interrupted: what was computed from pictures is cached; the same command starts again", file=sys.stderr)
-        return 130
-    except (OSError, RuntimeError, ValueError) as error:
-        if os.environ.get("WORKBENCH_DEBUG"):
-            raise
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        return 1
+    return exit_code(
+        lambda: _run(options),
+        interrupted="interrupted: what was computed from pictures is cached; the same command starts again",
+    )
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -1,0 +1,38 @@
+"""What all commands share: an error is one line, and the exit code says how it went."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Callable
+
+
+def is_debugging() -> bool:
+    """Whether `$WORKBENCH_DEBUG` asks for tracebacks."""
+    return os.environ.get("WORKBENCH_DEBUG", "") not in {"", "0"}
+
+
+def exit_code(work: Callable[[], int], *, interrupted: str = "interrupted") -> int:
+    """Do a command's work and return its exit code: 1 after an error, which is one line, 130 after Ctrl-C.
+
+    Args:
+        work: Returns the exit code when nothing is raised.
+        interrupted: What the line after Ctrl-C says.
+
+    Raises:
+        Exception: What `work` raised, where `$WORKBENCH_DEBUG` asks for it, or where it is no error of the user's.
+    """
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    warnings.filterwarnings("ignore", category=FutureWarning)  # anomalib's own, on every import
+    try:
+        return work()
+    except KeyboardInterrupt:
+        sys.stderr.write(f"{interrupted}\n")
+        return 130
+    except (OSError, RuntimeError, ValueError) as error:
+        if is_debugging():
+            raise
+        sys.stderr.write(f"error: {' '.join(str(error).split())}\n")
+        return 1
