@@ -86,7 +86,7 @@ def repair_table(frame: pd.DataFrame) -> str:
             told, found = rows.get(("oracle", "mad")), rows.get(("consensus", "mad"))
             if told is None or found is None or pd.isna(told[metric]):
                 continue
-            cells = [told["detector"], told["dataset"], condition(told), metric.replace("_", " ")]
+            cells = [told["detector"].split(",")[0], told["dataset"], condition(told), metric.replace("_", " ")]
             cells.append(f"{told[metric] - told[f'{metric}_gain']:.3f}")
             asked = [("oracle", "mad"), ("consensus", "mad"), *((name, "fixed_share") for name in RANKED)]
             gains = [
