@@ -145,7 +145,7 @@ class Contaminated(WorkbenchDataModule):
         if self._n_set_aside and not kind_of:
             msg = (
                 f"data set {self.name!r} has no defective pictures to put among the training pictures; expected some "
-                "in its test set: for a folder, name them by abnormal_dir"
+                "in its test set: for a folder, name them by abnormal_dir, or set largest_ratio to 0"
             )
             raise DatasetError(msg)
         if self._n_set_aside > n_available(kind_of):

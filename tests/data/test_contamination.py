@@ -135,7 +135,7 @@ def test_a_ratio_of_less_than_one_defect_is_an_error_not_clean_data(parts: Path)
 
 
 def test_without_defects_nothing_can_be_set_aside(parts: Path) -> None:
-    with pytest.raises(DatasetError, match=r"set it to 0\.0 at most"):
+    with pytest.raises(DatasetError, match="name them by abnormal_dir, or set largest_ratio to 0"):
         contaminated(parts, abnormal_dir=None, mask_dir=None).setup()
     plain = contaminated(parts, abnormal_dir=None, mask_dir=None, largest_ratio=0.0)
     assert (plain.contamination["n_injected"], len(plain.train_data)) == (0, 20)
