@@ -25,12 +25,13 @@ def measure(prepared: Prepared, workspace: Path, options: RunOptions) -> tuple[d
     from benchmark.evaluation import ScoreCollector, set_thresholds, test_samples
     from benchmark.latency import measure_latency
     from benchmark.memory import PeakMemory, model_bytes
-    from benchmark.training import device_of, fit, make_engine, quiet, test_once, validates
+    from benchmark.training import device_of, fit, make_engine, test_once, validates
     from extensions.cache import open_cache
     from extensions.cache.reuse import SPLITS, Reuse
     from extensions.configuration import instantiate_model
     from extensions.data.decoded import decoded_pictures
     from extensions.data.fingerprints import picture_names
+    from extensions.lightning_runs import quiet
 
     experiment, datamodule, found = prepared.experiment, prepared.datamodule, prepared.fingerprint
     assert datamodule is not None

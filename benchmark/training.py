@@ -2,14 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 import math
-import signal
-import threading
 import time
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +15,7 @@ from benchmark.convergence import has_converged
 from benchmark.progress import RunProgress
 from benchmark.validation import check_one_device
 from extensions.configuration import ConfigError, instantiate_callback
+from extensions.lightning_runs import interruptible, quiet
 
 if TYPE_CHECKING:
     from anomalib.data import AnomalibDataModule
@@ -154,36 +149,3 @@ def _stopped_by(trainer: Any, epochs: int, limit: int | None) -> str:
     if trainer.should_stop and all((timer.time_remaining() or 0) > 0 for timer in timers):
         return "early stopping"
     return "limit of steps or time"
-
-
-@contextmanager
-def interruptible() -> Iterator[None]:
-    """Let Ctrl-C stop the sweep: Lightning turns it into `SystemExit` and ignores every further one."""
-    is_main = threading.current_thread() is threading.main_thread()
-    handler = signal.getsignal(signal.SIGINT)
-    try:
-        yield
-    except SystemExit as error:
-        if isinstance(error.__context__, KeyboardInterrupt):
-            raise KeyboardInterrupt from None
-        raise
-    finally:
-        if is_main and handler is not None:
-            signal.signal(signal.SIGINT, handler)
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Silence what Lightning and anomalib print for every run; errors still raise."""
-    lightning = ("lightning", "lightning.pytorch", "lightning_fabric", "lightning.fabric")
-    names = ("anomalib", *lightning, *(f"{name}.utilities.rank_zero" for name in lightning))
-    levels = {name: logging.getLogger(name).level for name in names}
-    for name in names:
-        logging.getLogger(name).setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        for name, level in levels.items():
-            logging.getLogger(name).setLevel(level)

@@ -15,7 +15,7 @@ from benchmark.metrics.image import image_metrics
 from benchmark.metrics.pixel import PixelMetrics
 from benchmark.speed.measurement import timed
 from benchmark.speed.settings import Settings
-from benchmark.training import quiet
+from extensions.lightning_runs import quiet
 
 if TYPE_CHECKING:
     from anomalib.engine import Engine

@@ -16,6 +16,8 @@ ROLES = {
     "model": ("anomalib.models", "AnomalibModule"),
     "data": ("anomalib.data", "AnomalibDataModule"),
     "callback": ("lightning.pytorch.callbacks", "Callback"),
+    "method": ("extensions.self_supervised", "Method"),
+    "pictures": ("extensions.self_supervised", "Pictures"),
 }
 
 

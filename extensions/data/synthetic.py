@@ -170,6 +170,8 @@ def _poisson(image: np.ndarray, patch: np.ndarray, cover: np.ndarray) -> np.ndar
     if not inside.any():
         return image
     x, y, width, height = cv2.boundingRect(inside)
+    if min(width, height) < 3:  # nothing inside the rim to blend: OpenCV fails on such slivers
+        return image
     return cv2.seamlessClone(patch, image, inside, (x + width // 2, y + height // 2), cv2.NORMAL_CLONE)
 
 

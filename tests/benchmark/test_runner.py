@@ -23,8 +23,9 @@ from benchmark.experiment import Experiment
 from benchmark.runner import RunOptions, run_experiment
 from benchmark.store import Store
 from benchmark.sweep import drop_other_plans, run_sweep, select, write_plan
-from benchmark.training import _stopped_by, interruptible
+from benchmark.training import _stopped_by
 from extensions.configuration import ConfigError
+from extensions.lightning_runs import interruptible
 
 QUIET = RunOptions(progress=False)
 

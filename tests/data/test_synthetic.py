@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
+from extensions.data import synthetic
 from extensions.data.foreground import foreground
 from extensions.data.synthetic import GENERATORS, draw_defect
 
@@ -92,3 +93,12 @@ def test_what_is_no_picture_or_no_kind_is_refused() -> None:
         draw_defect(image[..., 0], image, np.random.default_rng(0))
     with pytest.raises(ValueError, match="unknown kind of defect 'hole'; expected one of crack"):
         draw_defect(image, image, np.random.default_rng(0), kinds=["hole"])
+
+
+def test_patches_that_barely_reach_into_the_picture_are_no_error():
+    image = np.full((48, 48, 3), 100, np.uint8)
+    image[::4] = 160
+    for place in ((2, 20), (45, 20), (20, 2), (20, 45)):  # of a cover that leaves one or two pixels inside the rim
+        cover = np.zeros((48, 48), np.float32)
+        cover[place] = 1
+        np.testing.assert_array_equal(synthetic._poisson(image, 255 - image, cover), image)

@@ -1,0 +1,34 @@
+"""Backbones that learn from your own pictures: pretraining, a linear probe, export to the weights folder."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from extensions.self_supervised.method import Method
+    from extensions.self_supervised.pictures import Pictures
+    from extensions.self_supervised.position import RelativePosition
+    from extensions.self_supervised.simclr import SimCLR
+    from extensions.self_supervised.supervised import Supervised
+    from extensions.self_supervised.triplet import Triplet
+
+__all__ = ["Method", "Pictures", "RelativePosition", "SimCLR", "Supervised", "Triplet"]
+
+# Imported on first use: torch and timm take seconds, and `--help` must not wait for them.
+_MODULES = {
+    "Method": "extensions.self_supervised.method",
+    "Pictures": "extensions.self_supervised.pictures",
+    "RelativePosition": "extensions.self_supervised.position",
+    "SimCLR": "extensions.self_supervised.simclr",
+    "Supervised": "extensions.self_supervised.supervised",
+    "Triplet": "extensions.self_supervised.triplet",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import the export `name` (PEP 562)."""
+    if name not in _MODULES:
+        msg = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(msg, name=name, obj=import_module(__name__))
+    export = getattr(import_module(_MODULES[name]), name)
+    globals()[name] = export
+    return export

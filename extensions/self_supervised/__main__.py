@@ -1,0 +1,101 @@
+"""Backbones that learn from your own pictures: python -m extensions.self_supervised fit|views|probe|export."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from extensions.command import exit_code
+
+DEFAULT_OUTPUT = Path("output/self_supervised")
+VIEWS = "views.png"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; 0 when all of its work was done."""
+    options = _parser().parse_args(arguments)
+    return exit_code(
+        lambda: _run(options), interrupted="interrupted: the same command goes on from the last checkpoint"
+    )
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m extensions.self_supervised", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    fit = commands.add_parser("fit", help="pretrain a backbone on folders of pictures; stopped, it goes on")
+    fit.add_argument("--restart", action="store_true", help="begin anew though there is a checkpoint")
+    views = commands.add_parser("views", help="draw a sheet of what would be learned from, to be looked at first")
+    views.add_argument("--n", type=int, default=12, help="pictures to show (default: %(default)s)")
+    export = commands.add_parser(
+        "export", help="make what was pretrained a backbone with a name, in the weights folder"
+    )
+    for command in (fit, views, export):
+        command.add_argument("--config", type=Path, required=True, help="YAML, see configs/self_supervised")
+        command.add_argument("--output", type=Path, default=DEFAULT_OUTPUT, help="default: %(default)s/<config>")
+        command.add_argument("--data-root", type=Path, metavar="DIR", help="where relative folders of data start")
+        command.add_argument("--set", action="append", default=[], metavar="K=V", help="e.g. trainer.max_epochs=10")
+    return parser
+
+
+def _run(options: argparse.Namespace) -> int:
+    from extensions.configuration import load_config
+
+    if options.data_root:
+        os.environ["WORKBENCH_DATA"] = str(options.data_root.resolve())
+    output = options.output / options.config.stem if options.output == DEFAULT_OUTPUT else options.output
+    config = load_config(options.config, overrides=options.set)
+    return {"fit": _fit, "views": _views, "export": _export}[options.command](config, options, output)
+
+
+def _fit(config: dict[str, Any], options: argparse.Namespace, output: Path) -> int:
+    from extensions.self_supervised.training import CURVE, ENCODER, pretrain, read_pretraining
+
+    record = pretrain(read_pretraining(config, options.config), output, restart=options.restart)
+    last = record["curve"][-1] if record["curve"] else {}
+    print(
+        f"{record['method']} of {record['backbone']}: {record['epochs']} epochs, {record['steps']} steps, "
+        f"{record['pictures']['n']} pictures, {record['seconds']:.0f} s; "
+        f"loss {last.get('train_loss', float('nan')):.4f}, spread {last.get('embedding_spread', float('nan')):.3f}"
+    )
+    print("\n".join(str(output / name) for name in (CURVE, ENCODER)))
+    return 0 if record["collapsed_at"] is None else 1
+
+
+def _views(config: dict[str, Any], options: argparse.Namespace, output: Path) -> int:
+    from io import BytesIO
+
+    from PIL import Image
+
+    from extensions.refinement.whole_file import write_whole
+    from extensions.self_supervised.training import read_pretraining
+    from extensions.self_supervised.views_sheet import views_sheet
+
+    if options.n < 1:
+        msg = f"--n is {options.n}; expected 1 or more"
+        raise ValueError(msg)
+    content = BytesIO()
+    Image.fromarray(views_sheet(read_pretraining(config, options.config), n=options.n)).save(content, format="PNG")
+    write_whole(output / VIEWS, content.getvalue())
+    print(output / VIEWS)
+    return 0
+
+
+def _export(config: dict[str, Any], options: argparse.Namespace, output: Path) -> int:
+    from extensions.configuration import ConfigError
+    from extensions.self_supervised.export import export
+
+    asked = config.get("export")
+    if not isinstance(asked, dict) or "tag" not in asked or asked.keys() - {"tag", "licence", "half"}:
+        msg = f"{options.config}: export is {asked!r}; expected {{tag: NAME, licence: ..., half: true}}"
+        raise ConfigError(msg)
+    file = export(output, **{"licence": "not stated"} | asked, config=options.config)
+    print(f"{file}\nfrom now on: backbone: {file.name.removesuffix('.safetensors')}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

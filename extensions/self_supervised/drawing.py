@@ -1,0 +1,29 @@
+"""Random draws of libraries that know no generator but the global ones."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+
+
+@contextmanager
+def drawing_from(rng: np.random.Generator) -> Iterator[None]:
+    """Seed the global generators of Python, NumPy and torch inside the block; lightly and torchvision draw from them.
+
+    What they would have drawn next outside is what they draw afterwards.
+    """
+    states = random.getstate(), np.random.get_state()  # noqa: NPY002 - lightly's blur uses it
+    seed = int(rng.integers(2**32))
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        np.random.seed(seed)  # noqa: NPY002
+        random.seed(seed)
+        try:
+            yield
+        finally:
+            random.setstate(states[0])
+            np.random.set_state(states[1])  # noqa: NPY002

@@ -1,0 +1,206 @@
+"""Pretrain a backbone as a configuration says, or go on where it was stopped."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import Trainer, seed_everything
+
+from extensions.configuration import ConfigError
+from extensions.lightning_runs import interruptible, quiet
+from extensions.self_supervised.method import Method
+from extensions.self_supervised.pictures import Pictures
+from extensions.self_supervised.watching import Curve, FiniteLoss, Resuming, SafeCheckpoint
+
+CHECKPOINT, CURVE, RECORD, ENCODER = "last.ckpt", "curve.csv", "pretraining.json", "encoder.safetensors"
+EVERY_N_STEPS = 200
+_OURS = ("logger", "enable_checkpointing", "default_root_dir", "callbacks")
+
+
+@dataclass(frozen=True)
+class Pretraining:
+    """What to pretrain and how, from a configuration.
+
+    Attributes:
+        config: The configuration itself, plain data.
+        method: The way to pretrain, with its network.
+        data: The pictures.
+        trainer: Arguments of Lightning's Trainer.
+        seed: Of the network's first weights and of all draws.
+        every_n_steps: Steps between two checkpoints.
+    """
+
+    config: dict[str, Any]
+    method: Method
+    data: Pictures
+    trainer: dict[str, Any]
+    seed: int
+    every_n_steps: int
+
+    @property
+    def identity(self) -> str:
+        """Which run this is: a checkpoint of another is not gone on from. Length and devices play no part."""
+        free = {"max_epochs", "max_steps", "max_time", "devices", "accelerator", "num_nodes", "strategy"}
+        trainer = {key: value for key, value in self.trainer.items() if key not in free}
+        parts = {key: self.config.get(key) for key in ("model", "data", "seed")} | {"trainer": trainer}
+        parts = json.loads(json.dumps(parts))
+        (parts["data"].get("init_args") or {}).pop("num_workers", None)
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def pretrain(asked: Pretraining, output: Path, *, restart: bool = False) -> dict[str, Any]:
+    """Pretrain into a folder, going on from its checkpoint if there is one, and return the record.
+
+    Writes `curve.csv`, `last.ckpt`, `encoder.safetensors` (all layers, float32) and `pretraining.json`.
+
+    Args:
+        asked: See `Pretraining`.
+        output: Folder of this run.
+        restart: Begin anew though there is a checkpoint.
+
+    Raises:
+        ConfigError: No end is given, or the folder holds the checkpoint of another run.
+        ValueError: Folders or pictures that cannot be.
+        NotFiniteError: The loss is no number any more.
+        OSError: A file could not be written.
+    """
+    checkpoint = output / CHECKPOINT
+    ends = asked.trainer.keys() & {"max_epochs", "max_steps"}
+    if not ends:
+        msg = "trainer.max_epochs is not given; a pretraining needs an end (trainer.max_time may end it earlier)"
+        raise ConfigError(msg)
+    output.mkdir(parents=True, exist_ok=True)
+    resumed = checkpoint.exists() and not restart
+    if resumed:
+        _check_same(checkpoint, asked)
+    asked.data.prepare(asked.method.view_maker(asked.data.image_size), seed=asked.seed)
+    assert asked.data.found is not None
+    asked.method.prepare(asked.data.found)
+    curve = Curve(output / CURVE)
+    callbacks = [
+        Resuming(),
+        FiniteLoss(checkpoint),
+        curve,
+        SafeCheckpoint(checkpoint, every_n_steps=asked.every_n_steps),
+        *(asked.trainer.get("callbacks") or []),
+    ]
+    arguments = {"accelerator": "auto", "devices": 1, "log_every_n_steps": 1, "enable_model_summary": False}
+    arguments |= {key: value for key, value in asked.trainer.items() if key not in _OURS}
+    arguments |= {"logger": asked.trainer.get("logger", False), "enable_checkpointing": False}
+    with quiet(), interruptible():
+        trainer = Trainer(default_root_dir=output, callbacks=callbacks, **arguments)
+        _Stamp.onto(asked)
+        trainer.fit(
+            asked.method, datamodule=asked.data, ckpt_path=checkpoint if resumed else None, weights_only=resumed or None
+        )
+    record = _record(asked, trainer, curve)
+    if trainer.is_global_zero:
+        _save(asked.method, output, record)
+    return record
+
+
+class _Stamp:
+    """Puts the identity of the run into its checkpoints."""
+
+    KEY = "workbench_pretraining"
+
+    @classmethod
+    def onto(cls, asked: Pretraining) -> None:
+        def stamp(checkpoint: dict[str, Any]) -> None:
+            checkpoint[cls.KEY] = {"identity": asked.identity, "backbone": asked.method.backbone}
+
+        asked.method.on_save_checkpoint = stamp  # type: ignore[method-assign]
+
+
+def _check_same(checkpoint: Path, asked: Pretraining) -> None:
+    try:
+        stored = torch.load(checkpoint, weights_only=True, map_location="cpu", mmap=True).get(_Stamp.KEY) or {}
+    except Exception as error:  # torch raises several types for broken files
+        msg = f"{checkpoint}: not a checkpoint that can be gone on from ({str(error).splitlines()[0]}); "
+        msg += "move it away or begin anew with --restart"
+        raise ConfigError(msg) from error
+    if stored.get("backbone") != asked.method.backbone:
+        msg = f"{checkpoint} is of {stored.get('backbone')!r}, the configuration names {asked.method.backbone!r}; "
+        msg += "give another --output, or begin anew with --restart"
+        raise ConfigError(msg)
+    if stored.get("identity") != asked.identity:
+        msg = f"{checkpoint} was written with other settings of model, data, trainer or seed; give another --output, "
+        msg += "or begin anew with --restart (length, devices and workers may change)"
+        raise ConfigError(msg)
+
+
+def _record(asked: Pretraining, trainer: Trainer, curve: Curve) -> dict[str, Any]:
+    from importlib.metadata import version
+
+    found = asked.data.found
+    assert found is not None
+    counts = {name: found.labels.count(index) for index, name in enumerate(found.classes)}
+    wanted = asked.trainer.get("max_epochs")
+    return {
+        "identity": asked.identity,
+        "config": asked.config,
+        "backbone": asked.method.backbone,
+        "method": type(asked.method).__name__,
+        "normalization": asked.method.normalization,
+        "pictures": {"n": len(found), "classes": counts, "sha256": found.sha256},
+        "epochs": trainer.current_epoch,
+        "steps": trainer.global_step,
+        "stopped_by": "max_epochs" if wanted and trainer.current_epoch >= wanted else "max_time or max_steps",
+        "world_size": trainer.world_size,
+        "seconds": round(curve.seconds, 1),
+        "collapsed_at": curve.collapsed_at,
+        "curve": curve.rows,
+        "versions": {name: version(name) for name in ("torch", "timm", "lightly", "lightning")},
+    }
+
+
+def _save(method: Method, output: Path, record: dict[str, Any]) -> None:
+    from safetensors.torch import save
+
+    from extensions.refinement.whole_file import write_whole
+
+    tensors = {key: tensor.detach().cpu().contiguous() for key, tensor in method.encoder.state_dict().items()}
+    write_whole(output / ENCODER, save(tensors))
+    record["encoder_sha256"] = hashlib.sha256((output / ENCODER).read_bytes()).hexdigest()
+    write_whole(output / RECORD, json.dumps(record, indent=1) + "\n")
+
+
+def read_pretraining(config: dict[str, Any], path: Path) -> Pretraining:
+    """What a configuration asks for, its classes built.
+
+    Raises:
+        ConfigError: Something in it cannot be; the message begins with the path.
+    """
+    from extensions.configuration.components import _instantiate
+    from extensions.configuration.errors import did_you_mean
+
+    known = ("model", "data", "trainer", "seed", "checkpoint_every_n_steps", "export", "probe")
+    try:
+        for key in config:
+            if key not in known:
+                msg = f"unknown key {key!r}{did_you_mean(str(key), known, list_all=True)}"
+                raise ConfigError(msg)
+        for key in ("model", "data"):
+            if not isinstance(config.get(key), dict):
+                msg = f"a pretraining needs a section {key!r} with a class_path, found {config.get(key)!r}"
+                raise ConfigError(msg)
+        trainer = config.get("trainer") or {}
+        if not isinstance(trainer, dict):
+            msg = f"trainer: expected arguments of Lightning's Trainer such as max_epochs, found {trainer!r}"
+            raise ConfigError(msg)
+        every, seed = config.get("checkpoint_every_n_steps", EVERY_N_STEPS), config.get("seed", 0)
+        for name, value, least in (("checkpoint_every_n_steps", every, 1), ("seed", seed, 0)):
+            if not isinstance(value, int) or isinstance(value, bool) or value < least:
+                msg = f"{name}: found {value!r}, expected a whole number, {least} or more"
+                raise ConfigError(msg)
+        seed_everything(seed, verbose=False)
+        method = _instantiate(config["model"], "method")
+        return Pretraining(config, method, _instantiate(config["data"], "pictures"), trainer, seed, every)
+    except (ConfigError, ValueError) as error:
+        msg = f"{path}: {error}"
+        raise ConfigError(msg) from error

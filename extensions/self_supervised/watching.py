@@ -1,0 +1,168 @@
+"""Watching a pretraining: a checkpoint every few steps, a stop at the first loss that is no number, a curve."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import Callback
+
+COLLAPSED = 0.05  # spread of the embeddings, of 1
+
+
+class NotFiniteError(RuntimeError):
+    """The loss is NaN or infinite; the message says which checkpoint is left."""
+
+
+class SafeCheckpoint(Callback):
+    """Writes the whole state to one file every few steps and at the end of each epoch.
+
+    A new file takes the old one's place when it is complete, and only if all of the network is finite.
+
+    Args:
+        path: Of the file.
+        every_n_steps: Steps of the optimizer between two.
+    """
+
+    def __init__(self, path: Path, *, every_n_steps: int) -> None:
+        self._path, self._every = path, every_n_steps
+        self._saved = -1
+
+    def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
+        """Save when enough steps were made."""
+        if trainer.global_step - max(0, self._saved) >= self._every and trainer.global_step != self._saved:
+            self._save(trainer)
+
+    def on_train_end(self, trainer: Trainer, pl_module: Any) -> None:
+        """Save what the end left."""
+        del pl_module
+        if trainer.global_step != self._saved:
+            self._save(trainer)
+
+    def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
+        """Count from where a stopped run goes on."""
+        del pl_module
+        self._saved = trainer.global_step
+
+    def _save(self, trainer: Trainer) -> None:
+        self._saved = trainer.global_step
+        assert trainer.model is not None
+        if not all(bool(p.isfinite().all()) for p in trainer.model.parameters()):
+            return  # the next loss says so, and the last good file stays
+        partial = self._path.with_name(f".{self._path.name}.part")
+        try:
+            trainer.save_checkpoint(partial)
+            if trainer.is_global_zero:
+                os.replace(partial, self._path)  # noqa: PTH105 - atomic
+        except (OSError, RuntimeError) as error:  # torch raises RuntimeError on a full disk
+            partial.unlink(missing_ok=True)
+            left = f"{self._path} of an earlier step is still there" if self._path.exists() else "there is none yet"
+            msg = f"checkpoint {self._path} could not be written at step {self._saved} ({error}); {left}: make room, "
+            msg += "then run the same command to go on from it"
+            raise OSError(msg) from error
+
+
+class FiniteLoss(Callback):
+    """Stops at the first loss that is no number, before it can spoil what was learned."""
+
+    def __init__(self, checkpoint: Path) -> None:
+        self._checkpoint = checkpoint
+
+    def on_before_backward(self, trainer: Trainer, pl_module: Any, loss: torch.Tensor) -> None:
+        """Look at the loss.
+
+        Raises:
+            NotFiniteError: It is NaN or infinite.
+        """
+        del pl_module
+        if torch.isfinite(loss):
+            return
+        left = f"{self._checkpoint} holds the last good state" if self._checkpoint.exists() else "nothing was saved yet"
+        msg = (
+            f"the loss is {loss.item()} at step {trainer.global_step}; {left}: lower model.init_args.lr, give a longer "
+            "warmup_epochs, or trainer.gradient_clip_val, and run the same command with --restart"
+        )
+        raise NotFiniteError(msg)
+
+
+class Curve(Callback):
+    """Loss, spread of the embeddings and learning rate of each epoch; part of the checkpoint.
+
+    Attributes:
+        rows: One an epoch: epoch (from 1), step, train_loss, embedding_spread, lr, seconds.
+        collapsed_at: First epoch whose embeddings were all alike, None for none.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.rows: list[dict[str, float]] = []
+        self.collapsed_at: int | None = None
+        self._seconds, self._since = 0.0, time.perf_counter()
+
+    def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
+        """Begin to count seconds."""
+        del trainer, pl_module
+        self._since = time.perf_counter()
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: Any) -> None:
+        """Add a row, write the curve, and say when all embeddings have become alike."""
+        del pl_module
+        found = trainer.callback_metrics
+        row = {
+            "epoch": trainer.current_epoch + 1,
+            "step": trainer.global_step,
+            "train_loss": float(found.get("train_loss_epoch", math.nan)),
+            "embedding_spread": float(found.get("embedding_spread_epoch", math.nan)),
+            "lr": float(trainer.optimizers[0].param_groups[0]["lr"]),
+            "seconds": round(self.seconds, 1),
+        }
+        row |= {name: float(value) for name, value in found.items() if name.startswith("knn_")}
+        self.rows.append(row)
+        if row["embedding_spread"] < COLLAPSED and self.collapsed_at is None:
+            self.collapsed_at = int(row["epoch"])
+            trainer.progress_bar_callback.print(
+                f"collapsed: in epoch {row['epoch']} the embeddings of all pictures are alike (spread "
+                f"{row['embedding_spread']:.3f} of 1); what is learned from here on tells nothing apart"
+            ) if trainer.progress_bar_callback else None
+        if trainer.is_global_zero:
+            write_curve(self._path, self.rows)
+
+    @property
+    def seconds(self) -> float:
+        """Spent in training, those of earlier parts of a stopped run included."""
+        return self._seconds + time.perf_counter() - self._since
+
+    def state_dict(self) -> dict[str, Any]:
+        """For the checkpoint."""
+        return {"rows": self.rows, "collapsed_at": self.collapsed_at, "seconds": self.seconds}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from a checkpoint."""
+        self.rows, self.collapsed_at = list(state_dict["rows"]), state_dict["collapsed_at"]
+        self._seconds, self._since = float(state_dict["seconds"]), time.perf_counter()
+
+
+class Resuming(Callback):
+    """Tells the pictures which epoch it is, and after a stop in the middle of one how many were seen."""
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: Any) -> None:
+        """Draw what this epoch draws."""
+        del pl_module
+        pictures: Any = trainer.datamodule
+        pictures.dataset.epoch = trainer.current_epoch
+        done = trainer.fit_loop.epoch_loop.batch_progress.current.ready
+        pictures.dataset.start = done * pictures.batch_size * trainer.world_size
+
+
+def write_curve(path: Path, rows: list[dict[str, float]]) -> None:
+    """Write the rows as CSV, whole or not at all."""
+    import pandas as pd
+
+    from extensions.refinement.whole_file import write_whole
+
+    write_whole(path, pd.DataFrame(rows).to_csv(index=False))

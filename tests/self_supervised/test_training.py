@@ -1,0 +1,168 @@
+"""Stopping, going on, failing: what a pretraining leaves in its folder."""
+
+import json
+
+import pytest
+import torch
+
+from extensions.configuration import ConfigError
+from extensions.self_supervised.__main__ import main
+from extensions.self_supervised.method import Method
+from extensions.self_supervised.training import CHECKPOINT, CURVE, ENCODER, RECORD, pretrain, read_pretraining
+from extensions.self_supervised.watching import NotFiniteError
+
+
+class Stop(Exception):
+    pass
+
+
+def stop_after(run, n_steps: int) -> None:
+    """Make a run fail after some steps, as if the power had gone."""
+    whole = run.method.training_step
+
+    def step(batch, *args, **kwargs):
+        if run.method.global_step == n_steps:
+            raise Stop
+        return whole(batch, *args, **kwargs)
+
+    run.method.training_step = step
+
+
+def test_a_run_that_was_stopped_within_an_epoch_ends_as_if_it_had_not_been(asked, tmp_path):
+    whole = asked()
+    pretrain(whole, tmp_path / "whole")
+
+    first = asked(checkpoint_every_n_steps=1)
+    stop_after(first, 4)
+    with pytest.raises(Stop):
+        pretrain(first, tmp_path / "parts")
+    second = asked(checkpoint_every_n_steps=1)
+    record = pretrain(second, tmp_path / "parts")
+
+    assert record["steps"] == 6
+    assert [row["epoch"] for row in record["curve"]] == [1, 2]
+    expected = whole.method.state_dict()
+    for key, tensor in second.method.state_dict().items():
+        torch.testing.assert_close(tensor, expected[key], msg=key)
+
+
+def test_a_finished_run_is_not_trained_again(asked, tmp_path):
+    pretrain(asked(), tmp_path)
+    again = pretrain(asked(), tmp_path)
+    assert again["steps"] == 6
+    longer = pretrain(asked(trainer={"max_epochs": 3}), tmp_path)
+    assert (longer["steps"], len(longer["curve"])) == (9, 3)
+
+
+def test_a_loss_that_is_no_number_stops_and_leaves_the_last_good_checkpoint(asked, tmp_path):
+    run = asked(checkpoint_every_n_steps=1)
+    whole = run.method.loss
+
+    def loss(batch):
+        value, embeddings = whole(batch)
+        return (value * float("nan") if run.method.global_step == 2 else value), embeddings
+
+    run.method.loss = loss
+    with pytest.raises(NotFiniteError, match=r"the loss is nan at step 2; .*last\.ckpt holds the last good state"):
+        pretrain(run, tmp_path)
+    stored = torch.load(tmp_path / CHECKPOINT, weights_only=True)
+    assert stored["global_step"] == 2
+    assert all(tensor.isfinite().all() for tensor in stored["state_dict"].values())
+
+
+def test_parameters_that_are_no_numbers_are_never_saved(asked, tmp_path):
+    run = asked(checkpoint_every_n_steps=1)
+    whole = run.method.on_before_zero_grad
+
+    def spoil(optimizer):
+        if run.method.global_step == 3:
+            with torch.no_grad():
+                run.method.encoder.conv1.weight.fill_(float("inf"))
+        return whole(optimizer)
+
+    run.method.on_before_zero_grad = spoil
+    with pytest.raises(NotFiniteError):
+        pretrain(run, tmp_path)
+    stored = torch.load(tmp_path / CHECKPOINT, weights_only=True)
+    assert all(tensor.isfinite().all() for tensor in stored["state_dict"].values())
+
+
+def test_a_full_disk_leaves_the_earlier_checkpoint(asked, tmp_path, monkeypatch):
+    from lightning.pytorch import Trainer
+
+    whole = Trainer.save_checkpoint
+
+    def save(trainer, path, *args, **kwargs):
+        if trainer.global_step == 2:
+            path.write_bytes(b"half of it")
+            raise OSError(28, "No space left on device")
+        whole(trainer, path, *args, **kwargs)
+
+    monkeypatch.setattr(Trainer, "save_checkpoint", save)
+    with pytest.raises(OSError, match=r"could not be written at step 2 .*an earlier step is still there"):
+        pretrain(asked(checkpoint_every_n_steps=1), tmp_path)
+    assert torch.load(tmp_path / CHECKPOINT, weights_only=True)["global_step"] == 1
+    assert [path.name for path in tmp_path.glob(".*")] == []
+
+
+def test_collapse_is_told_and_no_success(asked, tmp_path, capsys, parts, monkeypatch):
+    def loss(self, batch):
+        features = self.encoder(batch["first"])
+        return features.mean() * 0, torch.ones_like(features)
+
+    from extensions.self_supervised import SimCLR
+
+    monkeypatch.setattr(SimCLR, "loss", loss)
+    config = tmp_path / "c.yaml"
+    config.write_text(json.dumps(asked().config))
+    assert main(["fit", "--config", str(config), "--output", str(tmp_path / "out")]) == 1
+    assert "collapsed: in epoch 1" in "".join(capsys.readouterr())
+    assert json.loads((tmp_path / "out" / RECORD).read_text())["collapsed_at"] == 1
+
+
+def test_a_checkpoint_of_another_run_is_not_gone_on_from(asked, tmp_path):
+    pretrain(asked(trainer={"max_epochs": 1}), tmp_path)
+    with pytest.raises(ConfigError, match=r"is of 'resnet18', the configuration names 'resnet10t'"):
+        pretrain(asked(model={"backbone": "resnet10t"}), tmp_path)
+    with pytest.raises(ConfigError, match=r"other settings of model, data, trainer or seed.*--restart"):
+        pretrain(asked(model={"temperature": 0.3}), tmp_path)
+    pretrain(asked(model={"temperature": 0.3}, trainer={"max_epochs": 1}), tmp_path, restart=True)
+    (tmp_path / CHECKPOINT).write_bytes(b"no checkpoint")
+    with pytest.raises(ConfigError, match="not a checkpoint"):
+        pretrain(asked(), tmp_path)
+
+
+def test_the_command_writes_curve_encoder_and_record(asked, tmp_path, capsys):
+    config = tmp_path / "simclr.yaml"
+    config.write_text(json.dumps(asked(trainer={"accumulate_grad_batches": 3}).config))
+    assert main(["fit", "--config", str(config), "--output", str(tmp_path / "out")]) == 0
+    record = json.loads((tmp_path / "out" / RECORD).read_text())
+    assert record["steps"] == 2  # three batches a step
+    assert record["pictures"]["classes"] == {"spots": 6, "stripes": 6}
+    assert (tmp_path / "out" / CURVE).read_text().startswith("epoch,step,train_loss,embedding_spread")
+    assert (tmp_path / "out" / ENCODER).stat().st_size > 40e6
+    assert "SimCLR of resnet18: 2 epochs" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("changed", "expected"),
+    [
+        ({"trainer": {}}, "needs an end"),
+        ({"seed": -1}, "seed: found -1"),
+        ({"modle": {}}, "unknown key 'modle'"),
+        ({"checkpoint_every_n_steps": 0}, "checkpoint_every_n_steps: found 0"),
+        ({"data": None}, "needs a section 'data'"),
+    ],
+)
+def test_configurations_that_cannot_be_are_refused_with_their_file(changed, expected, asked, tmp_path, capsys):
+    config = tmp_path / "c.yaml"
+    config.write_text(json.dumps(asked().config | changed))
+    assert main(["fit", "--config", str(config), "--output", str(tmp_path / "out")]) == 1
+    assert expected in capsys.readouterr().err
+
+
+def test_what_is_no_method_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match=r"x\.yaml: .*Patchcore"):
+        config = {"model": {"class_path": "extensions.Patchcore"}, "data": {"class_path": "Pictures"}}
+        read_pretraining(config, tmp_path / "x.yaml")
+    assert issubclass(Method, torch.nn.Module)
