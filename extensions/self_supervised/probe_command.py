@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -84,15 +85,17 @@ def probe(settings: ProbeSettings, table: Path) -> list[str]:
         todo = [layer for layer in encoder.layers if keys[encoder, layer] not in known]
         if not todo:
             continue
-        for layer, row in _rows(encoder, todo, settings, data).items():
+        for layer, row in _rows(encoder, todo, settings, data):
             key = keys[encoder, layer]
             known = read_rows(table) | {key: row | {"key": key}}  # another command may have added rows
             write_rows(table, known, order=order)
     return order
 
 
-def _rows(encoder: Encoder, layers: list[str], settings: ProbeSettings, data: ProbeData) -> dict[str, Row]:
-    """Rows of one encoder by layer, without their keys."""
+def _rows(
+    encoder: Encoder, layers: list[str], settings: ProbeSettings, data: ProbeData
+) -> Iterator[tuple[str, Row]]:
+    """Layers of one encoder and their rows, without keys."""
     from extensions.self_supervised.probe_encoders import pooled_features
 
     started = time.perf_counter()
@@ -100,10 +103,9 @@ def _rows(encoder: Encoder, layers: list[str], settings: ProbeSettings, data: Pr
         encoder, layers, list(data.splits.values()), image_size=settings.image_size, seed=settings.seed
     )
     seconds = time.perf_counter() - started
-    return {
-        layer: _row(encoder, layer, dict(zip(data.splits, features[layer], strict=True)), settings, data, seconds)
-        for layer in layers
-    }
+    for layer in layers:
+        by_split = dict(zip(data.splits, features[layer], strict=True))
+        yield layer, _row(encoder, layer, by_split, settings, data, seconds)
 
 
 def _row(

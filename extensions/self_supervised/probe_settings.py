@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -65,7 +65,7 @@ def _encoder(entry: Any, place: str) -> dict[str, Any]:
     return _checked(entry, ENCODER_KEYS, place, needs="backbone")
 
 
-def _checked(entry: Any, keys: dict[str, type], place: str, *, needs: str) -> dict[str, Any]:
+def _checked(entry: Any, keys: Mapping[str, type], place: str, *, needs: str) -> dict[str, Any]:
     """A mapping whose keys and types are known; keys without a value are left out."""
     if not isinstance(entry, dict) or entry.get(needs) is None:
         msg = f"{place}: expected a mapping with {needs!r} and perhaps {_listed(set(keys) - {needs})}, found {entry!r}"
