@@ -92,9 +92,7 @@ def probe(settings: ProbeSettings, table: Path) -> list[str]:
     return order
 
 
-def _rows(
-    encoder: Encoder, layers: list[str], settings: ProbeSettings, data: ProbeData
-) -> Iterator[tuple[str, Row]]:
+def _rows(encoder: Encoder, layers: list[str], settings: ProbeSettings, data: ProbeData) -> Iterator[tuple[str, Row]]:
     """Layers of one encoder and their rows, without keys."""
     from extensions.self_supervised.probe_encoders import pooled_features
 
