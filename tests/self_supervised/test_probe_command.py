@@ -2,6 +2,8 @@
 
 import argparse
 import csv
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -183,3 +185,9 @@ def test_configs_that_cannot_be_are_refused(config, message, tmp_path):
 def test_a_layer_may_stand_alone(tmp_path):
     config = {"encoders": [{"backbone": "resnet18", "layers": "layer3"}], "data": {"root": "a"}}
     assert probe_settings(config, tmp_path).encoders == ({"backbone": "resnet18", "layers": ["layer3"]},)
+
+
+def test_the_command_is_known_without_torch():
+    code = "import sys; from extensions.self_supervised import probe_command; print(*sys.modules)"
+    modules = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()
+    assert not {"torch", "sklearn", "pandas", "numpy"} & set(modules)
