@@ -9,6 +9,8 @@ from extensions.__main__ import main
 from extensions.cli import WorkbenchCLI
 from extensions.configuration import describe_data, describe_model, load_config
 from extensions.refinement.__main__ import read_experiment
+from extensions.self_supervised.probe_encoders import find_encoder
+from extensions.self_supervised.probe_settings import probe_settings
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = sorted((ROOT / "configs").rglob("*.yaml"))
@@ -16,6 +18,7 @@ MODELS = [path for path in CONFIGS if path.parent.name == "models"]
 DATA = [path for path in CONFIGS if path.parent.name == "data"]
 BENCHMARKS = [path for path in CONFIGS if path.parent.name == "benchmark"]
 REFINEMENTS = [path for path in CONFIGS if path.parent.name == "refinement"]
+PROBES = [path for path in CONFIGS if path.parent.name == "self_supervised" and path.stem.startswith("probe_")]
 PACKAGED = {"extensions.ContaminatedElpv", "extensions.Elpv", "extensions.ElpvSynthetic"}
 ANY_MODEL = ["--model", "extensions.Padim", "--model.backbone", "resnet18", "--model.n_features", "10"]
 ANY_DATA = ["--data", "extensions.Elpv"]
@@ -42,6 +45,7 @@ def test_there_are_configs_to_test() -> None:
     assert DATA
     assert BENCHMARKS
     assert REFINEMENTS
+    assert PROBES
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=named)
@@ -81,6 +85,16 @@ def test_a_refinement_has_known_classes_and_arguments(path: Path) -> None:
     assert describe_model(experiment.model)
     assert describe_data(experiment.data)
     assert experiment.settings.count("strategy=") == 1
+
+
+@pytest.mark.parametrize("path", PROBES, ids=named)
+def test_a_probe_has_known_keys_backbones_and_layers(path: Path) -> None:
+    settings = probe_settings(load_config(path), path)
+    assert settings.data["root"]
+    for entry in settings.encoders:
+        trained = {} if entry["backbone"] == "pixels" else {"pre_trained": False}  # tests have no weights
+        rest = {key: value for key, value in entry.items() if key != "weights"}
+        assert find_encoder(**(rest | trained)).layers
 
 
 @pytest.mark.parametrize("path", MODELS, ids=named)

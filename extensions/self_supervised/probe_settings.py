@@ -1,0 +1,97 @@
+"""What a config of a probe asks for, checked before any work."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from extensions.configuration import ConfigError
+from extensions.configuration.errors import did_you_mean
+
+DATA_KEYS = {"root": str, "layout": str, "name": str}
+ENCODER_KEYS = {"backbone": str, "layers": list, "weights": str, "pre_trained": bool}
+KEYS = ("data", "image_size", "seed", "encoders")
+MAX_SEED = 2**32 - 1
+WORDS = {str: "text", list: "a list of layer names", bool: "true or false"}
+
+
+@dataclass(frozen=True)
+class ProbeSettings:
+    """A probe's config.
+
+    Attributes:
+        data: Arguments of `read_probe_data`.
+        encoders: Arguments of `find_encoder`, one mapping each, in the order of the config.
+        image_size: Height and width in px that a network sees.
+        seed: Of random weights and of what is held out of training.
+    """
+
+    data: dict[str, Any]
+    encoders: tuple[dict[str, Any], ...]
+    image_size: int = 224
+    seed: int = 0
+
+
+def probe_settings(config: dict[str, Any], path: Path) -> ProbeSettings:
+    """Read a config; names of backbones and layers are checked later.
+
+    Raises:
+        ConfigError: An unknown key, a missing one or a value that cannot be; the message begins with the path.
+    """
+    try:
+        _check_keys(config, KEYS, "")
+        encoders = config.get("encoders")
+        if not isinstance(encoders, list) or not encoders:
+            msg = f"encoders: expected a list such as [pixels, resnet18], found {encoders!r}"
+            raise ConfigError(msg)
+        return ProbeSettings(
+            data=_checked(config.get("data"), DATA_KEYS, "data", needs="root"),
+            encoders=tuple(_encoder(entry, f"encoders.{place}") for place, entry in enumerate(encoders)),
+            image_size=_whole(config.get("image_size", ProbeSettings.image_size), "image_size", 1, 4096),
+            seed=_whole(config.get("seed", ProbeSettings.seed), "seed", 0, MAX_SEED),
+        )
+    except ConfigError as error:
+        msg = f"{path}: {error}"
+        raise ConfigError(msg) from error
+
+
+def _encoder(entry: Any, place: str) -> dict[str, Any]:
+    """An entry of `encoders`: a name alone, or a mapping."""
+    entry = {"backbone": entry} if isinstance(entry, str) else entry
+    if isinstance(entry, dict) and isinstance(entry.get("layers"), str):
+        entry = entry | {"layers": [entry["layers"]]}
+    return _checked(entry, ENCODER_KEYS, place, needs="backbone")
+
+
+def _checked(entry: Any, keys: Mapping[str, type], place: str, *, needs: str) -> dict[str, Any]:
+    """A mapping whose keys and types are known; keys without a value are left out."""
+    if not isinstance(entry, dict) or entry.get(needs) is None:
+        msg = f"{place}: expected a mapping with {needs!r} and perhaps {_listed(set(keys) - {needs})}, found {entry!r}"
+        raise ConfigError(msg)
+    _check_keys(entry, keys, f"{place}.")
+    given = {key: value for key, value in entry.items() if value is not None}
+    for key, value in given.items():
+        if not isinstance(value, keys[key]):
+            msg = f"{place}.{key}: expected {WORDS[keys[key]]}, found {value!r}"
+            raise ConfigError(msg)
+    return given
+
+
+def _check_keys(entry: dict[str, Any], keys: Iterable[str], place: str) -> None:
+    for key in entry:
+        if key not in keys:
+            msg = f"unknown key {place + str(key)!r}{did_you_mean(str(key), keys, list_all=True)}"
+            raise ConfigError(msg)
+
+
+def _whole(value: Any, name: str, least: int, largest: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= largest:
+        msg = f"{name}: expected a whole number from {least} to {largest}, found {value!r}"
+        raise ConfigError(msg)
+    return value
+
+
+def _listed(names: set[str]) -> str:
+    return ", ".join(sorted(names))
