@@ -128,7 +128,7 @@ def _probes(probes: Sequence[Record]) -> Iterable[tuple[str, str]]:
             f"{probe['n_train']} training pictures of {probe['n_classes']} classes, {probe['n_test']} test pictures"
         )
         files = ", ".join(dict.fromkeys(other["file"] for other in probes if other["data"] == probe["data"]))
-        yield label, f"{counts}{chance}; {files}"
+        yield label, f"{counts}{chance}; pictures of {probe['image_size']} px; {files}"
 
 
 def _weights(records: Sequence[Record]) -> Iterable[tuple[str, str]]:

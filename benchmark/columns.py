@@ -186,7 +186,7 @@ def column(name: str) -> Column:
         return replace(entry, name=name, note=f"{where}: {entry.note}")
     longest = max(map(len, where.split()), default=0)
     note = f"{entry.note} Blank where it was not run or has no rank."
-    width = max(entry.width, min(longest, 28) + 2)
+    width = max(entry.width + 3, min(longest, 28) + 2)
     return replace(entry, name=name, heading=f"{where}\n{entry.heading}", note=note, width=width)
 
 

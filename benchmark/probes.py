@@ -88,20 +88,23 @@ def contradictions(probes: Sequence[Line]) -> list[str]:
 
 
 def _row(line: dict[str, Any], number: int) -> dict[str, Any]:
-    row: dict[str, Any] = {name: (line[name] or "").strip() for name in TEXTS}
+    if None in line or None in line.values():  # csv's names and values for cells too many and too few
+        msg = f"line {number}: it has not as many cells as there are columns; was it cut off?"
+        raise ProbeError(msg)
+    row: dict[str, Any] = {name: line[name].strip() for name in TEXTS}
     row["weights_sha256"] = row["weights_sha256"].lower()
     for name, expected in (("data", "the name of a data set"), ("backbone", "a name"), ("weights", "what they are")):
         if not row[name] and not (name == "backbone" and row["weights"] == PIXELS):
             msg = f"line {number}: {name} is blank, expected {expected}"
             raise ProbeError(msg)
     for name in (*COUNTS, *SHARES):
-        row[name] = _number((line[name] or "").strip(), name, number)
+        row[name] = _number(line[name].strip(), name, number)
     return row
 
 
 def _number(text: str, name: str, number: int) -> float | None:
-    """The value of a cell, None for a blank one."""
-    if not text:
+    """The value of a cell, None for a blank one where nothing may have been measured."""
+    if not text and name in ("top1_se", "top5", "knn_top1", "chance"):
         return None
     try:
         value = float(text)
