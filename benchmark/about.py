@@ -123,7 +123,7 @@ def _data_sets(records: Sequence[Record]) -> Iterable[tuple[str, str]]:
 def _probes(probes: Sequence[Record]) -> Iterable[tuple[str, str]]:
     """Of each data set that backbones were probed on, its size and what guessing would give."""
     for label, probe in sorted(dict(zip(probe_labels(probes), probes, strict=True)).items()):
-        chance = "" if probe["chance"] is None else f"; guessing names {probe['chance']:.3g} of them"
+        chance = "" if probe["chance"] is None else f"; guessing is right for {probe['chance']:.1%}"
         counts = (
             f"{probe['n_train']} training pictures of {probe['n_classes']} classes, {probe['n_test']} test pictures"
         )

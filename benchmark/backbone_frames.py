@@ -79,7 +79,7 @@ def backbone_frame(rows: Sequence[tuple[Row, Line]], probes: Sequence[Line]) -> 
         rows: Of the leaderboard, each with its means.
         probes: As :func:`benchmark.archive.load` gives them.
     """
-    runs = _runs(rows)
+    runs = _at_home(_runs(rows), probes)
     labels = probe_labels(probes)
     networks: dict[Network, list[int]] = {run.network: [] for run in runs}
     for number, probe in enumerate(probes):
@@ -104,7 +104,7 @@ def backbone_frame(rows: Sequence[tuple[Row, Line]], probes: Sequence[Line]) -> 
 
 
 def _runs(rows: Sequence[tuple[Row, Line]]) -> list[_Run]:
-    """Rows of which something was run, with a backbone; one whose weights were never found joins its namesake."""
+    """Rows of which something was run, with a backbone."""
     categories: dict[str, set[str]] = {}
     for row, _ in rows:
         categories.setdefault(row.dataset, set()).update(category for category, _ in row.slots)
@@ -138,8 +138,16 @@ def _runs(rows: Sequence[tuple[Row, Line]]) -> list[_Run]:
                 line=line,
             )
         )
-    homes = {run.backbone: run.network for run in found if run.network[1] not in ("", RANDOM)}
-    return [run if run.network[1] else replace(run, network=homes.get(run.backbone, run.network)) for run in found]
+    return found
+
+
+def _at_home(runs: Sequence[_Run], probes: Sequence[Line]) -> list[_Run]:
+    """The runs; one that did not find the weights of its name joins those that did."""
+    named = [(probe["backbone"], network_of(probe)) for probe in probes]
+    named += [(run.backbone, run.network) for run in runs if "weights" not in run.arguments]
+    homes = {name: network for name, network in named if network[1] not in ("", RANDOM)}
+    lost = [not run.network[1] and "weights" not in run.arguments and run.backbone in homes for run in runs]
+    return [replace(r, network=homes[r.backbone]) if is_lost else r for r, is_lost in zip(runs, lost, strict=True)]
 
 
 def _pre_processing(record: Record) -> str:
@@ -192,7 +200,7 @@ def _named(network: Network, runs: Sequence[_Run], probes: Sequence[Line]) -> di
     is_file = len(weights) == 64
     return {
         "backbone": "; ".join(tagged or names) if weights != RANDOM else bare,
-        "weights": weights if weights in (RANDOM, PIXELS) else "; ".join(filter(None, words)),
+        "weights": weights if weights in (RANDOM, PIXELS) else "; ".join(filter(None, words)) or "unknown",
         "weights_sha256": weights if is_file else None,
     }
 

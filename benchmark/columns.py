@@ -141,7 +141,8 @@ _TEXTS = (
              "standard error.") for name in _GAINS),
     Column(name="weights", heading="Weights", width=22, note="What the backbone was trained on; random: on nothing."),
     Column(name="pre_processing", heading="Pre-processing (px)", width=26,
-           note="Of the pictures that detectors see; a probe has its own, and is the same in every row of a backbone."),
+           note="Of what detectors see (a crop leaves out edges, with any defects there, so that pixel AUROCs of other "
+           "pre-processing do not quite compare); a probe has its own and is the same in every row of a backbone."),
     *(entry for level in _LEVELS for entry in _probe_columns(*level)),
     Column(name="threshold_source", heading="Threshold from", width=24, note="What the kept threshold was fitted on."),
     Column(name="checkpoint", heading="Checkpoint", width=24, note="Trained model, relative to the output folder."),
@@ -186,7 +187,7 @@ def column(name: str) -> Column:
         return replace(entry, name=name, note=f"{where}: {entry.note}")
     longest = max(map(len, where.split()), default=0)
     note = f"{entry.note} Blank where it was not run or has no rank."
-    width = max(entry.width + 3, min(longest, 28) + 2)
+    width = max(entry.width + 4, min(longest, 28) + 2)
     return replace(entry, name=name, heading=f"{where}\n{entry.heading}", note=note, width=width)
 
 

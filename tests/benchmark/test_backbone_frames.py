@@ -79,6 +79,15 @@ def test_weights_that_were_not_probed_are_told_by_their_tag_or_where_they_were_f
     assert not [name for name in found if name.startswith(("probe", "deepest"))]
 
 
+def test_runs_without_their_weights_join_the_probe_of_that_name_and_not_the_random_one(tmp_path: Path) -> None:
+    lost = make(status="failed", dataset="tiles") | {"weights": None}
+    of_file = make({"weights": "mine.pth"}, status="failed") | {"weights": None}
+    found = sheet(tmp_path, [lost, of_file, make({"pre_trained": False}, auroc=0.6)], [{}])
+    assert found["weights"].tolist() == ["imagenet", "random", "unknown"]
+    assert found["image_AUROC | Patchcore on elpv mono"].dropna().tolist() == [0.6]
+    assert "image_AUROC | Patchcore on tiles mono" in found
+
+
 def test_pre_processing_makes_rows_of_its_own(tmp_path: Path) -> None:
     records = [
         make({"image_size": 224}, auroc=0.9, dataset="tiles"),
