@@ -86,9 +86,10 @@ def backbone_frame(rows: Sequence[tuple[Row, Line]], probes: Sequence[Line]) -> 
         networks.setdefault(network_of(probe), []).append(number)
     if not probes and len(networks) < 2:
         return pd.DataFrame()
-    columns, lines = _columns(runs, labels), []
+    detectors = list(zip(runs, _detectors(runs), strict=True))
+    columns, lines = _columns(detectors, labels), []
     for network, numbers in networks.items():
-        mine = [(run, where) for run, where in zip(runs, _detectors(runs), strict=True) if run.network == network]
+        mine = [(run, where) for run, where in detectors if run.network == network]
         named = _named(network, [run for run, _ in mine], [probes[number] for number in numbers])
         named |= probe_values([(probes[number], labels[number]) for number in numbers])
         for pre_processing in sorted({run.pre_processing for run, _ in mine}, key=natural_order) or [""]:
@@ -205,14 +206,14 @@ def _named(network: Network, runs: Sequence[_Run], probes: Sequence[Line]) -> di
     }
 
 
-def _columns(runs: Sequence[_Run], labels: Sequence[str]) -> list[str]:
+def _columns(detectors: Sequence[tuple[_Run, str]], labels: Sequence[str]) -> list[str]:
     found = [*_LEADING]
     for level in LEVELS:
         found += [
             f"{level}_layer",
             *(f"{level}_{name}{AT}{label}" for label in dict.fromkeys(labels) for name in PROBED),
         ]
-    ordered = sorted({(run.dataset, where) for run, where in zip(runs, _detectors(runs), strict=True)})
+    ordered = sorted({(run.dataset, where) for run, where in detectors})
     for name in _DETECTED:
         found += [f"{part}{AT}{where}" for _, where in ordered for part in _with_std([name])]
     return [*found, "weights_sha256"]
