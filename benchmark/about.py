@@ -10,6 +10,7 @@ import pandas as pd
 from benchmark.archive import Record, fact
 from benchmark.experiment import PROTOCOL_VERSION
 from benchmark.metrics.table import METRICS
+from benchmark.probes import probe_labels
 
 __all__ = ["about_frame", "best_sentences"]
 
@@ -41,7 +42,11 @@ _COLUMNS = (
 
 
 def about_frame(
-    records: Sequence[Record], plans: Sequence[Record], leaderboard: pd.DataFrame, warnings: Sequence[str]
+    records: Sequence[Record],
+    plans: Sequence[Record],
+    leaderboard: pd.DataFrame,
+    warnings: Sequence[str],
+    probes: Sequence[Record] = (),
 ) -> pd.DataFrame:
     """Rows of section, name, value.
 
@@ -49,6 +54,7 @@ def about_frame(
         records: Those that the leaderboard uses and that finished.
         plans: What was asked for.
         leaderboard: One row per model and data set, ranked.
+        probes: Of backbones, whose data are told.
         warnings: What the reader should know of files that could not be read.
     """
     rows = [("Result", dataset, sentence) for dataset, sentence in best_sentences(leaderboard)]
@@ -56,6 +62,7 @@ def about_frame(
     rows += [("Runs", *row) for row in _sweeps(records, plans)]
     rows += [("Environment", name, _shares(found)) for name, found in _environments(records).items()]
     rows += [("Data sets", *row) for row in _data_sets(records)]
+    rows += [("Probes", *row) for row in _probes(probes)]
     rows += [("Weights", *row) for row in _weights(records)]
     rows += [("Protocol", "Version", str(PROTOCOL_VERSION)), *(("Protocol", *row) for row in PROTOCOL)]
     rows += [("Columns", _heading(m.label, m.unit), m.meaning) for m in METRICS]
@@ -111,6 +118,17 @@ def _data_sets(records: Sequence[Record]) -> Iterable[tuple[str, str]]:
         parts += [f"defects: {kinds}"] if kinds else []
         parts += ["synthetic defects"] if data.get("synthetic") else []
         yield "/".join(filter(None, [name, category])), f"{'; '.join(parts)}; content {str(sha256)[:12]}"
+
+
+def _probes(probes: Sequence[Record]) -> Iterable[tuple[str, str]]:
+    """Of each data set that backbones were probed on, its size and what guessing would give."""
+    for label, probe in sorted(dict(zip(probe_labels(probes), probes, strict=True)).items()):
+        chance = "" if probe["chance"] is None else f"; guessing is right for {probe['chance']:.1%}"
+        counts = (
+            f"{probe['n_train']} training pictures of {probe['n_classes']} classes, {probe['n_test']} test pictures"
+        )
+        files = ", ".join(dict.fromkeys(other["file"] for other in probes if other["data"] == probe["data"]))
+        yield label, f"{counts}{chance}; pictures of {probe['image_size']} px; {files}"
 
 
 def _weights(records: Sequence[Record]) -> Iterable[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""Reading an output folder back: its records and plans, whatever state they are in."""
+"""Reading an output folder back: its records, plans and probes, whatever state they are in."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from benchmark.probes import contradictions, read_probes
 
 __all__ = ["Archive", "fact", "load"]
 
@@ -21,16 +23,18 @@ class Archive:
     Attributes:
         records: Every readable record, with its folder relative to the output folder under ``folder``.
         plans: Every readable plan: what was asked for.
+        probes: Rows of every readable ``probe*.csv``, see :func:`benchmark.probes.read_probes`.
         warnings: One sentence for each file that could not be read.
     """
 
     records: list[Record] = field(default_factory=list)
     plans: list[Record] = field(default_factory=list)
+    probes: list[dict[str, Any]] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
 
 def load(output: Path) -> Archive:
-    """Read all records and plans; a file that cannot be read becomes a warning and hides none of the others.
+    """Read all records, plans and probes; a file that cannot be read becomes a warning and hides none of the others.
 
     Args:
         output: Folder of ``benchmark run``.
@@ -44,6 +48,12 @@ def load(output: Path) -> Archive:
         plan = _read(path, output, _plan_faults, archive.warnings)
         if plan is not None:
             archive.plans.append(plan)
+    for path in sorted(output.glob("probe*.csv")):
+        try:
+            archive.probes += read_probes(path)
+        except (OSError, ValueError) as error:
+            archive.warnings.append(f"{path.name} is left out: {' '.join(str(error).split())}.")
+    archive.warnings += contradictions(archive.probes)
     return archive
 
 

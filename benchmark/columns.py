@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import textwrap
+from dataclasses import dataclass, replace
 
 import pandas as pd
 
 from benchmark.metrics.table import HEADLINE, METRICS
 
-__all__ = ["BY_CATEGORY", "FAILURES", "LEADERBOARD", "Column", "column", "is_shown", "shown_dataset"]
+__all__ = [
+    "AT",
+    "BY_CATEGORY",
+    "FAILURES",
+    "LEADERBOARD",
+    "Column",
+    "column",
+    "heading_lines",
+    "is_shown",
+    "shown_dataset",
+]
+
+AT = " | "
+"""In the name of a column, between what is shown and where it was measured: `image_AUROC | Padim on mtd`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +68,26 @@ def _metric_columns() -> list[Column]:
     return found
 
 
+def _probe_columns(level: str, word: str) -> list[Column]:
+    """Of a linear probe at one layer."""
+    shares = {
+        "top1": (
+            "top-1",
+            "Share of test pictures whose class a linear classifier on the frozen, pooled features names.",
+        ),
+        "top5": ("top-5", "Share of test pictures whose class is among the five that a linear classifier names first."),
+        "knn_top1": ("kNN", "Share of test pictures whose class their nearest neighbors among the features name."),
+    }
+    layer = Column(name=f"{level}_layer", heading=f"{word} layer", width=11, note="Layer whose pooled features it saw.")
+    found = [layer]
+    for name, (label, note) in shares.items():
+        found.append(Column(name=f"{level}_{name}", heading=f"{word} {label} ↑", note=f"{note} Higher is better.",
+                            format="0.000", higher_is_better=True))  # fmt: skip
+    note = "Standard error of the share, from the number of test pictures."
+    return [*found, Column(name=f"{level}_top1_se", heading="±", note=note, format="0.000", width=7)]
+
+
+_LEVELS = (("probe", "Probe"), ("deepest", "Deepest probe"))
 _GAINS = {"image_AUROC": "Image AUROC", "pixel_AUROC": "Pixel AUROC", "pixel_AUPRO": "Pixel AUPRO"}
 _TEXTS = (
     Column(name="rank", heading="Rank", format="0", width=6,
@@ -105,6 +139,11 @@ _TEXTS = (
     *(Column(name=f"{name}_recovered", heading="Of the oracle's", format="0%", width=10,
              note="The gain as a part of what removing exactly the injected ones gains, where that exceeds twice its "
              "standard error.") for name in _GAINS),
+    Column(name="weights", heading="Weights", width=22, note="What the backbone was trained on; random: on nothing."),
+    Column(name="pre_processing", heading="Pre-processing (px)", width=26,
+           note="Of what detectors see (a crop leaves out edges, with any defects there, so that pixel AUROCs of other "
+           "pre-processing do not quite compare); a probe has its own and is the same in every row of a backbone."),
+    *(entry for level in _LEVELS for entry in _probe_columns(*level)),
     Column(name="threshold_source", heading="Threshold from", width=24, note="What the kept threshold was fitted on."),
     Column(name="checkpoint", heading="Checkpoint", width=24, note="Trained model, relative to the output folder."),
     Column(name="weights_sha256", heading="Weights sha256", width=16, note="Content of the backbone weights."),
@@ -140,7 +179,24 @@ FAILURES = ("dataset", "category", "model", "backbone", "settings", "seed", "sta
 
 def column(name: str) -> Column:
     """How to show the column of this name; a plain one for a name without an entry."""
-    return _BY_NAME.get(name) or Column(name=name, heading=name.replace("_", " ").capitalize(), width=14)
+    shown, _, where = name.partition(AT)
+    entry = _BY_NAME.get(shown) or Column(name=name, heading=shown.replace("_", " ").capitalize(), width=14)
+    if not where:
+        return entry
+    if entry.heading == "±":
+        return replace(entry, name=name, note=f"{where}: {entry.note}")
+    longest = max(map(len, where.split()), default=0)
+    note = f"{entry.note} Blank where it was not run or has no rank."
+    width = max(entry.width + 4, min(longest, 28) + 2)
+    return replace(entry, name=name, heading=f"{where}\n{entry.heading}", note=note, width=width)
+
+
+def heading_lines(name: str) -> int:
+    """How many lines the heading needs, two where it does not say where its values were measured."""
+    entry = column(name)
+    if AT not in name:
+        return 2
+    return max(2, sum(len(textwrap.wrap(part, width=entry.width)) for part in entry.heading.split("\n")))
 
 
 def is_shown(name: str, values: pd.Series) -> bool:

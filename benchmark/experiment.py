@@ -89,9 +89,10 @@ class Experiment:
         """What distinguishes this row beside model, backbone, layers and image size, for a person to read."""
         defaults = _USUAL | constructor_defaults(self.model["class_path"], "model")
         arguments = {name: _portable_value(name, v) for name, v in (self.model.get("init_args") or {}).items()}
-        parts = {
-            name: value for name, value in arguments.items() if name not in {*_NOT_SETTINGS, *_MODEL_IGNORED, *_USUAL}
-        }
+        untold = {*_NOT_SETTINGS, *_MODEL_IGNORED, *_USUAL}
+        if arguments.get("center_crop") is not None:
+            untold.remove("image_size")  # what is seen is the crop: only this tells what it was cropped from
+        parts = {name: value for name, value in arguments.items() if name not in untold}
         parts |= {name: arguments[name] for name in _USUAL if arguments.get(name, defaults[name]) != defaults[name]}
         parts |= {name: value for name, value in self.trainer.items() if name not in _TRAINER_IGNORED | {"callbacks"}}
         parts |= {} if self.refinement is None else self._refined

@@ -11,6 +11,7 @@ import pandas as pd
 
 from benchmark.about import about_frame
 from benchmark.archive import Record
+from benchmark.backbone_frames import backbone_frame
 from benchmark.metrics.table import HEADLINE
 from benchmark.refinement_frames import is_ranking_only, refinement_frame, rounds_frame
 from benchmark.runs import failures_frame, runs_frame
@@ -44,6 +45,7 @@ class Frames:
         about: section, name, value: how the numbers were made and what they mean.
         refinement: A row per condition, strategy and rule, see `refinement_frame`; empty where nothing was refined.
         rounds: A row per round of each refinement.
+        backbones: A row per backbone and pre-processing, see `backbone_frame`; empty where there is one and no probe.
         leading: The counted records of the best rows of each data set, with their rank, for a gallery.
     """
 
@@ -54,6 +56,7 @@ class Frames:
     about: pd.DataFrame
     refinement: pd.DataFrame = field(default_factory=pd.DataFrame)
     rounds: pd.DataFrame = field(default_factory=pd.DataFrame)
+    backbones: pd.DataFrame = field(default_factory=pd.DataFrame)
     leading: list[tuple[int, Record]] = field(default_factory=list)
 
     @property
@@ -62,7 +65,13 @@ class Frames:
         return pd.concat([self.leaderboard, self.by_category], ignore_index=True)
 
 
-def frames(records: Sequence[Record], plans: Sequence[Record] = (), *, warnings: Sequence[str] = ()) -> Frames:
+def frames(
+    records: Sequence[Record],
+    plans: Sequence[Record] = (),
+    *,
+    probes: Sequence[dict[str, Any]] = (),
+    warnings: Sequence[str] = (),
+) -> Frames:
     """Compute all tables.
 
     A value over seeds is their mean (``*_std``: their sample standard deviation, blank for one seed); a value over
@@ -73,6 +82,7 @@ def frames(records: Sequence[Record], plans: Sequence[Record] = (), *, warnings:
     Args:
         records: As :func:`benchmark.archive.load` gives them.
         plans: What was asked for; so that what never ran is visible.
+        probes: Linear probes of backbones, see :func:`benchmark.probes.read_probes`.
         warnings: Sentences for the About table.
     """
     rows = fill([record for record in records if not _has_ranked(record)], [_trained(plan) for plan in plans])
@@ -100,9 +110,10 @@ def frames(records: Sequence[Record], plans: Sequence[Record] = (), *, warnings:
         by_category=_frame(parts),
         runs=runs_frame(records, {record["folder"] for record in counted}),
         failures=failures_frame(rows, drawn),
-        about=about_frame([r for r in counted if r["status"] == "finished"], plans, leaderboard, warnings),
+        about=about_frame([r for r in counted if r["status"] == "finished"], plans, leaderboard, warnings, probes),
         refinement=refinement_frame(rounds),
         rounds=rounds,
+        backbones=backbone_frame([(rows[line["_row"]], line) for line in means], probes),
         leading=[
             (line["rank"], slot.counted)
             for line in means

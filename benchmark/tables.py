@@ -39,7 +39,7 @@ def write_tables(output: Path, *, formats: Sequence[str] = ("csv", "xlsx", "html
     archive = load(output)
     for sentence in archive.warnings:
         logger.warning("%s: %s", output, sentence)
-    tables = frames(archive.records, archive.plans, warnings=archive.warnings)
+    tables = frames(archive.records, archive.plans, probes=archive.probes, warnings=archive.warnings)
     written, problems = [], []
     files = {f"leaderboard.{name}": FORMATS[name] for name in formats}
     for name, write in (files | _plots(tables)).items():

@@ -14,7 +14,7 @@ import xlsxwriter
 from xlsxwriter.format import Format
 from xlsxwriter.worksheet import Worksheet
 
-from benchmark.columns import BY_CATEGORY, FAILURES, LEADERBOARD, column, is_shown, shown_dataset
+from benchmark.columns import BY_CATEGORY, FAILURES, LEADERBOARD, column, heading_lines, is_shown, shown_dataset
 from benchmark.gallery import Picture, gallery
 from benchmark.leaderboard import Frames
 from benchmark.refinement_frames import REFINEMENT, ROUNDS
@@ -30,11 +30,11 @@ OPTIONS = {"strings_to_formulas": False, "strings_to_urls": False, "strings_to_n
 
 
 def write_xlsx(tables: Frames, path: Path, output: Path) -> None:
-    """Write the workbook: Leaderboard, By category, Chart, Refinement, Rounds, Gallery, Runs, Failures, About.
+    """Write the sheets Leaderboard, By category, Chart, Refinement, Rounds, Backbones, Gallery, Runs, Failures, About.
 
-    Refinement and Rounds are there if training pictures were refined, Gallery if pictures were drawn. Numbers are
-    numbers with a format, blanks stay blank, texts are never formulas. Colors compare within one data set (and
-    category): the greener the better.
+    Refinement and Rounds are there if training pictures were refined, Backbones if several were used or any was probed,
+    Gallery if pictures were drawn. Numbers are numbers with a format, blanks stay blank, texts are never formulas.
+    Colors compare within one data set (and category): the greener the better.
 
     Args:
         tables: From :func:`benchmark.leaderboard.frames`.
@@ -51,6 +51,9 @@ def write_xlsx(tables: Frames, path: Path, output: Path) -> None:
             compared = ("dataset", "category", "contamination_ratio", "repeats", "detector")
             sheets.add("Refinement", tables.refinement, REFINEMENT, frozen=6, compared=compared)
             sheets.add("Rounds", tables.rounds, ROUNDS, frozen=7)
+        if len(tables.backbones):
+            columns = tuple(tables.backbones.columns)
+            sheets.add("Backbones", tables.backbones, columns, frozen=3, compared=(), pages=3)
         pictures = gallery(tables.leading, output)
         if pictures:
             sheets.add_gallery(pictures)
@@ -73,7 +76,8 @@ class Sheets:
         columns: Sequence[str],
         *,
         frozen: int = 0,
-        compared: Sequence[str] = (),
+        compared: Sequence[str] | None = None,
+        pages: int = 1,
     ) -> None:
         """Add a table.
 
@@ -82,24 +86,28 @@ class Sheets:
             frame: What to show.
             columns: Which of its columns, in this order.
             frozen: How many columns stay in view, beside the heading.
-            compared: Columns whose equal values mark the rows that are colored together.
+            compared: Columns whose equal values mark rows that are colored together; () for all rows, None for none.
+            pages: On paper, side by side at most, each with the frozen columns.
         """
         sheet = self.book.add_worksheet(name)
         if frame.empty:
             sheet.write_string(1, 0, "Nothing to list.", self._format("cell", gray=True))
         self._head(sheet, frame, columns)
-        starts = _starts(frame, compared)
+        starts = _starts(frame, compared or ())
         for row, (_, line) in enumerate(frame.iterrows(), start=1):
             look = self._row_look(line if "rank" in columns else line.drop("rank", errors="ignore"))
             look["first"] = row - 1 in starts and row > 1
             sheet.set_row_pixels(row, 20 * _lines(line, columns))
             for place, entry in enumerate(columns):
                 self._cell(sheet, row, place, entry, line, look)
-        if compared:
+        if compared is not None:
             self._color(sheet, frame, columns, [*starts, len(frame)])
         sheet.freeze_panes(1, frozen)
         sheet.autofilter(0, 0, max(len(frame), 1), len(columns) - 1)
         self._print_setup(sheet, len(frame), columns)
+        if pages > 1:
+            sheet.fit_to_pages(min(pages, 1 + len(columns) // 16), 0)
+            sheet.repeat_columns(0, frozen - 1)
 
     def add_gallery(self, pictures: Sequence[Picture]) -> None:
         """Add panels, one a row, with what was true and what was decided."""
@@ -151,7 +159,7 @@ class Sheets:
         sheet.fit_to_pages(1, 0)
 
     def _head(self, sheet: Worksheet, frame: pd.DataFrame, columns: Sequence[str]) -> None:
-        sheet.set_row_pixels(0, 44)
+        sheet.set_row_pixels(0, 4 + 20 * max(map(heading_lines, columns)))
         for place, name in enumerate(columns):
             entry = column(name)
             hidden = name in frame.columns and not is_shown(name, frame[name])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import json
 from pathlib import Path
@@ -164,3 +165,19 @@ def make_refinement(strategy, seed, *, auroc, gain, ratio=0.1, retrain="every", 
         "dataset": {"name": "tiles", "category": "", "contamination_ratio": ratio - seed / 1000},
         "refinement": {"repeats": 1, "rounds": rounds},
     }
+
+
+PROBE = {
+    "data": "shirts", "backbone": "resnet18", "layer": "layer3", "weights": "imagenet", "weights_sha256": "f" * 64,
+    "n_features": 256, "n_train": 800, "n_test": 360, "n_classes": 20, "image_size": 96, "C": 1.0, "top1": 0.8,
+    "top1_se": 0.021, "top5": 0.95, "knn_top1": 0.7, "chance": 0.05, "seconds": 3.0, "seed": 0, "key": "a",
+}  # fmt: skip
+
+
+def write_probes(output: Path, probes: list[dict[str, Any]], name: str = "probe.csv") -> Path:
+    """Lay probes out as `python -m extensions.self_supervised probe` does; what a row leaves out is that of `PROBE`."""
+    with (output / name).open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.DictWriter(stream, list(PROBE), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(PROBE | probe for probe in probes)
+    return output / name

@@ -86,6 +86,14 @@ def test_settings_tell_other_weights_and_random_ones_apart():
     assert settings(weights=None, pre_trained=True, center_crop=None) == ""
 
 
+def test_settings_tell_what_a_crop_was_cropped_from():
+    def settings(**arguments) -> str:
+        return Experiment(model={"class_path": "extensions.Padim", "init_args": arguments}, data=DATA).settings
+
+    assert settings(image_size=320, center_crop=224) == "image_size=320, center_crop=224"
+    assert settings(image_size=224) == ""
+
+
 def test_a_limit_of_memory_is_no_setting():
     model = {"class_path": "extensions.Patchcore", "init_args": {"num_neighbors": 3, "max_memory_bytes": 2**30}}
     assert Experiment(model=model, data=DATA).settings == "num_neighbors=3"

@@ -40,7 +40,7 @@ def book(output: Path) -> Workbook:
 
 
 def test_sheets_are_there_in_reading_order(book: Workbook) -> None:
-    expected = ["Leaderboard", "By category", "Chart", "Gallery", "Runs", "Failures", "About"]
+    expected = ["Leaderboard", "By category", "Chart", "Backbones", "Gallery", "Runs", "Failures", "About"]
     assert book.sheetnames == expected
 
 
