@@ -98,8 +98,11 @@ def from_folder(backbone: str, row: Row | None) -> ResolvedWeights | str:
         others = [name for name in others if name != backbone]
         hint = f" (it has {', '.join(others)})" if others else ""
         return f"weights folder {folder}: weights/manifest.yaml names no file for it{hint}"
-    path = folder / row.file
-    if not path.is_file():
+    places = (
+        (folder, row.manifest.parent) if row.manifest else (folder,)
+    )  # files that come with the checkout's manifest
+    path = next((place / row.file for place in places if (place / row.file).is_file()), None)
+    if path is None:
         return f"weights folder {folder}: no {row.file}; put it there or set WORKBENCH_WEIGHTS to its folder"
     return _verified(row, path, f"weights folder, {row.file}", row.layers)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from extensions.command import exit_code
+from extensions.self_supervised.probe_command import add_arguments
 
 DEFAULT_OUTPUT = Path("output/self_supervised")
 VIEWS = "views.png"
@@ -18,6 +19,8 @@ VIEWS = "views.png"
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; 0 when all of its work was done."""
     options = _parser().parse_args(arguments)
+    if options.command == "probe":
+        return exit_code(lambda: _probe(options), interrupted="interrupted: finished rows are kept")
     return exit_code(
         lambda: _run(options), interrupted="interrupted: the same command goes on from the last checkpoint"
     )
@@ -33,12 +36,19 @@ def _parser() -> argparse.ArgumentParser:
     export = commands.add_parser(
         "export", help="make what was pretrained a backbone with a name, in the weights folder"
     )
+    add_arguments(commands.add_parser("probe", help="how well frozen features tell classes apart: linear probe, kNN"))
     for command in (fit, views, export):
         command.add_argument("--config", type=Path, required=True, help="YAML, see configs/self_supervised")
         command.add_argument("--output", type=Path, default=DEFAULT_OUTPUT, help="default: %(default)s/<config>")
         command.add_argument("--data-root", type=Path, metavar="DIR", help="where relative folders of data start")
         command.add_argument("--set", action="append", default=[], metavar="K=V", help="e.g. trainer.max_epochs=10")
     return parser
+
+
+def _probe(options: argparse.Namespace) -> int:
+    from extensions.self_supervised.probe_command import run
+
+    return run(options)
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -92,7 +102,8 @@ def _export(config: dict[str, Any], options: argparse.Namespace, output: Path) -
     if not isinstance(asked, dict) or "tag" not in asked or asked.keys() - {"tag", "licence", "half"}:
         msg = f"{options.config}: export is {asked!r}; expected {{tag: NAME, licence: ..., half: true}}"
         raise ConfigError(msg)
-    file = export(output, **{"licence": "not stated"} | asked, config=options.config)
+    licence, half = str(asked.get("licence", "not stated")), bool(asked.get("half", True))
+    file = export(output, tag=str(asked["tag"]), licence=licence, half=half, config=options.config)
     print(f"{file}\nfrom now on: backbone: {file.name.removesuffix('.safetensors')}")
     return 0
 

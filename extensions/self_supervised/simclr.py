@@ -17,6 +17,8 @@ from extensions.models.contrastive_stfpm.views import check_view_settings
 from extensions.self_supervised.method import Method
 from extensions.self_supervised.pictures import ViewMaker, Views
 
+QUEUE = "workbench_queue"  # key of a checkpoint
+
 
 class SimCLR(Method):
     """SimCLR: two random views of a picture shall have like embeddings, those of other pictures unlike ones.
@@ -103,6 +105,17 @@ class SimCLR(Method):
         with torch.autocast(projected.device.type, enabled=False):  # half precision is too coarse for similarities
             first, second = F.normalize(projected.float()).chunk(2)  # (N, K) each
             return self.nt_xent(first, second), first
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep the queue, too, which lightly leaves out."""
+        super().on_save_checkpoint(checkpoint)
+        checkpoint[QUEUE] = {name: buffer.clone() for name, buffer in self.nt_xent.named_buffers()}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Go on with the queue as it was."""
+        for name, buffer in self.nt_xent.named_buffers():
+            if name in checkpoint.get(QUEUE, {}):
+                buffer.copy_(checkpoint[QUEUE][name])
 
 
 class TwoViews:

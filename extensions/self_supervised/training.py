@@ -13,7 +13,7 @@ from lightning.pytorch import Trainer, seed_everything
 
 from extensions.configuration import ConfigError
 from extensions.lightning_runs import interruptible, quiet
-from extensions.self_supervised.method import Method
+from extensions.self_supervised.method import STAMP, Method
 from extensions.self_supervised.pictures import Pictures
 from extensions.self_supervised.watching import Curve, FiniteLoss, Resuming, SafeCheckpoint
 
@@ -94,7 +94,7 @@ def pretrain(asked: Pretraining, output: Path, *, restart: bool = False) -> dict
     arguments |= {"logger": asked.trainer.get("logger", False), "enable_checkpointing": False}
     with quiet(), interruptible():
         trainer = Trainer(default_root_dir=output, callbacks=callbacks, **arguments)
-        _Stamp.onto(asked)
+        asked.method.stamp = {"identity": asked.identity, "backbone": asked.method.backbone}
         trainer.fit(
             asked.method, datamodule=asked.data, ckpt_path=checkpoint if resumed else None, weights_only=resumed or None
         )
@@ -104,22 +104,9 @@ def pretrain(asked: Pretraining, output: Path, *, restart: bool = False) -> dict
     return record
 
 
-class _Stamp:
-    """Puts the identity of the run into its checkpoints."""
-
-    KEY = "workbench_pretraining"
-
-    @classmethod
-    def onto(cls, asked: Pretraining) -> None:
-        def stamp(checkpoint: dict[str, Any]) -> None:
-            checkpoint[cls.KEY] = {"identity": asked.identity, "backbone": asked.method.backbone}
-
-        asked.method.on_save_checkpoint = stamp  # type: ignore[method-assign]
-
-
 def _check_same(checkpoint: Path, asked: Pretraining) -> None:
     try:
-        stored = torch.load(checkpoint, weights_only=True, map_location="cpu", mmap=True).get(_Stamp.KEY) or {}
+        stored = torch.load(checkpoint, weights_only=True, map_location="cpu", mmap=True).get(STAMP) or {}
     except Exception as error:  # torch raises several types for broken files
         msg = f"{checkpoint}: not a checkpoint that can be gone on from ({str(error).splitlines()[0]}); "
         msg += "move it away or begin anew with --restart"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import time
@@ -11,6 +12,8 @@ from typing import Any
 import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import Callback
+
+logger = logging.getLogger(__name__)
 
 COLLAPSED = 0.05  # spread of the embeddings, of 1
 
@@ -125,10 +128,12 @@ class Curve(Callback):
         self.rows.append(row)
         if row["embedding_spread"] < COLLAPSED and self.collapsed_at is None:
             self.collapsed_at = int(row["epoch"])
-            trainer.progress_bar_callback.print(
-                f"collapsed: in epoch {row['epoch']} the embeddings of all pictures are alike (spread "
-                f"{row['embedding_spread']:.3f} of 1); what is learned from here on tells nothing apart"
-            ) if trainer.progress_bar_callback else None
+            logger.warning(
+                "collapsed: in epoch %d the embeddings of all pictures are alike (spread %.3f of 1); what is learned "
+                "from here on tells nothing apart: lower model.init_args.lr, or begin from other weights",
+                row["epoch"],
+                row["embedding_spread"],
+            )
         if trainer.is_global_zero:
             write_curve(self._path, self.rows)
 

@@ -87,10 +87,10 @@ def test_draws_depend_on_seed_epoch_and_picture_and_not_on_workers(parts):
 def test_making_views_leaves_the_global_generators_as_they_were(parts):
     data = Pictures([str(parts)], image_size=32, batch_size=4, num_workers=0)
     data.prepare(seen, seed=0)
-    states = torch.get_rng_state(), np.random.get_state()[1].copy(), random.getstate()
+    states = torch.get_rng_state(), np.random.get_state()[1].copy(), random.getstate()  # noqa: NPY002
     data.dataset[0]
     assert torch.equal(states[0], torch.get_rng_state())
-    assert (states[1] == np.random.get_state()[1]).all()
+    assert (states[1] == np.random.get_state()[1]).all()  # noqa: NPY002
     assert states[2] == random.getstate()
 
 
