@@ -23,7 +23,7 @@ default_cfgs = generate_default_cfgs(
 
 @register_model
 def resnet18_cbam(pretrained: bool = False, **kwargs: Any) -> ResNet:
-    """timm's ResNet-18 with timm's CBAM on each block's output, before the shortcut is added; layers as in `resnet18`.
+    """ResNet-18 of timm with timm's CBAM on each block's output, before the shortcut is added; layers as in `resnet18`.
 
     Source: Woo, Park, Lee and Kweon, CBAM: Convolutional Block Attention Module, 2018,
     https://arxiv.org/abs/1807.06521. First each channel is weighted by a perceptron with C/16 hidden units that both

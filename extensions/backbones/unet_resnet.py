@@ -82,6 +82,8 @@ class UNetResNet(ResNet):
         >>> model = Padim("unet_resnet18", layers=["up3", "up2"], weights="unet.safetensors")
     """
 
+    feature_info: list[dict[str, Any]]
+
     def __init__(
         self, *args: Any, num_classes: int = 1000, device: Any = None, dtype: Any = None, **kwargs: Any
     ) -> None:
