@@ -19,6 +19,7 @@ _TRAINER_IGNORED = frozenset({
 _DATA_IGNORED = frozenset({"num_workers"})
 _MODEL_IGNORED = frozenset({"max_memory_bytes"})
 _NOT_SETTINGS = frozenset({"backbone", "layers", "image_size"})
+_HANDED_ON = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 _USUAL = {"center_crop": None, "weights": None, "pre_trained": True}  # settings worth a word only when they differ
 
 
@@ -128,8 +129,8 @@ def constructor_defaults(class_path: str, role: str) -> dict[str, Any]:
     for owner in found.__mro__:
         parameters = inspect.signature(owner).parameters.values()
         defaults = {parameter.name: parameter.default for parameter in parameters} | defaults
-        if not any(parameter.kind is inspect.Parameter.VAR_POSITIONAL for parameter in parameters):
-            break  # only a mixin hands positional arguments on, and with them the defaults of the class behind it
+        if not any(parameter.kind in _HANDED_ON for parameter in parameters):
+            break  # what is behind a class that hands no arguments on cannot be set through it
     return defaults
 
 

@@ -50,8 +50,8 @@ def prepare(experiment: Experiment) -> Prepared:
     try:
         datamodule = instantiate_data(experiment.data)
         dataset, category = datamodule.name, datamodule.category or ""
-        if getattr(datamodule, "takes_run_seed", False):
-            datamodule.seed = experiment.seed
+        if hasattr(datamodule, "take_run_seed"):  # one of ours
+            datamodule.take_run_seed(experiment.seed)
         datamodule.setup()
         found = fingerprint(datamodule)
         _check_counts(dataset, found.counts)
@@ -125,6 +125,7 @@ def identity(prepared: Prepared) -> dict[str, Any]:
             "sha256": prepared.fingerprint.sha256 if prepared.fingerprint else None,
             "k_shot": getattr(prepared.datamodule, "k_shot", None),
             "contamination_ratio": getattr(prepared.datamodule, "contamination_ratio", 0.0),
+            **_few_shot(prepared),
             **_contamination(prepared),
             **counts,
         },
@@ -135,3 +136,9 @@ def _contamination(prepared: Prepared) -> dict[str, Any]:
     """What was realised of a contaminated training set; nothing for other data, and where its set-up failed."""
     found = getattr(prepared.datamodule, "contamination", None) if prepared.fingerprint else None
     return {"contamination": found} if found else {}
+
+
+def _few_shot(prepared: Prepared) -> dict[str, Any]:
+    """Names of the few pictures that were drawn to train on; nothing for other data, and where its set-up failed."""
+    found = getattr(prepared.datamodule, "k_shot_images", None) if prepared.fingerprint else None
+    return {"k_shot_images": found} if found else {}

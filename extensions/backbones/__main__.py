@@ -16,7 +16,8 @@ def main(arguments: list[str] | None = None) -> int:
     show = commands.add_parser(
         "list",
         help="what is available here, where it would come from, layers, channels, strides",
-        description="Backbones of weights/manifest.yaml. Any other timm name works too. Nothing is downloaded.",
+        description="Backbones of weights/manifest.yaml and architectures of our own. Any other timm name works too. "
+        "Nothing is downloaded.",
     )
     show.add_argument("--json", action="store_true", help="for programs")
     write = commands.add_parser("readme", help="write weights/README.md from weights/manifest.yaml")

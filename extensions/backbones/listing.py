@@ -46,7 +46,7 @@ class Entry:
 
 
 def entries() -> list[Entry]:
-    """One entry for each backbone of the manifest, from files, packages and the hub's cache; never from the network."""
+    """One entry for each backbone of the manifest and each architecture of our own; never from the network."""
     return [_entry(name) for name in names()]
 
 
@@ -79,7 +79,7 @@ def _state(backbone: str, row: Row | None) -> tuple[Literal["yes", "no"], str, t
         would_be.append(f"hub {address}")
     except WeightsNotFoundError:
         pass
-    return "no", " or ".join(would_be), None
+    return "no", " or ".join(would_be) or "none yet: python -m extensions.self_supervised trains it", None
 
 
 def as_text(listed: list[Entry]) -> str:

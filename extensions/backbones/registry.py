@@ -8,6 +8,9 @@ import difflib
 from extensions.backbones.errors import ManifestError
 from extensions.backbones.manifest import Row, row_for, rows
 
+OWN = ("resnet18_cbam", "resnet50_caffe", "unet_resnet18")
+"""Architectures that timm does not have; each is a file of this folder."""
+
 _registered: set[str] = set()  # asking timm each time would cost a second in a sweep of a few dozen runs
 
 
@@ -22,7 +25,7 @@ def register() -> None:
     """
     import timm
 
-    from extensions.backbones import resnet_caffe  # noqa: F401  (importing it registers it)
+    from extensions.backbones import resnet_caffe, resnet_cbam, unet_resnet  # noqa: F401  (importing registers them)
 
     for row in rows().values():
         if row.name in _registered:
@@ -36,8 +39,10 @@ def register() -> None:
 
 
 def names() -> list[str]:
-    """The names the manifest offers; every other timm name works too."""
-    return list(rows())
+    """The names the manifest offers, and our architectures it has no row of; every other timm name works too."""
+    known = rows()
+    offered = {row.architecture for row in known.values()}
+    return [*known, *(name for name in OWN if name not in offered)]
 
 
 def check_backbone(backbone: str) -> str:

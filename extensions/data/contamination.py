@@ -10,7 +10,8 @@ from typing import Any
 import pandas as pd
 from tqdm import tqdm
 
-from extensions.data.datamodule import COLUMNS, WorkbenchDataModule, checked_ratio
+from extensions.data.arguments import checked_ratio
+from extensions.data.datamodule import COLUMNS, WorkbenchDataModule
 from extensions.data.elpv import Elpv
 from extensions.data.errors import DatasetError
 from extensions.data.folder import Folder
@@ -49,10 +50,10 @@ class Contaminated(WorkbenchDataModule):
         largest_ratio: share for which defects are set aside; compare only what has the same.
         repeats: pictures of each injected defect, 1 or more.
         seed: of what is set aside and injected, and of every split; None for the seed of the recorded run, 0 elsewhere.
-        kwargs: as the plain datamodule's.
+        kwargs: as the plain datamodule's; ``k_shot`` only with a ratio of 0.
 
     Raises:
-        ValueError: a ratio or a number of repeats that cannot be.
+        ValueError: a ratio or a number of repeats that cannot be, or defects among the pictures of ``k_shot``.
         DatasetError: on ``setup`` when there are too few defects; it names the largest possible ratio.
     """
 
@@ -66,7 +67,7 @@ class Contaminated(WorkbenchDataModule):
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, seed=seed or 0, **kwargs)
-        self.takes_run_seed = seed is None
+        self._takes_run_seed = seed is None
         self.contamination_ratio = checked_ratio(contamination_ratio, "contamination_ratio")
         self.largest_ratio = checked_ratio(largest_ratio, "largest_ratio")
         self.repeats = repeats
@@ -74,6 +75,12 @@ class Contaminated(WorkbenchDataModule):
             msg = (
                 f"contamination_ratio is {contamination_ratio}; expected at most largest_ratio, which is "
                 f"{largest_ratio}: raise that too, for all runs that are to be compared"
+            )
+            raise ValueError(msg)
+        if self.k_shot is not None and contamination_ratio:
+            msg = (
+                f"k_shot is {self.k_shot} and contamination_ratio {contamination_ratio}; expected one of the two, for "
+                "a share of so few pictures is no whole number of defects: leave one out"
             )
             raise ValueError(msg)
         if repeats < 1:
@@ -84,6 +91,12 @@ class Contaminated(WorkbenchDataModule):
         self._defect_of: dict[str, str] = {}  # content of the original, by the path of an injected picture
         self._contamination: dict[str, Any] = {}
         self._injected: frozenset[str] = frozenset()
+
+    def take_run_seed(self, seed: int) -> None:
+        """Let a run's own seed draw what is left to it; to be called before ``setup``."""
+        super().take_run_seed(seed)
+        if self._takes_run_seed:
+            self.seed = seed
 
     @property
     def contamination(self) -> dict[str, Any]:

@@ -14,13 +14,14 @@ from anomalib.data.datamodules.base.image import AnomalibDataModule
 from anomalib.data.utils import ValSplitMode
 from torchvision.transforms.v2 import Transform
 
+from extensions.data.arguments import checked_k_shot, checked_mode, checked_ratio
 from extensions.data.checks import raise_problems
 from extensions.data.dataset import WorkbenchDataset
-from extensions.data.errors import Problem
+from extensions.data.errors import DatasetError, Problem
 from extensions.data.files import relative_name
 from extensions.data.generated import cache_folder
 from extensions.data.inspection import inspect_files
-from extensions.data.splits import held_out
+from extensions.data.splits import few, held_out
 
 COLUMNS = ("image_path", "mask_path", "label_index", "kind", "split")
 
@@ -63,9 +64,15 @@ class WorkbenchDataModule(AnomalibDataModule):
             are moved; ``synthetic``: that part of the training pictures, half of them with drawn defects; ``none``.
         val_split_ratio: see ``val_split_mode``.
         seed: of every split and every drawn defect.
+        k_shot: train on so many of the training pictures only (few-shot), each of other content; None trains on all.
+            They are drawn after ``val_split_mode`` took its pictures, so validation and test pictures are the same
+            for every ``k_shot``: with ``from_train`` or ``synthetic`` a detector sees more good pictures than these.
+        k_shot_seed: of that draw. One seed draws the same pictures in every process, and those of a smaller
+            ``k_shot`` are among those of a larger one. None for the seed of the recorded run, ``seed`` elsewhere.
 
     Raises:
-        ValueError: a mode or ratio that cannot be.
+        ValueError: a mode, a ratio or a number of pictures that cannot be.
+        DatasetError: on ``setup`` when there are fewer pictures than ``k_shot``; it says how many there are.
     """
 
     synthetic: bool = False
@@ -93,6 +100,8 @@ class WorkbenchDataModule(AnomalibDataModule):
         val_split_mode: ValSplitMode | str = "same_as_test",
         val_split_ratio: float = 0.5,
         seed: int = 0,
+        k_shot: int | None = None,
+        k_shot_seed: int | None = None,
     ) -> None:
         super().__init__(
             train_batch_size=train_batch_size,
@@ -106,6 +115,10 @@ class WorkbenchDataModule(AnomalibDataModule):
             seed=seed,
         )
         self.val_split_ratio = checked_ratio(val_split_ratio, "val_split_ratio")  # the base turns 0.0 into 0.5
+        self.k_shot = checked_k_shot(k_shot)
+        self.k_shot_seed = k_shot_seed
+        self._run_seed: int | None = None
+        self._k_shot_images: list[str] = []
         self._is_setup = False
         self._name = name
         self._root = root
@@ -120,6 +133,16 @@ class WorkbenchDataModule(AnomalibDataModule):
     def root(self) -> Path:
         """The folder that picture names are relative to."""
         return self._root
+
+    @property
+    def k_shot_images(self) -> list[str]:
+        """Names of the pictures that ``k_shot`` drew, as in records; empty without it; known after ``setup``."""
+        self.setup()
+        return list(self._k_shot_images)
+
+    def take_run_seed(self, seed: int) -> None:
+        """Let a run's own seed draw what is left to it; to be called before ``setup``."""
+        self._run_seed = seed
 
     @abstractmethod
     def _list(self) -> Listing:
@@ -144,6 +167,7 @@ class WorkbenchDataModule(AnomalibDataModule):
         samples = self._draw_test(samples)
         train, test = (samples[samples["split"] == split] for split in ("train", "test"))
         train, val, test = self._split_val(train, test)
+        train = self._draw_few(train)
         has_masks = any((part["mask_path"] != "").any() for part in (train, val, test))
         self._task = TaskType.SEGMENTATION if has_masks else TaskType.CLASSIFICATION
         self.train_data = self._dataset(train)
@@ -172,6 +196,23 @@ class WorkbenchDataModule(AnomalibDataModule):
         if self.val_split_mode == ValSplitMode.SYNTHETIC:
             val = self._with_defects(val)
         return rest, val, test
+
+    def _draw_few(self, train: pd.DataFrame) -> pd.DataFrame:
+        """``k_shot`` of the training samples, or all."""
+        if self.k_shot is None or train.empty:
+            return train
+        contents = self._contents(train)
+        n = len(set(contents))
+        if self.k_shot > n:
+            msg = (
+                f"k_shot is {self.k_shot}, but data set {self.name!r} has {n} training pictures that differ "
+                f"(val_split_mode is {self.val_split_mode.value!r}); set it to 1 to {n}, or to null for all"
+            )
+            raise DatasetError(msg)
+        seeds = (self.k_shot_seed, self._run_seed, self.seed)
+        drawn = train.iloc[few(contents, self.k_shot, seed=next(seed for seed in seeds if seed is not None))]
+        self._k_shot_images = sorted(map(self.relative, drawn["image_path"]))
+        return drawn
 
     def _hold_out(self, samples: pd.DataFrame, ratio: float) -> Any:
         """(N,) bool: the seeded choice of ``ratio`` of the samples of each label."""
@@ -215,22 +256,3 @@ class WorkbenchDataModule(AnomalibDataModule):
     def test_dataloader(self) -> Any:
         """Test batches; none for a split without pictures."""
         return super().test_dataloader() if len(self.test_data) else []
-
-
-def checked_mode(value: Any, allowed: Sequence[Any], argument: str) -> Any:
-    """The mode, or a ValueError that lists those that are possible."""
-    text = str(getattr(value, "value", value)).lower()
-    for mode in allowed:
-        if mode.value == text:
-            return mode
-    names = ", ".join(mode.value for mode in allowed)
-    msg = f"{argument} is {text!r}; expected one of {names}"
-    raise ValueError(msg)
-
-
-def checked_ratio(value: float, argument: str) -> float:
-    """The ratio, or a ValueError when it is not from 0 to below 1."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1:
-        msg = f"{argument} is {value}; expected a number from 0 to below 1"
-        raise ValueError(msg)
-    return value

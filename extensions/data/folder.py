@@ -8,7 +8,8 @@ from typing import Any
 import pandas as pd
 from anomalib.data.utils import TestSplitMode
 
-from extensions.data.datamodule import Listing, WorkbenchDataModule, checked_mode, checked_ratio
+from extensions.data.arguments import checked_mode, checked_ratio
+from extensions.data.datamodule import Listing, WorkbenchDataModule
 from extensions.data.errors import DatasetMissingError, Kind, Problem
 from extensions.data.files import absolute, data_root, list_images, relative_name
 from extensions.data.masks import MASK_FOLDER_NAMES, Candidate, pair_masks

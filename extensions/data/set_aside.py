@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Mapping
+
+from extensions.data.splits import lot
 
 _STEPS = 1000  # a largest possible ratio is named with three decimals
 
@@ -40,12 +41,12 @@ def injection_order(kind_of: Mapping[str, str], n: int, *, seed: int) -> list[st
         Contents. In the first m of them each kind has its share of m, give or take one defect (with four kinds and
         more, rarely a little over one).
     """
-    by_lot = sorted(kind_of, key=lambda content: _lot(content, seed))
+    by_lot = sorted(kind_of, key=lambda content: lot(content, seed))
     placed = []
     for kind, count in apportion(Counter(kind_of.values()), n).items():
         chosen = [content for content in by_lot if kind_of[content] == kind][:count]
         # The j-th of a kind's n_k stands at (j + 1/2) / n_k of the way, as in Webster's apportionment.
-        placed += [((2 * j + 1) / (2 * count), _lot(content, seed), content) for j, content in enumerate(chosen)]
+        placed += [((2 * j + 1) / (2 * count), lot(content, seed), content) for j, content in enumerate(chosen)]
     return [content for _, _, content in sorted(placed)]
 
 
@@ -65,8 +66,3 @@ def apportion(sizes: Mapping[str, int], n: int) -> dict[str, int]:
         owed = {name: n * sizes[name] - counts[name] * total for name in open_ended}  # remainders, times total
         counts[max(sorted(open_ended), key=lambda name: (owed[name], sizes[name]))] += 1
     return counts
-
-
-def _lot(content: str, seed: int) -> str:
-    """A number drawn for this content alone: which others there are does not change it."""
-    return hashlib.sha256(f"{seed} {content}".encode()).hexdigest()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 
 import numpy as np
@@ -31,3 +32,24 @@ def held_out(contents: Sequence[str], ratio: float, *, seed: int, labels: Sequen
             if chosen[label_of == label].sum() + len(groups[index]) <= wanted:
                 chosen[groups[index]] = True
     return chosen
+
+
+def few(contents: Sequence[str], k: int, *, seed: int) -> list[int]:
+    """Choose ``k`` rows whose pictures differ, at random.
+
+    Args:
+        contents: what each row's picture holds (a hash): of rows with equal contents the first one stands for all.
+        k: how many; all where there are fewer.
+        seed: the same seed chooses the same pictures in every process, and what a smaller ``k`` chooses a larger one
+            chooses, too. Pictures that are added take the place of some, the others stay.
+
+    Returns:
+        Row numbers, ascending.
+    """
+    first = {content: row for row, content in reversed(list(enumerate(contents)))}
+    return sorted(first[content] for content in sorted(first, key=lambda content: lot(content, seed))[:k])
+
+
+def lot(content: str, seed: int) -> str:
+    """A number drawn for this content alone: which others there are does not change it."""
+    return hashlib.sha256(f"{seed} {content}".encode()).hexdigest()

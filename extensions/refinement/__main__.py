@@ -135,8 +135,8 @@ def _reviewed(experiment: Experiment, review: Path) -> Experiment:
     from extensions.refinement.suspects import read_review
 
     datamodule = instantiate_data(experiment.data)
-    if getattr(datamodule, "takes_run_seed", False):
-        datamodule.seed = experiment.seed
+    if hasattr(datamodule, "take_run_seed"):  # one of ours
+        datamodule.take_run_seed(experiment.seed)
     datamodule.setup()
     verdict = read_review(review, training_names(Screening(datamodule).datamodule))
     dropped = sorted(name for name, keep in verdict.items() if not keep)

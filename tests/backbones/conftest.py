@@ -68,6 +68,7 @@ def resnet18() -> torch.nn.Module:
     network = timm.create_model("resnet18").eval()
     for module in network.modules():
         if isinstance(module, torch.nn.BatchNorm2d):  # timm's start values would hide half of the convolutions
-            for tensor in (module.weight, module.running_mean, module.running_var):
+            for tensor in (module.weight, module.running_var):
                 torch.nn.init.uniform_(tensor, 0.5, 1.5)
+            torch.nn.init.uniform_(module.running_mean, -0.1, 0.1)  # a large mean would make all features zero
     return network

@@ -49,6 +49,16 @@ def test_what_changes_a_result_changes_the_identity(other):
     assert other.experiment_id != BASE.experiment_id
 
 
+@pytest.mark.parametrize("name", ["Folder", "MVTecAD", "Elpv", "ElpvSynthetic", "ContaminatedMVTecAD"])
+def test_a_default_that_a_datamodule_inherits_changes_nothing_and_another_value_does(name):
+    ids = [
+        changed(data={"class_path": f"extensions.{name}", "init_args": arguments}).experiment_id
+        for arguments in ({}, {"k_shot": None, "val_split_ratio": 0.5}, {"k_shot": 2}, {"k_shot": 4})
+    ]
+    assert ids[0] == ids[1]
+    assert len(set(ids)) == 3
+
+
 def test_an_absolute_data_root_counts_by_its_last_folder_only():
     here, there = (changed(data=with_data(root=root)) for root in ("/mnt/a/mvtec", "/srv/b/mvtec"))
     assert here.experiment_id == there.experiment_id

@@ -1,0 +1,31 @@
+"""Arguments of the datamodules, checked before any file is looked at."""
+
+from collections.abc import Sequence
+from typing import Any
+
+
+def checked_mode(value: Any, allowed: Sequence[Any], argument: str) -> Any:
+    """The mode, or a ValueError that lists those that are possible."""
+    text = str(getattr(value, "value", value)).lower()
+    for mode in allowed:
+        if mode.value == text:
+            return mode
+    names = ", ".join(mode.value for mode in allowed)
+    msg = f"{argument} is {text!r}; expected one of {names}"
+    raise ValueError(msg)
+
+
+def checked_ratio(value: float, argument: str) -> float:
+    """The ratio, or a ValueError when it is not from 0 to below 1."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1:
+        msg = f"{argument} is {value}; expected a number from 0 to below 1"
+        raise ValueError(msg)
+    return value
+
+
+def checked_k_shot(value: int | None) -> int | None:
+    """The number of pictures, or a ValueError when it is not 1 or more."""
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+        msg = f"k_shot is {value}; expected 1 or more pictures to train on, or null for all"
+        raise ValueError(msg)
+    return value
