@@ -33,6 +33,7 @@ class Pretraining:
         trainer: Arguments of Lightning's Trainer.
         seed: Of the network's first weights and of all draws.
         every_n_steps: Steps between two checkpoints.
+        knn: Arguments of `KnnMonitor` but the size, None to leave it out.
     """
 
     config: dict[str, Any]
@@ -41,6 +42,7 @@ class Pretraining:
     trainer: dict[str, Any]
     seed: int
     every_n_steps: int
+    knn: dict[str, Any] | None = None
 
     @property
     def identity(self) -> str:
@@ -81,7 +83,7 @@ def pretrain(asked: Pretraining, output: Path, *, restart: bool = False) -> dict
     asked.data.prepare(asked.method.view_maker(asked.data.image_size), seed=asked.seed)
     assert asked.data.found is not None
     asked.method.prepare(asked.data.found)
-    curve = Curve(output / CURVE)
+    curve = Curve(output / CURVE, _monitor(asked))
     callbacks = [
         Resuming(),
         FiniteLoss(checkpoint),
@@ -102,6 +104,12 @@ def pretrain(asked: Pretraining, output: Path, *, restart: bool = False) -> dict
     if trainer.is_global_zero:
         _save(asked.method, output, record)
     return record
+
+
+def _monitor(asked: Pretraining) -> Any:
+    from extensions.self_supervised.monitor import KnnMonitor
+
+    return None if asked.knn is None else KnnMonitor(**asked.knn, image_size=asked.data.image_size)
 
 
 def _check_same(checkpoint: Path, asked: Pretraining) -> None:
@@ -166,7 +174,7 @@ def read_pretraining(config: dict[str, Any], path: Path) -> Pretraining:
     from extensions.configuration.components import _instantiate
     from extensions.configuration.errors import did_you_mean
 
-    known = ("model", "data", "trainer", "seed", "checkpoint_every_n_steps", "export", "probe")
+    known = ("model", "data", "trainer", "seed", "checkpoint_every_n_steps", "export", "knn")
     try:
         for key in config:
             if key not in known:
@@ -185,9 +193,15 @@ def read_pretraining(config: dict[str, Any], path: Path) -> Pretraining:
             if not isinstance(value, int) or isinstance(value, bool) or value < least:
                 msg = f"{name}: found {value!r}, expected a whole number, {least} or more"
                 raise ConfigError(msg)
+        knn = config.get("knn")
+        if knn is not None and (
+            not isinstance(knn, dict) or "root" not in knn or knn.keys() - {"root", "every_n_epochs"}
+        ):
+            msg = f"knn: found {knn!r}, expected {{root: FOLDER WITH train AND test, every_n_epochs: 5}}"
+            raise ConfigError(msg)
         seed_everything(seed, verbose=False)
         method = _instantiate(config["model"], "method")
-        return Pretraining(config, method, _instantiate(config["data"], "pictures"), trainer, seed, every)
+        return Pretraining(config, method, _instantiate(config["data"], "pictures"), trainer, seed, every, knn)
     except (ConfigError, ValueError) as error:
         msg = f"{path}: {error}"
         raise ConfigError(msg) from error

@@ -6,6 +6,7 @@ import logging
 import math
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ class NotFiniteError(RuntimeError):
 
 
 class SafeCheckpoint(Callback):
-    """Writes the whole state to one file every few steps and at the end of each epoch.
+    """Writes the whole state to one file every few steps and at the end.
 
     A new file takes the old one's place when it is complete, and only if all of the network is finite.
 
@@ -96,13 +97,18 @@ class FiniteLoss(Callback):
 class Curve(Callback):
     """Loss, spread of the embeddings and learning rate of each epoch; part of the checkpoint.
 
+    Args:
+        path: Of the CSV.
+        measure: From the method and the epoch to further columns, such as `KnnMonitor`.
+
     Attributes:
-        rows: One an epoch: epoch (from 1), step, train_loss, embedding_spread, lr, seconds.
+        rows: One an epoch: epoch (from 1), step, train_loss, embedding_spread, lr, seconds, train_accuracy where the
+            method has one.
         collapsed_at: First epoch whose embeddings were all alike, None for none.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, path: Path, measure: Callable[[Any, int], dict[str, float]] | None = None) -> None:
+        self._path, self._measure = path, measure
         self.rows: list[dict[str, float]] = []
         self.collapsed_at: int | None = None
         self._seconds, self._since = 0.0, time.perf_counter()
@@ -114,7 +120,6 @@ class Curve(Callback):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: Any) -> None:
         """Add a row, write the curve, and say when all embeddings have become alike."""
-        del pl_module
         found = trainer.callback_metrics
         row = {
             "epoch": trainer.current_epoch + 1,
@@ -124,7 +129,10 @@ class Curve(Callback):
             "lr": float(trainer.optimizers[0].param_groups[0]["lr"]),
             "seconds": round(self.seconds, 1),
         }
-        row |= {name: float(value) for name, value in found.items() if name.startswith("knn_")}
+        if "train_accuracy" in found:
+            row["train_accuracy"] = float(found["train_accuracy"])
+        if self._measure is not None:
+            row |= self._measure(pl_module, int(row["epoch"]))
         self.rows.append(row)
         if row["embedding_spread"] < COLLAPSED and self.collapsed_at is None:
             self.collapsed_at = int(row["epoch"])

@@ -163,3 +163,18 @@ def test_what_is_no_method_is_refused(tmp_path):
         config = {"model": {"class_path": "extensions.Patchcore"}, "data": {"class_path": "Pictures"}}
         read_pretraining(config, tmp_path / "x.yaml")
     assert issubclass(Method, torch.nn.Module)
+
+
+def test_neighbors_among_labelled_pictures_are_counted_when_due_and_change_nothing(asked, parts, tmp_path):
+    for split in ("train", "test"):
+        (tmp_path / "labelled").mkdir(exist_ok=True)
+        (tmp_path / "labelled" / split).symlink_to(parts)
+    plain, watched = asked(), asked(knn={"root": str(tmp_path / "labelled"), "every_n_epochs": 2})
+    pretrain(plain, tmp_path / "plain")
+    curve = pretrain(watched, tmp_path / "watched")["curve"]
+    assert 0 <= curve[0]["knn_top1"] <= 1
+    assert "knn_top1" not in curve[1]
+    found, expected = (run.method.encoder.conv1.weight for run in (watched, plain))
+    torch.testing.assert_close(found, expected, atol=1e-2, rtol=0)
+    with pytest.raises(ConfigError, match="knn: found"):
+        asked(knn={"folder": "x"})
