@@ -1,0 +1,109 @@
+# %% [markdown]
+# # A backbone that learns from your own pictures
+# Pretrain a ResNet-18 on pictures without labels, look at what it learns from and whether it learns, give it a name,
+# and see in one table whether it helps a detector. Needs `pip install -e '.[demo,notebooks]'`; nothing is downloaded.
+# About five minutes on two cores, which is far too short for a good backbone: the steps are the same for a real one.
+
+# %% tags=["parameters"]
+n_pictures = 300  # good cells to learn from
+n_test = 100  # half defective
+view_size = 64  # px
+epochs = 5
+batch_size = 64
+image_size = 224  # px, of the detector
+n_shown = 4
+
+# %%
+import logging
+import os
+import warnings
+from pathlib import Path
+
+warnings.filterwarnings("ignore")
+logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+
+output = Path("output/notebook/backbones").resolve()
+os.environ["WORKBENCH_WEIGHTS"] = str(output / "weights")  # leave this out and it goes to weights/ of the project
+
+import matplotlib.pyplot as plt
+import pandas as pd
+
+import benchmark
+from extensions import Elpv
+
+# %% [markdown]
+# ## The pictures
+# Any folder, with or without subfolders. Here: the good training cells of ELPV; none of them is tested below.
+
+# %%
+cells = Elpv(n_train=n_pictures, n_test=n_test, num_workers=0)
+cells.setup()
+folder = output / "pictures"
+folder.mkdir(parents=True, exist_ok=True)
+for path in map(Path, cells.train_data.samples["image_path"]):
+    if not (folder / path.name).exists():
+        (folder / path.name).symlink_to(path)
+len(list(folder.iterdir()))
+
+# %% [markdown]
+# ## What it will learn from
+# Two views of each picture shall have like embeddings. If a flip or a crop changes what matters in your product, take
+# it out: `views={"hf_prob": 0.0, "min_scale": 0.5}`.
+
+# %%
+from extensions.self_supervised.training import pretrain, read_pretraining
+from extensions.self_supervised.views_sheet import views_sheet
+
+config = {
+    "model": {
+        "class_path": "extensions.self_supervised.SimCLR",
+        "init_args": {"backbone": "resnet18", "temperature": 0.2, "warmup_epochs": 1},
+    },
+    "data": {
+        "class_path": "extensions.self_supervised.Pictures",
+        "init_args": {
+            "folders": [str(folder)],
+            "image_size": view_size,
+            "batch_size": batch_size,
+            "num_workers": 0,
+        },
+    },
+    "trainer": {"max_epochs": epochs, "enable_progress_bar": False},
+    "seed": 0,
+}
+plt.figure(figsize=(4, 8))
+plt.imshow(views_sheet(read_pretraining(config, Path("notebook")), n=n_shown))
+plt.axis("off")
+
+# %% [markdown]
+# ## Pretrain
+# Stopped and run again, the cell goes on from its last checkpoint. A spread near 0 would mean that all pictures look
+# alike to the network: it has collapsed, and says so.
+
+# %%
+record = pretrain(read_pretraining(config, Path("notebook")), output / "simclr")
+curve = pd.DataFrame(record["curve"])
+curve.plot(x="epoch", y=["train_loss", "embedding_spread"], subplots=True, figsize=(6, 4))
+curve
+
+# %% [markdown]
+# ## Give it a name
+# The weights folder gets the file and a row in its manifest; from then on `backbone: resnet18.cells` works in every
+# model, on the command line and in grids.
+
+# %%
+from extensions.self_supervised.export import export
+
+export(output / "simclr", tag="cells", licence="CC BY-NC-SA 4.0 (ELPV)", config=Path("04_backbones"))
+
+# %% [markdown]
+# ## Does it help?
+# The same detector on the same pictures: random weights, these, and an EfficientNet trained on ImageNet. One seed and
+# a few minutes of training say little; `configs/benchmark/backbones.yaml` is the real comparison.
+
+# %%
+data = {"class_path": "extensions.Elpv", "init_args": {"n_train": n_pictures, "n_test": n_test, "num_workers": 0}}
+for name, settings in (("resnet18", {"pre_trained": False}), ("resnet18.cells", {}), ("tf_efficientnet_lite0", {})):
+    arguments = {"backbone": name, "image_size": image_size, "coreset_sampling_ratio": 0.01, **settings}
+    benchmark.run({"class_path": "extensions.Patchcore", "init_args": arguments}, data, output=output / "runs")
+benchmark.read_leaderboard(output / "runs")[["rank", "backbone", "settings", "image_AUROC", "image_F1Score", "status"]]
