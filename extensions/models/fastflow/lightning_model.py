@@ -25,8 +25,7 @@ class Fastflow(BackboneMixin, AnomalibFastflow):
     https://arxiv.org/abs/2111.07677. Scores are minus the likelihood averaged over layers, -1 to 0, higher is more
     anomalous. Differs from the paper as anomalib does, which follows https://github.com/gathierry/FastFlow: a trainable
     layer normalization stands before each flow, tied to the size of the pictures. Differs from anomalib: any backbone
-    with feature maps, pictures of any size, data without masks, and `pred_score` is (N,). Transformers give the tokens
-    of the blocks named, not through their last normalization, and have no default layers.
+    with feature maps (transformers need `layers`), pictures of any size, data without masks, and `pred_score` is (N,).
 
     Args:
         backbone: timm name; `python -m extensions.backbones list` shows what is available.

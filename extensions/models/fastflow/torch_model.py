@@ -22,7 +22,7 @@ class FastflowModel(AnomalibFastflowModel):
     layer (N,); else pred_score (N,), anomaly_map (N, 1, H, W), both higher for more anomalous.
 
     Args:
-        backbone: timm name, without a tag.
+        backbone: timm name.
         layers: Feature maps to use, highest resolution first.
         input_size: Height and width of the pictures in px; the normalization before each flow is tied to it.
         flow_steps: Coupling blocks of each flow.

@@ -35,7 +35,7 @@ def make_student(backbone: str, layers: Sequence[Layer]) -> tuple[nn.Module, nn.
     features of other networks may be negative.
 
     Args:
-        backbone: timm name without a tag.
+        backbone: timm name; a tag makes no difference.
         layers: Highest resolution first.
 
     Returns:
@@ -45,11 +45,12 @@ def make_student(backbone: str, layers: Sequence[Layer]) -> tuple[nn.Module, nn.
     Raises:
         ValueError: The stride does not double from layer to layer.
     """
-    if backbone in STOCK and tuple(layer.name for layer in layers) == STOCK_LAYERS:
-        bottleneck = get_bottleneck_layer(STOCK[backbone])
+    stock = STOCK.get(backbone.split(".")[0])
+    if stock is not None and tuple(layer.name for layer in layers) == STOCK_LAYERS:
+        bottleneck = get_bottleneck_layer(stock)
         for unused in (bottleneck.conv4, bottleneck.bn4):
             unused.requires_grad_(False)  # takes no part in anything, which distributed training would stop at
-        return bottleneck, get_decoder(STOCK[backbone])
+        return bottleneck, get_decoder(stock)
     if any(after.reduction != 2 * before.reduction for before, after in pairwise(layers)):
         found = ", ".join(f"{layer.name} (stride {layer.reduction})" for layer in layers)
         msg = (

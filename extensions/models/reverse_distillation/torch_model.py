@@ -22,7 +22,7 @@ class ReverseDistillationModel(AnomalibReverseDistillationModel):
     pred_score (N,), anomaly_map (N, 1, H, W), both higher for more anomalous.
 
     Args:
-        backbone: timm name of the encoder, without a tag.
+        backbone: timm name of the encoder.
         layers: Feature maps to restore, highest resolution first.
         anomaly_map_mode: Whether the maps of the layers are added or multiplied.
 
