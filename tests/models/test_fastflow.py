@@ -11,6 +11,7 @@ from lightning import seed_everything
 from torchvision.transforms.v2 import Normalize, Resize
 
 from extensions import Fastflow
+from extensions.models.cflow.lightning_model import cosine_lr
 
 SMALL = {"pre_trained": False, "flow_steps": 2, "hidden_ratio": 0.25}
 FLOWS = ("norms", "fast_flow_blocks")
@@ -98,6 +99,12 @@ def test_optimizer_holds_the_flows_alone_and_takes_the_arguments(bare):
     assert {id(p) for p in group["params"]} == {id(p) for one in FLOWS for p in getattr(model.model, one).parameters()}
 
 
+def test_cosine_schedule_lowers_the_rate_epoch_by_epoch(bare, engine, tiny_folder):
+    model = Fastflow("resnet18", ["layer3"], image_size=64, lr=0.1, lr_schedule="cosine", **SMALL, **bare)
+    engine(max_epochs=2).fit(model, datamodule=tiny_folder())
+    assert model.optimizers().param_groups[0]["lr"] == pytest.approx(cosine_lr(0.1, epoch=1, n_epochs=2))
+
+
 def test_data_without_masks_are_tested_with_the_default_metrics(engine, tiny_folder):
     model = Fastflow("resnet18", image_size=64, visualizer=False, **SMALL)
     (metrics,) = engine(max_epochs=1).test(model, datamodule=tiny_folder(mask_dir=None))
@@ -124,7 +131,7 @@ def test_pictures_of_no_known_size_or_another_one_are_refused(bare):
         model.model(torch.zeros(1, 3, 32, 64))
 
 
-@pytest.mark.parametrize("init_args", [{"flow_steps": 0}, {"hidden_ratio": 0}])
+@pytest.mark.parametrize("init_args", [{"flow_steps": 0}, {"hidden_ratio": 0}, {"lr_schedule": "step"}])
 def test_settings_that_cannot_work_are_refused(init_args):
     with pytest.raises(ValueError, match=next(iter(init_args))):
         Fastflow(**(SMALL | init_args))

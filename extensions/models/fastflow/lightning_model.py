@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from anomalib.metrics import Evaluator
@@ -14,6 +14,7 @@ from torch import nn
 
 from extensions.backbones import architecture
 from extensions.models.backbone_mixin import BackboneMixin
+from extensions.models.cflow.lightning_model import cosine_lr
 from extensions.models.fastflow.torch_model import FastflowModel
 from extensions.models.pre_processor import ImageSize
 
@@ -38,6 +39,8 @@ class Fastflow(BackboneMixin, AnomalibFastflow):
         conv3x3_only: Whether all blocks see their surroundings, instead of every other one.
         hidden_ratio: Channels inside a block, as a part of those that it gets.
         lr: Learning rate of Adam.
+        lr_schedule: `constant` as in anomalib, or `cosine`: the rate falls to a thousandth over `max_epochs`. At a
+            constant rate the likelihood of the training pictures rises as long as one trains.
         weight_decay: Weight decay of Adam.
         pre_processor: True builds the default; another one must bring pictures to one size.
         post_processor: As in anomalib.
@@ -70,6 +73,7 @@ class Fastflow(BackboneMixin, AnomalibFastflow):
         conv3x3_only: bool = False,
         hidden_ratio: float = 1.0,
         lr: float = 0.001,
+        lr_schedule: Literal["constant", "cosine"] = "constant",
         weight_decay: float = 0.00001,
         pre_processor: nn.Module | bool = True,
         post_processor: nn.Module | bool = True,
@@ -81,6 +85,9 @@ class Fastflow(BackboneMixin, AnomalibFastflow):
             raise ValueError(msg)
         if hidden_ratio <= 0:
             msg = f"hidden_ratio is {hidden_ratio}; expected more than 0."
+            raise ValueError(msg)
+        if lr_schedule not in ("constant", "cosine"):
+            msg = f"lr_schedule is {lr_schedule!r}; expected constant or cosine."
             raise ValueError(msg)
         layers = self._resolve_layers(backbone, layers)
         # Anomalib's own __init__ is left out: it would build its network, and with it download the backbone.
@@ -108,12 +115,21 @@ class Fastflow(BackboneMixin, AnomalibFastflow):
         )
         self.loss = FastflowLoss()
         self.optimizer_settings = {"lr": lr, "weight_decay": weight_decay}
+        self.lr_schedule = lr_schedule
         self._set_backbone(backbone, layers, weights=weights, pre_trained=pre_trained)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Optimize flows and normalizations by Adam."""
         parameters = [*self.model.norms.parameters(), *self.model.fast_flow_blocks.parameters()]
         return torch.optim.Adam(parameters, **self.optimizer_settings)
+
+    def on_train_epoch_start(self) -> None:
+        """Set the learning rate."""
+        super().on_train_epoch_start()
+        if self.lr_schedule == "cosine":
+            for group in self.optimizers().param_groups:
+                first = group.setdefault("initial_lr", group["lr"])
+                group["lr"] = cosine_lr(first, epoch=self.current_epoch, n_epochs=self.trainer.max_epochs)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take the pictures' size from the checkpoint's pre-processing, which replaces that of this model."""
