@@ -13,7 +13,7 @@ if TYPE_CHECKING:
         Folder,
         MVTecAD,
     )
-    from extensions.models import Cflow, ContrastiveStfpm, Padim, Patchcore, Stfpm
+    from extensions.models import Cflow, ContrastiveStfpm, Fastflow, Padim, Patchcore, ReverseDistillation, Stfpm
 
 __all__ = [
     "Cflow",
@@ -23,10 +23,12 @@ __all__ = [
     "ContrastiveStfpm",
     "Elpv",
     "ElpvSynthetic",
+    "Fastflow",
     "Folder",
     "MVTecAD",
     "Padim",
     "Patchcore",
+    "ReverseDistillation",
     "Stfpm",
     "load",
 ]
@@ -35,8 +37,10 @@ __all__ = [
 _MODULES = {
     "Cflow": "extensions.models",
     "ContrastiveStfpm": "extensions.models",
+    "Fastflow": "extensions.models",
     "Padim": "extensions.models",
     "Patchcore": "extensions.models",
+    "ReverseDistillation": "extensions.models",
     "Stfpm": "extensions.models",
     "ContaminatedElpv": "extensions.data",
     "ContaminatedFolder": "extensions.data",

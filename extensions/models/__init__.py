@@ -2,8 +2,10 @@
 
 from extensions.models.cflow import Cflow
 from extensions.models.contrastive_stfpm import ContrastiveStfpm
+from extensions.models.fastflow import Fastflow
 from extensions.models.padim import Padim
 from extensions.models.patchcore import Patchcore
+from extensions.models.reverse_distillation import ReverseDistillation
 from extensions.models.stfpm import Stfpm
 
-__all__ = ["Cflow", "ContrastiveStfpm", "Padim", "Patchcore", "Stfpm"]
+__all__ = ["Cflow", "ContrastiveStfpm", "Fastflow", "Padim", "Patchcore", "ReverseDistillation", "Stfpm"]

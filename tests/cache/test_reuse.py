@@ -29,6 +29,8 @@ MODELS = {
     "Stfpm": {},
     "ContrastiveStfpm": {"projection_size": 8},
     "Cflow": {"coupling_blocks": 1, "fiber_batch_size": 64, "layers": ["layer2", "layer3"]},
+    "ReverseDistillation": {"layers": ["layer1", "layer2"]},
+    "Fastflow": {"flow_steps": 2, "hidden_ratio": 0.25},
 }
 N_PICTURES = 16
 

@@ -8,7 +8,7 @@ from anomalib.pre_processing import PreProcessor
 from lightning import seed_everything
 from torchvision.transforms.v2 import Compose, Pad, Resize
 
-from extensions import Padim, Patchcore, Stfpm
+from extensions import Fastflow, Padim, Patchcore, ReverseDistillation, Stfpm
 from extensions.backbones import WeightsError
 
 SETTINGS = {"image_size": 64, "coreset_sampling_ratio": 0.1, "num_neighbors": 3}
@@ -24,7 +24,7 @@ def weights(tmp_path_factory):
     return path, state
 
 
-@pytest.mark.parametrize("build", [Patchcore, Padim, Stfpm])
+@pytest.mark.parametrize("build", [Patchcore, Padim, Stfpm, ReverseDistillation, Fastflow])
 def test_given_weights_are_in_the_extractor(build, weights):
     path, state = weights
     model = build("resnet18", weights=path)

@@ -15,6 +15,8 @@ MODELS = {
     "Cflow": {"coupling_blocks": 2, "condition_vector": 16},
     "Stfpm": {},
     "ContrastiveStfpm": {"projection_size": 8},
+    "ReverseDistillation": {},
+    "Fastflow": {"flow_steps": 2, "hidden_ratio": 0.25},
 }
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from anomalib.metrics import Evaluator
@@ -10,7 +11,7 @@ from anomalib.models.image.stfpm.loss import STFPMLoss
 from anomalib.visualization import Visualizer
 from torch import nn
 
-from extensions.backbones import architecture
+from extensions.backbones import architecture, check_backbone
 from extensions.models.backbone_mixin import BackboneMixin
 from extensions.models.pre_processor import ImageSize
 from extensions.models.stfpm.torch_model import STFPMModel
@@ -23,7 +24,9 @@ class Stfpm(BackboneMixin, AnomalibStfpm):
     https://arxiv.org/abs/2103.04257. Scores are products of feature distances, higher is more anomalous. Differs from
     the paper as anomalib does: the loss is summed over the batch, not averaged, so that its step grows with the batch
     size, and weight decay is 1e-3 (paper: 1e-4). Differs from anomalib: the teacher's weights are found offline,
-    `pred_score` is (N,), and the optimizer's numbers are arguments.
+    `pred_score` is (N,), and the optimizer's numbers are arguments. In the paper both networks have one architecture;
+    with `student_backbone` layers are matched by stride, and where a layer of the student has another number of
+    channels, a 1x1 convolution that is trained with it makes them the teacher's.
 
     Args:
         backbone: timm name of teacher and student; `python -m extensions.backbones list` shows what is available.
@@ -32,6 +35,7 @@ class Stfpm(BackboneMixin, AnomalibStfpm):
         pre_trained: False leaves the teacher random.
         image_size: Height and width in px that pictures are resized to, by the default pre-processor.
         center_crop: Height and width in px of the center to keep after resizing, by the default pre-processor.
+        student_backbone: timm name of the student where it is not the teacher's, without a tag as it starts random.
         lr: Learning rate of SGD.
         momentum: Momentum of SGD.
         weight_decay: Weight decay of SGD.
@@ -41,16 +45,17 @@ class Stfpm(BackboneMixin, AnomalibStfpm):
         visualizer: As in anomalib.
 
     Raises:
-        ValueError: Unknown backbone or layer.
+        ValueError: Unknown backbone or layer, or a student without a layer at the stride of one of the teacher's.
 
     Example:
-        >>> model = Stfpm("resnet18")
+        >>> model = Stfpm("resnet34", student_backbone="resnet18")
         >>> Engine(max_epochs=100).fit(model, datamodule=Elpv())
     """
 
     reductions = (4, 8, 16)
     extractor_name = "teacher_model"
     uses_pixels = True  # the student does
+    student_backbone: str | None = None
     model: STFPMModel
 
     def __init__(
@@ -62,6 +67,7 @@ class Stfpm(BackboneMixin, AnomalibStfpm):
         pre_trained: bool = True,
         image_size: ImageSize = 256,
         center_crop: ImageSize | None = None,
+        student_backbone: str | None = None,
         lr: float = 0.4,
         momentum: float = 0.9,
         weight_decay: float = 0.001,
@@ -71,6 +77,8 @@ class Stfpm(BackboneMixin, AnomalibStfpm):
         visualizer: Visualizer | bool = True,
     ) -> None:
         layers = self._resolve_layers(backbone, layers)
+        if student_backbone is not None:
+            _check_student(student_backbone)
         # Anomalib's own __init__ is left out: it would download the teacher.
         super(AnomalibStfpm, self).__init__(
             pre_processor=self._resolve_pre_processor(
@@ -80,7 +88,8 @@ class Stfpm(BackboneMixin, AnomalibStfpm):
             evaluator=evaluator,
             visualizer=visualizer,
         )
-        self.model = STFPMModel(layers=layers, backbone=architecture(backbone))
+        self.model = STFPMModel(layers=layers, backbone=architecture(backbone), student_backbone=student_backbone)
+        self.student_backbone = student_backbone
         self.loss = STFPMLoss()
         self.optimizer_settings = {"lr": lr, "momentum": momentum, "weight_decay": weight_decay}
         self._set_backbone(backbone, layers, weights=weights, pre_trained=pre_trained)
@@ -91,3 +100,31 @@ class Stfpm(BackboneMixin, AnomalibStfpm):
             self.model.student_model.parameters(),
             **self.optimizer_settings,
         )
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Store the student's architecture too."""
+        super().on_save_checkpoint(checkpoint)
+        checkpoint["student_backbone"] = self.student_backbone
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Compare the checkpoint with this model before any tensor is copied.
+
+        Raises:
+            ValueError: Another backbone, other layers or another student.
+        """
+        super().on_load_checkpoint(checkpoint)
+        found = checkpoint.get("student_backbone")
+        if found != self.student_backbone:
+            msg = (
+                f"The checkpoint's student is {found or 'as its teacher'}, the model's "
+                f"{self.student_backbone or 'as its teacher'}: build it with student_backbone={found!r}."
+            )
+            raise ValueError(msg)
+
+
+def _check_student(name: str) -> None:
+    arch, _, tag = name.partition(".")
+    if tag:
+        msg = f"student_backbone is {name!r}, but a student starts random: give {arch!r} without a tag."
+        raise ValueError(msg)
+    check_backbone(name)

@@ -1,0 +1,93 @@
+"""FastFlow's network: a normalizing flow over each of a frozen backbone's feature maps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from anomalib.data import InferenceBatch
+from anomalib.models.components import TimmFeatureExtractor
+from anomalib.models.image.fastflow.anomaly_map import AnomalyMapGenerator
+from anomalib.models.image.fastflow.torch_model import FastflowModel as AnomalibFastflowModel
+from anomalib.models.image.fastflow.torch_model import create_fast_flow_block
+from torch import nn
+
+from extensions.backbones.frozen import FrozenFeatureExtractor
+
+
+class FastflowModel(AnomalibFastflowModel):
+    """Anomalib's FastFlow network over the feature maps of any backbone.
+
+    Shapes: images (N, 3, H, W) -> in training latent maps, for each layer (N, C, h, w), and log-determinants, for each
+    layer (N,); else pred_score (N,), anomaly_map (N, 1, H, W), both higher for more anomalous.
+
+    Args:
+        backbone: timm name.
+        layers: Feature maps to use, highest resolution first.
+        input_size: Height and width of the pictures in px; the normalization before each flow is tied to it.
+        flow_steps: Coupling blocks of each flow.
+        conv3x3_only: Whether all blocks see their surroundings, instead of every other one.
+        hidden_ratio: Channels inside a block, as a part of those that it gets.
+    """
+
+    def __init__(
+        self,
+        backbone: str,
+        layers: Sequence[str],
+        *,
+        input_size: tuple[int, int],
+        flow_steps: int = 8,
+        conv3x3_only: bool = False,
+        hidden_ratio: float = 1.0,
+    ) -> None:
+        nn.Module.__init__(self)  # anomalib's own knows four backbones
+        self.feature_extractor = FrozenFeatureExtractor(backbone=backbone, layers=layers, pre_trained=False)
+        self.feature_extractor.eval().requires_grad_(False)
+        self.set_input_size(input_size)
+        self.fast_flow_blocks = nn.ModuleList(
+            create_fast_flow_block(
+                input_dimensions=list(norm.normalized_shape),
+                conv3x3_only=conv3x3_only,
+                hidden_ratio=hidden_ratio,
+                flow_steps=flow_steps,
+            )
+            for norm in self.norms
+        )
+
+    def set_input_size(self, input_size: tuple[int, int]) -> None:
+        """Start with new normalizations for pictures of another height and width in px; flows fit all sizes."""
+        self.input_size = (int(input_size[0]), int(input_size[1]))
+        empty = torch.zeros(1, 3, *self.input_size, device=next(self.feature_extractor.parameters()).device)
+        # Not the extractor's own forward, which would look for a faster engine for weights that are not there yet.
+        maps = TimmFeatureExtractor.forward(self.feature_extractor, empty)
+        self.norms = nn.ModuleList(nn.LayerNorm(list(feature.shape[1:])) for feature in maps.values()).to(empty.device)
+        self.anomaly_map_generator = AnomalyMapGenerator(input_size=self.input_size)
+
+    def train(self, mode: bool = True) -> FastflowModel:
+        """Set the mode of the flows; the backbone's running statistics never change."""
+        super().train(mode)
+        self.feature_extractor.eval()
+        return self
+
+    def forward(self, input_tensor: torch.Tensor) -> tuple[list[torch.Tensor], list[torch.Tensor]] | InferenceBatch:
+        """Transform features; score pictures unless in training.
+
+        Raises:
+            ValueError: Pictures of another size than `input_size`.
+        """
+        size = tuple(input_tensor.shape[-2:])
+        if size != self.input_size:
+            msg = (
+                f"pictures are {size[0]} x {size[1]} px, but this Fastflow was built for {self.input_size[0]} x "
+                f"{self.input_size[1]}: resize them, or train one with another image_size."
+            )
+            raise ValueError(msg)
+        output = super().forward(input_tensor)
+        if isinstance(output, InferenceBatch):
+            return output._replace(pred_score=output.pred_score.flatten())  # (N,)
+        return output
+
+    def _get_cnn_features(self, input_tensor: torch.Tensor) -> list[torch.Tensor]:
+        """For each layer (N, C, h, w), normalized."""
+        features = self.feature_extractor(input_tensor).values()
+        return [norm(feature) for norm, feature in zip(self.norms, features, strict=True)]
