@@ -29,7 +29,86 @@ def tables() -> dict[str, str | None]:
         name = {"bottle": "mvtecad"}.get(dataset, dataset)
         ours = reference[reference["dataset"].str.lower() == name]
         found[dataset] = markdown(ours) + "\n\nPublished:\n\n" + published_markdown(known)
-    return found | refinement_tables(ROOT / "results" / "refinement")
+    found |= refinement_tables(ROOT / "results" / "refinement")
+    return found | backbone_tables(ROOT / "results" / "backbones")
+
+
+def backbone_tables(output: Path) -> dict[str, str | None]:
+    """What a probe reads from each backbone's features, how it was pretrained, and what detectors find with them."""
+    from benchmark.archive import load
+    from benchmark.leaderboard import frames
+
+    archive = load(output)
+    detected = frames(archive.records, archive.plans, probes=archive.probes).backbones
+    return {
+        "probe": probe_table(pd.DataFrame(archive.probes)),
+        "pretraining": pretraining_table(sorted((output / "pretraining").glob("*.json"))),
+        "backbones": detection_table(detected),
+    }
+
+
+def probe_table(probes: pd.DataFrame) -> str | None:
+    """A row per encoder and layer, accuracy in per cent with one standard error."""
+    if probes.empty:
+        return None
+    probes = probes.assign(encoder=probes["backbone"] + ", " + probes["weights"], at=probes["layer"])
+    names = list(dict.fromkeys(probes["data"]))
+    lines = [
+        f"| encoder | layer | {' | '.join(f'{name}, top 1 | kNN' for name in names)} |",
+        "|---" * (2 + 2 * len(names)) + "|",
+    ]
+    for (encoder, layer), group in probes.groupby(["encoder", "at"], sort=False):
+        cells = []
+        for name in names:
+            rows = group[group["data"] == name]
+            cells += [
+                f"{100 * rows['top1'].mean():.1f} ± {100 * rows['top1_se'].mean():.1f}" if len(rows) else "",
+                f"{100 * rows['knn_top1'].mean():.1f}" if len(rows) else "",
+            ]
+        lines.append(f"| {encoder} | {layer} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def pretraining_table(paths: list[Path]) -> str | None:
+    """A row per pretraining: what was learned from what, for how long, and how the loss and the spread went."""
+    if not paths:
+        return None
+    lines = [
+        "| record | method | backbone | px | epochs | minutes | loss | spread of embeddings | kNN on clothing96 |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for path in paths:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        first, last = record["curve"][0], record["curve"][-1]
+        knn = [row["knn_top1"] for row in record["curve"] if row.get("knn_top1") is not None]
+        lines.append(
+            f"| {path.stem} | {record['method']} | {record['backbone']} "
+            f"| {record['config']['data']['init_args'].get('image_size', 96)} | {record['epochs']} "
+            f"| {record['seconds'] / 60:.0f} | {first['train_loss']:.2f} to {last['train_loss']:.2f} "
+            f"| {first['embedding_spread']:.2f} to {last['embedding_spread']:.2f} "
+            f"| {f'{100 * knn[0]:.0f} to {100 * knn[-1]:.0f} %' if len(knn) > 1 else ''} |"
+        )
+    return "\n".join(lines)
+
+
+def detection_table(frame: pd.DataFrame) -> str | None:
+    """A row per backbone and pre-processing, image and pixel AUROC of each detector on each data set."""
+    if frame.empty:
+        return None
+    detectors = [name for name in frame.columns if name.startswith("image_AUROC")]
+    lines = [
+        f"| backbone | weights | pre-processing | {' | '.join(name.split('| ', 1)[1] for name in detectors)} |",
+        "|---" * (3 + len(detectors)) + "|",
+    ]
+    for row in frame.to_dict("records"):
+        cells = []
+        for name in detectors:
+            pixel = row.get(name.replace("image_", "pixel_", 1))
+            both = "" if pd.isna(pixel) else f" / {pixel:.3f}"
+            cells.append("" if pd.isna(row[name]) else f"{row[name]:.3f}{both}")
+        if any(cells):
+            lines.append(f"| {row['backbone']} | {row['weights']} | {row['pre_processing']} | {' | '.join(cells)} |")
+    return "\n".join(lines)
 
 
 def refinement_tables(output: Path) -> dict[str, str | None]:
