@@ -62,16 +62,18 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _fit(config: dict[str, Any], options: argparse.Namespace, output: Path) -> int:
-    from extensions.self_supervised.training import CURVE, ENCODER, pretrain, read_pretraining
+    from extensions.self_supervised.training import CURVE, CURVE_PICTURE, ENCODER, pretrain, read_pretraining
 
     record = pretrain(read_pretraining(config, options.config), output, restart=options.restart)
+    if record["rank"]:
+        return 0  # the first process speaks for all
     last = record["curve"][-1] if record["curve"] else {}
     print(
         f"{record['method']} of {record['backbone']}: {record['epochs']} epochs, {record['steps']} steps, "
         f"{record['pictures']['n']} pictures, {record['seconds']:.0f} s; "
         f"loss {last.get('train_loss', float('nan')):.4f}, spread {last.get('embedding_spread', float('nan')):.3f}"
     )
-    print("\n".join(str(output / name) for name in (CURVE, ENCODER)))
+    print("\n".join(str(output / name) for name in (CURVE, CURVE_PICTURE, ENCODER)))
     return 0 if record["collapsed_at"] is None else 1
 
 

@@ -86,10 +86,11 @@ class Method(LightningModule):
         """Take the loss; log it and the spread of the embeddings."""
         del args, kwargs
         loss, embeddings = self.loss(batch)
-        size = len(embeddings)
-        self.log("train_loss", loss, on_step=True, on_epoch=True, prog_bar=True, batch_size=size)
         spread = embedding_spread(embeddings.detach().float())
-        self.log("embedding_spread", spread, on_step=True, on_epoch=True, prog_bar=True, batch_size=size)
+        told: dict[str, Any] = {"on_step": True, "on_epoch": True, "prog_bar": True, "batch_size": len(embeddings)}
+        told["sync_dist"] = self.trainer.world_size > 1
+        self.log("train_loss", loss, **told)
+        self.log("embedding_spread", spread, **told)
         return loss
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

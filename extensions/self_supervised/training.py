@@ -15,9 +15,10 @@ from extensions.configuration import ConfigError
 from extensions.lightning_runs import interruptible, quiet
 from extensions.self_supervised.method import STAMP, Method
 from extensions.self_supervised.pictures import Pictures
-from extensions.self_supervised.watching import Curve, FiniteLoss, Resuming, SafeCheckpoint
+from extensions.self_supervised.watching import Curve, FiniteLoss, Resuming, SafeCheckpoint, curve_picture
 
-CHECKPOINT, CURVE, RECORD, ENCODER = "last.ckpt", "curve.csv", "pretraining.json", "encoder.safetensors"
+CHECKPOINT, RECORD, ENCODER = "last.ckpt", "pretraining.json", "encoder.safetensors"
+CURVE, CURVE_PICTURE = "curve.csv", "curve.png"
 EVERY_N_STEPS = 200
 _OURS = ("logger", "enable_checkpointing", "default_root_dir", "callbacks")
 
@@ -58,7 +59,7 @@ class Pretraining:
 def pretrain(asked: Pretraining, output: Path, *, restart: bool = False) -> dict[str, Any]:
     """Pretrain into a folder, going on from its checkpoint if there is one, and return the record.
 
-    Writes `curve.csv`, `last.ckpt`, `encoder.safetensors` (all layers, float32) and `pretraining.json`.
+    Writes `curve.csv`, `curve.png`, `last.ckpt`, `encoder.safetensors` (all layers, float32) and `pretraining.json`.
 
     Args:
         asked: See `Pretraining`.
@@ -147,6 +148,7 @@ def _record(asked: Pretraining, trainer: Trainer, curve: Curve) -> dict[str, Any
         "steps": trainer.global_step,
         "stopped_by": "max_epochs" if wanted and trainer.current_epoch >= wanted else "max_time or max_steps",
         "world_size": trainer.world_size,
+        "rank": trainer.global_rank,
         "seconds": round(curve.seconds, 1),
         "collapsed_at": curve.collapsed_at,
         "curve": curve.rows,
@@ -162,6 +164,7 @@ def _save(method: Method, output: Path, record: dict[str, Any]) -> None:
     tensors = {key: tensor.detach().cpu().contiguous() for key, tensor in method.encoder.state_dict().items()}
     write_whole(output / ENCODER, save(tensors))
     record["encoder_sha256"] = hashlib.sha256((output / ENCODER).read_bytes()).hexdigest()
+    write_whole(output / CURVE_PICTURE, curve_picture(record["curve"]))
     write_whole(output / RECORD, json.dumps(record, indent=1) + "\n")
 
 

@@ -179,3 +179,23 @@ def write_curve(path: Path, rows: list[dict[str, float]]) -> None:
     from extensions.refinement.whole_file import write_whole
 
     write_whole(path, pd.DataFrame(rows).to_csv(index=False))
+
+
+def curve_picture(rows: list[dict[str, float]]) -> bytes:
+    """Draw loss, spread and what else was measured over the epochs, as PNG."""
+    from io import BytesIO
+
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+    frame = pd.DataFrame(rows)
+    names = [name for name in frame.columns if name not in ("epoch", "step", "lr", "seconds")]
+    figure = Figure(figsize=(4 * max(1, len(names)), 3), layout="constrained")
+    for place, name in enumerate(names):
+        axes = figure.add_subplot(1, len(names), place + 1)
+        known = frame[frame[name].notna()]
+        axes.plot(known["epoch"], known[name], marker="." if len(known) < 30 else "")
+        axes.set(title=name, xlabel="epoch")
+    content = BytesIO()
+    figure.savefig(content, format="png", dpi=100)
+    return content.getvalue()

@@ -1,6 +1,8 @@
 """Stopping, going on, failing: what a pretraining leaves in its folder."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -129,6 +131,18 @@ def test_a_checkpoint_of_another_run_is_not_gone_on_from(asked, tmp_path):
         pretrain(asked(), tmp_path)
 
 
+@pytest.mark.slow
+def test_two_processes_share_an_epoch(asked, tmp_path):
+    config = tmp_path / "simclr.yaml"
+    config.write_text(json.dumps(asked(data={"batch_size": 3}, trainer={"devices": 2, "strategy": "ddp"}).config))
+    command = [sys.executable, "-m", "extensions.self_supervised", "fit", "--config", str(config)]
+    done = subprocess.run([*command, "--output", str(tmp_path / "out")], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("SimCLR of resnet18") == 1
+    record = json.loads((tmp_path / "out" / RECORD).read_text())
+    assert (record["world_size"], record["steps"]) == (2, 4)  # 12 pictures are two batches of 3 for each of two
+
+
 def test_the_command_writes_curve_encoder_and_record(asked, tmp_path, capsys):
     config = tmp_path / "simclr.yaml"
     config.write_text(json.dumps(asked(trainer={"accumulate_grad_batches": 3}).config))
@@ -137,6 +151,7 @@ def test_the_command_writes_curve_encoder_and_record(asked, tmp_path, capsys):
     assert record["steps"] == 2  # three batches a step
     assert record["pictures"]["classes"] == {"spots": 6, "stripes": 6}
     assert (tmp_path / "out" / CURVE).read_text().startswith("epoch,step,train_loss,embedding_spread")
+    assert (tmp_path / "out" / "curve.png").read_bytes().startswith(b"\x89PNG")
     assert (tmp_path / "out" / ENCODER).stat().st_size > 40e6
     assert "SimCLR of resnet18: 2 epochs" in capsys.readouterr().out
 
