@@ -10,6 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 
 from extensions.backbones.frozen import TOLERANCE, difference
@@ -114,7 +115,8 @@ def _compare(network: nn.Module, runner: OpenVinoRunner) -> dict[str, Any]:
                 started = time.perf_counter()
                 compute(images)
                 ms[name].append((time.perf_counter() - started) / BATCH_SIZE * 1000)
-    largest = max(difference(feature, one) for feature, one in zip(found.values(), expected, strict=True))
+    differences = [difference(feature, one) for feature, one in zip(found.values(), expected, strict=True)]
+    largest = float(np.max(differences))  # NaN if one is, unlike Python's max
     least = {name: min(values) for name, values in ms.items()}  # what else the machine does only adds to a time
     return {
         "difference": largest,

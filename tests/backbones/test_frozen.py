@@ -109,6 +109,17 @@ def test_torch_computes_where_openvino_is_slower_or_differs(through_openvino, mo
     assert extractor(4).engine == "torch"
 
 
+def test_features_that_are_no_numbers_agree_with_nothing_wherever_they_stand():
+    class Two(torch.nn.Module):
+        def forward(self, images):
+            return [images.mean(dim=1), images.mean(dim=2)]
+
+    def runner(images):
+        return {"first": images.mean(dim=1), "second": images.mean(dim=2) * float("nan")}
+
+    assert not openvino_runner._compare(Two(), runner)["agrees"]
+
+
 def test_what_openvino_cannot_convert_comes_from_torch_with_a_word(through_openvino, monkeypatch, caplog, images):
     def fail(*_):
         raise RuntimeError("no such operator")
