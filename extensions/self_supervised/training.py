@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,8 @@ from typing import Any
 import torch
 from lightning.pytorch import Trainer, seed_everything
 
-from extensions.configuration import ConfigError
+from extensions.configuration import ConfigError, instantiate_callback
+from extensions.configuration.errors import did_you_mean
 from extensions.lightning_runs import interruptible, quiet
 from extensions.self_supervised.method import STAMP, Method
 from extensions.self_supervised.pictures import Pictures
@@ -20,6 +22,7 @@ from extensions.self_supervised.watching import Curve, FiniteLoss, Resuming, Saf
 CHECKPOINT, RECORD, ENCODER = "last.ckpt", "pretraining.json", "encoder.safetensors"
 CURVE, CURVE_PICTURE = "curve.csv", "curve.png"
 EVERY_N_STEPS = 200
+KEYS = ("model", "data", "trainer", "seed", "checkpoint_every_n_steps", "export", "knn")
 _OURS = ("logger", "enable_checkpointing", "default_root_dir", "callbacks")
 
 
@@ -90,7 +93,7 @@ def pretrain(asked: Pretraining, output: Path, *, restart: bool = False) -> dict
         FiniteLoss(checkpoint),
         curve,
         SafeCheckpoint(checkpoint, every_n_steps=asked.every_n_steps),
-        *(asked.trainer.get("callbacks") or []),
+        *(instantiate_callback(spec) for spec in asked.trainer.get("callbacks") or []),
     ]
     arguments = {"accelerator": "auto", "devices": 1, "log_every_n_steps": 1, "enable_model_summary": False}
     arguments |= {key: value for key, value in asked.trainer.items() if key not in _OURS}
@@ -175,36 +178,54 @@ def read_pretraining(config: dict[str, Any], path: Path) -> Pretraining:
         ConfigError: Something in it cannot be; the message begins with the path.
     """
     from extensions.configuration.components import _instantiate
-    from extensions.configuration.errors import did_you_mean
 
-    known = ("model", "data", "trainer", "seed", "checkpoint_every_n_steps", "export", "knn")
     try:
-        for key in config:
-            if key not in known:
-                msg = f"unknown key {key!r}{did_you_mean(str(key), known, list_all=True)}"
-                raise ConfigError(msg)
-        for key in ("model", "data"):
-            if not isinstance(config.get(key), dict):
-                msg = f"a pretraining needs a section {key!r} with a class_path, found {config.get(key)!r}"
-                raise ConfigError(msg)
-        trainer = config.get("trainer") or {}
-        if not isinstance(trainer, dict):
-            msg = f"trainer: expected arguments of Lightning's Trainer such as max_epochs, found {trainer!r}"
-            raise ConfigError(msg)
-        every, seed = config.get("checkpoint_every_n_steps", EVERY_N_STEPS), config.get("seed", 0)
-        for name, value, least in (("checkpoint_every_n_steps", every, 1), ("seed", seed, 0)):
-            if not isinstance(value, int) or isinstance(value, bool) or value < least:
-                msg = f"{name}: found {value!r}, expected a whole number, {least} or more"
-                raise ConfigError(msg)
-        knn = config.get("knn")
-        if knn is not None and (
-            not isinstance(knn, dict) or "root" not in knn or knn.keys() - {"root", "every_n_epochs"}
-        ):
-            msg = f"knn: found {knn!r}, expected {{root: FOLDER WITH train AND test, every_n_epochs: 5}}"
-            raise ConfigError(msg)
+        _check_form(config)
+        seed = config.get("seed", 0)
         seed_everything(seed, verbose=False)
-        method = _instantiate(config["model"], "method")
-        return Pretraining(config, method, _instantiate(config["data"], "pictures"), trainer, seed, every, knn)
+        return Pretraining(
+            config,
+            _instantiate(config["model"], "method"),
+            _instantiate(config["data"], "pictures"),
+            config.get("trainer") or {},
+            seed,
+            config.get("checkpoint_every_n_steps", EVERY_N_STEPS),
+            config.get("knn"),
+        )
     except (ConfigError, ValueError) as error:
         msg = f"{path}: {error}"
         raise ConfigError(msg) from error
+
+
+def _check_form(config: dict[str, Any]) -> None:
+    """Raise a ConfigError for what can be seen without building anything."""
+    for key in config:
+        if key not in KEYS:
+            msg = f"unknown key {key!r}{did_you_mean(str(key), KEYS, list_all=True)}"
+            raise ConfigError(msg)
+    trainer, knn = config.get("trainer") or {}, config.get("knn")
+    knows_knn = knn is None or (isinstance(knn, dict) and "root" in knn and not knn.keys() - {"root", "every_n_epochs"})
+    for name, is_right, expected in (
+        ("model", isinstance(config.get("model"), dict), "a class_path and its init_args"),
+        ("data", isinstance(config.get("data"), dict), "a class_path and its init_args"),
+        ("trainer", isinstance(trainer, dict), "arguments of Lightning's Trainer such as max_epochs"),
+        ("knn", knows_knn, "{root: FOLDER WITH train AND test, every_n_epochs: 5}"),
+        (
+            "checkpoint_every_n_steps",
+            _is_whole(config.get("checkpoint_every_n_steps", 1), 1),
+            "a whole number from 1 on",
+        ),
+        ("seed", _is_whole(config.get("seed", 0), 0), "a whole number from 0 on"),
+    ):
+        if not is_right:
+            msg = f"{name}: found {config.get(name)!r}, expected {expected}"
+            raise ConfigError(msg)
+    arguments = inspect.signature(Trainer).parameters
+    for key in trainer:
+        if key not in arguments:
+            msg = f"trainer: unknown argument {key!r}{did_you_mean(str(key), arguments)}"
+            raise ConfigError(msg)
+
+
+def _is_whole(value: Any, least: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least

@@ -162,8 +162,10 @@ def test_the_command_writes_curve_encoder_and_record(asked, tmp_path, capsys):
         ({"trainer": {}}, "needs an end"),
         ({"seed": -1}, "seed: found -1"),
         ({"modle": {}}, "unknown key 'modle'"),
+        ({"trainer": {"max_epoch": 2}}, "trainer: unknown argument 'max_epoch'; did you mean"),
+        ({"trainer": {"max_epochs": 1, "callbacks": [{"class_path": "Nothing"}]}}, "Nothing"),
         ({"checkpoint_every_n_steps": 0}, "checkpoint_every_n_steps: found 0"),
-        ({"data": None}, "needs a section 'data'"),
+        ({"data": None}, "data: found None, expected a class_path"),
     ],
 )
 def test_configurations_that_cannot_be_are_refused_with_their_file(changed, expected, asked, tmp_path, capsys):
