@@ -24,6 +24,7 @@ def tables() -> dict[str, str | None]:
     quickstart, reference = (read_leaderboard(ROOT / "results" / name) for name in ("quickstart", "reference"))
     published = yaml.safe_load((ROOT / "results" / "published.yaml").read_text(encoding="utf-8"))
     found: dict[str, str | None] = {"quickstart": markdown(quickstart)}
+    found["few_shot"] = few_shot_table(read_leaderboard(ROOT / "results" / "few_shot"))
     found["speed"] = speed_table(ROOT / "results" / "speed" / "speed.json")
     for dataset, known in published.items():
         name = {"bottle": "mvtecad"}.get(dataset, dataset)
@@ -45,6 +46,18 @@ def backbone_tables(output: Path) -> dict[str, str | None]:
         "pretraining": pretraining_table(sorted((output / "pretraining").glob("*.json"))),
         "backbones": detection_table(detected),
     }
+
+
+def few_shot_table(frame: pd.DataFrame) -> str:
+    """A row per detector and number of pictures, mean ± standard deviation over draws."""
+    lines = ["| detector | pictures | image AUROC | pixel AUROC | AUPRO |", "|---|---|---|---|---|"]
+    frame = frame[frame["category"] == "mean"].assign(order=frame["k_shot"].fillna(1e9).astype(float))
+    for row in frame.sort_values(["model", "order"]).to_dict("records"):
+        names = ("image_AUROC", "pixel_AUROC", "pixel_AUPRO")
+        cells = [f"{row[name]:.3f} ± {row[f'{name}_std']:.3f}" for name in names if f"{name}_std" in row]
+        cells += [f"{row[name]:.3f}" for name in names if f"{name}_std" not in row]
+        lines.append(f"| {row['model']} | {'all' if row['order'] == 1e9 else int(row['order'])} | {' | '.join(cells)} |")
+    return "\n".join(lines)
 
 
 def probe_table(probes: pd.DataFrame) -> str | None:

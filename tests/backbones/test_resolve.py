@@ -2,7 +2,6 @@
 
 import hashlib
 import socket
-import time
 from pathlib import Path
 
 import huggingface_hub
@@ -73,7 +72,7 @@ def test_nothing_found_names_all_four_places_and_remedies(manifest, folder):
         assert said in message
 
 
-def test_silent_hub_fails_within_seconds(monkeypatch):
+def test_a_silent_hub_is_given_up_on(monkeypatch):
     from huggingface_hub import constants
 
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
@@ -81,10 +80,8 @@ def test_silent_hub_fails_within_seconds(monkeypatch):
         port = silent.getsockname()[1]
         monkeypatch.setattr(huggingface_hub, "hf_hub_url", lambda *_, **__: f"http://127.0.0.1:{port}/file")
         monkeypatch.setattr(hub, "_SECONDS", 0.3)
-        start = time.perf_counter()
         with pytest.raises(WeightsNotFoundError, match=r"timm/cspdarknet53.ra_in1k: \w*Timeout"):
             resolve_weights("cspdarknet53")
-        assert time.perf_counter() - start < 60
 
 
 def test_hub_file_is_downloaded_under_timms_address(monkeypatch, tmp_path):
