@@ -171,3 +171,14 @@ def test_a_picture_of_one_color_gets_another_picture_as_its_negative():
     assert views["negative"].max() == 0
     assert maker(black, 0, lambda: white)["negative"].shape == (3, 32, 32)
     assert Image.fromarray(black).size == (64, 64)
+
+
+def test_position_is_learned_where_things_have_a_place(asked, tmp_path):
+    rng = np.random.default_rng(0)
+    rows, columns = np.mgrid[:72, :72] * 3
+    for index in range(16):
+        picture = np.stack([columns, rows, np.full_like(rows, 100)], axis=-1) + rng.integers(0, 20, (72, 72, 3))
+        Image.fromarray(picture.clip(0, 255).astype(np.uint8)).save(tmp_path / f"{index}.png")
+    data = {"folders": [str(tmp_path)], "image_size": 48, "batch_size": 8}
+    curve = pretrain(asked("RelativePosition", data=data, trainer={"max_epochs": 15}), tmp_path / "out")["curve"]
+    assert curve[-1]["train_loss"] < 0.7 * np.log(8)
