@@ -56,7 +56,9 @@ def few_shot_table(frame: pd.DataFrame) -> str:
         names = ("image_AUROC", "pixel_AUROC", "pixel_AUPRO")
         cells = [f"{row[name]:.3f} ± {row[f'{name}_std']:.3f}" for name in names if f"{name}_std" in row]
         cells += [f"{row[name]:.3f}" for name in names if f"{name}_std" not in row]
-        lines.append(f"| {row['model']} | {'all' if row['order'] == 1e9 else int(row['order'])} | {' | '.join(cells)} |")
+        lines.append(
+            f"| {row['model']} | {'all' if row['order'] == 1e9 else int(row['order'])} | {' | '.join(cells)} |"
+        )
     return "\n".join(lines)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -36,14 +35,9 @@ class RelativePosition(Method):
 
     Args:
         backbone: timm architecture or `arch.tag`.
-        weights: File to start from, complete; None starts from scratch.
-        pre_trained: Start from the backbone's own weights.
         hidden_size: Of the classifier's two hidden layers.
         shift: Largest shift of a channel, of 1.
-        lr: Largest learning rate.
-        momentum: Of SGD.
-        weight_decay: Of SGD.
-        warmup_epochs: Over which the rate rises from 0.
+        kwargs: See `Method`.
 
     Raises:
         ValueError: Unknown backbone, or a number out of range.
@@ -57,24 +51,11 @@ class RelativePosition(Method):
         self,
         backbone: str = "resnet18",
         *,
-        weights: str | Path | None = None,
-        pre_trained: bool = False,
         hidden_size: int = 128,
         shift: float = 0.1,
-        lr: float = 0.06,
-        momentum: float = 0.9,
-        weight_decay: float = 0.0005,
-        warmup_epochs: int = 5,
+        **kwargs: Any,
     ) -> None:
-        super().__init__(
-            backbone,
-            weights=weights,
-            pre_trained=pre_trained,
-            lr=lr,
-            momentum=momentum,
-            weight_decay=weight_decay,
-            warmup_epochs=warmup_epochs,
-        )
+        super().__init__(backbone, **kwargs)
         if hidden_size < 1 or not 0 <= shift < 1:
             msg = f"hidden_size is {hidden_size}, shift is {shift}; expected 1 or more, and 0 to less than 1"
             raise ValueError(msg)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -30,17 +29,12 @@ class SimCLR(Method):
 
     Args:
         backbone: timm architecture or `arch.tag`.
-        weights: File to start from, complete; None starts from scratch.
-        pre_trained: Start from the backbone's own weights.
         projection_size: Length of an embedding.
         temperature: Divides the cosine similarities, larger is softer.
         queue_size: Past embeddings to compare with, for small batches; 0 compares within the batch.
         views: Settings of lightly's `SimCLRViewTransform` that differ from `min_scale: 0.2, cj_strength: 0.5` and from
             its own defaults; `hf_prob: 0` leaves out the flip where a product is always the same way round.
-        lr: Largest learning rate.
-        momentum: Of SGD.
-        weight_decay: Of SGD.
-        warmup_epochs: Over which the rate rises from 0.
+        kwargs: See `Method`.
 
     Raises:
         ValueError: Unknown backbone or setting of the views, or a number out of range.
@@ -54,26 +48,13 @@ class SimCLR(Method):
         self,
         backbone: str = "resnet18",
         *,
-        weights: str | Path | None = None,
-        pre_trained: bool = False,
         projection_size: int = 128,
         temperature: float = 0.2,
         queue_size: int = 0,
         views: dict[str, Any] | None = None,
-        lr: float = 0.06,
-        momentum: float = 0.9,
-        weight_decay: float = 0.0005,
-        warmup_epochs: int = 5,
+        **kwargs: Any,
     ) -> None:
-        super().__init__(
-            backbone,
-            weights=weights,
-            pre_trained=pre_trained,
-            lr=lr,
-            momentum=momentum,
-            weight_decay=weight_decay,
-            warmup_epochs=warmup_epochs,
-        )
+        super().__init__(backbone, **kwargs)
         from lightly.models.modules import SimCLRProjectionHead
 
         for name, value, is_right, expected in (

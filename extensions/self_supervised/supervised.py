@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,15 +25,10 @@ class Supervised(Method):
 
     Args:
         backbone: timm architecture or `arch.tag`.
-        weights: File to start from, complete; None starts from scratch.
-        pre_trained: Start from the backbone's own weights.
         label_smoothing: Share of a label that is spread over all classes.
         views: Settings of lightly's `SimCLRViewTransform` that differ from `min_scale: 0.2, cj_strength: 0.5` and from
             its own defaults.
-        lr: Largest learning rate.
-        momentum: Of SGD.
-        weight_decay: Of SGD.
-        warmup_epochs: Over which the rate rises from 0.
+        kwargs: See `Method`.
 
     Raises:
         ValueError: Unknown backbone or setting of the views, a number out of range, or pictures of a single class.
@@ -48,24 +42,11 @@ class Supervised(Method):
         self,
         backbone: str = "resnet18",
         *,
-        weights: str | Path | None = None,
-        pre_trained: bool = False,
         label_smoothing: float = 0.0,
         views: dict[str, Any] | None = None,
-        lr: float = 0.06,
-        momentum: float = 0.9,
-        weight_decay: float = 0.0005,
-        warmup_epochs: int = 5,
+        **kwargs: Any,
     ) -> None:
-        super().__init__(
-            backbone,
-            weights=weights,
-            pre_trained=pre_trained,
-            lr=lr,
-            momentum=momentum,
-            weight_decay=weight_decay,
-            warmup_epochs=warmup_epochs,
-        )
+        super().__init__(backbone, **kwargs)
         if not 0 <= label_smoothing < 1:
             msg = f"label_smoothing is {label_smoothing}; expected 0 or more and below 1"
             raise ValueError(msg)

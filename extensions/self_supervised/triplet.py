@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -33,8 +32,6 @@ class Triplet(Method):
 
     Args:
         backbone: timm architecture or `arch.tag`.
-        weights: File to start from, complete; None starts from scratch.
-        pre_trained: Start from the backbone's own weights.
         projection_size: Length of an embedding.
         margin: By which the negative must be farther, in Euclidean distance of unit-length embeddings (0 to 2).
         miner: `none` takes each picture's own triplet; `all`, `hard` and `semihard` take those of the whole batch,
@@ -42,10 +39,7 @@ class Triplet(Method):
         defects: Kinds of synthetic defects, of `extensions.data.synthetic.GENERATORS`.
         views: Settings of lightly's `SimCLRViewTransform`, applied after the crop, that differ from `cj_strength: 0.25,
             gaussian_blur: 0` (a blur would hide what was drawn) and from its own defaults.
-        lr: Largest learning rate.
-        momentum: Of SGD.
-        weight_decay: Of SGD.
-        warmup_epochs: Over which the rate rises from 0.
+        kwargs: See `Method`.
 
     Raises:
         ValueError: Unknown backbone, defect or setting of the views, or a number out of range.
@@ -59,27 +53,14 @@ class Triplet(Method):
         self,
         backbone: str = "resnet18",
         *,
-        weights: str | Path | None = None,
-        pre_trained: bool = False,
         projection_size: int = 128,
         margin: float = 0.2,
         miner: Literal["none", "all", "hard", "semihard"] = "semihard",
         defects: Sequence[str] = DEFECTS,
         views: dict[str, Any] | None = None,
-        lr: float = 0.06,
-        momentum: float = 0.9,
-        weight_decay: float = 0.0005,
-        warmup_epochs: int = 5,
+        **kwargs: Any,
     ) -> None:
-        super().__init__(
-            backbone,
-            weights=weights,
-            pre_trained=pre_trained,
-            lr=lr,
-            momentum=momentum,
-            weight_decay=weight_decay,
-            warmup_epochs=warmup_epochs,
-        )
+        super().__init__(backbone, **kwargs)
         from lightly.models.modules import SimCLRProjectionHead
         from pytorch_metric_learning.losses import TripletMarginLoss
         from pytorch_metric_learning.miners import TripletMarginMiner
