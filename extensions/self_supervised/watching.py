@@ -24,22 +24,25 @@ class NotFiniteError(RuntimeError):
 
 
 class SafeCheckpoint(Callback):
-    """Writes the whole state to one file every few steps and at the end.
+    """Writes the whole state to one file every few steps and at the end; of one process every five minutes, too.
 
     A new file takes the old one's place when it is complete, and only if all of the network is finite.
 
     Args:
         path: Of the file.
         every_n_steps: Steps of the optimizer between two.
+        every_s: Seconds between two. Several processes, which must agree when to save, count steps only.
     """
 
-    def __init__(self, path: Path, *, every_n_steps: int) -> None:
-        self._path, self._every = path, every_n_steps
-        self._saved = -1
+    def __init__(self, path: Path, *, every_n_steps: int, every_s: float = 300) -> None:
+        self._path, self._every, self._every_s = path, every_n_steps, every_s
+        self._saved, self._saved_at = -1, time.monotonic()
 
     def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
-        """Save when enough steps were made."""
-        if trainer.global_step - max(0, self._saved) >= self._every and trainer.global_step != self._saved:
+        """Save when enough steps were made, or enough time has gone."""
+        n_steps = trainer.global_step - max(0, self._saved)
+        is_late = trainer.world_size == 1 and time.monotonic() - self._saved_at >= self._every_s
+        if n_steps and (n_steps >= self._every or is_late):
             self._save(trainer)
 
     def on_train_end(self, trainer: Trainer, pl_module: Any) -> None:
@@ -51,10 +54,10 @@ class SafeCheckpoint(Callback):
     def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
         """Count from where a stopped run goes on."""
         del pl_module
-        self._saved = trainer.global_step
+        self._saved, self._saved_at = trainer.global_step, time.monotonic()
 
     def _save(self, trainer: Trainer) -> None:
-        self._saved = trainer.global_step
+        self._saved, self._saved_at = trainer.global_step, time.monotonic()
         assert trainer.model is not None
         if not all(bool(p.isfinite().all()) for p in trainer.model.parameters()):
             return  # the next loss says so, and the last good file stays

@@ -11,7 +11,7 @@ from extensions.configuration import ConfigError
 from extensions.self_supervised.__main__ import main
 from extensions.self_supervised.method import Method
 from extensions.self_supervised.training import CHECKPOINT, CURVE, ENCODER, RECORD, pretrain, read_pretraining
-from extensions.self_supervised.watching import NotFiniteError
+from extensions.self_supervised.watching import NotFiniteError, SafeCheckpoint
 
 
 class PowerError(Exception):
@@ -102,6 +102,15 @@ def test_a_full_disk_leaves_the_earlier_checkpoint(asked, tmp_path, monkeypatch)
         pretrain(asked(checkpoint_every_n_steps=1), tmp_path)
     assert torch.load(tmp_path / CHECKPOINT, weights_only=True)["global_step"] == 1
     assert [path.name for path in tmp_path.glob(".*")] == []
+
+
+def test_a_slow_run_is_saved_by_the_clock(asked, tmp_path, monkeypatch):
+    monkeypatch.setattr(SafeCheckpoint.__init__, "__kwdefaults__", {"every_s": 0})
+    run = asked(checkpoint_every_n_steps=1000)
+    stop_after(run, 4)
+    with pytest.raises(PowerError):
+        pretrain(run, tmp_path)
+    assert torch.load(tmp_path / CHECKPOINT, weights_only=True)["global_step"] == 4
 
 
 def test_collapse_is_told_and_no_success(asked, tmp_path, caplog, monkeypatch):
