@@ -104,8 +104,16 @@ def _export(config: dict[str, Any], options: argparse.Namespace, output: Path) -
     if not isinstance(asked, dict) or "tag" not in asked or asked.keys() - {"tag", "licence", "half"}:
         msg = f"{options.config}: export is {asked!r}; expected {{tag: NAME, licence: ..., half: true}}"
         raise ConfigError(msg)
-    licence, half = str(asked.get("licence", "not stated")), bool(asked.get("half", True))
-    file = export(output, tag=str(asked["tag"]), licence=licence, half=half, config=options.config)
+    licence, half, tag = asked.get("licence", "not stated"), asked.get("half", True), asked["tag"]
+    for name, value, kind, expected in (
+        ("tag", tag, str | int, "letters, digits, _ and -, such as simclr_parts"),
+        ("licence", licence, str, "text"),
+        ("half", half, bool, "true or false"),
+    ):
+        if not isinstance(value, kind) or (name == "tag" and isinstance(value, bool)):
+            msg = f"{options.config}: export.{name} is {value!r}; expected {expected}"
+            raise ConfigError(msg)
+    file = export(output, tag=str(tag), licence=licence, half=half, config=options.config)
     print(f"{file}\nfrom now on: backbone: {file.name.removesuffix('.safetensors')}")
     return 0
 

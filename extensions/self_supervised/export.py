@@ -87,7 +87,9 @@ def _read(output: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
         content = (output / ENCODER).read_bytes()
         tensors = load(content)
         collapsed, expected = record["collapsed_at"], record["encoder_sha256"]
-    except (OSError, ValueError, KeyError, SafetensorError) as error:
+        for key in ("backbone", "normalization", "method", "pictures", "epochs", "config"):
+            record[key]
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         msg = f"{output}: {RECORD} and {ENCODER} cannot be read ({error}); run fit again with --restart"
         raise ConfigError(msg) from error
     if hashlib.sha256(content).hexdigest() != expected:

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from lightning.pytorch import Trainer, seed_everything
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from extensions.configuration import ConfigError, instantiate_callback
 from extensions.configuration.errors import did_you_mean
@@ -70,7 +71,8 @@ def pretrain(asked: Pretraining, output: Path, *, restart: bool = False) -> dict
         restart: Begin anew though there is a checkpoint.
 
     Raises:
-        ConfigError: No end is given, or the folder holds the checkpoint of another run.
+        ConfigError: No end is given, Lightning refuses the trainer's arguments, or the folder holds the checkpoint of
+            another run.
         ValueError: Folders or pictures that cannot be.
         NotFiniteError: The loss is no number any more.
         OSError: A file could not be written.
@@ -99,7 +101,11 @@ def pretrain(asked: Pretraining, output: Path, *, restart: bool = False) -> dict
     arguments |= {key: value for key, value in asked.trainer.items() if key not in _OURS}
     arguments |= {"logger": asked.trainer.get("logger", False), "enable_checkpointing": False}
     with quiet(), interruptible():
-        trainer = Trainer(default_root_dir=output, callbacks=callbacks, **arguments)
+        try:
+            trainer = Trainer(default_root_dir=output, callbacks=callbacks, **arguments)
+        except (MisconfigurationException, TypeError, ValueError) as error:
+            msg = f"trainer: Lightning refuses these arguments: {error}"
+            raise ConfigError(msg) from error
         asked.method.stamp = {"identity": asked.identity, "backbone": asked.method.backbone}
         trainer.fit(
             asked.method, datamodule=asked.data, ckpt_path=checkpoint if resumed else None, weights_only=resumed or None
@@ -224,6 +230,11 @@ def _check_form(config: dict[str, Any]) -> None:
     for key in trainer:
         if key not in arguments:
             msg = f"trainer: unknown argument {key!r}{did_you_mean(str(key), arguments)}"
+            raise ConfigError(msg)
+    for key in ("max_epochs", "max_steps"):
+        value = trainer.get(key)
+        if value is not None and value != -1 and not _is_whole(value, 1):
+            msg = f"trainer.{key} is {value!r}; expected a whole number, 1 or more (-1 for no such limit)"
             raise ConfigError(msg)
 
 

@@ -104,6 +104,10 @@ def test_what_is_not_finished_changed_or_collapsed_is_no_backbone(pretrained, we
     (tmp_path / RECORD).write_text(json.dumps(record | {"encoder_sha256": "0" * 64}))
     with pytest.raises(ConfigError, match="is not the one"):
         export(tmp_path, **arguments)
+    for broken in ([1], {key: value for key, value in record.items() if key != "normalization"}):
+        (tmp_path / RECORD).write_text(json.dumps(broken))
+        with pytest.raises(ConfigError, match="cannot be read"):
+            export(tmp_path, **arguments)
     (tmp_path / ENCODER).write_bytes(b"cut off")
     with pytest.raises(ConfigError, match="cannot be read"):
         export(tmp_path, **arguments)
@@ -115,3 +119,19 @@ def test_the_command_needs_a_tag(pretrained, weights, tmp_path, capsys):
     config.write_text("export: {licence: MIT}\n")
     assert main(["export", "--config", str(config), "--output", str(pretrained)]) == 1
     assert "expected {tag: NAME" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("changed", "expected"),
+    [
+        ({"tag": None}, "export.tag is None"),
+        ({"half": "maybe"}, "export.half is 'maybe'"),
+        ({"licence": ["a"]}, "licence"),
+    ],
+)
+def test_what_the_command_exports_by_has_its_type(changed, expected, pretrained, weights, tmp_path, capsys):
+    config = tmp_path / "c.yaml"
+    config.write_text(json.dumps({"export": {"tag": "a"} | changed}))
+    assert main(["export", "--config", str(config), "--output", str(pretrained)]) == 1
+    assert expected in capsys.readouterr().err
+    assert sorted(path.name for path in weights.iterdir()) == ["manifest.yaml"]
