@@ -94,7 +94,7 @@ curve
 # %%
 from extensions.self_supervised.export import export
 
-export(output / "simclr", tag="cells", licence="CC BY-NC-SA 4.0 (ELPV)", config=Path("04_backbones"))
+export(output / "simclr", tag="cells", licence="CC BY-NC-SA 4.0 (ELPV)", config=Path("04_backbones"), replace=True)
 
 # %% [markdown]
 # ## Does it help?

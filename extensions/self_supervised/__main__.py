@@ -37,6 +37,7 @@ def _parser() -> argparse.ArgumentParser:
         "export", help="make what was pretrained a backbone with a name, in the weights folder"
     )
     add_arguments(commands.add_parser("probe", help="how well frozen features tell classes apart: linear probe, kNN"))
+    export.add_argument("--replace", action="store_true", help="replace other weights of the same name")
     for command in (fit, views, export):
         command.add_argument("--config", type=Path, required=True, help="YAML, see configs/self_supervised")
         command.add_argument("--output", type=Path, default=DEFAULT_OUTPUT, help="default: %(default)s/<config>")
@@ -113,7 +114,7 @@ def _export(config: dict[str, Any], options: argparse.Namespace, output: Path) -
         if not isinstance(value, kind) or (name == "tag" and isinstance(value, bool)):
             msg = f"{options.config}: export.{name} is {value!r}; expected {expected}"
             raise ConfigError(msg)
-    file = export(output, tag=str(tag), licence=licence, half=half, config=options.config)
+    file = export(output, tag=str(tag), licence=licence, half=half, config=options.config, replace=options.replace)
     print(f"{file}\nfrom now on: backbone: {file.name.removesuffix('.safetensors')}")
     return 0
 

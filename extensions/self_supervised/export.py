@@ -21,11 +21,10 @@ from extensions.self_supervised.training import ENCODER, RECORD
 MANIFEST = "manifest.yaml"
 
 
-def export(output: Path, *, tag: str, licence: str, config: Path, half: bool = True) -> Path:
+def export(output: Path, *, tag: str, licence: str, config: Path, half: bool = True, replace: bool = False) -> Path:
     """Write `<arch>.<tag>.safetensors` and its manifest row; models then take `backbone: <arch>.<tag>`.
 
-    Convolutions are stored in half precision, what belongs to normalization in single; a file and a row of the same
-    name are replaced.
+    Convolutions are stored in half precision, what belongs to normalization in single.
 
     Args:
         output: Folder of a finished pretraining.
@@ -33,12 +32,14 @@ def export(output: Path, *, tag: str, licence: str, config: Path, half: bool = T
         licence: SPDX identifier or a sentence, for the manifest; that of the pictures often binds the weights.
         config: That was pretrained with, for the manifest.
         half: False stores all in single precision.
+        replace: Whether other weights of the same name may be replaced.
 
     Returns:
         The file.
 
     Raises:
-        ConfigError: Nothing finished in the folder, a tag that cannot be, or embeddings that collapsed.
+        ConfigError: Other weights of that name are there, nothing finished in the folder, a tag that cannot be, or
+            embeddings that collapsed.
         WeightsError: The encoder does not fit its architecture.
     """
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", tag or ""):
@@ -53,10 +54,15 @@ def export(output: Path, *, tag: str, licence: str, config: Path, half: bool = T
     content = save(stored)
     folder, name = weights_folder(), f"{backbone}.{tag}"
     file = folder / f"{name}.safetensors"
+    digest = hashlib.sha256(content).hexdigest()
+    known = next((row for row in rows_of(folder) if row.name == name), None)
+    if not replace and (file.exists() or known is not None) and (known is None or known.sha256 != digest):
+        msg = f"{file}: there are other weights of this name; give another export.tag, or replace them with --replace"
+        raise ConfigError(msg)
     row = {
         "name": name,
         "file": file.name,
-        "sha256": hashlib.sha256(content).hexdigest(),
+        "sha256": digest,
         "licence": licence,
         "normalization": record["normalization"],
         "how_made": _how_made(record, config),

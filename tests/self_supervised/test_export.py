@@ -62,7 +62,19 @@ def test_an_exported_encoder_is_a_backbone_by_name(pretrained, weights, capsys):
         torch.testing.assert_close(found[key], source[key], atol=1e-3, rtol=1e-3)
 
 
-def test_other_rows_and_comments_stay_and_a_second_export_replaces_its_own(pretrained, weights):
+def test_other_weights_of_a_name_are_replaced_only_when_asked_for(pretrained, weights):
+    arguments = {"tag": "a", "licence": "", "config": pretrained / "parts.yaml"}
+    file = export(pretrained, **arguments)
+    export(pretrained, **arguments)  # the same ones
+    before = file.read_bytes(), (weights / "manifest.yaml").read_text()
+    with pytest.raises(ConfigError, match=r"resnet18\.a\.safetensors: there are other weights.*--replace"):
+        export(pretrained, **arguments, half=False)
+    assert (file.read_bytes(), (weights / "manifest.yaml").read_text()) == before
+    export(pretrained, **arguments, half=False, replace=True)
+    assert file.stat().st_size > 1.9 * len(before[0])
+
+
+def test_other_rows_and_comments_stay_and_a_second_export_has_its_row_only(pretrained, weights):
     for licence in ("CC0-1.0", "MIT"):
         export(pretrained, tag="a", licence=licence, config=pretrained / "parts.yaml")
     text = (weights / "manifest.yaml").read_text()
