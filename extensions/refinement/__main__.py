@@ -55,7 +55,7 @@ def _run(options: argparse.Namespace) -> int:
     from benchmark.tables import write_tables
     from extensions.configuration import load_config
     from extensions.refinement.suspects import set_aside
-    from extensions.refinement.whole_file import write_whole
+    from extensions.whole_file import write_whole
 
     if options.data_root:
         os.environ["WORKBENCH_DATA"] = str(options.data_root.resolve())

@@ -12,7 +12,7 @@ import pandas as pd
 
 from extensions.refinement.review import ReviewError, read_review
 from extensions.refinement.suspect_lines import COLUMNS, csv_text, suspects_of
-from extensions.refinement.whole_file import write_whole
+from extensions.whole_file import write_whole
 
 __all__ = ["PAGE", "TABLE", "ReviewError", "read_review", "set_aside", "suspects_text", "write_suspects"]
 

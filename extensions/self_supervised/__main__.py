@@ -83,9 +83,9 @@ def _views(config: dict[str, Any], options: argparse.Namespace, output: Path) ->
 
     from PIL import Image
 
-    from extensions.refinement.whole_file import write_whole
     from extensions.self_supervised.training import read_pretraining
     from extensions.self_supervised.views_sheet import views_sheet
+    from extensions.whole_file import write_whole
 
     if options.n < 1:
         msg = f"--n is {options.n}; expected 1 or more"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from extensions.backbones import WeightsError, architecture, resolve_weights
+from extensions.backbones import WeightsError, check_backbone, resolve_weights
 from extensions.backbones.tensors import read_tensors
 
 if TYPE_CHECKING:
@@ -22,13 +22,13 @@ def build_encoder(backbone: str, *, weights: str | Path | None = None, pre_train
         pre_trained: Start from the backbone's own weights, as `python -m extensions.backbones list` shows them.
 
     Raises:
-        ValueError: Unknown backbone.
+        ValueError: Unknown backbone or tag.
         WeightsNotFoundError: `pre_trained` and no weights in any of the places.
         WeightsError: The file does not fit; the message lists what is missing.
     """
     import timm
 
-    network = timm.create_model(architecture(backbone), pretrained=False, num_classes=0)
+    network = timm.create_model(check_backbone(backbone), pretrained=False, num_classes=0)
     if weights is not None or pre_trained:
         resolved = resolve_weights(backbone, weights)
         if resolved.path is None:

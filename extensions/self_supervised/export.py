@@ -14,9 +14,9 @@ from filelock import FileLock
 
 from extensions.backbones.manifest import rows_of, weights_folder
 from extensions.configuration import ConfigError
-from extensions.refinement.whole_file import write_whole
 from extensions.self_supervised.encoder import build_encoder, load_encoder
 from extensions.self_supervised.training import ENCODER, RECORD
+from extensions.whole_file import write_whole
 
 MANIFEST = "manifest.yaml"
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from extensions.refinement.whole_file import write_whole
+from extensions.whole_file import write_whole
 
 COLUMNS = {
     "data": "Name of the data set.",

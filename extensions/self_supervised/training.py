@@ -168,7 +168,7 @@ def _record(asked: Pretraining, trainer: Trainer, curve: Curve) -> dict[str, Any
 def _save(method: Method, output: Path, record: dict[str, Any]) -> None:
     from safetensors.torch import save
 
-    from extensions.refinement.whole_file import write_whole
+    from extensions.whole_file import write_whole
 
     tensors = {key: tensor.detach().cpu().contiguous() for key, tensor in method.encoder.state_dict().items()}
     write_whole(output / ENCODER, save(tensors))

@@ -179,7 +179,7 @@ def write_curve(path: Path, rows: list[dict[str, float]]) -> None:
     """Write the rows as CSV, whole or not at all."""
     import pandas as pd
 
-    from extensions.refinement.whole_file import write_whole
+    from extensions.whole_file import write_whole
 
     write_whole(path, pd.DataFrame(rows).to_csv(index=False))
 

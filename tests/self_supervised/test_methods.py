@@ -159,6 +159,7 @@ def test_an_encoder_starts_from_a_file_that_has_all_of_it(tmp_path):
         (lambda: RelativePosition("resnet18", shift=1), "shift is 1"),
         (lambda: Supervised("resnet18", label_smoothing=1), "label_smoothing is 1"),
         (lambda: SimCLR("resnet19"), "resnet19"),
+        (lambda: SimCLR("resnet18.nope"), "resnet18 has no tag 'nope'"),
     ],
 )
 def test_arguments_that_cannot_be_are_refused_in_words(build, expected):
