@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 import math
 from collections.abc import Iterable, Sequence
@@ -12,6 +11,7 @@ from typing import Any
 from benchmark.experiment import Experiment
 from extensions.configuration import ConfigError, describe_data, describe_model
 from extensions.configuration.errors import did_you_mean
+from extensions.configuration.trainer import check_trainer
 from extensions.refinement.plan import Plan
 
 __all__ = [
@@ -133,7 +133,8 @@ def check_experiments(experiments: Sequence[Experiment]) -> list[Experiment]:
     for spec in _distinct(experiment.data for experiment in experiments):
         describe_data(spec)
     for trainer in _distinct(experiment.trainer for experiment in experiments):
-        _check_trainer(trainer)
+        check_trainer(trainer)
+        check_one_device(trainer)
     for section in _distinct(experiment.refinement or {} for experiment in experiments):
         plan = Plan.from_config(section)
         if plan.backbone is not None:
@@ -205,17 +206,6 @@ def _check_backbone(spec: dict[str, Any]) -> None:
             check_backbone(backbone)
         except ValueError as error:
             raise ConfigError(str(error)) from error
-
-
-def _check_trainer(trainer: dict[str, Any]) -> None:
-    from lightning.pytorch import Trainer
-
-    known = inspect.signature(Trainer.__init__).parameters.keys() - {"self"}
-    for name in trainer:
-        if name not in known:
-            msg = f"trainer: unknown argument {name!r}{did_you_mean(name, known)}"
-            raise ConfigError(msg)
-    check_one_device(trainer)
 
 
 def _distinct(specs: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -34,5 +34,17 @@ def exit_code(work: Callable[[], int], *, interrupted: str = "interrupted") -> i
     except (OSError, RuntimeError, ValueError) as error:
         if is_debugging():
             raise
-        sys.stderr.write(f"error: {' '.join(str(error).split())}\n")
+        sys.stderr.write(f"error: {' '.join(_sentence(error).split())}\n")
         return 1
+
+
+def _sentence(error: Exception) -> str:
+    """The error's message; for one of the operating system that nobody has put into words, the file and what to do."""
+    if not isinstance(error, OSError) or error.filename is None or not str(error).startswith("[Errno"):
+        return str(error)
+    reason = (error.strerror or "cannot be used").lower()
+    if isinstance(error, FileExistsError | NotADirectoryError):
+        reason = f"{reason}, where a folder is expected; give another folder, or move the file away"
+    elif isinstance(error, PermissionError):
+        reason = f"{reason}; give a path you may read and write, or change its rights"
+    return f"{error.filename}: {reason}"

@@ -90,8 +90,8 @@ def _read(path: Path, size: int, mtime_ns: int) -> tuple[Row, ...]:
 
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8")) or []
-    except yaml.YAMLError as error:
-        message = f"{path}: not valid YAML: {' '.join(str(error).split())}"
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
+        message = f"{path}: not valid YAML in UTF-8: {' '.join(str(error).split())}"
         raise ManifestError(message) from error
     if not isinstance(content, list) or not all(isinstance(item, dict) for item in content):
         message = f"{path}: expected a list of rows, each with `name:` and a source; see weights/README.md"

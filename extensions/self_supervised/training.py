@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import inspect
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from extensions.configuration import ConfigError, instantiate_callback
 from extensions.configuration.errors import did_you_mean
+from extensions.configuration.trainer import check_trainer
 from extensions.lightning_runs import interruptible, quiet
 from extensions.self_supervised.method import STAMP, Method
 from extensions.self_supervised.pictures import Pictures
@@ -89,6 +89,7 @@ def pretrain(asked: Pretraining, output: Path, *, restart: bool = False) -> dict
     asked.data.prepare(asked.method.view_maker(asked.data.image_size), seed=asked.seed)
     assert asked.data.found is not None
     asked.method.prepare(asked.data.found)
+    _check_size(asked)
     curve = Curve(output / CURVE, _monitor(asked))
     callbacks = [
         Resuming(),
@@ -120,6 +121,25 @@ def _monitor(asked: Pretraining) -> Any:
     from extensions.self_supervised.monitor import KnnMonitor
 
     return None if asked.knn is None else KnnMonitor(**asked.knn, image_size=asked.data.image_size)
+
+
+def _check_size(asked: Pretraining) -> None:
+    """Let the encoder see the views of one picture, for some architectures take one size only."""
+    assert asked.data.dataset is not None
+    views = asked.data.dataset[0]
+    encoder = asked.method.encoder
+    try:
+        with torch.no_grad():
+            for view in (view for view in views.values() if view.ndim == 3):
+                encoder.eval()(view[None])
+    except (AssertionError, RuntimeError, ValueError) as error:
+        msg = (
+            f"backbone {asked.method.backbone!r} cannot take pictures of {tuple(view.shape[-2:])} px ({error}); set "
+            "data.init_args.image_size to a size it takes, or choose a convolutional backbone"
+        )
+        raise ConfigError(msg) from error
+    finally:
+        encoder.train()
 
 
 def _check_same(checkpoint: Path, asked: Pretraining) -> None:
@@ -226,11 +246,7 @@ def _check_form(config: dict[str, Any]) -> None:
         if not is_right:
             msg = f"{name}: found {config.get(name)!r}, expected {expected}"
             raise ConfigError(msg)
-    arguments = inspect.signature(Trainer).parameters
-    for key in trainer:
-        if key not in arguments:
-            msg = f"trainer: unknown argument {key!r}{did_you_mean(str(key), arguments)}"
-            raise ConfigError(msg)
+    check_trainer(trainer)
     for key in ("max_epochs", "max_steps"):
         value = trainer.get(key)
         if value is not None and value != -1 and not _is_whole(value, 1):

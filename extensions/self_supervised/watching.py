@@ -89,10 +89,11 @@ class FiniteLoss(Callback):
         del pl_module
         if torch.isfinite(loss):
             return
-        left = f"{self._checkpoint} holds the last good state" if self._checkpoint.exists() else "nothing was saved yet"
+        saved = self._checkpoint.exists()
+        left = f"{self._checkpoint} holds the last good state" if saved else "nothing was saved yet"
         msg = (
             f"the loss is {loss.item()} at step {trainer.global_step}; {left}: lower model.init_args.lr, give a longer "
-            "warmup_epochs, or trainer.gradient_clip_val, and run the same command with --restart"
+            f"warmup_epochs, or trainer.gradient_clip_val, and run the same command{' with --restart' if saved else ''}"
         )
         raise NotFiniteError(msg)
 

@@ -70,3 +70,9 @@ def test_bad_row_is_refused_with_its_file(manifest, folder, text, said):
         rows()
     assert str(folder / "manifest.yaml") in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_manifest_that_is_not_utf8_is_refused_with_its_path(folder):
+    (folder / "manifest.yaml").write_bytes("- {name: resnet18.a, file: a.pth, licence: é}".encode("latin-1"))
+    with pytest.raises(ManifestError, match=r"manifest\.yaml: not valid YAML in UTF-8"):
+        rows()

@@ -77,7 +77,10 @@ def test_other_weights_of_a_name_are_replaced_only_when_asked_for(pretrained, we
 def test_other_rows_and_comments_stay_and_a_second_export_has_its_row_only(pretrained, weights):
     for licence in ("CC0-1.0", "MIT"):
         export(pretrained, tag="a", licence=licence, config=pretrained / "parts.yaml")
-    text = (weights / "manifest.yaml").read_text()
+    manifest = weights / "manifest.yaml"
+    manifest.write_text(manifest.read_text().replace("- name: resnet18.a", '- "name": "resnet18.a"'))
+    export(pretrained, tag="a", licence="MIT", config=pretrained / "parts.yaml")
+    text = manifest.read_text()
     assert text.startswith("# Mine.")
     rows = yaml.safe_load(text)
     assert [row["name"] for row in rows] == ["resnet34", "resnet18.a"]

@@ -149,6 +149,10 @@ def test_an_encoder_starts_from_a_file_that_has_all_of_it(tmp_path):
     [
         (lambda: SimCLR("resnet18", temperature=0), "temperature is 0"),
         (lambda: SimCLR("resnet18", views={"min_scal": 0.1}), "min_scal"),
+        (lambda: SimCLR("resnet18", views={"hf_prob": "a"}), "views.hf_prob is 'a'; expected a probability"),
+        (lambda: SimCLR("resnet18", views={"hf_prob": 7}), "views.hf_prob is 7"),
+        (lambda: SimCLR("resnet18", views={"min_scale": "a"}), "cannot work with {'min_scale': 'a'}"),
+        (lambda: SimCLR("resnet18", views={"cj_bright": -3}), "cannot work with"),
         (lambda: SimCLR("resnet18", lr=0), "lr is 0"),
         (lambda: SimCLR("resnet18", lr=float("nan")), "lr is nan"),
         (lambda: SimCLR("resnet18", momentum=-1), "momentum is -1"),

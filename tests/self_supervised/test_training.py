@@ -174,9 +174,13 @@ def test_the_command_writes_curve_encoder_and_record(asked, tmp_path, capsys):
         ({"trainer": {"max_epoch": 2}}, "trainer: unknown argument 'max_epoch'; did you mean"),
         ({"trainer": {"max_epochs": 1, "callbacks": [{"class_path": "Nothing"}]}}, "Nothing"),
         ({"trainer": {"max_epochs": 0}}, "trainer.max_epochs is 0; expected a whole number"),
-        ({"trainer": {"max_epochs": "many"}}, "trainer.max_epochs is 'many'"),
-        ({"trainer": {"max_steps": 1.5}}, "trainer.max_steps is 1.5"),
+        ({"trainer": {"max_epochs": "many"}}, "trainer.max_epochs: expected null or int, found many"),
+        ({"trainer": {"max_steps": 1.5}}, "trainer.max_steps: expected int, found 1.5"),
         ({"trainer": {"max_epochs": 1, "overfit_batches": -1}}, "Lightning refuses these arguments"),
+        (
+            {"trainer": {"max_epochs": 1, "accumulate_grad_batches": "x"}},
+            "trainer.accumulate_grad_batches: expected int, found x",
+        ),
         ({"checkpoint_every_n_steps": 0}, "checkpoint_every_n_steps: found 0"),
         ({"data": None}, "data: found None, expected a class_path"),
     ],
@@ -186,6 +190,20 @@ def test_configurations_that_cannot_be_are_refused_with_their_file(changed, expe
     config.write_text(json.dumps(asked().config | changed))
     assert main(["fit", "--config", str(config), "--output", str(tmp_path / "out")]) == 1
     assert expected in capsys.readouterr().err
+
+
+def test_a_network_of_one_input_size_is_refused_with_the_size_it_was_given(asked, tmp_path):
+    with pytest.raises(ConfigError, match=r"'vit_tiny_patch16_224' cannot take pictures of \(32, 32\) px .*image_size"):
+        pretrain(asked(model={"backbone": "vit_tiny_patch16_224"}), tmp_path)
+    assert not (tmp_path / CHECKPOINT).exists()
+
+
+def test_a_file_in_the_place_of_the_output_folder_is_named(asked, tmp_path, capsys):
+    (tmp_path / "c.yaml").write_text(json.dumps(asked().config))
+    (tmp_path / "out").write_text("mine")
+    assert main(["fit", "--config", str(tmp_path / "c.yaml"), "--output", str(tmp_path / "out")]) == 1
+    assert f"{tmp_path / 'out'}: file exists, where a folder is expected" in capsys.readouterr().err
+    assert (tmp_path / "out").read_text() == "mine"
 
 
 def test_what_is_no_method_is_refused(tmp_path):

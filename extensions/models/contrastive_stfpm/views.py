@@ -22,7 +22,7 @@ def check_view_settings(settings: Mapping[str, Any]) -> None:
     """Refuse what lightly's `SimCLRViewTransform` does not know.
 
     Raises:
-        ValueError: An unknown name, or one that the picture decides.
+        ValueError: An unknown name, one that the picture decides, or a value that cannot be.
     """
     if not settings:
         return
@@ -33,6 +33,18 @@ def check_view_settings(settings: Mapping[str, Any]) -> None:
         if name not in known:
             msg = f"views: unknown setting {name!r}{did_you_mean(name, known, list_all=True)}"
             raise ValueError(msg)
+    for name, value in settings.items():
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if name.endswith("_prob") and not (is_number and 0 <= value <= 1):
+            msg = f"views.{name} is {value!r}; expected a probability, 0 to 1"
+            raise ValueError(msg)
+    certain = {name: float(value > 0) for name, value in settings.items() if name.endswith("_prob")}
+    try:
+        with _seeded(0):
+            SimCLRViewTransform(input_size=32, normalize=None, **{**settings, **certain})(torch.zeros(3, 32, 32))
+    except (ArithmeticError, AttributeError, RuntimeError, TypeError, ValueError) as error:
+        msg = f"views: lightly's SimCLRViewTransform cannot work with {dict(settings)}: {error}"
+        raise ValueError(msg) from error
 
 
 def make_views(
