@@ -20,7 +20,7 @@ def check_trainer(trainer: dict[str, Any]) -> None:
 
     parser = ArgumentParser(exit_on_error=False)
     parser.add_class_arguments(Trainer, "trainer", skip=set(_OBJECTS), fail_untyped=False)
-    known = {key.removeprefix("trainer.") for key in parser.get_defaults().keys()} | set(_OBJECTS)
+    known = parser.get_defaults().as_dict()["trainer"].keys() | set(_OBJECTS)
     for name in trainer:
         if name not in known:
             msg = f"trainer: unknown argument {name!r}{did_you_mean(str(name), known)}"

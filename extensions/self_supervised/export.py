@@ -13,7 +13,7 @@ import torch
 from filelock import FileLock
 
 from extensions.backbones.manifest import rows_of, weights_folder
-from extensions.configuration import ConfigError
+from extensions.configuration import ConfigError, load_config
 from extensions.self_supervised.encoder import build_encoder, load_encoder
 from extensions.self_supervised.training import ENCODER, RECORD
 from extensions.whole_file import write_whole
@@ -112,12 +112,28 @@ def _read(output: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
 def _how_made(record: dict[str, Any], config: Path) -> str:
     pictures = record["pictures"]
     counts = ", ".join(f"{name} {count}" for name, count in pictures["classes"].items())
-    command = shlex.join(["python", "-m", "extensions.self_supervised", "fit", "--config", _shown(config)])
+    changed = [part for change in _changes(record["config"], config) for part in ("--set", change)]
+    command = shlex.join(["python", "-m", "extensions.self_supervised", "fit", "--config", _shown(config), *changed])
     return (
         f"{record['method']} on {pictures['n']} pictures ({counts}; sha256 of their list {pictures['sha256'][:16]}), "
         f"{record['epochs']} epochs at {record['config']['data']['init_args'].get('image_size', 96)} px, seed "
         f"{record['config'].get('seed', 0)}: {command}"
     )
+
+
+def _changes(config: dict[str, Any], path: Path) -> list[str]:
+    """What `--set` changed in the configuration as the file has it: `key=value` of model, data and trainer."""
+    asked = load_config(path)
+    changes: dict[str, Any] = {}
+    for part in ("model", "data"):
+        before, after = (whole[part].get("init_args") or {} for whole in (asked, config))
+        changed = {key: value for key, value in after.items() if before.get(key) != value and key != "num_workers"}
+        changes |= {f"{part}.init_args.{key}": value for key, value in changed.items()}
+    known = asked.get("trainer") or {}
+    changes |= {
+        f"trainer.{key}": value for key, value in (config.get("trainer") or {}).items() if known.get(key) != value
+    }
+    return [f"{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in changes.items()]
 
 
 def _shown(config: Path) -> str:

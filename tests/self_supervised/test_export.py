@@ -88,6 +88,17 @@ def test_other_rows_and_comments_stay_and_a_second_export_has_its_row_only(pretr
     assert "SimCLR on 12 pictures (spots 6, stripes 6" in rows[1]["how_made"]
 
 
+def test_the_manifest_names_what_was_changed_on_the_command_line(pretrained, weights):
+    config = json.loads((pretrained / "parts.yaml").read_text())
+    config["model"]["init_args"] |= {"backbone": "resnet34"}
+    config["trainer"] |= {"max_epochs": 9}
+    other = weights / "other.yaml"
+    other.write_text(json.dumps(config))
+    export(pretrained, tag="a", licence="", config=other)
+    command = yaml.safe_load((weights / "manifest.yaml").read_text())[1]["how_made"]
+    assert command.endswith("other.yaml --set model.init_args.backbone=resnet18 --set trainer.max_epochs=1")
+
+
 def test_half_precision_is_half_the_size_and_statistics_stay_exact(pretrained, weights):
     from safetensors.torch import load_file
 
