@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from anomalib.data import Batch
@@ -16,10 +16,11 @@ from torch.nn import functional as F
 from extensions.backbones import architecture
 from extensions.models.backbone_mixin import BackboneMixin
 from extensions.models.cflow.torch_model import CflowModel, shuffled_batches, to_fibers
+from extensions.models.held_out import HeldOutMixin, holds_out_training_pictures
 from extensions.models.pre_processor import ImageSize
 
 
-class Cflow(BackboneMixin, AnomalibCflow):
+class Cflow(HeldOutMixin, BackboneMixin, AnomalibCflow):
     """CFlow-AD: likelihood of each position's features under a normalizing flow conditioned on the position.
 
     Gudovskiy et al., "CFLOW-AD: Real-Time Unsupervised Anomaly Detection with Localization via Conditional
@@ -27,7 +28,9 @@ class Cflow(BackboneMixin, AnomalibCflow):
     scaled likelihoods, higher is more anomalous. Differs from the paper: likelihoods are scaled by their maximum over
     the training set, not the test set. Differs from anomalib: scores do not depend on the other pictures of a batch,
     fewer fibers than `fiber_batch_size` make one batch instead of an error, `train_loss` is the mean over fibers
-    (anomalib logs the sum, which grows with the batch), `anomaly_map` is (N, 1, H, W).
+    (anomalib logs the sum, which grows with the batch), `anomaly_map` is (N, 1, H, W), and with
+    `val_split_mode=from_train` the flows of the lowest `val_loss`, that mean over pictures held out of training, are
+    kept and that loss tells whether training was long enough.
 
     Args:
         backbone: timm name; `python -m extensions.backbones list` shows what is available.
@@ -135,6 +138,15 @@ class Cflow(BackboneMixin, AnomalibCflow):
         loss = torch.cat(losses).mean()
         self.log("train_loss", loss, on_epoch=True, prog_bar=True, logger=True, batch_size=len(batch.image))
         return {"loss": loss}
+
+    def validation_step(self, batch: Batch, *args: Any, **kwargs: Any) -> Batch:
+        """Score pictures; log the mean loss a fiber of those that were held out of training as `val_loss`."""
+        del args, kwargs
+        maps = self.model.log_prob_maps(batch.image)
+        if holds_out_training_pictures(self.trainer):
+            loss = -F.logsigmoid(torch.cat([layer_map.flatten() for layer_map in maps])).mean()
+            self.log("val_loss", loss, on_step=False, on_epoch=True, prog_bar=True, batch_size=len(batch.image))
+        return batch.update(**self.model.score(maps, batch.image.shape[-2:])._asdict())
 
     def _train_layer(self, layer_index: int, features: torch.Tensor) -> torch.Tensor:
         """Train one layer's flow on features (N, C, h, w); returns the loss of each fiber (N * h * w,)."""

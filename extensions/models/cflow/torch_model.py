@@ -45,13 +45,20 @@ class CflowModel(AnomalibCflowModel):
 
     def forward(self, images: torch.Tensor) -> InferenceBatch:
         """Score pictures."""
+        return self.score(self.log_prob_maps(images), images.shape[-2:])
+
+    def log_prob_maps(self, images: torch.Tensor) -> list[torch.Tensor]:
+        """Log-likelihood of each position, a channel: for each layer (N, 1, h, w)."""
         features = self.encoder(images)
-        likelihood = images.new_zeros((len(images), 1, *images.shape[-2:]))  # (N, 1, H, W)
+        return [self._log_prob_map(index, features[layer]) for index, layer in enumerate(self.pool_layers)]
+
+    def score(self, log_prob_maps: Sequence[torch.Tensor], size: Sequence[int]) -> InferenceBatch:
+        """Score pictures of a height and width in px by their log-likelihoods."""
         peaks = torch.where(self.max_log_prob.isfinite(), self.max_log_prob, 0.0)  # not trained yet: leave unscaled
-        for layer_index, layer in enumerate(self.pool_layers):
-            layer_map = (self._log_prob_map(layer_index, features[layer]) - peaks[layer_index]).exp()
+        likelihood = log_prob_maps[0].new_zeros((len(log_prob_maps[0]), 1, *size))  # (N, 1, H, W)
+        for layer_map, peak in zip(log_prob_maps, peaks, strict=True):
             likelihood = likelihood + F.interpolate(
-                layer_map, size=images.shape[-2:], mode="bilinear", align_corners=True
+                (layer_map - peak).exp(), size=tuple(size), mode="bilinear", align_corners=True
             )
         anomaly_map = len(self.pool_layers) - likelihood
         return InferenceBatch(pred_score=anomaly_map.amax(dim=(1, 2, 3)), anomaly_map=anomaly_map)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from anomalib.data import Batch
 from anomalib.metrics import Evaluator
 from anomalib.models import Fastflow as AnomalibFastflow
 from anomalib.models.components import AnomalibModule
@@ -16,17 +17,20 @@ from extensions.backbones import architecture
 from extensions.models.backbone_mixin import BackboneMixin
 from extensions.models.cflow.lightning_model import cosine_lr
 from extensions.models.fastflow.torch_model import FastflowModel
+from extensions.models.held_out import HeldOutMixin, holds_out_training_pictures
 from extensions.models.pre_processor import ImageSize
 
 
-class Fastflow(BackboneMixin, AnomalibFastflow):
+class Fastflow(HeldOutMixin, BackboneMixin, AnomalibFastflow):
     """FastFlow: likelihood of each position's features under a normalizing flow that sees their surroundings.
 
     Yu et al., "FastFlow: Unsupervised Anomaly Detection and Localization via 2D Normalizing Flows", 2021,
     https://arxiv.org/abs/2111.07677. Scores are minus the likelihood averaged over layers, -1 to 0, higher is more
     anomalous. Differs from the paper as anomalib does, which follows https://github.com/gathierry/FastFlow: a trainable
     layer normalization stands before each flow, tied to the size of the pictures. Differs from anomalib: any backbone
-    with feature maps (transformers need `layers`), pictures of any size, data without masks, and `pred_score` is (N,).
+    with feature maps (transformers need `layers`), pictures of any size, data without masks, `pred_score` is (N,), and
+    with `val_split_mode=from_train` the flows of the lowest `val_loss`, the same loss on pictures held out of training,
+    are kept and that loss tells whether training was long enough.
 
     Args:
         backbone: timm name; `python -m extensions.backbones list` shows what is available.
@@ -117,6 +121,15 @@ class Fastflow(BackboneMixin, AnomalibFastflow):
         self.optimizer_settings = {"lr": lr, "weight_decay": weight_decay}
         self.lr_schedule = lr_schedule
         self._set_backbone(backbone, layers, weights=weights, pre_trained=pre_trained)
+
+    def validation_step(self, batch: Batch, *args: Any, **kwargs: Any) -> Batch:
+        """Score pictures; log the loss of those that were held out of training as `val_loss`."""
+        del args, kwargs
+        latent, log_jacobians = self.model.flow(batch.image)
+        if holds_out_training_pictures(self.trainer):
+            loss = self.loss(latent, log_jacobians)
+            self.log("val_loss", loss, on_step=False, on_epoch=True, prog_bar=True, batch_size=len(batch.image))
+        return batch.update(**self.model.score(latent)._asdict())
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Optimize flows and normalizations by Adam."""

@@ -82,10 +82,20 @@ class FastflowModel(AnomalibFastflowModel):
                 f"{self.input_size[1]}: resize them, or train one with another image_size."
             )
             raise ValueError(msg)
-        output = super().forward(input_tensor)
-        if isinstance(output, InferenceBatch):
-            return output._replace(pred_score=output.pred_score.flatten())  # (N,)
-        return output
+        latent, log_jacobians = self.flow(input_tensor)
+        return (latent, log_jacobians) if self.training else self.score(latent)
+
+    def flow(self, images: torch.Tensor) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+        """Transform features (N, 3, H, W): latent maps and log-determinants of each layer."""
+        pairs = [
+            flow(feature) for flow, feature in zip(self.fast_flow_blocks, self._get_cnn_features(images), strict=True)
+        ]
+        return [latent for latent, _ in pairs], [log_jacobian for _, log_jacobian in pairs]
+
+    def score(self, latent: list[torch.Tensor]) -> InferenceBatch:
+        """Score pictures by their latent maps (N, C, h, w)."""
+        anomaly_map = self.anomaly_map_generator(latent)  # (N, 1, H, W)
+        return InferenceBatch(pred_score=anomaly_map.amax(dim=(1, 2, 3)), anomaly_map=anomaly_map)
 
     def _get_cnn_features(self, input_tensor: torch.Tensor) -> list[torch.Tensor]:
         """For each layer (N, C, h, w), normalized."""
