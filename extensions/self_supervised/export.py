@@ -122,7 +122,7 @@ def _how_made(record: dict[str, Any], config: Path) -> str:
 
 
 def _changes(config: dict[str, Any], path: Path) -> list[str]:
-    """What `--set` changed in the configuration as the file has it: `key=value` of model, data and trainer; none without a file."""
+    """What `--set` changed of model, data and trainer in the file's configuration, `key=value`; without a file none."""
     if not path.is_file():  # pretrained in a notebook
         return []
     asked = load_config(path)
