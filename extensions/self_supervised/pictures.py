@@ -61,6 +61,7 @@ class Pictures(LightningDataModule):
         self.batch_size, self.num_workers = batch_size, num_workers
         self.found: Found | None = None
         self.dataset: ViewDataset | None = None
+        self.n_seen = 0
 
     def prepare(self, make_views: ViewMaker, *, seed: int) -> None:
         """Find and decode the pictures; `make_views` makes of each what the model learns from.
@@ -78,9 +79,20 @@ class Pictures(LightningDataModule):
         stored = round(STORED * self.image_size)
         self.dataset = ViewDataset(Decoded(self.found.paths, stored), self.found.labels, make_views, seed=seed)
 
+    def go_on(self, epoch: int, n_seen: int) -> None:
+        """Begin within an epoch: after so many of its batches, in each process.
+
+        Known before the trainer restores a checkpoint, because by then it has asked for batches.
+        """
+        assert self.dataset is not None, "call prepare first"
+        self.dataset.epoch, self.n_seen = epoch, n_seen
+
     def train_dataloader(self) -> DataLoader:
         """Batches in the order that the epoch draws; in distributed training each process gets its share of them."""
         assert self.dataset is not None, "call prepare first"
+        if self.trainer is not None and self.n_seen:
+            n_seen = self.n_seen % max(1, len(self.dataset) // (self.batch_size * self.trainer.world_size))
+            self.dataset.start = n_seen * self.batch_size * self.trainer.world_size
         workers: dict[str, Any] = {"num_workers": self.num_workers}
         if self.num_workers:
             workers["multiprocessing_context"] = "fork" if os.name == "posix" else None

@@ -84,12 +84,12 @@ def pretrain(asked: Pretraining, output: Path, *, restart: bool = False) -> dict
         raise ConfigError(msg)
     output.mkdir(parents=True, exist_ok=True)
     resumed = checkpoint.exists() and not restart
-    if resumed:
-        _check_same(checkpoint, asked)
+    stopped_at = _stopped_at(checkpoint, asked) if resumed else (0, 0)
     asked.data.prepare(asked.method.view_maker(asked.data.image_size), seed=asked.seed)
     assert asked.data.found is not None
     asked.method.prepare(asked.data.found)
     _check_size(asked)
+    asked.data.go_on(*stopped_at)
     curve = Curve(output / CURVE, _monitor(asked))
     callbacks = [
         Resuming(),
@@ -142,9 +142,14 @@ def _check_size(asked: Pretraining) -> None:
         encoder.train()
 
 
-def _check_same(checkpoint: Path, asked: Pretraining) -> None:
+def _stopped_at(checkpoint: Path, asked: Pretraining) -> tuple[int, int]:
+    """Epoch and number of its batches that a checkpoint of this same run was made after."""
     try:
-        stored = torch.load(checkpoint, weights_only=True, map_location="cpu", mmap=True).get(STAMP) or {}
+        content = torch.load(checkpoint, weights_only=True, map_location="cpu", mmap=True)
+        stored = content.get(STAMP) or {}
+        loops = content["loops"]["fit_loop"]
+        epoch = loops["epoch_progress"]["current"]["processed"]
+        n_batches = loops["epoch_loop.batch_progress"]["current"]["processed"]
     except Exception as error:  # torch raises several types for broken files
         msg = f"{checkpoint}: not a checkpoint that can be gone on from ({str(error).splitlines()[0]}); "
         msg += "move it away or begin anew with --restart"
@@ -157,6 +162,7 @@ def _check_same(checkpoint: Path, asked: Pretraining) -> None:
         msg = f"{checkpoint} was written with other settings of model, data, trainer or seed; give another --output, "
         msg += "or begin anew with --restart (length, devices and workers may change)"
         raise ConfigError(msg)
+    return epoch, n_batches
 
 
 def _record(asked: Pretraining, trainer: Trainer, curve: Curve) -> dict[str, Any]:

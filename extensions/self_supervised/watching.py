@@ -39,7 +39,16 @@ class SafeCheckpoint(Callback):
         self._saved, self._saved_at = -1, time.monotonic()
 
     def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
-        """Save when enough steps were made, or enough time has gone."""
+        """Save when enough steps were made, or enough time has gone; an epoch's last batch waits for its end."""
+        if not trainer.fit_loop.epoch_loop.batch_progress.is_last_batch:
+            self._save_if_due(trainer)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: Any) -> None:
+        """Save, too, when it is time: with the epoch's row of the curve."""
+        del pl_module
+        self._save_if_due(trainer)
+
+    def _save_if_due(self, trainer: Trainer) -> None:
         n_steps = trainer.global_step - max(0, self._saved)
         is_late = trainer.world_size == 1 and time.monotonic() - self._saved_at >= self._every_s
         if n_steps and (n_steps >= self._every or is_late):
@@ -165,15 +174,13 @@ class Curve(Callback):
 
 
 class Resuming(Callback):
-    """Tells the pictures which epoch it is, and after a stop in the middle of one how many were seen."""
+    """Tells the pictures which epoch it is; where a stopped one goes on `Pictures.go_on` told them."""
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: Any) -> None:
-        """Draw what this epoch draws."""
+        """Draw what this epoch draws, from its first picture on; not called where a stopped epoch goes on."""
         del pl_module
         pictures: Any = trainer.datamodule
-        pictures.dataset.epoch = trainer.current_epoch
-        done = trainer.fit_loop.epoch_loop.batch_progress.current.ready
-        pictures.dataset.start = done * pictures.batch_size * trainer.world_size
+        pictures.dataset.epoch, pictures.dataset.start = trainer.current_epoch, 0
 
 
 def write_curve(path: Path, rows: list[dict[str, float]]) -> None:
