@@ -22,6 +22,7 @@ def measure(prepared: Prepared, workspace: Path, options: RunOptions) -> tuple[d
     """Fit, test, measure; files go to the workspace, facts and the model are returned."""
     from lightning import seed_everything
 
+    from benchmark.augmented import augmented_splits, augmenting_callbacks
     from benchmark.evaluation import ScoreCollector, set_thresholds, test_samples
     from benchmark.latency import measure_latency
     from benchmark.memory import PeakMemory, model_bytes
@@ -37,7 +38,11 @@ def measure(prepared: Prepared, workspace: Path, options: RunOptions) -> tuple[d
     assert datamodule is not None
     assert found is not None
     rows = test_samples(datamodule.test_data.samples, found.files, picture_names(datamodule))
-    collector = ScoreCollector(rows, with_masks=bool(found.counts["n_masks"]), n_pictures=options.pictures)
+    augmentations = experiment.augmentations
+    in_test = any(one.in_test for one in augmentations)
+    # Panels show the pictures as they are: maps of augmented ones would not lie on them.
+    n_pictures = 0 if any(one.where in ("test", "both") for one in augmentations) else options.pictures
+    collector = ScoreCollector(rows, with_masks=bool(found.counts["n_masks"]), n_pictures=n_pictures)
     with quiet(), PeakMemory() as memory:
         seed_everything(experiment.seed, workers=True, verbose=False)
         model: AnomalibModule = instantiate_model(experiment.model)
@@ -45,13 +50,19 @@ def measure(prepared: Prepared, workspace: Path, options: RunOptions) -> tuple[d
         validation = validates(model, datamodule)
         splits = (*SPLITS, "val") if validation else SPLITS
         reuse = Reuse(
-            open_cache(), datamodule, model, layers=wanted, device=device_of(experiment.trainer), splits=splits
+            open_cache(),
+            datamodule,
+            model,
+            layers=wanted,
+            device=device_of(experiment.trainer),
+            splits=splits,
+            augmented=augmented_splits(augmentations),
         )
         engine = make_engine(
             model,
             experiment.trainer,
             workspace.with_name("engine"),
-            callbacks=[collector, reuse.callback],
+            callbacks=[collector, reuse.callback, *augmenting_callbacks(augmentations, experiment.seed)],
             progress=options.progress,
             validation=validation,
         )
@@ -62,9 +73,12 @@ def measure(prepared: Prepared, workspace: Path, options: RunOptions) -> tuple[d
             test_seconds = test_once(engine, model, datamodule)
             evaluation = collector.finish()
             set_thresholds(model, evaluation)
-            latency = measure_latency(model, reuse.picture())
+            n_views = next((one.n_views for one in augmentations if one.where == "tta"), 1)
+            latency = measure_latency(model, reuse.picture(), n_views=n_views)
     write_text(workspace / SCORES, evaluation.scores.to_csv(index=False))
-    if options.keep_checkpoint:
+    # The thresholds of augmented scores are not those of the model alone, which is all that a checkpoint holds.
+    keep_checkpoint = options.keep_checkpoint and not in_test
+    if keep_checkpoint:
         with room_for(workspace / CHECKPOINT, model_bytes(model.model)):
             engine.trainer.save_checkpoint(workspace / CHECKPOINT, weights_only=False)
     pictures = collector.pictures.draw(
@@ -85,7 +99,7 @@ def measure(prepared: Prepared, workspace: Path, options: RunOptions) -> tuple[d
         "memory": {"peak_memory_bytes": memory.peak_bytes, "model_bytes": model_bytes(model.model)},
         "files": {
             "scores": SCORES,
-            "checkpoint": CHECKPOINT if options.keep_checkpoint else None,
+            "checkpoint": CHECKPOINT if keep_checkpoint else None,
             "pictures": pictures,
         },
     }

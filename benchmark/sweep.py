@@ -68,7 +68,8 @@ def run_sweep(
             tqdm.write(describe(experiment, record))
             if keep == "best":
                 prune_checkpoints(store, experiments)
-            without_pictures += record["status"] == "finished" and not record["files"]["pictures"]
+            shows_none = record["status"] == "finished" and not record["files"]["pictures"]
+            without_pictures += shows_none and not experiment.augmentations
     if options.pictures and without_pictures:
         logger.warning(
             "%d runs were there before pictures were asked for; --overwrite all draws them", without_pictures
