@@ -150,9 +150,10 @@ _TEXTS = (
            note="Of a test picture, the first of them the picture as it is."),
     Column(name="merge", heading="Merged by", width=10, note="How scores and maps of the views become one."),
     *(entry for name, label in _CHANGED.items() for entry in (
-        Column(name=f"{name}_change", heading=f"{label} change", format="+0.000;-0.000;0.000", higher_is_better=True,
+        Column(name=f"{name}_change", heading=f"{label} change", format="+0.0000;-0.0000;0.0000", width=13,
+               higher_is_better=True,
                note="From the same detector without augmentation, paired by seed; mean over seeds."),
-        Column(name=f"{name}_change_std", heading="±", format="0.000", width=7,
+        Column(name=f"{name}_change_std", heading="±", format="0.0000", width=8,
                note="The spread: sample standard deviation of the paired changes over seeds; blank for one seed. Test "
                "pictures are the same for all seeds, so how the result depends on them is no part of it."),
         Column(name=f"{name}_beyond", heading="Beyond the spread", width=11,

@@ -84,6 +84,8 @@ def format_number(value: float, number_format: str) -> str:
         return f"{value:.1e}"
     if "#" in number_format and not number_format.startswith("#"):
         return f"{value:.4g}"
+    if ";" in number_format:  # with its sign
+        return f"{value:+.{len(number_format.split(';')[0].partition('.')[2])}f}"
     decimals = len(number_format.rstrip("%").partition(".")[2])
     if number_format.endswith("%"):
         return f"{value:.{decimals}%}"

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmark.archive import load
+from benchmark.augmentation_frames import augmentation_frame
 from benchmark.augmented import without_augmentation
 from benchmark.experiment import Experiment
 from benchmark.leaderboard import frames
@@ -150,6 +151,11 @@ def refine(
         pd.read_csv(folder / SUSPECTS, dtype={"removed_in_round": "Int64"}),
         dict(zip(training_names(prepared.datamodule), files, strict=True)),
     )
+
+
+def read_augmentation(output: Path = DEFAULT_OUTPUT) -> pd.DataFrame:
+    """What each augmentation in an output folder changes, see `benchmark.augmentation_frames.augmentation_frame`."""
+    return augmentation_frame(load(Path(output)).records)
 
 
 def read_leaderboard(output: Path = DEFAULT_OUTPUT) -> pd.DataFrame:

@@ -196,6 +196,8 @@ class Sheets:
         if name == "dataset" and isinstance(value, str):
             value = shown_dataset(value, synthetic=line.get("synthetic") is True)
         bad = name == "status" and isinstance(value, str) and ("," in value or value == "failed")
+        if name.endswith("_beyond") and isinstance(value, str):
+            bad, look = value == "worse", look | {"bold": value in ("better", "worse")}
         entry = column(name)
         wrap = name in WRAPPED
         center = name == "rank"

@@ -114,6 +114,7 @@ def test_the_sheet_the_page_and_the_plot_show_it(records, tmp_path):
     assert [cell.value for cell in sheet["M"]].count("better") == 1
     page = (tmp_path / "leaderboard.html").read_text(encoding="utf-8")
     assert "<h2>Augmentation</h2>" in page
+    assert ">+0.0467<" in page
     assert "data:image/svg+xml;base64," in page
     with Image.open(tmp_path / "augmentation_image_AUROC.png") as plot:
         assert plot.width > 500

@@ -121,7 +121,7 @@ def test_augmented_pictures_are_never_kept_and_those_before_them_are(one, tmp_pa
     monkeypatch.setattr(
         FrozenFeatureExtractor, "compute", lambda self, images: seen.append(len(images)) or compute(self, images)
     )
-    features = tmp_path / "cache" / "features"
+    features = tmp_path / "cache" / "work" / "features"
     before = sum(1 for _ in features.rglob("*"))
     record, _ = finish(augmented(one, [TURNED, SEEN]), tmp_path / "out")
     assert sum(1 for _ in features.rglob("*")) == before > 0
