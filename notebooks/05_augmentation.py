@@ -41,7 +41,7 @@ data.setup()
 defective = data.test_data.samples.query("label_index == 1")["image_path"].head(n_shown)
 figure, axes = plt.subplots(figsize=(14, 4 * n_shown))
 axes.imshow(views_sheet([Path(path) for path in defective], size=image_size))
-axes.axis("off")
+_ = axes.axis("off")
 # %% [markdown]
 # ## With and without
 # `train` augments the training pictures, `test` each test picture once, `tta` looks at several views of each test
@@ -78,7 +78,7 @@ changes[
 plot_augmentation(changes, Path(output) / "changes.png")
 figure, axes = plt.subplots(figsize=(9, 5))
 axes.imshow(plt.imread(Path(output) / "changes.png"))
-axes.axis("off")
+_ = axes.axis("off")
 # %% [markdown]
 # ## One picture, several views
 # For any model that anomalib's Engine runs, of ours or not: the callback is all there is to it, in a config under
