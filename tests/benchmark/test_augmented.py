@@ -10,13 +10,16 @@ import pandas as pd
 import pytest
 import yaml
 
+from benchmark import training
 from benchmark.__main__ import main
 from benchmark.augmented import without_augmentation
 from benchmark.experiment import Experiment
+from benchmark.fitted import shared_fits
 from benchmark.grid import expand
 from benchmark.interactive import record_run
 from benchmark.runner import RunOptions, run_experiment
 from benchmark.store import Store
+from benchmark.sweep import run_sweep
 from extensions.backbones.frozen import FrozenFeatureExtractor
 from extensions.configuration import ConfigError
 
@@ -101,7 +104,7 @@ def test_a_wrong_section_is_one_sentence_before_anything_runs(section, sentence,
         expand({"models": [one.model], "data": [one.data], "augmentation": section})
 
 
-@pytest.mark.parametrize("section", [TURNED, {**TURNED, "where": "test"}, SEEN, [TURNED, SEEN]])
+@pytest.mark.parametrize("section", [{**TURNED, "where": "test"}, [TURNED, SEEN]])
 def test_results_are_the_same_without_a_cache_and_beside_plain_runs(section, one, tmp_path, monkeypatch):
     plain, of_plain = finish(one, tmp_path / "shared")
     record, found = finish(augmented(one, section), tmp_path / "shared")
@@ -132,6 +135,36 @@ def test_augmented_pictures_are_never_kept_and_those_before_them_are(one, tmp_pa
     seen.clear()
     partly, _ = finish(augmented(one, SEEN), tmp_path / "out")
     assert partly["reused"]["train"]["features"] == 8
+
+
+def test_runs_that_differ_in_their_test_share_a_fit_and_give_what_they_give_alone(one, tmp_path, monkeypatch):
+    fits = []
+    fit = training.fit
+    monkeypatch.setattr(training, "fit", lambda *arguments: fits.append(1) or fit(*arguments))
+    arguments = {k: v for k, v in one.model["init_args"].items() if k != "n_features"}
+    model = {"class_path": "extensions.Stfpm", "init_args": arguments}
+    base = dataclasses.replace(one, model=model, trainer={"max_epochs": 2})
+    sweep = [augmented(base, section) for section in (None, SEEN, TURNED, {**TURNED, "where": "both"})]
+    run_sweep(sweep, tmp_path / "sweep", options=RunOptions(progress=False), keep="all")
+    assert len(fits) == 2
+    together = {record["key"]: (folder, record) for folder, record in Store(tmp_path / "sweep").records()}
+    for experiment in sweep:
+        record, alone = finish(experiment, tmp_path / "alone")
+        folder, shared = together[record["key"]]
+        assert pd.read_csv(folder / "scores.csv")["score"].to_numpy() == pytest.approx(alone, rel=1e-5)
+        assert shared["training"] == record["training"]
+        assert shared["speed"]["fit_seconds"] > 0
+        assert (folder / "model.ckpt").exists() == (not any(part.in_test for part in experiment.augmentations))
+    assert len(fits) == 2 + len(sweep)
+
+
+def test_another_seed_or_data_set_shares_no_fit(one):
+    def ids(*others):
+        return shared_fits([augmented(e, section) for e in (one, *others) for section in (None, SEEN)])
+
+    assert len(ids(dataclasses.replace(one, seed=2))) == 2
+    refined = dataclasses.replace(one, refinement={"strategy": "random"})
+    assert ids(refined) == ids() == (one.experiment_id,)
 
 
 def test_thresholds_of_augmented_tests_go_into_no_checkpoint(one, tmp_path):
