@@ -114,7 +114,7 @@ _TEXTS = (
            note="Share of anomalous pictures put among the training pictures."),
     Column(name="repeats", heading="Repeats", format="0", width=8,
            note="How often each injected defect was put among the training pictures, a little shifted."),
-    Column(name="detector", heading="Detector", width=22, note="What was trained on the pictures that were kept."),
+    Column(name="detector", heading="Detector", width=22, note="What was trained; of a refinement, on the pictures that were kept."),
     Column(name="strategy", heading="Strategy", width=18, note="What scored the training pictures."),
     Column(name="rule", heading="Rule", width=18, note="What removed pictures by the scores."),
     Column(name="score_auroc", heading="Score AUROC ↑", format="0.000", higher_is_better=True,
