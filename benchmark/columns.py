@@ -114,7 +114,8 @@ _TEXTS = (
            note="Share of anomalous pictures put among the training pictures."),
     Column(name="repeats", heading="Repeats", format="0", width=8,
            note="How often each injected defect was put among the training pictures, a little shifted."),
-    Column(name="detector", heading="Detector", width=22, note="What was trained; of a refinement, on the pictures that were kept."),
+    Column(name="detector", heading="Detector", width=22,
+           note="What was trained; of a refinement, on the pictures that were kept."),
     Column(name="strategy", heading="Strategy", width=18, note="What scored the training pictures."),
     Column(name="rule", heading="Rule", width=18, note="What removed pictures by the scores."),
     Column(name="score_auroc", heading="Score AUROC ↑", format="0.000", higher_is_better=True,
@@ -151,7 +152,6 @@ _TEXTS = (
     Column(name="merge", heading="Merged by", width=10, note="How scores and maps of the views become one."),
     *(entry for name, label in _CHANGED.items() for entry in (
         Column(name=f"{name}_change", heading=f"{label} change", format="+0.0000;-0.0000;0.0000", width=13,
-               higher_is_better=True,
                note="From the same detector without augmentation, paired by seed; mean over seeds."),
         Column(name=f"{name}_change_std", heading="±", format="0.0000", width=8,
                note="The spread: sample standard deviation of the paired changes over seeds; blank for one seed. Test "
