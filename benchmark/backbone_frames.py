@@ -121,6 +121,7 @@ def _runs(rows: Sequence[tuple[Row, Line]]) -> list[_Run]:
             model.get("init_args"),
             fact(record, "experiment", "trainer"),
             fact(record, "experiment", "refinement"),
+            {"augmentation": fact(record, "experiment", "augmentation")},
             row.data_arguments,
         )
         given = {name: value for section in sections for name, value in (section or {}).items() if value is not None}

@@ -89,6 +89,7 @@ def _probe_columns(level: str, word: str) -> list[Column]:
 
 _LEVELS = (("probe", "Probe"), ("deepest", "Deepest probe"))
 _GAINS = {"image_AUROC": "Image AUROC", "pixel_AUROC": "Pixel AUROC", "pixel_AUPRO": "Pixel AUPRO"}
+_CHANGED = {name: _GAINS[name] for name in ("image_AUROC", "pixel_AUROC")}
 _TEXTS = (
     Column(name="rank", heading="Rank", format="0", width=6,
            note="Place within the data set by image AUROC. Blank where a run is missing, failed or had not converged."),
@@ -113,7 +114,8 @@ _TEXTS = (
            note="Share of anomalous pictures put among the training pictures."),
     Column(name="repeats", heading="Repeats", format="0", width=8,
            note="How often each injected defect was put among the training pictures, a little shifted."),
-    Column(name="detector", heading="Detector", width=22, note="What was trained on the pictures that were kept."),
+    Column(name="detector", heading="Detector", width=22,
+           note="What was trained; of a refinement, on the pictures that were kept."),
     Column(name="strategy", heading="Strategy", width=18, note="What scored the training pictures."),
     Column(name="rule", heading="Rule", width=18, note="What removed pictures by the scores."),
     Column(name="score_auroc", heading="Score AUROC ↑", format="0.000", higher_is_better=True,
@@ -139,6 +141,24 @@ _TEXTS = (
     *(Column(name=f"{name}_recovered", heading="Of the oracle's", format="0%", width=10,
              note="The gain as a part of what removing exactly the injected ones gains, where that exceeds twice its "
              "standard error.") for name in _GAINS),
+    Column(name="augmentation", heading="Augmentation", width=22,
+           note="Of pictures at the size that the detector sees; identity: none. Of two, the first is that of "
+           "training, the second that of test pictures."),
+    Column(name="where", heading="Where", width=11,
+           note="train: training pictures, anew in each epoch. test: each test picture once. both: these two. tta: "
+           "several views of a test picture, scores and maps merged."),
+    Column(name="n_views", heading="Views", format="0", width=7, optional=True,
+           note="Of a test picture, the first of them the picture as it is."),
+    Column(name="merge", heading="Merged by", width=10, note="How scores and maps of the views become one."),
+    *(entry for name, label in _CHANGED.items() for entry in (
+        Column(name=f"{name}_change", heading=f"{label} change", format="+0.0000;-0.0000;0.0000", width=13,
+               note="From the same detector without augmentation, paired by seed; mean over seeds."),
+        Column(name=f"{name}_change_std", heading="±", format="0.0000", width=8,
+               note="The spread: sample standard deviation of the paired changes over seeds; blank for one seed. Test "
+               "pictures are the same for all seeds, so how the result depends on them is no part of it."),
+        Column(name=f"{name}_beyond", heading="Beyond the spread", width=11,
+               note="better, worse: the mean change exceeds the spread. With three seeds chance alone does so about "
+               "once in four or five times: a reason to look again, no proof. Blank for one seed."))),
     Column(name="weights", heading="Weights", width=22, note="What the backbone was trained on; random: on nothing."),
     Column(name="pre_processing", heading="Pre-processing (px)", width=26,
            note="Of what detectors see (a crop leaves out edges, with any defects there, so that pixel AUROCs of other "

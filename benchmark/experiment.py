@@ -7,7 +7,10 @@ import inspect
 import json
 from dataclasses import dataclass, field
 from pathlib import PurePath, PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from extensions.transforms import AugmentationSettings
 
 PROTOCOL_VERSION = 1
 """Raised when the meaning of a recorded number changes: records of another version are run again."""
@@ -34,6 +37,8 @@ class Experiment:
         seed: Seeds everything before the model is built.
         refinement: How training pictures are refined before the model is kept, see `extensions.refinement.Plan`; None
             trains on all of them.
+        augmentation: How pictures are augmented, see `extensions.transforms.read_augmentation`; None augments nothing,
+            and neither does the identity: that run is the plain one.
         resources: `cpus` and `gpus` that a run reserves where Ray carries it out; no part of the identity.
     """
 
@@ -42,6 +47,7 @@ class Experiment:
     trainer: dict[str, Any] = field(default_factory=dict)
     seed: int = 0
     refinement: dict[str, Any] | None = None
+    augmentation: Any = None
     resources: dict[str, float] = field(default_factory=dict)
 
     @property
@@ -53,7 +59,19 @@ class Experiment:
             "trainer": _portable(self.trainer, ignored=_TRAINER_IGNORED),
             "seed": self.seed,
         }
-        return told if self.refinement is None else told | {"refinement": _portable(self._refined)}
+        told |= {} if self.refinement is None else {"refinement": _portable(self._refined)}
+        return told | ({"augmentation": [one.told for one in self.augmentations]} if self.augmentations else {})
+
+    @property
+    def augmentations(self) -> tuple[AugmentationSettings, ...]:
+        """Of training pictures, of test pictures, of both, or none.
+
+        Raises:
+            ConfigError: An augmentation that cannot be.
+        """
+        from extensions.transforms.settings import read_augmentation
+
+        return read_augmentation(self.augmentation)
 
     @property
     def experiment_id(self) -> str:
@@ -97,6 +115,7 @@ class Experiment:
         parts |= {name: arguments[name] for name in _USUAL if arguments.get(name, defaults[name]) != defaults[name]}
         parts |= {name: value for name, value in self.trainer.items() if name not in _TRAINER_IGNORED | {"callbacks"}}
         parts |= {} if self.refinement is None else self._refined
+        parts |= {"augmentation": " + ".join(map(str, self.augmentations))} if self.augmentations else {}
         return ", ".join(f"{name}={value}" for name, value in parts.items())
 
     @property

@@ -22,6 +22,8 @@ def expand(config: dict[str, Any], *, folder: Path = Path()) -> list[Experiment]
     `{grid: [a, b]}` anywhere in them is replaced by each of its values. `backbones` holds names, or mappings with
     `backbone`, `layers`, `weights`; a model that names its own backbone, or takes none, is not multiplied.
     Each experiment is run once for every entry of `refinement`, where there are some; `null` trains on all pictures.
+    The same holds for `augmentation`: one entry or a list of them, of which each may be a list of two, one for training
+    and one for test pictures; `null` augments nothing.
     Data sets vary slowest, then seeds, then models: the first rows of the table are complete soonest.
 
     What stands there twice is run once.
@@ -31,16 +33,30 @@ def expand(config: dict[str, Any], *, folder: Path = Path()) -> list[Experiment]
     """
     check_config(config)
     models = [found for entry in config["models"] for found in _expand_model(entry, config, folder)]
+    augmentations = [found for entry in _augmentations(config) for found in _grid(entry)]
     data = [found for entry in config["data"] for found in _grid(_section(entry, "data", folder))]
     refinements = [found for entry in config.get("refinement") or [None] for found in _grid(entry)]
     return check_experiments(
         [
-            Experiment(model=model, data=spec, trainer=trainer, seed=seed, refinement=refinement, resources=resources)
-            for spec, seed, (model, trainer, resources), refinement in itertools.product(
-                data, config.get("seeds") or [0], models, refinements
+            Experiment(
+                model=model,
+                data=spec,
+                trainer=trainer,
+                seed=seed,
+                refinement=refinement,
+                augmentation=augmentation,
+                resources=resources,
+            )
+            for spec, seed, (model, trainer, resources), refinement, augmentation in itertools.product(
+                data, config.get("seeds") or [0], models, refinements, augmentations
             )
         ]
     )
+
+
+def _augmentations(config: dict[str, Any]) -> list[Any]:
+    section = config.get("augmentation")
+    return section if isinstance(section, list) and section else [section]
 
 
 def _section(entry: dict[str, Any], section: str, folder: Path) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import math
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ import jinja2
 import pandas as pd
 
 from benchmark.about import best_sentences
+from benchmark.augmentation_frames import AUGMENTATION, CHANGED
 from benchmark.columns import BY_CATEGORY, FAILURES, LEADERBOARD, Column, column, is_shown, shown_dataset
 from benchmark.gallery import Picture, gallery
 from benchmark.leaderboard import Frames
@@ -48,6 +50,10 @@ def write_html(tables: Frames, path: Path, output: Path) -> None:
         by_category=_table(tables.by_category, BY_CATEGORY, compared=("dataset", "category")),
         failures=_table(tables.failures, FAILURES),
         charts=[(name, _chart(series, models)) for name, series in charts.items()],
+        augmentation=_table(tables.augmentation, AUGMENTATION, compared=("dataset", "category", "detector"))
+        if len(tables.augmentation)
+        else None,
+        augmentation_charts=_augmentation_charts(tables.augmentation),
         gallery=[(picture, _inline(picture)) for picture in gallery(tables.leading, output)],
         about=[
             (section, list(rows[["name", "value"]].itertuples(index=False)))
@@ -78,6 +84,8 @@ def format_number(value: float, number_format: str) -> str:
         return f"{value:.1e}"
     if "#" in number_format and not number_format.startswith("#"):
         return f"{value:.4g}"
+    if ";" in number_format:  # with its sign
+        return f"{value:+.{len(number_format.split(';')[0].partition('.')[2])}f}"
     decimals = len(number_format.rstrip("%").partition(".")[2])
     if number_format.endswith("%"):
         return f"{value:.{decimals}%}"
@@ -130,6 +138,21 @@ def _shown(line: pd.Series) -> str:
 
 def _inline(picture: Picture) -> str:
     return "data:image/jpeg;base64," + base64.b64encode(picture.jpeg).decode("ascii")
+
+
+def _augmentation_charts(frame: pd.DataFrame) -> list[tuple[str, str]]:
+    """The bar chart of each metric that augmentations changed: its name, and the picture inline."""
+    from benchmark.augmentation_plots import plot_augmentation
+
+    found = []
+    for metric in CHANGED:
+        if len(frame) and frame[f"{metric}_change"].notna().any():
+            with tempfile.TemporaryDirectory() as folder:
+                path = Path(folder) / "chart.svg"
+                plot_augmentation(frame, path, metric=metric)
+                picture = base64.b64encode(path.read_bytes()).decode("ascii")
+            found.append((metric.replace("_", " "), f"data:image/svg+xml;base64,{picture}"))
+    return found
 
 
 def _chart(series: dict[str, list[Point]], models: list[str]) -> dict[str, Any]:

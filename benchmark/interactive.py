@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmark.archive import load
+from benchmark.augmentation_frames import augmentation_frame
+from benchmark.augmented import without_augmentation
 from benchmark.experiment import Experiment
 from benchmark.leaderboard import frames
 from benchmark.preparation import prepare
@@ -31,6 +33,7 @@ def run(
     trainer: dict[str, Any] | None = None,
     seed: int = 0,
     refinement: dict[str, Any] | None = None,
+    augmentation: Any = None,
     output: Path = DEFAULT_OUTPUT,
     pictures: int = 0,
 ) -> dict[str, Any]:
@@ -42,6 +45,8 @@ def run(
         trainer: Trainer arguments; a gradient model needs `max_epochs`.
         seed: Seeds everything before the model is built.
         refinement: How training pictures are refined, see `extensions.refinement.Plan`; None trains on all of them.
+        augmentation: How pictures are augmented, such as `{"name": "flip", "where": "tta"}`, see
+            `extensions.transforms.AugmentationSettings`; None augments nothing.
         output: Folder of records and tables.
         pictures: How many best and worst pictures to draw.
 
@@ -52,7 +57,9 @@ def run(
         >>> record = run({"class_path": "extensions.Padim"}, {"class_path": "extensions.Elpv"})
         >>> record["metrics"]["image_AUROC"]
     """
-    experiment = Experiment(model=model, data=data, trainer=trainer or {}, seed=seed, refinement=refinement)
+    experiment = Experiment(
+        model=model, data=data, trainer=trainer or {}, seed=seed, refinement=refinement, augmentation=augmentation
+    )
     record = run_experiment(
         experiment, Path(output), options=RunOptions(sweep="single runs", overwrite="failed", pictures=pictures)
     )
@@ -77,9 +84,11 @@ def record_run(config: dict[str, Any], output: Path) -> Path:
     """
     seed = config.get("seed_everything")
     seed = seed if isinstance(seed, int) and not isinstance(seed, bool) else 0
-    trainer = config.get("trainer") or {}
-    run(config["model"], config["data"], trainer=trainer, seed=seed, output=output)
-    experiment = Experiment(model=config["model"], data=config["data"], trainer=trainer, seed=seed)
+    trainer, augmentation = without_augmentation(config.get("trainer") or {})
+    run(config["model"], config["data"], trainer=trainer, seed=seed, augmentation=augmentation, output=output)
+    experiment = Experiment(
+        model=config["model"], data=config["data"], trainer=trainer, seed=seed, augmentation=augmentation
+    )
     return prepare(experiment).folder(Store(output)) / RECORD
 
 
@@ -142,6 +151,11 @@ def refine(
         pd.read_csv(folder / SUSPECTS, dtype={"removed_in_round": "Int64"}),
         dict(zip(training_names(prepared.datamodule), files, strict=True)),
     )
+
+
+def read_augmentation(output: Path = DEFAULT_OUTPUT) -> pd.DataFrame:
+    """What each augmentation in an output folder changes, see `benchmark.augmentation_frames.augmentation_frame`."""
+    return augmentation_frame(load(Path(output)).records)
 
 
 def read_leaderboard(output: Path = DEFAULT_OUTPUT) -> pd.DataFrame:

@@ -32,6 +32,7 @@ def measure_latency(
     repeats: int = 20,
     enough_s: float = 0.5,
     limit_s: float = 10.0,
+    n_views: int = 1,
 ) -> Latency:
     """Time pre-processor and network on one picture at a time; decoding and drawing are not part of it.
 
@@ -43,6 +44,7 @@ def measure_latency(
         repeats: Calls that are timed at most, if they fit into `enough_s` seconds.
         enough_s: Seconds after which no more than `enough` calls are timed.
         limit_s: Seconds after which five are enough.
+        n_views: How often the model sees a picture; drawing and merging its views are not part of it.
     """
     import torch
 
@@ -54,7 +56,8 @@ def measure_latency(
         started = time.perf_counter()
         for call in range(warm_up + repeats):
             begin = time.perf_counter()
-            model.model(transform(batch) if transform else batch)
+            for _ in range(n_views):
+                model.model(transform(batch) if transform else batch)
             if batch.is_cuda:
                 torch.cuda.synchronize()
             if call >= warm_up:

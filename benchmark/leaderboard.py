@@ -11,6 +11,7 @@ import pandas as pd
 
 from benchmark.about import about_frame
 from benchmark.archive import Record
+from benchmark.augmentation_frames import augmentation_frame
 from benchmark.backbone_frames import backbone_frame
 from benchmark.metrics.table import HEADLINE
 from benchmark.refinement_frames import is_ranking_only, refinement_frame, rounds_frame
@@ -45,6 +46,7 @@ class Frames:
         about: section, name, value: how the numbers were made and what they mean.
         refinement: A row per condition, strategy and rule, see `refinement_frame`; empty where nothing was refined.
         rounds: A row per round of each refinement.
+        augmentation: A row per detector, augmentation and where, see `augmentation_frame`; empty where there is none.
         backbones: A row per backbone and pre-processing, see `backbone_frame`; empty where there is one and no probe.
         leading: The counted records of the best rows of each data set, with their rank, for a gallery.
     """
@@ -56,6 +58,7 @@ class Frames:
     about: pd.DataFrame
     refinement: pd.DataFrame = field(default_factory=pd.DataFrame)
     rounds: pd.DataFrame = field(default_factory=pd.DataFrame)
+    augmentation: pd.DataFrame = field(default_factory=pd.DataFrame)
     backbones: pd.DataFrame = field(default_factory=pd.DataFrame)
     leading: list[tuple[int, Record]] = field(default_factory=list)
 
@@ -113,6 +116,7 @@ def frames(
         about=about_frame([r for r in counted if r["status"] == "finished"], plans, leaderboard, warnings, probes),
         refinement=refinement_frame(rounds),
         rounds=rounds,
+        augmentation=augmentation_frame(records),
         backbones=backbone_frame([(rows[line["_row"]], line) for line in means], probes),
         leading=[
             (line["rank"], slot.counted)

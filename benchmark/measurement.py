@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +22,9 @@ def measure(prepared: Prepared, workspace: Path, options: RunOptions) -> tuple[d
     """Fit, test, measure; files go to the workspace, facts and the model are returned."""
     from lightning import seed_everything
 
+    from benchmark.augmented import augmented_splits, augmenting_callbacks
     from benchmark.evaluation import ScoreCollector, set_thresholds, test_samples
+    from benchmark.fitted import Fitted, last_fit
     from benchmark.latency import measure_latency
     from benchmark.memory import PeakMemory, model_bytes
     from benchmark.training import device_of, fit, make_engine, test_once, validates
@@ -37,34 +39,55 @@ def measure(prepared: Prepared, workspace: Path, options: RunOptions) -> tuple[d
     assert datamodule is not None
     assert found is not None
     rows = test_samples(datamodule.test_data.samples, found.files, picture_names(datamodule))
-    collector = ScoreCollector(rows, with_masks=bool(found.counts["n_masks"]), n_pictures=options.pictures)
+    augmentations = experiment.augmentations
+    in_test = any(one.in_test for one in augmentations)
+    # Panels show the pictures as they are: maps of augmented ones would not lie on them.
+    n_pictures = 0 if any(one.where in ("test", "both") for one in augmentations) else options.pictures
+    collector = ScoreCollector(rows, with_masks=bool(found.counts["n_masks"]), n_pictures=n_pictures)
+    known = last_fit.take(prepared, options.shared_fits)
     with quiet(), PeakMemory() as memory:
         seed_everything(experiment.seed, workers=True, verbose=False)
-        model: AnomalibModule = instantiate_model(experiment.model)
+        model: AnomalibModule = known.model if known else instantiate_model(experiment.model)
         wanted = dict(options.layers).get(backbone_id(experiment), ())
-        validation = validates(model, datamodule)
-        splits = (*SPLITS, "val") if validation else SPLITS
+        validation = known is None and validates(model, datamodule)
+        splits = ("test",) if known else (*SPLITS, "val") if validation else SPLITS
         reuse = Reuse(
-            open_cache(), datamodule, model, layers=wanted, device=device_of(experiment.trainer), splits=splits
+            open_cache(),
+            datamodule,
+            model,
+            layers=wanted,
+            device=device_of(experiment.trainer),
+            splits=splits,
+            augmented=augmented_splits(augmentations),
         )
         engine = make_engine(
             model,
             experiment.trainer,
             workspace.with_name("engine"),
-            callbacks=[collector, reuse.callback],
+            callbacks=[collector, reuse.callback, *augmenting_callbacks(augmentations, experiment.seed)],
             progress=options.progress,
             validation=validation,
         )
         prepare_seconds = {name: _timed(reuse.prepare, name) for name in splits}
         decoded_pictures.forget()
         with reuse.serving():
-            fit_seconds, training = fit(engine, model, datamodule)
+            if known is None:
+                fit_seconds, training = fit(engine, model, datamodule)
+                fit_seconds += prepare_seconds["train"] + prepare_seconds.get("val", 0.0)
+                known = Fitted(model, training, fit_seconds, reuse.report().get("train", {}))
+            else:
+                engine._setup_trainer(model)
             test_seconds = test_once(engine, model, datamodule)
             evaluation = collector.finish()
             set_thresholds(model, evaluation)
-            latency = measure_latency(model, reuse.picture())
+            n_views = next((one.n_views for one in augmentations if one.where == "tta"), 1)
+            latency = measure_latency(model, reuse.picture(), n_views=n_views)
+    known = replace(known, peak_bytes=max(known.peak_bytes, memory.peak_bytes))
+    last_fit.keep(prepared, options.shared_fits, known)
     write_text(workspace / SCORES, evaluation.scores.to_csv(index=False))
-    if options.keep_checkpoint:
+    # The thresholds of augmented scores are not those of the model alone, which is all that a checkpoint holds.
+    keep_checkpoint = options.keep_checkpoint and not in_test
+    if keep_checkpoint:
         with room_for(workspace / CHECKPOINT, model_bytes(model.model)):
             engine.trainer.save_checkpoint(workspace / CHECKPOINT, weights_only=False)
     pictures = collector.pictures.draw(
@@ -75,17 +98,17 @@ def measure(prepared: Prepared, workspace: Path, options: RunOptions) -> tuple[d
         "dataset": identity(prepared)["dataset"] | {"image_size": list(evaluation.image_size)},
         "metrics": evaluation.metrics,
         "thresholds": evaluation.thresholds,
-        "training": asdict(training),
+        "training": asdict(known.training),
         "speed": {
-            "fit_seconds": fit_seconds + prepare_seconds["train"] + prepare_seconds.get("val", 0.0),
+            "fit_seconds": known.seconds,
             "test_seconds": test_seconds + prepare_seconds["test"],
             **asdict(latency),
         },
-        "reused": reuse.report(),
-        "memory": {"peak_memory_bytes": memory.peak_bytes, "model_bytes": model_bytes(model.model)},
+        "reused": ({"train": known.reused} if known.reused else {}) | reuse.report(),
+        "memory": {"peak_memory_bytes": known.peak_bytes, "model_bytes": model_bytes(model.model)},
         "files": {
             "scores": SCORES,
-            "checkpoint": CHECKPOINT if options.keep_checkpoint else None,
+            "checkpoint": CHECKPOINT if keep_checkpoint else None,
             "pictures": pictures,
         },
     }

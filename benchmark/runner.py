@@ -33,6 +33,7 @@ class RunOptions:
         layers: For a `backbone_id`, all layers that the sweep asks of it, so that one pass serves all its runs.
         n_threads: Threads of torch; None leaves them as they are.
         page: Draw `suspects.html` for a refinement.
+        shared_fits: Of `benchmark.fitted`: fits of which one serves several runs of the sweep.
     """
 
     sweep: str = ""
@@ -43,6 +44,7 @@ class RunOptions:
     layers: tuple[tuple[str, tuple[str, ...]], ...] = ()
     n_threads: int | None = None
     page: bool = False
+    shared_fits: tuple[str, ...] = ()
 
 
 def run_experiment(

@@ -13,6 +13,8 @@ from benchmark.experiment import PROTOCOL_VERSION, is_location
 
 __all__ = ["Row", "Slot", "fill"]
 
+_SECTIONS = ("refinement", "augmentation")  # of an experiment, where it has them
+
 
 @dataclass
 class Slot:
@@ -127,7 +129,7 @@ def _coarse_key(source: Record, dataset: str | None = None) -> tuple:
     telling = {k: v for k, v in arguments.items() if not is_location(k)}
     model = experiment.get("model") or {name: source.get(name) for name in ("model", "backbone", "settings")}
     named = dataset if dataset is not None else source["dataset"]["name"]
-    rest = [experiment.get("trainer"), *([experiment["refinement"]] if "refinement" in experiment else [])]
+    rest = [experiment.get("trainer"), *(experiment[name] for name in _SECTIONS if name in experiment)]
     return (named, _text(model), _text(rest), _text(telling))
 
 

@@ -16,6 +16,7 @@ from tqdm.auto import tqdm
 
 from benchmark.executor import LOCAL, Executor, run_all
 from benchmark.experiment import Experiment
+from benchmark.fitted import shared_fits
 from benchmark.preparation import backbone_id, named
 from benchmark.runner import RunOptions
 from benchmark.store import CHECKPOINT, KEEP, RECORD, Store, write_json
@@ -55,7 +56,11 @@ def run_sweep(
         drop_other_plans(plan, sweep=options.sweep)
     bar_per_run = options.progress and executor.kind == "local"
     carried_out = replace(
-        options, keep_checkpoint=keep != "none", progress=bar_per_run, layers=shared_layers(experiments)
+        options,
+        keep_checkpoint=keep != "none",
+        progress=bar_per_run,
+        layers=shared_layers(experiments),
+        shared_fits=shared_fits(experiments),
     )
     counts: Counter[str] = Counter()
     without_pictures = 0
@@ -68,7 +73,8 @@ def run_sweep(
             tqdm.write(describe(experiment, record))
             if keep == "best":
                 prune_checkpoints(store, experiments)
-            without_pictures += record["status"] == "finished" and not record["files"]["pictures"]
+            shows_none = record["status"] == "finished" and not record["files"]["pictures"]
+            without_pictures += shows_none and not experiment.augmentations
     if options.pictures and without_pictures:
         logger.warning(
             "%d runs were there before pictures were asked for; --overwrite all draws them", without_pictures

@@ -27,7 +27,7 @@ class ReportError(RuntimeError):
 
 
 def write_tables(output: Path, *, formats: Sequence[str] = ("csv", "xlsx", "html")) -> list[Path]:
-    """Write ``leaderboard.*`` from the records in ``output``, and plots of refinements; return the paths.
+    """Write ``leaderboard.*`` from the records in ``output``, and plots beside them; return the paths.
 
     Args:
         output: Folder of ``benchmark run``.
@@ -100,18 +100,29 @@ FORMATS: dict[str, Callable[[Frames, Path, Path], None]] = {
 
 def _plots(tables: Frames) -> dict[str, Callable[[Frames, Path, Path], None]]:
     """Name of each plot for which there is something to draw, and what draws it."""
+    from benchmark.augmentation_frames import CHANGED
+
+    found: dict[str, Callable[[Frames, Path, Path], None]] = {}
+    for metric in CHANGED:
+        if len(tables.augmentation) and tables.augmentation[f"{metric}_change"].notna().any():
+            found[f"augmentation_{metric}.png"] = partial(_plot_augmentation, metric=metric)
     if tables.refinement.empty:
-        return {}
+        return found
     from benchmark.refinement_frames import QUALITY
     from benchmark.refinement_plots import plot_ranking
 
-    found: dict[str, Callable[[Frames, Path, Path], None]] = {}
     if tables.refinement["score_auroc"].notna().any():
         found["refinement_ranking.png"] = lambda tables, path, _: plot_ranking(tables.refinement, path)
     for metric in QUALITY:
         if tables.rounds[metric].notna().any():
             found[f"refinement_{metric}.png"] = partial(_plot_rounds, metric=metric)
     return found
+
+
+def _plot_augmentation(tables: Frames, path: Path, output: Path, *, metric: str) -> None:
+    from benchmark.augmentation_plots import plot_augmentation
+
+    plot_augmentation(tables.augmentation, path, metric=metric)
 
 
 def _plot_rounds(tables: Frames, path: Path, output: Path, *, metric: str) -> None:

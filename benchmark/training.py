@@ -13,7 +13,7 @@ from lightning.pytorch.callbacks import Callback, Timer
 
 from benchmark.convergence import has_converged
 from benchmark.progress import RunProgress
-from benchmark.validation import check_one_device
+from benchmark.validation import check_callbacks, check_one_device
 from extensions.configuration import ConfigError, instantiate_callback
 from extensions.lightning_runs import interruptible, quiet
 
@@ -69,6 +69,7 @@ def make_engine(
     from anomalib.engine import Engine
 
     check_one_device(trainer)
+    check_callbacks(trainer)
     if is_gradient_model(model) and not trainer.keys() & {"max_epochs", "max_steps", "max_time"}:
         msg = (
             f"{model.name} is trained by gradient descent and trainer.max_epochs is not given; "

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import PurePath
 from typing import Any
 
+from benchmark.augmented import is_augmenting
 from benchmark.experiment import Experiment
 from extensions.configuration import ConfigError, describe_data, describe_model
 from extensions.configuration.errors import did_you_mean
@@ -24,7 +25,19 @@ __all__ = [
     "is_seed",
 ]
 
-KEYS = ("name", "models", "backbones", "data", "refinement", "seeds", "trainer", "keep", "pictures", "resources")
+KEYS = (
+    "name",
+    "models",
+    "backbones",
+    "data",
+    "refinement",
+    "augmentation",
+    "seeds",
+    "trainer",
+    "keep",
+    "pictures",
+    "resources",
+)
 RESOURCES = ("cpus", "gpus")
 KEEP = ("best", "all", "none")
 MAX_SEED = 2**32 - 1
@@ -55,6 +68,7 @@ def check_config(config: dict[str, Any]) -> None:
     check_mapping(config.get("trainer"), "trainer")
     check_resources(config.get("resources"))
     _check_refinement(config.get("refinement"))
+    _check_augmentation(config.get("augmentation"))
     _check_name(config.get("name"))
     _check_seeds(config.get("seeds"))
     _check_backbones(config.get("backbones"))
@@ -117,6 +131,18 @@ def check_one_device(trainer: dict[str, Any]) -> None:
     raise ConfigError(msg)
 
 
+def check_callbacks(trainer: dict[str, Any]) -> None:
+    """A callback that augments stands in a section of its own: what it changes must not come from the cache.
+
+    Raises:
+        ConfigError: There is one among the trainer's.
+    """
+    for spec in trainer.get("callbacks") or []:
+        if is_augmenting(spec):
+            msg = "trainer.callbacks: in a benchmark, Augmentation stands under 'augmentation:' with its arguments"
+            raise ConfigError(msg)
+
+
 def check_experiments(experiments: Sequence[Experiment]) -> list[Experiment]:
     """The experiments without repetitions, every class and argument of them known; nothing is built.
 
@@ -127,6 +153,7 @@ def check_experiments(experiments: Sequence[Experiment]) -> list[Experiment]:
     for experiment in experiments:
         _check_finite({"model": experiment.model, "data": experiment.data, "trainer": experiment.trainer})
         _check_finite({"refinement": experiment.refinement})
+        _ = experiment.augmentations  # raises
     for spec in _distinct(experiment.model for experiment in experiments):
         describe_model(spec)
         _check_backbone(spec)
@@ -135,6 +162,7 @@ def check_experiments(experiments: Sequence[Experiment]) -> list[Experiment]:
     for trainer in _distinct(experiment.trainer for experiment in experiments):
         check_trainer(trainer)
         check_one_device(trainer)
+        check_callbacks(trainer)
     for section in _distinct(experiment.refinement or {} for experiment in experiments):
         plan = Plan.from_config(section)
         if plan.backbone is not None:
@@ -169,6 +197,18 @@ def _check_refinement(entries: Any) -> None:
     if entries is not None and not (is_list and entries):
         msg = (
             f"refinement: found {entries!r}, expected a list such as [null, {{strategy: consensus}}]; null refines not"
+        )
+        raise ConfigError(msg)
+
+
+def _check_augmentation(section: Any) -> None:
+    entries = section if isinstance(section, list) else [section]
+    if section is not None and not (
+        entries and all(entry is None or isinstance(entry, dict | list) for entry in entries)
+    ):
+        msg = (
+            f"augmentation: found {section!r}, expected such as {{name: rotation, where: tta}} or a list of those; "
+            "null augments nothing"
         )
         raise ConfigError(msg)
 

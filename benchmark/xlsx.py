@@ -14,6 +14,7 @@ import xlsxwriter
 from xlsxwriter.format import Format
 from xlsxwriter.worksheet import Worksheet
 
+from benchmark.augmentation_frames import AUGMENTATION
 from benchmark.columns import BY_CATEGORY, FAILURES, LEADERBOARD, column, heading_lines, is_shown, shown_dataset
 from benchmark.gallery import Picture, gallery
 from benchmark.leaderboard import Frames
@@ -30,10 +31,11 @@ OPTIONS = {"strings_to_formulas": False, "strings_to_urls": False, "strings_to_n
 
 
 def write_xlsx(tables: Frames, path: Path, output: Path) -> None:
-    """Write the sheets Leaderboard, By category, Chart, Refinement, Rounds, Backbones, Gallery, Runs, Failures, About.
+    """Write the sheets; of those below the ones that have something to show.
 
-    Refinement and Rounds are there if training pictures were refined, Backbones if several were used or any was probed,
-    Gallery if pictures were drawn. Numbers are numbers with a format, blanks stay blank, texts are never formulas.
+    Leaderboard, By category, Chart, Refinement and Rounds (if training pictures were refined), Augmentation (if any
+    were augmented), Backbones (if several were used or any was probed), Gallery, Runs, Failures, About. A gallery is
+    there if pictures were drawn. Numbers are numbers with a format, blanks stay blank, texts are never formulas.
     Colors compare within one data set (and category): the greener the better.
 
     Args:
@@ -51,6 +53,9 @@ def write_xlsx(tables: Frames, path: Path, output: Path) -> None:
             compared = ("dataset", "category", "contamination_ratio", "repeats", "detector")
             sheets.add("Refinement", tables.refinement, REFINEMENT, frozen=6, compared=compared)
             sheets.add("Rounds", tables.rounds, ROUNDS, frozen=7)
+        if len(tables.augmentation):
+            alike = ("dataset", "category", "detector")
+            sheets.add("Augmentation", tables.augmentation, AUGMENTATION, frozen=5, compared=alike)
         if len(tables.backbones):
             columns = tuple(tables.backbones.columns)
             sheets.add("Backbones", tables.backbones, columns, frozen=3, compared=(), pages=3)
@@ -191,6 +196,8 @@ class Sheets:
         if name == "dataset" and isinstance(value, str):
             value = shown_dataset(value, synthetic=line.get("synthetic") is True)
         bad = name == "status" and isinstance(value, str) and ("," in value or value == "failed")
+        if name.endswith("_beyond") and isinstance(value, str):
+            bad, look = value == "worse", look | {"bold": value in ("better", "worse")}
         entry = column(name)
         wrap = name in WRAPPED
         center = name == "rank"

@@ -14,8 +14,10 @@ if TYPE_CHECKING:
         MVTecAD,
     )
     from extensions.models import Cflow, ContrastiveStfpm, Fastflow, Padim, Patchcore, ReverseDistillation, Stfpm
+    from extensions.transforms import Augmentation
 
 __all__ = [
+    "Augmentation",
     "Cflow",
     "ContaminatedElpv",
     "ContaminatedFolder",
@@ -49,6 +51,7 @@ _MODULES = {
     "ElpvSynthetic": "extensions.data",
     "Folder": "extensions.data",
     "MVTecAD": "extensions.data",
+    "Augmentation": "extensions.transforms",
 }
 
 

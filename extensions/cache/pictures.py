@@ -33,6 +33,7 @@ class PictureSplit(Dataset):
         cache: Where pictures and masks are kept.
         fixed: What is done to picture and mask once; it must not be random.
         augmentations: Done each time and before `fixed`; then pictures are kept as they were decoded.
+        augmented_later: Whether what is given is augmented afterwards, by the trainer's callbacks.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class PictureSplit(Dataset):
         fixed: Transform | None,
         *,
         augmentations: Transform | None = None,
+        augmented_later: bool = False,
     ) -> None:
         self.cache = cache
         self.samples = dataset.samples
@@ -49,9 +51,9 @@ class PictureSplit(Dataset):
         columns = (dataset.samples[name] for name in ("label_index", "image_path", "mask_path"))
         self._rows = [(int(label), path, mask_path) for label, path, mask_path in zip(*columns, strict=True)]
         self.with_pixels = True
-        self.is_augmented = augmentations is not None
+        self.is_augmented = augmentations is not None or augmented_later
         self._dataset = copy.copy(dataset)
-        self._dataset.augmentations = None if self.is_augmented else fixed
+        self._dataset.augmentations = None if augmentations is not None else fixed
         self._after = Compose([augmentations, *([fixed] if fixed else [])]) if augmentations is not None else None
         self._has_masks = dataset.task == TaskType.SEGMENTATION
         self._shape: tuple[int, int] | None = None  # (height, width) px, of a picture whose pixels are not asked for

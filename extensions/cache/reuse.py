@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -48,7 +48,7 @@ class Reuse:
     """The pictures of a datamodule and their features under a model's frozen backbone, by way of a cache.
 
     Results differ from those without it by rounding at most. What may be random is not kept: of a split with
-    augmentations only the decoded pictures are, of a model whose pre-processor may be random nothing.
+    augmentations only the pictures before them are, of a model whose pre-processor may be random nothing.
 
     Args:
         cache: Where pictures and features are kept.
@@ -57,6 +57,7 @@ class Reuse:
         layers: More layers of the same backbone that other runs will ask for.
         device: Where features are computed.
         splits: `train`, `test`, and `val` where the fit validates.
+        augmented: Those of them that callbacks of the trainer augment.
 
     Example:
         >>> reuse = Reuse(open_cache(), datamodule, model)
@@ -74,6 +75,7 @@ class Reuse:
         layers: Sequence[str] = (),
         device: str = "cpu",
         splits: Sequence[str] = SPLITS,
+        augmented: Collection[str] = (),
     ) -> None:
         self.cache = cache
         self.reused = {split: Reused() for split in splits}
@@ -83,6 +85,7 @@ class Reuse:
         self._datamodule = datamodule
         self._model = model
         self._device = device
+        self._augmented = augmented
         self.has_bank = False
         self._seen: list[str] = []  # paths of the pictures of this epoch, in order
         self._batch: list[str] = []  # paths of the pictures in the batch that the model is working on
@@ -102,7 +105,13 @@ class Reuse:
             dataset = getattr(self._datamodule, f"{name}_data", None)
             if dataset is not None and len(dataset):
                 augmentations = getattr(self._datamodule, f"{name}_augmentations", None)
-                self.splits[name] = PictureSplit(dataset, self.cache, self._fixed, augmentations=augmentations)
+                self.splits[name] = PictureSplit(
+                    dataset,
+                    self.cache,
+                    self._fixed,
+                    augmentations=augmentations,
+                    augmented_later=name in self._augmented,
+                )
         if not gives_one_size(self._fixed) and not all(split.is_uniform for split in self.splits.values()):
             self.splits = {}  # pictures of several sizes are fitted to their batch
         self._places = {

@@ -1,0 +1,56 @@
+"""Look at the named augmentations: `python -m extensions.transforms show --input PICTURE_OR_FOLDER --output FILE`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from extensions.command import exit_code
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; 0 when all of its work was done."""
+    options = _parser().parse_args(arguments)
+    return exit_code(lambda: show(options))
+
+
+def show(options: argparse.Namespace) -> int:
+    """`extensions.transforms show`: write a sheet of pictures and their views."""
+    import cv2
+
+    from extensions.transforms.views_sheet import find_pictures, views_sheet
+    from extensions.whole_file import write_whole
+
+    suffix = options.output.suffix.lower()
+    if suffix not in (".png", ".jpg", ".jpeg"):
+        msg = f"cannot write {options.output}: found the ending {suffix!r}, expected .png or .jpg"
+        raise ValueError(msg)
+    for name in ("n", "views", "size"):
+        least = 16 if name == "size" else 1
+        if getattr(options, name) < least:
+            msg = f"--{name}: found {getattr(options, name)}, expected a whole number from {least} on"
+            raise ValueError(msg)
+    paths = find_pictures(options.input, n=options.n)
+    sheet = views_sheet(paths, size=options.size, n_views=options.views, seed=options.seed)
+    write_whole(options.output, cv2.imencode(suffix, cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))[1].tobytes())
+    print(f"wrote {options.output}: {len(paths)} pictures")
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m extensions.transforms", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    shown = commands.add_parser("show", help="write a sheet: pictures in rows, each augmentation in a column")
+    shown.add_argument("--input", type=Path, required=True, help="a picture, or a folder of them")
+    shown.add_argument("--output", type=Path, required=True, help="picture to write, e.g. sheet.png")
+    shown.add_argument("--n", type=int, default=4, help="pictures of a folder (default: %(default)s)")
+    shown.add_argument("--views", type=int, default=2, help="random draws of each (default: %(default)s)")
+    shown.add_argument("--size", type=int, default=256, help="side in px, as a detector sees it (default: %(default)s)")
+    shown.add_argument("--seed", type=int, default=0, help="of the draws (default: %(default)s)")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
