@@ -13,14 +13,28 @@ if TYPE_CHECKING:
         Folder,
         MVTecAD,
     )
-    from extensions.models import Cflow, ContrastiveStfpm, Fastflow, Padim, Patchcore, ReverseDistillation, Stfpm
+    from extensions.models import (
+        AutoencoderOcSvm,
+        BackboneOcSvm,
+        Cflow,
+        ContrastiveStfpm,
+        ConvAutoencoder,
+        Fastflow,
+        Padim,
+        Patchcore,
+        ReverseDistillation,
+        Stfpm,
+    )
 
 __all__ = [
+    "AutoencoderOcSvm",
+    "BackboneOcSvm",
     "Cflow",
     "ContaminatedElpv",
     "ContaminatedFolder",
     "ContaminatedMVTecAD",
     "ContrastiveStfpm",
+    "ConvAutoencoder",
     "Elpv",
     "ElpvSynthetic",
     "Fastflow",
@@ -35,8 +49,11 @@ __all__ = [
 
 # Imported on first use: torch and anomalib take seconds, and `--help` must not wait for them.
 _MODULES = {
+    "AutoencoderOcSvm": "extensions.models",
+    "BackboneOcSvm": "extensions.models",
     "Cflow": "extensions.models",
     "ContrastiveStfpm": "extensions.models",
+    "ConvAutoencoder": "extensions.models",
     "Fastflow": "extensions.models",
     "Padim": "extensions.models",
     "Patchcore": "extensions.models",
