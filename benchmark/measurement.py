@@ -60,7 +60,7 @@ def measure(prepared: Prepared, workspace: Path, options: RunOptions) -> tuple[d
         with reuse.serving():
             fit_seconds, training = fit(engine, model, datamodule)
             test_seconds = test_once(engine, model, datamodule)
-            evaluation = collector.finish()
+            evaluation = collector.finish(getattr(model, "label_free_threshold", None))
             set_thresholds(model, evaluation)
             latency = measure_latency(model, reuse.picture())
     write_text(workspace / SCORES, evaluation.scores.to_csv(index=False))

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         Fastflow,
         Padim,
         Patchcore,
+        ReconstructionStrip,
         ReverseDistillation,
         Stfpm,
     )
@@ -42,6 +43,7 @@ __all__ = [
     "MVTecAD",
     "Padim",
     "Patchcore",
+    "ReconstructionStrip",
     "ReverseDistillation",
     "Stfpm",
     "load",
@@ -57,6 +59,7 @@ _MODULES = {
     "Fastflow": "extensions.models",
     "Padim": "extensions.models",
     "Patchcore": "extensions.models",
+    "ReconstructionStrip": "extensions.models",
     "ReverseDistillation": "extensions.models",
     "Stfpm": "extensions.models",
     "ContaminatedElpv": "extensions.data",

@@ -4,7 +4,7 @@ from extensions.models.autoencoder_ocsvm import AutoencoderOcSvm
 from extensions.models.backbone_ocsvm import BackboneOcSvm
 from extensions.models.cflow import Cflow
 from extensions.models.contrastive_stfpm import ContrastiveStfpm
-from extensions.models.conv_autoencoder import ConvAutoencoder
+from extensions.models.conv_autoencoder import ConvAutoencoder, ReconstructionStrip
 from extensions.models.fastflow import Fastflow
 from extensions.models.padim import Padim
 from extensions.models.patchcore import Patchcore
@@ -20,6 +20,7 @@ __all__ = [
     "Fastflow",
     "Padim",
     "Patchcore",
+    "ReconstructionStrip",
     "ReverseDistillation",
     "Stfpm",
 ]

@@ -75,7 +75,7 @@ class AutoencoderOcSvm(ConvAutoencoder):
         evaluator: Evaluator | bool = True,
         visualizer: Visualizer | bool = True,
     ) -> None:
-        self._svm_settings = {"nu": nu, "gamma": gamma}
+        self._svm_settings: dict[str, Any] = {"nu": nu, "gamma": gamma}
         self._is_given = autoencoder_checkpoint is not None
         trained = missing = None
         if autoencoder_checkpoint is not None and not restoring.get():

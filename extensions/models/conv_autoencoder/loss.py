@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch.nn import functional as F
 
@@ -26,7 +28,7 @@ def reconstruction_loss(kind: str, reconstructions: torch.Tensor, images: torch.
         return F.mse_loss(reconstructions, images)
     from torchmetrics.functional.image import structural_similarity_index_measure
 
-    similarity = structural_similarity_index_measure(reconstructions, images, data_range=1.0)
+    similarity: Any = structural_similarity_index_measure(reconstructions, images, data_range=1.0)
     return 1 - similarity
 
 
