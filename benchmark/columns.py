@@ -60,6 +60,7 @@ def _metric_columns() -> list[Column]:
                 note=m.meaning,
                 format=m.format,
                 higher_is_better=m.higher_is_better,
+                optional=m.optional,
             )
         )
         if m.name in HEADLINE:
@@ -164,6 +165,10 @@ _TEXTS = (
            note="Of what detectors see (a crop leaves out edges, with any defects there, so that pixel AUROCs of other "
            "pre-processing do not quite compare); a probe has its own and is the same in every row of a backbone."),
     *(entry for level in _LEVELS for entry in _probe_columns(*level)),
+    Column(name="image_AUROC_by_kind", heading="Image AUROC by kind", width=40, optional=True,
+           note="Of each kind of defect against all normal pictures; mean over seeds. 1 is perfect, 0.5 guessing."),
+    Column(name="threshold_label_free", heading="Label-free threshold", format="0.0000", optional=True,
+           note="On raw scores, from the training pictures alone."),
     Column(name="threshold_source", heading="Threshold from", width=24, note="What the kept threshold was fitted on."),
     Column(name="checkpoint", heading="Checkpoint", width=24, note="Trained model, relative to the output folder."),
     Column(name="weights_sha256", heading="Weights sha256", width=16, note="Content of the backbone weights."),
@@ -188,11 +193,22 @@ _RESULTS = (
     "image_AveragePrecision", "pixel_AveragePrecision", "latency_p95_ms",
     "image_size", "layers", "epochs", "stopped_by", "n_seeds",
 )  # fmt: skip
+_DECISIONS = ("label_free_Accuracy", "label_free_Precision", "label_free_Recall", "label_free_F1Score")
 _ORIGIN = ("k_shot", "contamination_ratio", "threshold_source", "checkpoint", "run_keys", "weights_sha256",
            "pixel_binning_error")  # fmt: skip
 
-LEADERBOARD = ("rank", "model", "backbone", "settings", "dataset", *_RESULTS, "n_categories", *_ORIGIN)
-BY_CATEGORY = ("model", "backbone", "settings", "dataset", "category", *_RESULTS, *_ORIGIN)
+LEADERBOARD = ("rank", "model", "backbone", "settings", "dataset", *_RESULTS, "n_categories", *_ORIGIN, *_DECISIONS)
+BY_CATEGORY = (
+    "model",
+    "backbone",
+    "settings",
+    "dataset",
+    "category",
+    *_RESULTS,
+    *_ORIGIN,
+    *_DECISIONS,
+    "image_AUROC_by_kind",
+)
 FAILURES = ("dataset", "category", "model", "backbone", "settings", "seed", "state", "error", "message", "started",
             "folder")  # fmt: skip
 

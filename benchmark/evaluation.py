@@ -11,7 +11,7 @@ import torch
 from lightning.pytorch.callbacks import Callback
 
 from benchmark.metrics.folds import stratified_folds
-from benchmark.metrics.image import best_threshold, image_metrics
+from benchmark.metrics.image import auroc_by_kind, best_threshold, decision_metrics, image_metrics
 from benchmark.metrics.pixel import PixelMetrics
 from benchmark.pictures import PictureKeeper
 
@@ -31,7 +31,8 @@ class Evaluation:
         scores: One row a picture: image (path relative to the data root), label, kind, score (raw, higher is more
             anomalous), fold.
         metrics: Name to value, None where it cannot be computed.
-        thresholds: image and pixel threshold on raw scores (None when unknown) and `source`, how they were found.
+        thresholds: image and pixel threshold on raw scores (None when unknown) and `source`, how they were found; where
+            the model has a threshold of its own also `label_free` and `label_free_source`.
         ranges: `(min, max)` of raw scores and of raw map values, for anomalib's normalization.
         image_size: `(height, width)` that the network saw.
     """
@@ -93,8 +94,11 @@ class ScoreCollector(Callback):
             self._pixel.update(maps, masks, self.samples.loc[rows, "fold"].to_numpy())
         self.pictures.offer(self.samples.loc[rows], maps, masks)
 
-    def finish(self) -> Evaluation:
+    def finish(self, label_free: tuple[float, str] | None = None) -> Evaluation:
         """Compute everything from what was collected.
+
+        Args:
+            label_free: A threshold that the model took from its training pictures, and where it is from.
 
         Raises:
             RuntimeError: A test picture was never scored.
@@ -105,6 +109,8 @@ class ScoreCollector(Callback):
             raise RuntimeError(msg)
         labels, scores = self.samples["label"].to_numpy(), self.samples["score"].to_numpy()
         metrics: dict[str, float | None] = dict(image_metrics(labels, scores, self.samples["fold"].to_numpy()))
+        metrics |= auroc_by_kind(labels, scores, self.samples["kind"].tolist())
+        metrics |= decision_metrics(labels, scores, label_free[0] if label_free else None)
         pixel = self._pixel.compute() if self._pixel is not None else PixelMetrics().compute()
         ranges = {"image": (float(scores.min()), float(scores.max()))}
         if self._map_range[0] <= self._map_range[1]:
@@ -112,7 +118,8 @@ class ScoreCollector(Callback):
         return Evaluation(
             scores=self.samples[["image", "label", "kind", "score", "fold"]],
             metrics=metrics | pixel,
-            thresholds=self._thresholds(labels, scores, has_pixels=pixel["pixel_AUROC"] is not None),
+            thresholds=self._thresholds(labels, scores, has_pixels=pixel["pixel_AUROC"] is not None)
+            | (dict(zip(("label_free", "label_free_source"), label_free, strict=True)) if label_free else {}),
             ranges=ranges,
             image_size=self._image_size,
         )

@@ -19,6 +19,7 @@ _TRAINER_IGNORED = frozenset({
     "accelerator", "devices", "num_nodes", "strategy", "logger", "enable_progress_bar", "enable_model_summary",
     "enable_checkpointing", "default_root_dir", "profiler", "log_every_n_steps", "plugins",
 })  # fmt: skip
+_ONLY_WATCHING = frozenset({"ReconstructionStrip"})
 _DATA_IGNORED = frozenset({"num_workers"})
 _MODEL_IGNORED = frozenset({"max_memory_bytes"})
 _NOT_SETTINGS = frozenset({"backbone", "layers", "image_size"})
@@ -56,7 +57,7 @@ class Experiment:
         told = {
             "model": _spelled_out(self.model, "model", ignored=_MODEL_IGNORED),
             "data": _spelled_out(self.data, "data", ignored=_DATA_IGNORED),
-            "trainer": _portable(self.trainer, ignored=_TRAINER_IGNORED),
+            "trainer": _portable(_unwatched(self.trainer), ignored=_TRAINER_IGNORED),
             "seed": self.seed,
         }
         told |= {} if self.refinement is None else {"refinement": _portable(self._refined)}
@@ -178,6 +179,21 @@ def _portable_value(name: str, value: Any) -> Any:
     if isinstance(value, str) and (PurePosixPath(value).is_absolute() or name == "weights"):
         return PurePosixPath(value).name
     return value
+
+
+def _unwatched(trainer: dict[str, Any]) -> dict[str, Any]:
+    """The trainer's arguments without callbacks that only show what happens."""
+    callbacks = trainer.get("callbacks")
+    if not isinstance(callbacks, list):
+        return trainer
+    left = [spec for spec in callbacks if _class_name(spec) not in _ONLY_WATCHING]
+    rest = {name: value for name, value in trainer.items() if name != "callbacks"}
+    return rest | ({"callbacks": left} if left else {})
+
+
+def _class_name(spec: Any) -> str:
+    path = spec.get("class_path", "") if isinstance(spec, dict) else spec
+    return str(path).rsplit(".", 1)[-1]
 
 
 def _digest(content: dict[str, Any]) -> str:

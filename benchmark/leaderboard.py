@@ -29,7 +29,8 @@ COLUMNS = (
     "image_size", "epochs", "fit_seconds", "latency_ms", "latency_p95_ms", "peak_memory_bytes", "model_bytes",
     "threshold_source", "k_shot", "contamination_ratio", "synthetic", "weights_sha256", "run_keys", "checkpoint",
     "status", "stopped_by", "image_AveragePrecision", "pixel_AveragePrecision", "pixel_binning_error",
-    "reused",
+    "reused", "label_free_Accuracy", "label_free_Precision", "label_free_Recall", "label_free_F1Score",
+    "image_AUROC_by_kind",
 )  # fmt: skip
 """Columns of ``leaderboard.csv``, in order."""
 

@@ -78,7 +78,7 @@ def measure(prepared: Prepared, workspace: Path, options: RunOptions) -> tuple[d
             else:
                 engine._setup_trainer(model)
             test_seconds = test_once(engine, model, datamodule)
-            evaluation = collector.finish()
+            evaluation = collector.finish(getattr(model, "label_free_threshold", None))
             set_thresholds(model, evaluation)
             n_views = next((one.n_views for one in augmentations if one.where == "tta"), 1)
             latency = measure_latency(model, reuse.picture(), n_views=n_views)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,10 +82,14 @@ def named(experiment: Experiment) -> tuple[str, str]:
 
 
 def find_weights(experiment: Experiment) -> dict[str, str] | None:
-    """sha256 and source of the backbone weights that the model will load, None when it loads none."""
+    """sha256 and source of the backbone weights, or of the autoencoder, that the model will load; None for neither."""
     from extensions.backbones import WeightsError, resolve_weights
 
     arguments = experiment.model.get("init_args") or {}
+    if arguments.get("autoencoder_checkpoint"):
+        path = Path(arguments["autoencoder_checkpoint"])
+        with path.open("rb") as file:
+            return {"sha256": hashlib.file_digest(file, "sha256").hexdigest(), "source": path.name}
     if not experiment.backbone or arguments.get("pre_trained") is False:
         return None
     try:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from extensions.refinement.plan import Plan
     from extensions.refinement.sources import Sources
 
+BACKBONE = "tf_efficientnet_lite0"  # that looks at the pictures for a detector that has none and a plan that names none
 ROUNDS, SUSPECTS, PAGE = "rounds.csv", "suspects.csv", "suspects.html"
 ROUND_COLUMNS = (
     "dataset", "category", "detector", "strategy", "rule", "ratio", "seed", "round", "n_train", "n_removed",
@@ -103,7 +104,7 @@ def _evidence(experiment: Experiment, plan: Plan, datamodule: AnomalibDataModule
 
     if plan.strategy == REVIEW:
         return None
-    backbone, weights = plan.backbone or experiment.backbone, plan.weights
+    backbone, weights = plan.backbone or experiment.backbone or BACKBONE, plan.weights
     if not plan.backbone:
         weights = weights or (experiment.model.get("init_args") or {}).get("weights")
     features = training_features(datamodule, backbone=backbone, weights=weights, image_size=plan.image_size)

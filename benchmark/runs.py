@@ -24,6 +24,7 @@ _FACTS = {
     "threshold_image": ("thresholds", "image"),
     "threshold_pixel": ("thresholds", "pixel"),
     "threshold_source": ("thresholds", "source"),
+    "threshold_label_free": ("thresholds", "label_free"),
     "n_train": ("dataset", "n_train"),
     "n_test_normal": ("dataset", "n_test_normal"),
     "n_test_anomalous": ("dataset", "n_test_anomalous"),

@@ -14,7 +14,7 @@ from lightning.pytorch.callbacks import Callback, Timer
 from benchmark.convergence import has_converged
 from benchmark.progress import RunProgress
 from benchmark.validation import check_callbacks, check_one_device
-from extensions.configuration import ConfigError, instantiate_callback
+from extensions.configuration import ConfigError, instantiate_callback, instantiate_logger
 from extensions.lightning_runs import interruptible, quiet
 
 if TYPE_CHECKING:
@@ -41,7 +41,17 @@ class LossCurve(Callback):
 
 @dataclass
 class Training:
-    """How a fit went: for the record and the question whether the model may be ranked."""
+    """How a fit went: for the record and the question whether the model may be ranked.
+
+    Attributes:
+        epochs: That were trained.
+        max_epochs: That were allowed; None for no limit.
+        stopped_by: What ended the training.
+        converged: Whether the loss was flat at its end; nothing that ended for want of a finite loss has.
+        loss: Mean training loss of each epoch.
+        val_loss: Likewise, of held-out pictures; empty where there are none.
+        rewinds: How often a loss that was no number took the model back.
+    """
 
     epochs: int
     max_epochs: int | None
@@ -49,6 +59,7 @@ class Training:
     converged: bool
     loss: list[float] = field(default_factory=list)
     val_loss: list[float] = field(default_factory=list)
+    rewinds: int = 0
 
 
 def make_engine(
@@ -78,13 +89,20 @@ def make_engine(
         raise ConfigError(msg)
     model.evaluator = None  # the benchmark's own metrics replace it
     model.visualizer = None
-    arguments = {"accelerator": "auto", "devices": 1, "logger": False, **trainer}
+    arguments = {"accelerator": "auto", "devices": 1, **trainer, "logger": _loggers(trainer.get("logger"))}
     for given in ("default_root_dir", "enable_checkpointing"):  # set here for every run
         arguments.pop(given, None)
     arguments |= {"enable_progress_bar": False, "enable_model_summary": False, "limit_val_batches": float(validation)}
     own = [instantiate_callback(spec) for spec in arguments.pop("callbacks", None) or []]
     callbacks = [*callbacks, *own, *([RunProgress()] if progress else []), ModelCheckpoint(save_top_k=0)]
     return Engine(callbacks=callbacks, default_root_dir=folder, **arguments)
+
+
+def _loggers(given: Any) -> Any:
+    """Loggers from their entries in a configuration; none unless asked for."""
+    if isinstance(given, dict | str):
+        return instantiate_logger(given)
+    return [instantiate_logger(spec) for spec in given] if isinstance(given, list) else bool(given)
 
 
 def device_of(trainer: dict[str, Any]) -> str:
@@ -139,8 +157,11 @@ def _summary(engine: Engine, model: AnomalibModule, curve: LossCurve) -> Trainin
         raise FloatingPointError(msg)
     limit = engine.trainer.max_epochs
     limit = None if limit is None or limit < 0 else limit  # -1: limited by steps or time alone
-    converged = has_converged(curve.val_losses or losses)
-    return Training(epochs, limit, _stopped_by(engine.trainer, epochs, limit), converged, losses, curve.val_losses)
+    stopped_by, converged = _stopped_by(engine.trainer, epochs, limit), has_converged(curve.val_losses or losses)
+    if getattr(model, "gave_up", False):
+        stopped_by, converged = "loss not finite", False
+    rewinds = getattr(model, "n_rewinds", 0)
+    return Training(epochs, limit, stopped_by, converged, losses, curve.val_losses, rewinds)
 
 
 def _stopped_by(trainer: Any, epochs: int, limit: int | None) -> str:

@@ -13,16 +13,31 @@ if TYPE_CHECKING:
         Folder,
         MVTecAD,
     )
-    from extensions.models import Cflow, ContrastiveStfpm, Fastflow, Padim, Patchcore, ReverseDistillation, Stfpm
+    from extensions.models import (
+        AutoencoderOcSvm,
+        BackboneOcSvm,
+        Cflow,
+        ContrastiveStfpm,
+        ConvAutoencoder,
+        Fastflow,
+        Padim,
+        Patchcore,
+        ReconstructionStrip,
+        ReverseDistillation,
+        Stfpm,
+    )
     from extensions.transforms import Augmentation
 
 __all__ = [
     "Augmentation",
+    "AutoencoderOcSvm",
+    "BackboneOcSvm",
     "Cflow",
     "ContaminatedElpv",
     "ContaminatedFolder",
     "ContaminatedMVTecAD",
     "ContrastiveStfpm",
+    "ConvAutoencoder",
     "Elpv",
     "ElpvSynthetic",
     "Fastflow",
@@ -30,6 +45,7 @@ __all__ = [
     "MVTecAD",
     "Padim",
     "Patchcore",
+    "ReconstructionStrip",
     "ReverseDistillation",
     "Stfpm",
     "load",
@@ -37,11 +53,15 @@ __all__ = [
 
 # Imported on first use: torch and anomalib take seconds, and `--help` must not wait for them.
 _MODULES = {
+    "AutoencoderOcSvm": "extensions.models",
+    "BackboneOcSvm": "extensions.models",
     "Cflow": "extensions.models",
     "ContrastiveStfpm": "extensions.models",
+    "ConvAutoencoder": "extensions.models",
     "Fastflow": "extensions.models",
     "Padim": "extensions.models",
     "Patchcore": "extensions.models",
+    "ReconstructionStrip": "extensions.models",
     "ReverseDistillation": "extensions.models",
     "Stfpm": "extensions.models",
     "ContaminatedElpv": "extensions.data",

@@ -8,9 +8,12 @@ import numpy as np
 
 from benchmark.metrics import curves
 
-__all__ = ["best_threshold", "image_metrics"]
+__all__ = ["BY_KIND", "auroc_by_kind", "best_threshold", "decision_metrics", "image_metrics"]
 
 Numbers = Sequence[float] | np.ndarray
+
+BY_KIND = "image_AUROC/"
+"""Before a defect's kind: the metric's name in records."""
 
 
 def image_metrics(labels: Numbers, scores: Numbers, folds: Numbers) -> dict[str, float | None]:
@@ -47,6 +50,60 @@ def image_metrics(labels: Numbers, scores: Numbers, folds: Numbers) -> dict[str,
             true_positives=n_positives, false_positives=len(truth) - n_positives, n_positives=n_positives
         ),
     }
+
+
+def auroc_by_kind(labels: Numbers, scores: Numbers, kinds: Sequence[str]) -> dict[str, float]:
+    """AUROC of the anomalous pictures of each kind against all normal ones.
+
+    Args:
+        labels: ``(N,)``, 0 normal, 1 anomalous.
+        scores: ``(N,)`` raw scores, higher is more anomalous.
+        kinds: ``(N,)``, what a picture shows, such as ``broken_large``; those of normal ones play no part.
+
+    Returns:
+        By ``image_AUROC/<kind>``; empty without normal pictures, and without kinds that have names.
+
+    Raises:
+        ValueError: As :func:`image_metrics`.
+    """
+    truth, values = _checked(labels, scores)
+    told = np.asarray(kinds, dtype=object)
+    found = {}
+    for kind in sorted(set(told[truth]) - {""}) if not truth.all() else ():
+        chosen = ~truth | (told == kind)
+        _, positives, negatives = _counts(truth[chosen], values[chosen])
+        found[f"{BY_KIND}{kind}"] = curves.auroc(positives, negatives)
+    return found
+
+
+def decision_metrics(labels: Numbers, scores: Numbers, threshold: float | None) -> dict[str, float | None]:
+    """How good the yes/no decisions of a threshold are that no labelled picture had a say in.
+
+    Args:
+        labels: ``(N,)``, 0 normal, 1 anomalous.
+        scores: ``(N,)`` raw scores, higher is more anomalous.
+        threshold: From here up a picture is called anomalous; None for a model that has none of its own.
+
+    Returns:
+        ``label_free_Accuracy``, ``label_free_Precision`` (None when nothing is called anomalous), ``label_free_Recall``
+        and ``label_free_F1Score``. All None without a threshold or when one class is absent.
+
+    Raises:
+        ValueError: As :func:`image_metrics`.
+    """
+    truth, values = _checked(labels, scores)
+    names = [f"label_free_{name}" for name in ("Accuracy", "Precision", "Recall", "F1Score")]
+    if threshold is None or truth.all() or not truth.any():
+        return dict.fromkeys(names)
+    called = values >= threshold
+    hits, n_called, n_positives = int((called & truth).sum()), int(called.sum()), int(truth.sum())
+    found = (
+        float((called == truth).mean()),
+        hits / n_called if n_called else None,
+        hits / n_positives,
+        curves.f1(true_positives=hits, false_positives=n_called - hits, n_positives=n_positives),
+    )
+    return dict(zip(names, found, strict=True))
 
 
 def best_threshold(labels: Numbers, scores: Numbers) -> float | None:

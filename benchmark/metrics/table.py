@@ -21,6 +21,7 @@ class Metric:
         higher_is_better: None where neither direction is better.
         unit: Empty for ratios.
         format: Excel number format of a cell.
+        optional: Left out of sight where no row has it.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Metric:
     higher_is_better: bool | None
     unit: str
     format: str
+    optional: bool = False
 
 
 def _quality(level: str) -> list[Metric]:
@@ -69,6 +71,32 @@ def _quality(level: str) -> list[Metric]:
             higher_is_better=None if name == "F1Floor" else True,
             unit="",
             format=RATIO,
+        )
+        for name, (label, meaning) in texts.items()
+    ]
+
+
+def _decisions() -> list[Metric]:
+    """The metrics of a threshold that a model finds without labels."""
+    texts = {
+        "Accuracy": ("accuracy", "Share of pictures that are called what they are"),
+        "Precision": ("precision", "Share of the pictures called anomalous that are; blank where none is called so"),
+        "Recall": ("recall", "Share of the anomalous pictures that are called so"),
+        "F1Score": ("F1", "F1 of calling pictures anomalous"),
+    }
+    where = (
+        "at a threshold that the model takes from its training pictures alone (an autoencoder: the 80 % quantile of "
+        "their scores; a one-class SVM: the sign of its decision function). 1 is perfect; higher is better."
+    )
+    return [
+        Metric(
+            name=f"label_free_{name}",
+            label=f"Label-free {label}",
+            meaning=f"{meaning}, {where}",
+            higher_is_better=True,
+            unit="",
+            format=RATIO,
+            optional=True,
         )
         for name, (label, meaning) in texts.items()
     ]
@@ -134,6 +162,7 @@ METRICS: tuple[Metric, ...] = (
         unit="bytes",
         format=BYTES,
     ),
+    *_decisions(),
 )
 
 HEADLINE: tuple[str, ...] = ("image_AUROC", "image_F1Score", "pixel_AUROC", "pixel_F1Score")

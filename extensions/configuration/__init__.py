@@ -9,6 +9,7 @@ from extensions.configuration.components import (
     describe_model,
     instantiate_callback,
     instantiate_data,
+    instantiate_logger,
     instantiate_model,
 )
 from extensions.configuration.document import apply_overrides, load_config
@@ -21,6 +22,7 @@ __all__ = [
     "describe_model",
     "instantiate_callback",
     "instantiate_data",
+    "instantiate_logger",
     "instantiate_model",
     "load_config",
 ]

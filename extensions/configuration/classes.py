@@ -16,6 +16,7 @@ ROLES = {
     "model": ("anomalib.models", "AnomalibModule"),
     "data": ("anomalib.data", "AnomalibDataModule"),
     "callback": ("lightning.pytorch.callbacks", "Callback"),
+    "logger": ("lightning.pytorch.loggers", "Logger"),
     "method": ("extensions.self_supervised", "Method"),
     "pictures": ("extensions.self_supervised", "Pictures"),
 }

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from anomalib.models import AnomalibModule
     from jsonargparse import ArgumentParser, Namespace
     from lightning.pytorch import Callback
+    from lightning.pytorch.loggers import Logger
 
 SPEC_KEYS = ("class_path", "init_args", "dict_kwargs")
 
@@ -38,6 +39,11 @@ def instantiate_data(spec: dict[str, Any] | str) -> AnomalibDataModule:
 def instantiate_callback(spec: dict[str, Any] | str) -> Callback:
     """Build a trainer callback from its entry under `trainer.callbacks`; see `instantiate_model`."""
     return _instantiate(spec, "callback")
+
+
+def instantiate_logger(spec: dict[str, Any] | str) -> Logger:
+    """Build a logger of Lightning's from its entry under `trainer.logger`; see `instantiate_model`."""
+    return _instantiate(spec, "logger")
 
 
 def describe_model(spec: dict[str, Any] | str) -> dict[str, Any]:

@@ -1,9 +1,8 @@
 """What every model on a frozen backbone shares: checked layers, weights by name, self-contained checkpoints."""
 
 from collections.abc import Mapping, Sequence
-from contextvars import ContextVar
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import torch
 from anomalib.models.components import TimmFeatureExtractor
@@ -11,19 +10,11 @@ from torch import nn
 
 from extensions import backbones
 from extensions.backbones import ResolvedWeights, WeightsNotFoundError
+from extensions.models.checkpoint_mixin import CheckpointMixin, restoring
 from extensions.models.pre_processor import ImageSize, default_pre_processor
 
-# True while load_from_checkpoint builds the model: the checkpoint brings the weights, so none are looked for.
-_restoring: ContextVar[bool] = ContextVar("restoring", default=False)
 
-# Not a subclass at run time: anomalib takes every direct subclass for a model and would list the mixin.
-if TYPE_CHECKING:
-    from anomalib.models import AnomalibModule as _Module
-else:
-    _Module = object
-
-
-class BackboneMixin(_Module):
+class BackboneMixin(CheckpointMixin):
     """Mix-in for anomalib models that compare features of a backbone; put it before anomalib's class.
 
     Attributes:
@@ -45,7 +36,7 @@ class BackboneMixin(_Module):
     def _resolve_layers(cls, backbone: str, layers: Sequence[str] | None) -> list[str]:
         backbones.register()
         with torch.random.fork_rng(devices=[]):  # looking must not change what a seed gives
-            if not _restoring.get():  # a checkpoint's tag may not be in this machine's manifest
+            if not restoring.get():  # a checkpoint's tag may not be in this machine's manifest
                 backbones.check_backbone(backbone)
             if layers is None:
                 return list(backbones.default_layers(backbone, reductions=cls.reductions))
@@ -57,7 +48,7 @@ class BackboneMixin(_Module):
     ) -> nn.Module | bool:
         if pre_processor is True:
             return default_pre_processor(backbone, image_size=image_size, center_crop=center_crop)
-        if (center_crop is not None or image_size not in (256, (256, 256))) and not _restoring.get():
+        if (center_crop is not None or image_size not in (256, (256, 256))) and not restoring.get():
             msg = (
                 f"image_size={image_size} and center_crop={center_crop} shape the default pre-processor only, but "
                 f"pre_processor is {'off' if pre_processor is False else 'given'}: put the sizes into it instead."
@@ -72,7 +63,7 @@ class BackboneMixin(_Module):
         self.backbone = backbone
         self.layers = list(layers)
         self.hparams["layers"] = list(layers)
-        if _restoring.get():
+        if restoring.get():
             return
         if not pre_trained:
             if weights is not None:
@@ -107,7 +98,7 @@ class BackboneMixin(_Module):
         return keys
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Store what the tensors mean: backbone, layers, origin of the weights, and the pre-processing if need be."""
+        """Store what the tensors mean: backbone, layers, origin of the weights."""
         super().on_save_checkpoint(checkpoint)
         origin = self.backbone_weights
         checkpoint["backbone"] = {
@@ -117,19 +108,12 @@ class BackboneMixin(_Module):
             if origin is not None
             else None,
         }
-        transform = getattr(self.pre_processor, "transform", None)
-        stored = checkpoint.get("anomalib_pre_processor_config")
-        if transform is not None and stored is not None and stored.get("transform") is None:
-            # anomalib could not write this transform down and would silently restore none.
-            del checkpoint["anomalib_pre_processor_config"]
-            checkpoint["unstored_transform"] = _in_one_line(transform)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Compare the checkpoint with this model before any tensor is copied.
 
         Raises:
-            ValueError: Another backbone or other layers, or a pre-processor that the checkpoint could not hold is not
-                the one given here.
+            ValueError: Another backbone or other layers, or as `CheckpointMixin.on_load_checkpoint`.
         """
         stored = checkpoint.get("backbone") or {}
         hyper_parameters = checkpoint.get("hyper_parameters", {})
@@ -141,33 +125,6 @@ class BackboneMixin(_Module):
                 f"{self.backbone} with {', '.join(self.layers)}: build it with backbone={backbone!r}, layers={layers}."
             )
             raise ValueError(msg)
-        transform = getattr(self.pre_processor, "transform", None)
-        found = _in_one_line(transform)
-        if checkpoint.get("unstored_transform", found) != found:
-            msg = (
-                f"The checkpoint's pre-processing cannot be stored in a file: {checkpoint['unstored_transform']}; "
-                f"found {found}. Give the model the same pre_processor it was trained with."
-            )
-            raise ValueError(msg)
         super().on_load_checkpoint(checkpoint)
         weights = stored.get("weights")
         self.backbone_weights = ResolvedWeights(**weights, path=None) if weights else None
-
-    @classmethod
-    def load_from_checkpoint(cls, checkpoint_path: str | Path, *args: Any, **kwargs: Any) -> Self:
-        """Rebuild a trained model from its checkpoint; no backbone weights are looked for.
-
-        Args:
-            checkpoint_path: A `.ckpt` file written by anomalib's Engine.
-            args: As in anomalib.
-            kwargs: As in anomalib; also init args that the checkpoint does not hold, such as a pre_processor.
-        """
-        token = _restoring.set(True)
-        try:
-            return super().load_from_checkpoint(checkpoint_path, *args, **kwargs)
-        finally:
-            _restoring.reset(token)
-
-
-def _in_one_line(transform: object) -> str:
-    return " ".join(repr(transform).split())

@@ -1,6 +1,7 @@
 """A loss on pictures held out of training: what may end the training, and which epoch is kept."""
 
 import copy
+import math
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
@@ -19,7 +20,7 @@ class HeldOutMixin(_Module):
     """
 
     logs_val_loss: ClassVar[bool] = True
-    extractor_name: ClassVar[str]  # of the frozen backbone in `self.model`, see BackboneMixin
+    extractor_name: ClassVar[str]  # of the frozen backbone in `self.model`, see BackboneMixin; none for a model without
     _best: tuple[float, dict[str, torch.Tensor]] | None = None
 
     def on_fit_start(self) -> None:
@@ -45,10 +46,8 @@ class HeldOutMixin(_Module):
         loss = self.trainer.callback_metrics.get("val_loss")
         if self.trainer.state.fn != "fit" or loss is None:
             return
-        if self._best is None or float(loss) < self._best[0]:
-            frozen = f"model.{self.extractor_name}."
-            learned = {key: tensor for key, tensor in self.state_dict().items() if not key.startswith(frozen)}
-            self._best = (float(loss), copy.deepcopy(learned))
+        if math.isfinite(loss) and (self._best is None or float(loss) < self._best[0]):
+            self._best = (float(loss), self._learned())
 
     def on_train_end(self) -> None:
         """Go back to it."""
@@ -57,6 +56,16 @@ class HeldOutMixin(_Module):
             return
         self.load_state_dict(self._best[1], strict=False)
         self._best = None
+        self._write_checkpoints_again()
+
+    def _learned(self) -> dict[str, torch.Tensor]:
+        """A copy of all tensors but those of a frozen backbone."""
+        frozen = f"model.{self.extractor_name}." if hasattr(self, "extractor_name") else None
+        state = self.state_dict()
+        return copy.deepcopy({key: state[key] for key in state if frozen is None or not key.startswith(frozen)})
+
+    def _write_checkpoints_again(self) -> None:
+        """Put what the model is now into the checkpoints of the run that nobody monitors."""
         for callback in self.trainer.checkpoint_callbacks:
             path = getattr(callback, "best_model_path", "")
             if path and getattr(callback, "monitor", None) is None:

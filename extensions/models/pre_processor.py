@@ -1,4 +1,4 @@
-"""The default pre-processor of a backbone: resize, optionally crop the center, normalize as its weights expect."""
+"""The default pre-processors: resize, optionally crop the center, and normalize as a backbone's weights expect."""
 
 from anomalib.pre_processing import PreProcessor
 from torchvision.transforms.v2 import CenterCrop, Compose, Normalize, Resize, Transform
@@ -21,6 +21,25 @@ def default_pre_processor(
     Raises:
         ValueError: A size is not positive, or the crop is larger than the picture.
     """
+    shaping = _shaping(image_size, center_crop)
+    mean, std = normalization(backbone)
+    return PreProcessor(transform=Compose([*shaping, Normalize(mean=list(mean), std=list(std))]))
+
+
+def pixel_pre_processor(*, image_size: ImageSize, center_crop: ImageSize | None = None) -> PreProcessor:
+    """Build the pre-processor of a model that sees pixels as they are, in 0 to 1.
+
+    Args:
+        image_size: As in `default_pre_processor`.
+        center_crop: As in `default_pre_processor`.
+
+    Raises:
+        ValueError: As in `default_pre_processor`.
+    """
+    return PreProcessor(transform=Compose(_shaping(image_size, center_crop)))
+
+
+def _shaping(image_size: ImageSize, center_crop: ImageSize | None) -> list[Transform]:
     height, width = size_pair(image_size, "image_size")
     transforms: list[Transform] = [Resize((height, width), antialias=True)]
     if center_crop is not None:
@@ -29,8 +48,7 @@ def default_pre_processor(
             msg = f"center_crop {crop} is larger than image_size {(height, width)}: make it smaller or leave it out."
             raise ValueError(msg)
         transforms.append(CenterCrop(crop))
-    mean, std = normalization(backbone)
-    return PreProcessor(transform=Compose([*transforms, Normalize(mean=list(mean), std=list(std))]))
+    return transforms
 
 
 def size_pair(size: ImageSize, argument: str) -> tuple[int, int]:

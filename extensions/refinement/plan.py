@@ -34,7 +34,8 @@ class Plan:
         retrain: Train and test the detector in `every` round, at both `ends` (on all pictures and on those that are
             left), the `last` time only (a grid needs the detector of all pictures once, not once a strategy), or
             `never` (pictures are ranked and removed). A strategy that asks the detector needs `every`.
-        backbone: timm name of the frozen network whose features the strategies compare; None for the detector's.
+        backbone: timm name of the frozen network whose features the strategies compare; None for the detector's, and
+            EfficientNet-Lite0 for a detector that has none.
         weights: Its weights file; None looks where every backbone's are looked for.
         image_size: Height and width in px that it sees.
         compared: Strategies that score the pictures of the first round, too, and remove nothing: one training of a

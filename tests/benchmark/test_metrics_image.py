@@ -4,10 +4,17 @@ import math
 
 import numpy as np
 import pytest
-from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
+from sklearn.metrics import (
+    accuracy_score,
+    average_precision_score,
+    f1_score,
+    precision_score,
+    recall_score,
+    roc_auc_score,
+)
 
 from benchmark.metrics.folds import stratified_folds
-from benchmark.metrics.image import best_threshold, image_metrics
+from benchmark.metrics.image import auroc_by_kind, best_threshold, decision_metrics, image_metrics
 
 
 def make_scores(kind: str, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -117,3 +124,26 @@ def test_labels_other_than_0_and_1_are_refused() -> None:
         image_metrics([0, 1], [0.0, 1.0, 2.0], [0, 0, 1])
     with pytest.raises(ValueError, match="folds"):
         image_metrics([0, 1], [0.0, 1.0], [0])
+
+
+def test_decisions_at_a_given_threshold_equal_scikit_learn() -> None:
+    labels, scores = make_scores("shifted", np.random.default_rng(0))
+    called = scores >= 0.4
+    found = decision_metrics(labels, scores, 0.4)
+    assert found["label_free_Accuracy"] == pytest.approx(accuracy_score(labels, called))
+    assert found["label_free_Precision"] == pytest.approx(precision_score(labels, called))
+    assert found["label_free_Recall"] == pytest.approx(recall_score(labels, called))
+    assert found["label_free_F1Score"] == pytest.approx(f1_score(labels, called))
+    assert decision_metrics(labels, scores, 1e9)["label_free_Precision"] is None
+    for blank in (decision_metrics(labels, scores, None), decision_metrics(np.ones(3), np.arange(3), 0.5)):
+        assert set(blank.values()) == {None}
+
+
+def test_auroc_of_a_kind_is_that_of_its_pictures_and_all_normal_ones() -> None:
+    labels, scores = make_scores("ties", np.random.default_rng(1))
+    kinds = np.where(labels == 1, np.where(np.arange(len(labels)) % 3, "crack", "hole"), "good").tolist()
+    found = auroc_by_kind(labels, scores, kinds)
+    assert sorted(found) == ["image_AUROC/crack", "image_AUROC/hole"]
+    part = [kind in ("good", "hole") for kind in kinds]
+    assert found["image_AUROC/hole"] == pytest.approx(roc_auc_score(labels[part], scores[part]))
+    assert auroc_by_kind([1, 1], [0.0, 1.0], ["crack", "crack"]) == {}

@@ -350,3 +350,56 @@ def test_a_filter_knows_a_data_set_by_the_name_the_tables_give_it(experiment):
 def test_the_recorded_command_names_no_folder_of_this_machine():
     told = portable_command(["run", "--data-root", "/mnt/line 3/pictures", "--output", "output/a"])
     assert told == "python -m benchmark run --data-root pictures --output output/a"
+
+
+def held_out(data: dict) -> dict:
+    return {**data, "init_args": {**data["init_args"], "val_split_mode": "from_train", "val_split_ratio": 0.25}}
+
+
+def autoencoder(name: str, **arguments) -> dict:
+    return {"class_path": f"extensions.{name}", "init_args": {"latent_dim": 4, "image_size": 64, **arguments}}
+
+
+def test_an_autoencoder_and_an_svm_from_its_checkpoint_record_their_label_free_decisions(data, tmp_path):
+    strip = {"class_path": "extensions.ReconstructionStrip", "init_args": {"every_n_epochs": 2, "n_pictures": 2, "folder": str(tmp_path / "strips")}}  # fmt: skip # noqa: E501
+    logger = {"class_path": "lightning.pytorch.loggers.CSVLogger", "init_args": {"save_dir": str(tmp_path / "log")}}
+    trainer = {"max_epochs": 3, "callbacks": [strip], "logger": logger}
+    one = Experiment(model=autoencoder("ConvAutoencoder"), data=held_out(data), trainer=trainer)
+    record = run_experiment(one, tmp_path, options=QUIET)
+    assert record["status"] == "finished", record["error"]
+    assert (record["backbone"], record["layers"], record["weights"]) == ("", [], None)
+    ((folder, _),) = Store(tmp_path).records()
+    scores = pd.read_csv(folder / "scores.csv")
+    called, metrics = scores.score >= record["thresholds"]["label_free"], record["metrics"]
+    assert metrics["label_free_F1Score"] == pytest.approx(f1_score(scores.label, called))
+    assert metrics["label_free_Accuracy"] == pytest.approx((called == scores.label).mean())
+    assert metrics["image_AUROC/bad"] == pytest.approx(metrics["image_AUROC"])
+    assert metrics["pixel_AUROC"] is not None
+    assert len(record["training"]["val_loss"]) == 3
+    assert sorted(path.name for path in (tmp_path / "strips").iterdir()) == ["epoch_0002.png", "epoch_0003.png"]
+    assert "val_loss" in next((tmp_path / "log").rglob("metrics.csv")).read_text()
+    watched = Experiment(model=one.model, data=one.data, trainer={"max_epochs": 3})
+    assert watched.experiment_id == one.experiment_id  # looking on changes no result
+
+    model = autoencoder("AutoencoderOcSvm", autoencoder_checkpoint=str(folder / "model.ckpt"))
+    again = run_experiment(Experiment(model=model, data=held_out(data)), tmp_path / "svm", options=QUIET)
+    assert again["status"] == "finished", again["error"]
+    assert again["training"]["stopped_by"] == "single pass"
+    assert again["thresholds"]["label_free"] == 0
+    assert again["weights"]["source"] == "model.ckpt"
+    assert again["metrics"]["pixel_AUROC"] == pytest.approx(metrics["pixel_AUROC"])
+
+
+def test_a_detector_without_a_map_has_blank_pixel_metrics_and_no_pictures(data, tmp_path):
+    options = RunOptions(progress=False, pictures=2)
+    record = run_experiment(Experiment(model=spec("BackboneOcSvm"), data=data), tmp_path, options=options)
+    assert record["status"] == "finished", record["error"]
+    assert record["metrics"]["image_AUROC"] is not None
+    assert {value for name, value in record["metrics"].items() if name.startswith("pixel")} == {None}
+    assert record["files"]["pictures"] == []
+
+
+def test_a_fit_that_gives_up_is_not_ranked(data, tmp_path):
+    one = Experiment(model=autoencoder("ConvAutoencoder", lr=1e30), data=data, trainer={"max_epochs": 9})
+    training = run_experiment(one, tmp_path, options=QUIET)["training"]
+    assert (training["stopped_by"], training["converged"], training["rewinds"]) == ("loss not finite", False, 3)

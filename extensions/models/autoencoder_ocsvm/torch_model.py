@@ -1,0 +1,34 @@
+"""The autoencoder's network with a one-class SVM on its latents."""
+
+from __future__ import annotations
+
+import torch
+from anomalib.data import InferenceBatch
+
+from extensions.models.conv_autoencoder.torch_model import ConvAutoencoderModel
+from extensions.models.one_class_svm import OneClassSvm
+
+
+class AutoencoderOcSvmModel(ConvAutoencoderModel):
+    """An autoencoder whose pictures are scored by their latents.
+
+    Shapes: as `ConvAutoencoderModel`; pred_score (N,) is minus the SVM's decision function.
+
+    Args:
+        image_size: As `ConvAutoencoderModel`.
+        latent_dim: As `ConvAutoencoderModel`.
+        nu: As `OneClassSvm`.
+        gamma: As `OneClassSvm`.
+    """
+
+    def __init__(self, *, image_size: tuple[int, int], latent_dim: int, nu: float, gamma: str | float) -> None:
+        super().__init__(image_size=image_size, latent_dim=latent_dim)
+        self.svm = OneClassSvm(nu=nu, gamma=gamma)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor | InferenceBatch:
+        """Draw pictures again, or score them by their latents."""
+        latents = self.encode(images)
+        reconstructions = self.decode(latents)
+        if self.training:
+            return reconstructions
+        return self.score(images, reconstructions)._replace(pred_score=self.svm(latents))
