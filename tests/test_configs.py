@@ -23,7 +23,8 @@ PACKAGED = {"extensions.ContaminatedElpv", "extensions.Elpv", "extensions.ElpvSy
 ANY_MODEL = ["--model", "extensions.Padim", "--model.backbone", "resnet18", "--model.n_features", "10"]
 ANY_DATA = ["--data", "extensions.Elpv"]
 TINY_DATA = ["--data.n_train", "24", "--data.n_test", "12", "--data.num_workers", "0"]
-TINY_RUN = ["--model.pre_trained", "false", "--model.image_size", "64", "--trainer.max_epochs", "1"]
+TINY_RUN = ["--model.image_size", "64", "--trainer.max_epochs", "1"]
+RANDOM = ["--model.pre_trained", "false"]
 QUIET = ["--trainer.accelerator", "cpu", "--trainer.enable_progress_bar", "false", "--model.visualizer", "false"]
 
 
@@ -108,7 +109,9 @@ def test_model_config_trains_on_packaged_data(
         if config.get("data", {}).get("class_path") in PACKAGED
         else ["--config", str(ROOT / "configs/data/elpv.yaml")]
     )
-    run_tiny(["--config", str(path), *data, *crop], tmp_path, monkeypatch, capsys)
+    has_backbone = "backbone" in describe_model(config["model"])["init_args"]
+    random = RANDOM if has_backbone else []
+    run_tiny(["--config", str(path), *data, *crop, *random], tmp_path, monkeypatch, capsys)
 
 
 @pytest.mark.parametrize("path", [p for p in DATA if load_config(p)["data"]["class_path"] in PACKAGED], ids=named)
@@ -116,7 +119,7 @@ def test_packaged_data_config_trains_a_model(
     path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     pytest.importorskip("elpv_dataset")
-    run_tiny([*ANY_MODEL, "--config", str(path)], tmp_path, monkeypatch, capsys)
+    run_tiny([*ANY_MODEL, *RANDOM, "--config", str(path)], tmp_path, monkeypatch, capsys)
 
 
 def run_tiny(args: list[str], folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from anomalib.data.datasets.base.image import AnomalibDataset
     from torchvision.transforms.v2 import Transform
 
+MAPPED = 10_000  # pictures; a process may map some ten thousand files
 READER = 1  # raised when a reader gives other pixels for the same file
 
 
@@ -52,6 +53,8 @@ class PictureSplit(Dataset):
         self._rows = [(int(label), path, mask_path) for label, path, mask_path in zip(*columns, strict=True)]
         self.with_pixels = True
         self.is_augmented = augmentations is not None or augmented_later
+        self.is_repeated = False  # whether pictures will be asked for many times: then their files stay open
+        self._mapped: dict[int, np.ndarray] = {}
         self._dataset = copy.copy(dataset)
         self._dataset.augmentations = None if augmentations is not None else fixed
         self._after = Compose([augmentations, *([fixed] if fixed else [])]) if augmentations is not None else None
@@ -73,7 +76,7 @@ class PictureSplit(Dataset):
 
     def load(self, index: int) -> tuple[np.ndarray, np.ndarray | None]:
         """Picture (3, H, W) float32 and mask (H, W) uint8, None where there is none; decoded when it is not cached."""
-        image = self.cache.get("pictures", self.keys[index])
+        image = self._picture(index)
         mask = self.cache.get("masks", self.mask_keys[index]) if self.mask_keys[index] else None
         if image is not None and (mask is not None or not self.mask_keys[index]):
             return _to_unit(image), mask
@@ -84,6 +87,15 @@ class PictureSplit(Dataset):
             mask = np.asarray(item.gt_mask, np.uint8)
             self.cache.put("masks", self.mask_keys[index], mask)
         return image, mask
+
+    def _picture(self, index: int) -> np.ndarray | None:
+        """From the cache, without opening its file again where that is worth it."""
+        image = self._mapped.get(index)
+        if image is None:
+            image = self.cache.get("pictures", self.keys[index])
+            if self.is_repeated and image is not None and len(self._mapped) < MAPPED:
+                self._mapped[index] = image
+        return image
 
     def is_cached(self, index: int) -> bool:
         """Whether `load` would decode nothing; marks picture and mask as used."""

@@ -236,6 +236,7 @@ class Reuse:
             for name, split in self.splits.items():
                 known = self.features is not None and split.cache.enabled and not split.is_augmented
                 split.with_pixels = not known or getattr(self._model, "uses_pixels", True)
+                split.is_repeated = name != "test" and "max_epochs" not in self._model.trainer_arguments
                 stack.enter_context(_replaced(self._datamodule, f"{name}_data", split))
             if self.splits and all(split.cache.enabled for split in self.splits.values()):
                 # reading from the cache costs less than passing it between processes

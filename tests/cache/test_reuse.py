@@ -314,3 +314,23 @@ def test_random_steps_are_never_kept():
     assert [type(step) for step in fixed.transforms] == [v2.Resize]
     assert [type(step) for step in normalize.transforms] == [v2.Normalize]
     assert split_transform(None) == (None, None)
+
+
+def test_pictures_that_every_epoch_reads_are_opened_once(root, tmp_path, monkeypatch):
+    from extensions.cache.store import WorkCache
+
+    opened: Counter = Counter()
+    get = WorkCache.get
+    monkeypatch.setattr(WorkCache, "get", lambda self, kind, key: opened.update([kind]) or get(self, kind, key))
+    model = {"class_path": "extensions.ConvAutoencoder", "init_args": {"latent_dim": 4, "image_size": 64}}
+    arguments = {"name": "tiny", "root": str(root), "normal_dir": "train/good", "normal_test_dir": "test/good",
+                 "abnormal_dir": "test/bad", "num_workers": 0}  # fmt: skip
+    data = {"class_path": "extensions.Folder", "init_args": arguments}
+    found = []
+    for epochs in (1, 4):
+        opened.clear()
+        one = Experiment(model=model, data=data, trainer={"max_epochs": epochs})
+        record = run_experiment(one, tmp_path / "out", options=RunOptions(progress=False))
+        assert record["status"] == "finished", record["error"]
+        found.append(opened["pictures"])
+    assert found[1] <= found[0]

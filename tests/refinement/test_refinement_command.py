@@ -232,3 +232,22 @@ def test_seeds_change_what_is_injected(parts, tmp_path):
     ]
     assert len(found) == 2
     assert found[0] != found[1]
+
+
+def test_a_detector_without_backbone_is_refined_like_any_other(config, tmp_path, monkeypatch):
+    from extensions.refinement import features
+
+    asked = []
+    made_up = features.training_features
+    monkeypatch.setattr(
+        features, "training_features", lambda data, **how: asked.append(how["backbone"]) or made_up(data)
+    )
+    arguments = {"latent_dim": 4, "image_size": 64}
+    path = config(
+        model={"class_path": "extensions.AutoencoderOcSvm", "init_args": arguments}, trainer={"max_epochs": 1}
+    )
+    assert main(["--config", str(path), "--output", str(tmp_path / "out")]) == 0
+    rounds = pd.read_csv(tmp_path / "out/rounds.csv")
+    assert rounds["n_injected_removed"].tolist() == [0, 2, 3]
+    assert rounds["image_AUROC"].notna().all()
+    assert asked == ["tf_efficientnet_lite0"]  # looks at the pictures in place of the detector's own

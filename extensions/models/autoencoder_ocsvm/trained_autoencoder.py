@@ -38,11 +38,12 @@ class TrainedAutoencoder:
         """
         own = model.state_dict()
         if any(own[name].shape != tensor.shape for name, tensor in self.state.items()):
-            told = {"latent_dim": 128, "image_size": 256} | self.settings
-            names = [name for name in ("latent_dim", "image_size", "center_crop") if told.get(name) is not None]
+            names = [
+                name for name in ("latent_dim", "image_size", "center_crop") if self.settings.get(name) is not None
+            ]
             msg = (
                 f"{self.path}: this autoencoder is of another size than the model: build the model with "
-                f"{', '.join(f'{name}={told[name]}' for name in names)}."
+                f"{', '.join(f'{name}={self.settings[name]}' for name in names)}."
             )
             raise ValueError(msg)
         model.load_state_dict(own | self.state)
