@@ -33,14 +33,14 @@ from extensions.transforms.views_sheet import views_sheet
 
 # %% [markdown]
 # ## What they do
-# Two draws of each picture, one below the other, at the size that the detector sees. The same sheet of your own
+# Four draws of each picture, one below the other, at the size that the detector sees. The same sheet of your own
 # pictures: `python -m extensions.transforms show --input FOLDER --output sheet.png`.
 
 # %%
 data = Elpv(n_train=n_train, n_test=n_test, num_workers=0)
 data.setup()
 defective = data.test_data.samples.query("label_index == 1")["image_path"].head(n_shown)
-figure, axes = plt.subplots(figsize=(14, 4 * n_shown))
+figure, axes = plt.subplots(figsize=(14, 8 * n_shown))
 axes.imshow(views_sheet([Path(path) for path in defective], size=image_size))
 _ = axes.axis("off")
 # %% [markdown]

@@ -46,7 +46,7 @@ def _parser() -> argparse.ArgumentParser:
     shown.add_argument("--input", type=Path, required=True, help="a picture, or a folder of them")
     shown.add_argument("--output", type=Path, required=True, help="picture to write, e.g. sheet.png")
     shown.add_argument("--n", type=int, default=4, help="pictures of a folder (default: %(default)s)")
-    shown.add_argument("--views", type=int, default=2, help="random draws of each (default: %(default)s)")
+    shown.add_argument("--views", type=int, default=4, help="random draws of each (default: %(default)s)")
     shown.add_argument("--size", type=int, default=256, help="side in px, as a detector sees it (default: %(default)s)")
     shown.add_argument("--seed", type=int, default=0, help="of the draws (default: %(default)s)")
     return parser

@@ -37,13 +37,13 @@ def find_pictures(path: Path, *, n: int) -> list[Path]:
     return found[:n]
 
 
-def views_sheet(paths: Sequence[Path], *, size: int = 256, n_views: int = 2, seed: int = 0) -> np.ndarray:
+def views_sheet(paths: Sequence[Path], *, size: int = 256, n_views: int = 4, seed: int = 0) -> np.ndarray:
     """Draw pictures in rows, each augmentation in a column, as a detector would see them.
 
     Args:
         paths: Of the pictures.
         size: Side in px of a picture as the detector sees it, which is what is augmented.
-        n_views: Draws of each picture, one below the other.
+        n_views: Draws of each picture, one below the other; some augmentations act every other time only.
         seed: Of the draws, as in a test.
 
     Returns:
