@@ -107,8 +107,9 @@ class BackboneMixin(_Module):
         return keys
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Store what the tensors mean: backbone, layers, origin of the weights, and the pre-processing if need be."""
+        """Store what the tensors mean: class, backbone, layers, origin of the weights, pre-processing if need be."""
         super().on_save_checkpoint(checkpoint)
+        checkpoint["class_path"] = f"{type(self).__module__}.{type(self).__qualname__}"
         origin = self.backbone_weights
         checkpoint["backbone"] = {
             "name": self.backbone,

@@ -46,7 +46,7 @@ class CflowModel(AnomalibCflowModel):
     def forward(self, images: torch.Tensor) -> InferenceBatch:
         """Score pictures."""
         features = self.encoder(images)
-        likelihood = images.new_zeros((len(images), 1, *images.shape[-2:]))  # (N, 1, H, W)
+        likelihood = images.new_zeros((images.shape[0], 1, *images.shape[-2:]))  # (N, 1, H, W)
         peaks = torch.where(self.max_log_prob.isfinite(), self.max_log_prob, 0.0)  # not trained yet: leave unscaled
         for layer_index, layer in enumerate(self.pool_layers):
             layer_map = (self._log_prob_map(layer_index, features[layer]) - peaks[layer_index]).exp()
@@ -62,11 +62,14 @@ class CflowModel(AnomalibCflowModel):
         n_images, _, height, width = features.shape
         fibers = to_fibers(features)
         condition = self.condition(height, width).repeat(n_images, 1)
-        # Chunks would be baked into an exported model, and with them the batch size.
-        n_fibers = len(fibers) if torch.compiler.is_compiling() else INFERENCE_FIBERS
+        if torch.compiler.is_compiling():
+            # Chunks would be baked into an exported model, and with them the batch size.
+            return self.log_prob(layer_index, fibers, condition).reshape(n_images, 1, height, width)
         chunks = [
             self.log_prob(layer_index, fibers_chunk, condition_chunk)
-            for fibers_chunk, condition_chunk in zip(fibers.split(n_fibers), condition.split(n_fibers), strict=True)
+            for fibers_chunk, condition_chunk in zip(
+                fibers.split(INFERENCE_FIBERS), condition.split(INFERENCE_FIBERS), strict=True
+            )
         ]
         return torch.cat(chunks).reshape(n_images, 1, height, width)
 
