@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 RECORD = "record.json"  # the benchmark's, beside the checkpoint that it kept
 CLASS_KEY = "class_path"
+# A threshold found by maximal F1 is the score of some picture, whose label would be decided by rounding. So much of the
+# range of scores below it, that picture is anomalous in every engine.
+MARGIN = 1e-5
 NOT_IN_INFO = {"n_masks", "k_shot_images", "contamination"}
 
 
@@ -99,6 +102,8 @@ def describe(
     if record is not None:
         source = record.get("thresholds", {}).get("source", source)
         dataset = {name: value for name, value in record.get("dataset", {}).items() if name not in NOT_IN_INFO}
+    if source is not None:
+        source += f", less {MARGIN:g} of the range of scores"
     return ModelInfo(
         model=type(model).__name__,
         class_path=class_path,
@@ -121,7 +126,7 @@ def versions() -> dict[str, str]:
 
 
 def _scale(model: AnomalibModule) -> dict[str, Any]:
-    """Thresholds and ranges of the model's post-processor; None what it does not know."""
+    """Thresholds, less `MARGIN`, and ranges of the model's post-processor; None what it does not know."""
     post = model.post_processor
     known: dict[str, Any] = dict.fromkeys(("threshold", "pixel_threshold", "score_range", "map_range"))
     if post is None or not hasattr(post, "image_min"):
@@ -133,7 +138,8 @@ def _scale(model: AnomalibModule) -> dict[str, Any]:
         if math.isfinite(value):
             # anomalib's sensitivity moves the threshold on the normalized scale: 0.5 leaves it.
             moved = 0.5 - float(getattr(post, f"{level}_sensitivity"))
-            known[threshold] = value + (moved * (high - low) if has_range else 0.0)
+            span_size = high - low if has_range else abs(value)
+            known[threshold] = value + (moved * span_size if has_range else 0.0) - MARGIN * span_size
         if has_range:
             known[span] = (low, high)
     return known

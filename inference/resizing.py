@@ -41,7 +41,7 @@ def put_in_front(network: ModelProto, preprocessing: Preprocessing) -> None:
     graph.node.extend(nodes)
     graph.initializer.extend(front.constants)
     del graph.input[:]
-    shape = ["batch", "height", "width", 3]
+    shape: list[str | int | None] = ["batch", "height", "width", 3]
     graph.input.append(helper.make_tensor_value_info(INPUT, TensorProto.UINT8, shape))
 
 

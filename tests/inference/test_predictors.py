@@ -56,7 +56,7 @@ def test_what_is_no_picture_is_an_error_of_its_own_and_the_rest_goes_on(predicto
 def test_a_threshold_decides_at_equality(exported, pictures, predictor):
     score = predictor.predict(pictures[:1])[0].pred_score
     assert load_predictor(exported / "model.xml", threshold=score).predict(pictures[:1])[0].pred_label is True
-    above = np.nextafter(score, np.inf)
+    above = float(np.nextafter(score, np.inf))
     assert load_predictor(exported / "model.xml", threshold=above).predict(pictures[:1])[0].pred_label is False
 
 
