@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import io
 import logging
 import warnings
@@ -36,7 +37,9 @@ class ExportedNetwork(nn.Module):
 
     def __init__(self, model: AnomalibModule, image_size: tuple[int, int]) -> None:
         super().__init__()
-        network = model.model.float()
+        network = model.model
+        if any(tensor.dtype == torch.float16 for tensor in network.state_dict().values()):
+            network = copy.deepcopy(network).float()  # a copy: the model is compared with as it is
         self.network = network.exportable(image_size) if hasattr(network, "exportable") else network
         self.eval().requires_grad_(False)
 

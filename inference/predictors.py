@@ -6,6 +6,7 @@ prediction = predictor.predict([picture])[0]
 
 from __future__ import annotations
 
+import contextlib
 import time
 from abc import ABC, abstractmethod
 from collections import deque
@@ -135,21 +136,27 @@ class OpenVinoPredictor(Predictor):
         """See `Predictor.stream`."""
         at_work: deque[tuple[Any, list[Key], np.ndarray, float]] = deque()
         idle = deque(self._requests)
-        for keys, stacked in batches(pictures, self.batch):
-            if isinstance(stacked, Exception):
-                while at_work:  # what was handed over earlier comes first
+        try:
+            for keys, stacked in batches(pictures, self.batch):
+                if isinstance(stacked, Exception):
+                    while at_work:  # what was handed over earlier comes first
+                        yield from self._finished(*at_work[0])
+                        idle.append(at_work.popleft()[0])
+                    yield keys[0], stacked
+                    continue
+                if not idle:
                     yield from self._finished(*at_work[0])
                     idle.append(at_work.popleft()[0])
-                yield keys[0], stacked
-                continue
-            if not idle:
-                yield from self._finished(*at_work[0])
-                idle.append(at_work.popleft()[0])
-            request = idle.popleft()
-            request.start_async([stacked], share_inputs=True)  # the array is kept until the result is there
-            at_work.append((request, keys, stacked, time.perf_counter()))
-        while at_work:
-            yield from self._finished(*at_work.popleft())
+                request = idle.popleft()
+                request.start_async([stacked], share_inputs=True)  # the array is kept until the result is there
+                at_work.append((request, keys, stacked, time.perf_counter()))
+            while at_work:
+                yield from self._finished(*at_work.popleft())
+        finally:
+            for request, *_ in at_work:  # they still read the arrays that would be freed now
+                request.cancel()
+                with contextlib.suppress(RuntimeError):  # that it was cancelled
+                    request.wait()
 
     def _finished(
         self, request: Any, keys: list[Key], _: np.ndarray, started: float
