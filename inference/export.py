@@ -83,7 +83,7 @@ def export_model(
             predictor,
             pictures,
             names=[file.name for file in spread(files, options.n_pictures)],
-            tolerance=TOLERANCES[options.precision],
+            tolerances=TOLERANCES[options.precision],
             workspace=Path(scratch) / "engine",
         )
         if reference is not None:

@@ -16,14 +16,16 @@ if TYPE_CHECKING:
 
     from inference.predictors import Predictor
 
+CONVOLUTIONS = ("Convolution", "GroupConvolution", "ConvolutionBackpropData")
 N_CALIBRATION = 300  # pictures at most: NNCF's own default
 
 
 def quantized(network: openvino.Model, files: Sequence[Path]) -> openvino.Model:
     """A copy of the network whose convolutions compute in 8 bits.
 
-    Resizing and products with what was learned as a distance (Gaussians, memory banks) stay in floating point: they
-    are a small part of the time, and their errors would go into the scores as they are.
+    What comes before the network (resizing) and what no convolution follows stays in floating point: distances and
+    maps are a small part of the time, their errors would go into the scores as they are, and normal pictures say
+    nothing of how large the distances of defects are.
 
     Args:
         network: As `to_openvino` gives it.
@@ -46,8 +48,24 @@ def quantized(network: openvino.Model, files: Sequence[Path]) -> openvino.Model:
         network,
         dataset,
         subset_size=len(chosen),
-        ignored_scope=nncf.IgnoredScope(patterns=[f"{PREFIX}.*"], types=["MatMul"], validate=False),
+        ignored_scope=nncf.IgnoredScope(
+            names=behind_convolutions(network), patterns=[f"{PREFIX}.*"], types=["MatMul"], validate=False
+        ),
     )
+
+
+def behind_convolutions(network: openvino.Model) -> list[str]:
+    """Names of the operations that no convolution follows."""
+    pending = [one for one in network.get_ordered_ops() if one.get_type_name() in CONVOLUTIONS]
+    before: set[str] = set()
+    while pending:
+        operation = pending.pop()
+        if operation.get_friendly_name() not in before:
+            before.add(operation.get_friendly_name())
+            pending += [given.get_node() for given in operation.input_values()]
+    plain = {"Constant", "Parameter", "Result"}
+    behind = [one for one in network.get_ordered_ops() if one.get_type_name() not in plain]
+    return [one.get_friendly_name() for one in behind if one.get_friendly_name() not in before]
 
 
 def labelled_auroc(predictor: Predictor, folder: Path) -> float:

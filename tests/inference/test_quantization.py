@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from extensions.data.reading import read_image
 from inference.checkpoints import load_checkpoint
 from inference.export import ExportOptions, export_model
 from inference.predictors import load_predictor
@@ -27,17 +28,21 @@ def test_int8_quantizes_convolutions_and_nothing_in_front_of_the_network(quantiz
     assert kinds["MatMul"] == 0
 
 
-def test_int8_scores_are_near_those_of_fp32_and_the_auroc_of_both_is_told(quantized, exported, pictures):
+def test_int8_scores_of_normal_pictures_are_near_those_of_fp32_and_the_auroc_of_both_is_told(
+    quantized, exported, normal
+):
     agreement, output = quantized
     assert set(agreement.summary["labelled_auroc"]) == {"fp32", "int8"}
     predictor = load_predictor(output / "model.xml")
     assert predictor.info.precision == "int8"
     small, full = (
-        np.array([one.pred_score for one in load_predictor(folder / "model.xml").predict(pictures)])
+        np.array(
+            [one.pred_score for one in load_predictor(folder / "model.xml").predict(list(map(read_image, normal)))]
+        )
         for folder in (output, exported)
     )
     assert not np.array_equal(small, full)
-    assert np.corrcoef(small, full)[0, 1] > 0.95
+    assert np.abs(small / full - 1).max() < 0.2
 
 
 def test_fp16_halves_the_file_and_agrees(checkpoint, normal, exported, tmp_path):
