@@ -96,7 +96,6 @@ def export_model(
             )
             raise DisagreementError(msg)
         info = replace(info, agreement=agreement.summary)
-        _save(network, info, folder / NETWORK)
         info_path(folder / NETWORK).write_text(info.to_json(), encoding="utf-8")
         (folder / "agreement.json").write_text(agreement.to_json(), encoding="utf-8")
         (folder / "agreement.csv").write_text(agreement.to_csv(), encoding="utf-8")
@@ -108,20 +107,15 @@ def _auroc(predictor: OpenVinoPredictor, options: ExportOptions) -> float | None
 
 
 def _saved(network: openvino.Model, info: ModelInfo, path: Path) -> OpenVinoPredictor:
-    """The network as whoever reads the file will have it."""
-    from inference.predictors import OpenVinoPredictor
-
-    _save(network, info, path)
-    return OpenVinoPredictor(path, info)
-
-
-def _save(network: openvino.Model, info: ModelInfo, path: Path) -> None:
+    """Write the network once (its file stays mapped while the predictor lives) and open it as others will."""
     import openvino
 
     from inference.metadata import RUNTIME_KEY
+    from inference.predictors import OpenVinoPredictor
 
     network.set_rt_info(info.to_json(), [RUNTIME_KEY, "model_info"])
     openvino.save_model(network, path, compress_to_fp16=info.precision == "fp16")
+    return OpenVinoPredictor(path, info)
 
 
 @contextmanager
