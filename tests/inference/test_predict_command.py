@@ -132,12 +132,17 @@ def test_a_video_has_a_row_a_frame_and_an_annotated_copy(model, video, tmp_path)
 
 
 def test_a_video_that_ends_early_keeps_its_frames_and_says_so(model, video, tmp_path, monkeypatch, capsys):
-    real = cv2.VideoCapture.get
-    promised = {cv2.CAP_PROP_FRAME_COUNT: 20.0}
+    opened = cv2.VideoCapture
 
-    class Capture(cv2.VideoCapture):
+    class Capture:  # not a subclass: those of OpenCV's types corrupt Python's garbage collector when they are freed
+        def __init__(self, where):
+            self._capture = opened(where)
+
+        def __getattr__(self, name):
+            return getattr(self._capture, name)
+
         def get(self, what):
-            return promised.get(what, real(self, what))
+            return 20.0 if what == cv2.CAP_PROP_FRAME_COUNT else self._capture.get(what)
 
     monkeypatch.setattr(cv2, "VideoCapture", Capture)
     assert run(model, video, tmp_path / "out") == 1
