@@ -18,8 +18,9 @@ class CheckpointMixin(_Module):
     """Mix-in for anomalib models; put it before anomalib's class."""
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Store how pictures are pre-processed, or at least what cannot be stored of it."""
+        """Store the class, and how pictures are pre-processed, or at least what cannot be stored of it."""
         super().on_save_checkpoint(checkpoint)
+        checkpoint["class_path"] = f"{type(self).__module__}.{type(self).__qualname__}"
         transform = getattr(self.pre_processor, "transform", None)
         stored = checkpoint.get("anomalib_pre_processor_config")
         if transform is not None and stored is not None and stored.get("transform") is None:

@@ -38,13 +38,14 @@ class Enlarger:
         Returns:
             (N, 1, height, width).
         """
-        vertical, horizontal = self._axes(maps.shape[-2:], image_size, kernel)
+        vertical, horizontal = self.matrices(maps.shape[-2:], image_size, kernel)
         # In double precision, which set_float32_matmul_precision does not round.
         return (vertical @ maps.double() @ horizontal).float()
 
-    def _axes(
-        self, size: torch.Size, image_size: tuple[int, int] | torch.Size, kernel: torch.Tensor
+    def matrices(
+        self, size: tuple[int, int] | torch.Size, image_size: tuple[int, int] | torch.Size, kernel: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
+        """V (height, rows) and Hᵀ (columns, width), double, for maps of `size` rows and columns; else as in a call."""
         key = (tuple(size), tuple(image_size), kernel.data_ptr(), None if kernel.is_inference() else kernel._version)
         if self._kept is None or self._kept[0] != key:
             square = kernel[0, 0].double()

@@ -55,7 +55,7 @@ class CflowModel(AnomalibCflowModel):
     def score(self, log_prob_maps: Sequence[torch.Tensor], size: Sequence[int]) -> InferenceBatch:
         """Score pictures of a height and width in px by their log-likelihoods."""
         peaks = torch.where(self.max_log_prob.isfinite(), self.max_log_prob, 0.0)  # not trained yet: leave unscaled
-        likelihood = log_prob_maps[0].new_zeros((len(log_prob_maps[0]), 1, *size))  # (N, 1, H, W)
+        likelihood = log_prob_maps[0].new_zeros((log_prob_maps[0].shape[0], 1, *size))  # (N, 1, H, W)
         for layer_map, peak in zip(log_prob_maps, peaks, strict=True):
             likelihood = likelihood + F.interpolate(
                 (layer_map - peak).exp(), size=tuple(size), mode="bilinear", align_corners=True
@@ -69,11 +69,14 @@ class CflowModel(AnomalibCflowModel):
         n_images, _, height, width = features.shape
         fibers = to_fibers(features)
         condition = self.condition(height, width).repeat(n_images, 1)
-        # Chunks would be baked into an exported model, and with them the batch size.
-        n_fibers = len(fibers) if torch.compiler.is_compiling() else INFERENCE_FIBERS
+        if torch.compiler.is_compiling():
+            # Chunks would be baked into an exported model, and with them the batch size.
+            return self.log_prob(layer_index, fibers, condition).reshape(n_images, 1, height, width)
         chunks = [
             self.log_prob(layer_index, fibers_chunk, condition_chunk)
-            for fibers_chunk, condition_chunk in zip(fibers.split(n_fibers), condition.split(n_fibers), strict=True)
+            for fibers_chunk, condition_chunk in zip(
+                fibers.split(INFERENCE_FIBERS), condition.split(INFERENCE_FIBERS), strict=True
+            )
         ]
         return torch.cat(chunks).reshape(n_images, 1, height, width)
 

@@ -61,6 +61,12 @@ class PadimModel(AnomalibPadimModel):
             start = end
         return embedding
 
+    def exportable(self, image_size: tuple[int, int]) -> torch.nn.Module:
+        """The fitted network as an exported model computes it, for pictures of this height and width in px."""
+        from extensions.models.padim.exported import ExportedPadim
+
+        return ExportedPadim(self, image_size)
+
     def fit(self) -> None:
         """Fit one Gaussian a position to what training collected, and forget the pictures."""
         if len(self.memory_bank) < 1:

@@ -172,6 +172,12 @@ class PatchcoreModel(AnomalibPatchcoreModel):
             return torch.tensor(patches[kept.numpy()]).to(self.embedding_store.device)
         return patches[kept]
 
+    def exportable(self, image_size: tuple[int, int]) -> torch.nn.Module:
+        """The fitted network as an exported model computes it, for pictures of this height and width in px."""
+        from extensions.models.patchcore.exported import ExportedPatchcore
+
+        return ExportedPatchcore(self, image_size)
+
     def nearest_neighbors(self, embedding: torch.Tensor, n_neighbors: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Find the nearest patches of the memory bank.
 

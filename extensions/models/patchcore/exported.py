@@ -1,0 +1,83 @@
+"""PatchCore's network laid out for an exported model: one product with the bank, and neighbors of one patch only."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from anomalib.data import InferenceBatch
+from torch import nn
+from torch.nn import functional as F
+
+from extensions.models.enlarging import Enlarger
+
+if TYPE_CHECKING:
+    from extensions.models.patchcore.torch_model import PatchcoreModel
+
+
+class ExportedPatchcore(nn.Module):
+    """A fitted PatchCore for pictures of one size, any number of them at once.
+
+    The distances of all patches need the least of |x|² - 2 x·y + |y|² over the bank, not which row has it; that, and
+    exact distances, are looked up for the farthest patch of each picture alone. Patches and bank are taken relative to
+    the bank's mean, where the sum cancels less. Enlarging and blur are one matrix for each axis.
+
+    Shapes: images (N, 3, H, W) -> pred_score (N,), anomaly_map (N, 1, H, W), both higher for more anomalous.
+
+    Args:
+        model: The fitted network.
+        image_size: Height and width in px of the pictures it will get.
+
+    Raises:
+        ValueError: It was not fitted.
+    """
+
+    def __init__(self, model: PatchcoreModel, image_size: tuple[int, int]) -> None:
+        super().__init__()
+        if not len(model.memory_bank):
+            msg = "this PatchCore has an empty memory bank, so there is nothing to export: fit it first."
+            raise ValueError(msg)
+        self.feature_extractor = model.feature_extractor
+        self.pool = nn.AvgPool2d(model.feature_pooler.kernel_size, 1, model.feature_pooler.padding)
+        self.layers = list(model.layers)
+        bank = model.memory_bank.double()
+        mean = bank.mean(dim=0)
+        self.register_buffer("mean", mean.float())
+        self.register_buffer("bank", (bank - mean).float())  # (M, C)
+        self.register_buffer("factors", -2 * self.bank.T.contiguous())  # (C, M)
+        self.register_buffer("squares", self.bank.pow(2).sum(dim=1))  # (M,)
+        self.n_neighbors = min(model.num_neighbors, len(bank))
+        with torch.no_grad():
+            first = model.feature_extractor(mean.new_zeros(1, 3, *image_size).float())[self.layers[0]]
+        self.map_size = (first.shape[-2], first.shape[-1])
+        kernel = model.anomaly_map_generator.blur.kernel.float()
+        vertical, horizontal = Enlarger("nearest").matrices(self.map_size, image_size, kernel)
+        self.register_buffer("vertical", vertical.float())
+        self.register_buffer("horizontal", horizontal.float())
+
+    def forward(self, images: torch.Tensor) -> InferenceBatch:
+        """Score pictures."""
+        features = self.feature_extractor(images)
+        pooled = [self.pool(features[layer]) for layer in self.layers]
+        enlarged = [pooled[0], *(F.interpolate(maps, size=self.map_size, mode="bilinear") for maps in pooled[1:])]
+        embedding = torch.cat(enlarged, dim=1).flatten(2).transpose(1, 2) - self.mean  # (N, P, C)
+        least = self._squared(embedding).amin(dim=2)  # (N, P)
+        distances = (least + embedding.pow(2).sum(dim=2)).clamp_min(0).sqrt()
+        anomaly_map = self.vertical @ distances.reshape(-1, 1, *self.map_size) @ self.horizontal  # (N, 1, H, W)
+        return InferenceBatch(pred_score=self._score(embedding, distances), anomaly_map=anomaly_map)
+
+    def _squared(self, patches: torch.Tensor) -> torch.Tensor:
+        """Squared distances of patches (..., C) to the bank, less the patches' own squares: (..., M)."""
+        return patches @ self.factors + self.squares
+
+    def _score(self, embedding: torch.Tensor, distances: torch.Tensor) -> torch.Tensor:
+        """Distance of the farthest patch, weighted by how far its nearest neighbor is from its own neighbors: (N,)."""
+        if self.n_neighbors == 1:
+            return distances.amax(dim=1)
+        place = distances.argmax(dim=1)[:, None, None].expand(-1, 1, embedding.shape[2])
+        farthest = embedding.gather(1, place)[:, 0]  # (N, C)
+        nearest = self.bank[self._squared(farthest).argmin(dim=1)]  # (N, C)
+        neighbors = self._squared(nearest).topk(self.n_neighbors, dim=1, largest=False).indices  # (N, K)
+        to_neighbors = (farthest[:, None] - self.bank[neighbors]).pow(2).sum(dim=2).sqrt()  # (N, K)
+        weight = 1 - to_neighbors.softmax(dim=1)[:, 0]  # of the first, which is the nearest row itself
+        return weight * (farthest - nearest).pow(2).sum(dim=1).sqrt()

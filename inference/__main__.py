@@ -1,0 +1,192 @@
+"""python -m inference export | predict | bench: a trained model on the line, on a CPU, with the answers of training."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from extensions.command import exit_code
+
+if TYPE_CHECKING:
+    from anomalib.models import AnomalibModule
+
+    from inference.metadata import ModelInfo
+
+INTERRUPTED = "interrupted: what was done is in the output folder"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; the exit code is 0 only when all work was done."""
+    options = _parser().parse_args(arguments)
+    return exit_code(lambda: int(options.command(options)), interrupted=options.interrupted)
+
+
+def export(options: argparse.Namespace) -> int:
+    """`inference export`: write a trained model for the line and compare it with what was trained."""
+    from inference.export import ExportOptions, export_model
+    from inference.sources import list_pictures
+
+    chosen = ExportOptions(
+        precision=options.precision, allow_difference=options.allow_difference, labelled=options.labelled
+    )
+    files = list_pictures(options.calibration) if options.calibration else []
+    if options.run:
+        model, info, trained_on = _from_run(options)
+        files = files or trained_on
+    elif not files:
+        msg = "--calibration: give a folder of normal training pictures, on which the export is compared and calibrated"
+        raise ValueError(msg)
+    else:
+        from inference.checkpoints import load_checkpoint
+
+        model, info = load_checkpoint(options.checkpoint, model_class=options.model_class)
+    agreement = export_model(model, info, options.output, files=files, options=chosen)
+    print(agreement.sentence())
+    if aurocs := agreement.summary.get("labelled_auroc"):
+        print(", ".join(f"image AUROC {name} {value:.4f}" for name, value in aurocs.items()))
+    if not agreement.agrees:
+        print("the difference was allowed", file=sys.stderr)
+    print(options.output / "model.xml")
+    return 0
+
+
+def _from_run(options: argparse.Namespace) -> tuple[AnomalibModule, ModelInfo, list[Path]]:
+    """The model of a benchmark's record, fitted again where it was not kept, and its training pictures."""
+    from benchmark.archive import load
+    from benchmark.experiment import Experiment
+    from benchmark.preparation import prepare
+    from benchmark.runner import RunOptions, run_experiment
+    from benchmark.store import CHECKPOINT, Store
+    from inference.checkpoints import load_checkpoint
+
+    if options.data_root:
+        os.environ["WORKBENCH_DATA"] = str(options.data_root.resolve())
+    found = [record for record in load(options.records).records if record["key"].startswith(options.run)]
+    if len(found) != 1:
+        told = ", ".join(sorted(record["key"] for record in found)) or "none"
+        msg = f"--run {options.run}: expected one record with this key in {options.records}/runs, found {told}"
+        raise ValueError(msg)
+    record = found[0]
+    if record["status"] != "finished":
+        msg = f"--run {options.run}: this run is {record['status']}, so there is no model of it; choose a finished one"
+        raise ValueError(msg)
+    told = record["experiment"]
+    experiment = Experiment(told["model"], told["data"], told["trainer"], told["seed"], told.get("refinement"))
+    prepared = prepare(experiment)
+    if prepared.error is not None:
+        raise prepared.error
+    if prepared.key != record["key"]:
+        print(
+            f"warning: data or weights of run {record['key']} have changed since; this is run {prepared.key}",
+            file=sys.stderr,
+        )
+    assert prepared.datamodule is not None
+    files = sorted(map(Path, prepared.datamodule.train_data.samples["image_path"]))
+    kept = options.records / record["folder"] / CHECKPOINT
+    if kept.is_file():
+        return *load_checkpoint(kept), files
+    print(f"run {record['key']} was not kept and is fitted again", file=sys.stderr)
+    with tempfile.TemporaryDirectory() as scratch:
+        again = run_experiment(experiment, Path(scratch), options=RunOptions(sweep="export", keep_checkpoint=True))
+        if again is None or again["status"] != "finished":
+            reason = again["error"]["message"] if again is not None else "another process is running it"
+            msg = f"run {record['key']} could not be fitted again: {reason}"
+            raise RuntimeError(msg)
+        return *load_checkpoint(prepared.folder(Store(Path(scratch))) / CHECKPOINT), files
+
+
+def predict(options: argparse.Namespace) -> int:
+    """`inference predict`: scores, labels and overlays of pictures, a video or a camera."""
+    from inference.predictors import load_predictor
+    from inference.run import predict as run
+    from inference.sources import open_source
+
+    source = open_source(options.input, n_threads=max(1, (os.cpu_count() or 2) // 2))
+    predictor = load_predictor(
+        options.model,
+        device=options.device,
+        streams=options.streams,
+        batch=1 if source.kind == "live" else options.batch,
+        threshold=options.threshold,
+        model_class=options.model_class,
+    )
+    report = run(predictor, source, options.output, overlays=options.overlays)
+    told = f"{report.n_done} predicted in {report.seconds:.1f} s"
+    if predictor.info.threshold is not None:
+        told += f", {report.n_anomalous} anomalous (raw score >= {predictor.info.threshold:g})"
+    print(f"{told}: {options.output / 'predictions.csv'}")
+    if report.n_failed:
+        print(f"{report.n_failed} could not be predicted: see the column error", file=sys.stderr)
+    if report.n_missing:
+        print(f"the video ends {report.n_missing} frames early", file=sys.stderr)
+    return 0 if report.is_complete else 1
+
+
+def bench(options: argparse.Namespace) -> int:
+    """`inference bench`: images/s and latency, end to end and of the network, beside what limits them."""
+    from inference.bench import measure, write
+
+    frame = measure(
+        options.model,
+        options.input,
+        device=options.device,
+        streams=options.streams or [1, 2],
+        batches=options.batch or [1, 8],
+        stock=options.stock,
+    )
+    print(frame.to_string(index=False, float_format=lambda value: f"{value:.3g}"))
+    print(write(frame, options.output))
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m inference", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    one = commands.add_parser("export", help="write a trained model as OpenVINO IR and ONNX, checked against training")
+    which = one.add_mutually_exclusive_group(required=True)
+    which.add_argument("--checkpoint", type=Path, help="a trained model (.ckpt)")
+    which.add_argument("--run", metavar="KEY", help="a run of the leaderboard, by its key or the beginning of it")
+    one.add_argument("--records", type=Path, default=Path("output"), help="with --run: output folder of the benchmark")
+    one.add_argument("--data-root", type=Path, help="with --run: where relative data roots start ($WORKBENCH_DATA)")
+    one.add_argument("--model-class", metavar="CLASS", help="of a checkpoint that does not tell, e.g. extensions.Padim")
+    one.add_argument("--output", type=Path, required=True, help="folder for the exported model; there whole or not")
+    one.add_argument("--precision", choices=("fp32", "fp16", "int8"), default="fp32", help="of the IR (default: fp32)")
+    one.add_argument(
+        "--calibration", type=Path, help="folder of normal training pictures; --run knows those it was trained on"
+    )
+    one.add_argument("--labelled", type=Path, help="folder with good/ and others: AUROC of this precision and of fp32")
+    one.add_argument("--allow-difference", action="store_true", help="keep what differs from training by too much")
+    one.set_defaults(command=export, interrupted="interrupted: nothing was written")
+
+    two = commands.add_parser("predict", help="score pictures, a video or a camera")
+    two.add_argument("--model", type=Path, required=True, help="model.xml, model.onnx or a checkpoint")
+    two.add_argument("--input", required=True, help="a folder, picture or video, camera:0, or rtsp://…")
+    two.add_argument("--output", type=Path, required=True, help="folder for predictions.csv and overlays")
+    two.add_argument("--threshold", type=float, help="on raw scores (default: the model's own)")
+    two.add_argument("--device", default="CPU", help="OpenVINO's name of it (default: CPU)")
+    two.add_argument("--overlays", action="store_true", help="also draw what was found")
+    two.add_argument("--batch", type=int, default=8, help="pictures computed at once (default: 8; cameras: 1)")
+    two.add_argument("--streams", type=int, help="batches computed at the same time (default: OpenVINO's advice)")
+    two.add_argument("--model-class", metavar="CLASS", help="of a checkpoint that does not tell, e.g. extensions.Padim")
+    two.set_defaults(command=predict, interrupted=INTERRUPTED)
+
+    three = commands.add_parser("bench", help="measure images/s and latency")
+    three.add_argument("--model", type=Path, nargs="+", required=True, help="model.xml, of one or several precisions")
+    three.add_argument("--input", type=Path, help="folder of pictures (default: random ones of 320 px)")
+    three.add_argument("--output", type=Path, default=Path("output/bench"), help="folder for bench.csv")
+    three.add_argument("--device", default="CPU", help="OpenVINO's name of it (default: CPU)")
+    three.add_argument("--streams", type=int, nargs="+", help="numbers of streams (default: 1 2)")
+    three.add_argument("--batch", type=int, nargs="+", help="numbers of pictures at once (default: 1 8)")
+    three.add_argument("--stock", type=Path, help="the same model exported by anomalib itself, for its own inferencer")
+    three.set_defaults(command=bench, interrupted="interrupted: nothing was written")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,156 @@
+"""A trained model written for the line: ONNX, OpenVINO IR, what its numbers mean, and how well it agrees."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from inference.agreement import N_PICTURES, TOLERANCES, Agreement, DisagreementError, compare, with_defects
+from inference.metadata import PRECISIONS, ModelInfo, info_path
+from inference.quantization import labelled_auroc, quantized, spread
+
+if TYPE_CHECKING:
+    import openvino
+    from anomalib.models import AnomalibModule
+
+    from inference.predictors import OpenVinoPredictor
+
+NETWORK = "model.xml"
+ONNX = "model.onnx"
+FILES = (NETWORK, "model.bin", ONNX, "model.onnx.data", "model.json", "agreement.json", "agreement.csv")
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """How a model is exported.
+
+    Attributes:
+        precision: `fp32`, `fp16` (weights of half the size, computed in fp32 on CPUs) or `int8`; of the IR.
+        allow_difference: Keep what differs from the trained model by more than is accepted.
+        labelled: Folder with `good` and other pictures, on which the AUROC of another precision is held against fp32.
+        n_pictures: Compared at most, evenly spread over those given.
+        seed: Of the drawn defects.
+    """
+
+    precision: str = "fp32"
+    allow_difference: bool = False
+    labelled: Path | None = None
+    n_pictures: int = N_PICTURES
+    seed: int = 0
+
+
+def export_model(
+    model: AnomalibModule, info: ModelInfo, output: Path, *, files: Sequence[Path], options: ExportOptions | None = None
+) -> Agreement:
+    """Write a model and compare it with what was trained; the output is there whole or not at all.
+
+    Args:
+        model: As rebuilt from its checkpoint.
+        info: What is known of it.
+        output: Folder for `model.xml`, `model.bin`, `model.onnx`, `model.json`, `agreement.json`, `agreement.csv`; an
+            earlier export in it is replaced.
+        files: Normal pictures, those trained on if possible: to compare, and to calibrate int8.
+        options: See `ExportOptions`.
+
+    Raises:
+        DisagreementError: The exported network differs by more than is accepted; nothing is written.
+        ValueError: Something given cannot be, or the model cannot be exported.
+        OSError: The output cannot be written.
+    """
+    from inference.network import to_openvino, write_onnx
+    from inference.preprocessing import preprocessing_of
+
+    options = options or ExportOptions()
+    if options.precision not in PRECISIONS:
+        msg = f"precision is {options.precision!r}; expected one of {', '.join(PRECISIONS)}"
+        raise ValueError(msg)
+    with _whole_folder(output) as folder, tempfile.TemporaryDirectory(dir=folder) as scratch:
+        pictures = with_defects(spread(files, options.n_pictures), Path(scratch), seed=options.seed)
+        write_onnx(model, preprocessing_of(model), folder / ONNX)
+        network = to_openvino(folder / ONNX)
+        info = replace(info, precision=options.precision)
+        reference = _auroc(_saved(network, info, Path(scratch) / NETWORK), options)
+        if options.precision == "int8":
+            network = quantized(network, files)
+        predictor = _saved(network, info, folder / NETWORK)
+        agreement = compare(
+            model,
+            predictor,
+            pictures,
+            names=[file.name for file in spread(files, options.n_pictures)],
+            tolerances=TOLERANCES[options.precision],
+            workspace=Path(scratch) / "engine",
+        )
+        if reference is not None:
+            found = _auroc(predictor, options)
+            agreement.summary["labelled_auroc"] = {"fp32": reference, options.precision: found}
+        if not agreement.agrees and not options.allow_difference:
+            msg = (
+                f"the exported {info.model} differs from the trained model ({agreement.sentence()}); nothing was "
+                "written, --allow-difference accepts it"
+            )
+            raise DisagreementError(msg)
+        info = replace(info, agreement=agreement.summary)
+        info_path(folder / NETWORK).write_text(info.to_json(), encoding="utf-8")
+        (folder / "agreement.json").write_text(agreement.to_json(), encoding="utf-8")
+        (folder / "agreement.csv").write_text(agreement.to_csv(), encoding="utf-8")
+    return agreement
+
+
+def _auroc(predictor: OpenVinoPredictor, options: ExportOptions) -> float | None:
+    return None if options.labelled is None else labelled_auroc(predictor, options.labelled)
+
+
+def _saved(network: openvino.Model, info: ModelInfo, path: Path) -> OpenVinoPredictor:
+    """Write the network once (its file stays mapped while the predictor lives) and open it as others will."""
+    import openvino
+
+    from inference.metadata import RUNTIME_KEY
+    from inference.predictors import OpenVinoPredictor
+
+    network.set_rt_info(info.to_json(), [RUNTIME_KEY, "model_info"])
+    openvino.save_model(network, path, compress_to_fp16=info.precision == "fp16")
+    return OpenVinoPredictor(path, info)
+
+
+@contextmanager
+def _whole_folder(output: Path) -> Iterator[Path]:
+    """A folder that takes the place of `output` when the block ends without an error.
+
+    Raises:
+        ValueError: `output` is a file, or holds something else than an export.
+        OSError: It cannot be written.
+    """
+    _check_output(output)
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        work = Path(tempfile.mkdtemp(prefix=f".{output.name}.", dir=output.parent))
+    except OSError as error:
+        msg = f"{output}: nothing can be written there ({(error.strerror or str(error)).lower()}); give another folder"
+        raise OSError(error.errno, msg) from error
+    new, old = work / "new", work / "old"
+    new.mkdir()
+    try:
+        yield new
+        if output.exists():
+            output.rename(old)
+        new.rename(output)
+    finally:
+        if old.exists() and not output.exists():
+            old.rename(output)
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def _check_output(output: Path) -> None:
+    if output.exists() and not output.is_dir():
+        msg = f"{output}: this is a file; give a folder for the exported model"
+        raise ValueError(msg)
+    others: list[Any] = [one.name for one in output.iterdir() if one.name not in FILES] if output.exists() else []
+    if others:
+        msg = f"{output}: the folder holds {others[0]}, which is no part of an exported model; give an empty or new one"
+        raise ValueError(msg)

@@ -1,0 +1,95 @@
+"""How a model prepares pictures: resize, crop, normalize; read from its pre-processor."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from anomalib.models import AnomalibModule
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """What happens to a picture with values from 0 to 1 before the network sees it.
+
+    Attributes:
+        resize: Height and width in px.
+        antialias: Whether pixels are averaged when a picture shrinks.
+        crop: Top, left, height and width in px of what is kept after resizing; None keeps everything.
+        mean: Subtracted, for each of red, green and blue.
+        std: Divided by afterwards.
+    """
+
+    resize: tuple[int, int]
+    antialias: bool = True
+    crop: tuple[int, int, int, int] | None = None
+    mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    std: tuple[float, float, float] = (1.0, 1.0, 1.0)
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """Height and width in px of what the network sees."""
+        return self.resize if self.crop is None else self.crop[2:]
+
+    @property
+    def region(self) -> tuple[float, float, float, float]:
+        """Top, left, bottom and right of what the network sees, as parts of a picture's height and width."""
+        if self.crop is None:
+            return 0.0, 0.0, 1.0, 1.0
+        (height, width), (top, left, rows, columns) = self.resize, self.crop
+        return top / height, left / width, (top + rows) / height, (left + columns) / width
+
+
+def preprocessing_of(model: AnomalibModule) -> Preprocessing:
+    """Read a model's pre-processor.
+
+    Raises:
+        ValueError: It does not resize to a fixed height and width first, or does what cannot be put into the graph.
+    """
+    found: dict[str, Any] = {}
+    for transform in _steps(getattr(model.pre_processor, "transform", None)):
+        kind = type(transform).__name__
+        if kind == "Resize" and not found and _is_plain(transform):
+            found["resize"], found["antialias"] = tuple(transform.size), bool(transform.antialias)
+        elif (
+            kind in ("CenterCrop", "ExportableCenterCrop") and "resize" in found and not found.keys() & {"crop", "mean"}
+        ):
+            found["crop"] = _centered(found["resize"], transform.size)
+        elif kind == "Normalize" and "resize" in found and "mean" not in found:
+            found["mean"], found["std"] = tuple(map(float, transform.mean)), tuple(map(float, transform.std))
+        else:
+            msg = (
+                f"the model's pre-processor has {' '.join(repr(transform).split())}; an exported network can hold a "
+                "bilinear Resize to (height, width), then a CenterCrop within it, then Normalize: train with these"
+            )
+            raise ValueError(msg)
+    if "resize" not in found:
+        msg = "the model does not resize pictures, so its network has no size to be exported for: train it with one"
+        raise ValueError(msg)
+    return Preprocessing(**found)
+
+
+def _steps(transform: Any) -> Iterator[Any]:
+    if transform is None:
+        return
+    if type(transform).__name__ == "Compose":
+        for one in transform.transforms:
+            yield from _steps(one)
+    else:
+        yield transform
+
+
+def _is_plain(resize: Any) -> bool:
+    mode = getattr(resize.interpolation, "value", resize.interpolation)
+    return len(resize.size) == 2 and mode == "bilinear" and resize.max_size is None
+
+
+def _centered(size: tuple[int, int], crop: Any) -> tuple[int, int, int, int]:
+    """As torchvision places it."""
+    height, width = crop
+    if height > size[0] or width > size[1]:
+        msg = f"the model crops {height} x {width} px out of pictures of {size[0]} x {size[1]}: train it with less"
+        raise ValueError(msg)
+    return round((size[0] - height) / 2), round((size[1] - width) / 2), height, width

@@ -1,0 +1,102 @@
+"""int8 by NNCF's post-training quantization, calibrated on normal training pictures."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from inference.resizing import PREFIX
+
+if TYPE_CHECKING:
+    import openvino
+
+    from inference.predictors import Predictor
+
+CONVOLUTIONS = ("Convolution", "GroupConvolution", "ConvolutionBackpropData")
+N_CALIBRATION = 300  # pictures at most: NNCF's own default
+
+
+def quantized(network: openvino.Model, files: Sequence[Path]) -> openvino.Model:
+    """A copy of the network whose convolutions compute in 8 bits.
+
+    What comes before the network (resizing) and what no convolution follows stays in floating point: distances and
+    maps are a small part of the time, their errors would go into the scores as they are, and normal pictures say
+    nothing of how large the distances of defects are.
+
+    Args:
+        network: As `to_openvino` gives it.
+        files: Normal training pictures.
+
+    Raises:
+        ValueError: There are none.
+    """
+    import nncf
+
+    from extensions.data.reading import read_image
+
+    if not files:
+        msg = "int8 needs normal training pictures to find the range of each layer on; give them with --calibration"
+        raise ValueError(msg)
+    logging.getLogger("nncf").setLevel(logging.ERROR)
+    chosen = spread(files, N_CALIBRATION)
+    dataset = nncf.Dataset(chosen, lambda file: read_image(file)[None])
+    return nncf.quantize(
+        network,
+        dataset,
+        subset_size=len(chosen),
+        ignored_scope=nncf.IgnoredScope(
+            names=behind_convolutions(network), patterns=[f"{PREFIX}.*"], types=["MatMul"], validate=False
+        ),
+    )
+
+
+def behind_convolutions(network: openvino.Model) -> list[str]:
+    """Names of the operations that no convolution follows."""
+    pending = [one for one in network.get_ordered_ops() if one.get_type_name() in CONVOLUTIONS]
+    before: set[str] = set()
+    while pending:
+        operation = pending.pop()
+        if operation.get_friendly_name() not in before:
+            before.add(operation.get_friendly_name())
+            pending += [given.get_node() for given in operation.input_values()]
+    plain = {"Constant", "Parameter", "Result"}
+    behind = [one for one in network.get_ordered_ops() if one.get_type_name() not in plain]
+    return [one.get_friendly_name() for one in behind if one.get_friendly_name() not in before]
+
+
+def labelled_auroc(predictor: Predictor, folder: Path) -> float:
+    """Area under the ROC curve on a folder whose `good` pictures are normal and all others anomalous.
+
+    Raises:
+        ValueError: One of the two is missing, or a picture cannot be read.
+    """
+    from sklearn.metrics import roc_auc_score
+
+    from extensions.data.reading import read_image
+    from inference.sources import list_pictures
+
+    files = list_pictures(folder)
+    labels = np.array(["good" not in file.relative_to(folder).parts[:-1] for file in files])
+    if not labels.any() or labels.all():
+        n_good = int((~labels).sum())
+        msg = (
+            f"{folder}: expected pictures in a folder 'good' and in others, found {n_good} good and "
+            f"{len(files) - n_good} other ones"
+        )
+        raise ValueError(msg)
+    scores = []
+    for _, outcome in predictor.stream((file, read_image(file)) for file in files):
+        if isinstance(outcome, Exception):
+            raise outcome
+        scores.append(outcome.pred_score)
+    return float(roc_auc_score(labels, scores))
+
+
+def spread(files: Sequence[Path], n_files: int) -> list[Path]:
+    """At most so many of the files, evenly spread over them."""
+    places = np.unique(np.linspace(0, len(files) - 1, min(n_files, len(files))).round().astype(int))
+    return [files[place] for place in places]

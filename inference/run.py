@@ -1,0 +1,118 @@
+"""Predict on a source: reading, computing and writing at the same time, in the order of the pictures."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from inference.predictors import Prediction, Predictor
+from inference.sinks import AnnotatedVideo, Overlays, Sinks, Table
+from inference.sources import Item, Source
+
+
+@dataclass(frozen=True)
+class Report:
+    """What became of a source.
+
+    Attributes:
+        n_done: Pictures with a prediction.
+        n_failed: Pictures with an error in their row.
+        n_anomalous: Of those done.
+        n_missing: Frames that a video promised and did not have.
+        seconds: From the first picture asked for to the last file written.
+    """
+
+    n_done: int
+    n_failed: int
+    n_anomalous: int
+    n_missing: int
+    seconds: float
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every picture has a prediction."""
+        return not self.n_failed and not self.n_missing and self.n_done > 0
+
+
+def predict(
+    predictor: Predictor, source: Source, output: Path, *, overlays: bool = False, progress: bool = True
+) -> Report:
+    """Predict on all pictures of a source.
+
+    Leaves `predictions.csv`, with `overlays` also `overlays/<image>.png` or, for frames, `annotated.mp4`. What was done
+    before Ctrl-C or an error is there whole.
+
+    Args:
+        predictor: See `load_predictor`.
+        source: See `open_source`.
+        output: Folder; files of the same names in it are replaced.
+        overlays: Whether to draw.
+        progress: Whether to show a bar with the time left.
+
+    Raises:
+        OSError: The output cannot be written.
+    """
+    _check_writable(output)
+    pictures: Overlays | AnnotatedVideo | None = None
+    if overlays:
+        video = AnnotatedVideo(output / "annotated.mp4", predictor.info, source.frames_per_second)
+        pictures = Overlays(output, predictor.info) if source.kind == "pictures" else video
+    started = time.perf_counter()
+    n_done = n_failed = n_anomalous = 0
+    bar = tqdm(total=source.total, desc="predict", unit="picture", disable=not progress)
+    order: deque[Item] = deque()  # read and not yet in the table
+    with bar, Sinks(Table(output, predictor.info.threshold), pictures) as sinks:
+        for item, outcome in _in_order(predictor.stream(_readable(source, order)), order):
+            bar.update()
+            if isinstance(outcome, Exception):
+                n_failed += 1
+                sinks.table.add(item.name, " ".join(str(outcome).split()))
+                continue
+            n_done += 1
+            n_anomalous += bool(outcome.pred_label)
+            sinks.table.add(item.name, outcome)
+            if sinks.pictures is not None and item.picture is not None:
+                sinks.pictures.add(item.name, item.picture, outcome)
+    return Report(n_done, n_failed, n_anomalous, source.missing, time.perf_counter() - started)
+
+
+def _readable(source: Source, order: deque[Item]) -> Iterator[tuple[Item, np.ndarray]]:
+    """What the predictor gets; unreadable pictures only take their place in the order."""
+    for item in source.items:
+        order.append(item)
+        if item.picture is not None:
+            yield item, item.picture
+
+
+def _in_order(
+    outcomes: Iterator[tuple[Item, Prediction | Exception]], order: deque[Item]
+) -> Iterator[tuple[Item, Prediction | Exception]]:
+    """The outcomes, with unreadable pictures where they stood among the others."""
+    for item, outcome in outcomes:
+        while order and order[0] is not item:
+            unread = order.popleft()
+            yield unread, ValueError(unread.error)
+        order.popleft()
+        yield item, outcome
+    while order:
+        unread = order.popleft()
+        yield unread, ValueError(unread.error)
+
+
+def _check_writable(output: Path) -> None:
+    """Before the work, not after."""
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=output):
+            pass
+    except OSError as error:
+        reason = "it is a file" if output.is_file() else (error.strerror or str(error)).lower()
+        msg = f"{output}: no predictions can be written there ({reason}); give another folder by --output"
+        raise OSError(error.errno, msg) from error

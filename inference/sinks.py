@@ -1,0 +1,158 @@
+"""Where predictions go: a table, overlays, an annotated video; each there whole, also after Ctrl-C."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path, PurePosixPath
+from types import TracebackType
+from typing import Any
+
+import cv2
+import numpy as np
+
+from extensions.whole_file import write_whole
+from inference.metadata import ModelInfo
+from inference.overlays import overlay
+from inference.predictors import Prediction
+
+COLUMNS = ("image", "pred_score", "pred_score_normalized", "threshold", "pred_label", "latency_ms", "error")
+TABLE = "predictions.csv"
+WAITING = 8  # overlays that may wait to be written before reading stops for them
+
+
+class Table:
+    """`predictions.csv`: a row a picture, written whole when the work ends, however it ends.
+
+    `pred_score` and `threshold` are raw; `pred_label` is 1 for anomalous, 0 for normal, blank without a threshold.
+
+    Args:
+        folder: Output folder.
+        threshold: In force, raw; None without one.
+    """
+
+    def __init__(self, folder: Path, threshold: float | None) -> None:
+        self.path = folder / TABLE
+        self._threshold = "" if threshold is None else repr(threshold)
+        self._text = io.StringIO()
+        self._writer = csv.writer(self._text, lineterminator="\n")
+        self._writer.writerow(COLUMNS)
+
+    def add(self, name: str, outcome: Prediction | str) -> None:
+        """Add a picture and what was found, or why nothing was."""
+        if isinstance(outcome, str):
+            self._writer.writerow([name, "", "", self._threshold, "", "", outcome])
+            return
+        normalized = "" if outcome.pred_score_normalized is None else f"{outcome.pred_score_normalized:.6g}"
+        label = "" if outcome.pred_label is None else int(outcome.pred_label)
+        score = f"{outcome.pred_score:.9g}"  # enough digits for the same float32
+        row = [name, score, normalized, self._threshold, label, f"{outcome.latency_ms:.3f}", ""]
+        self._writer.writerow(row)
+
+    def close(self) -> None:
+        """Write the file."""
+        write_whole(self.path, self._text.getvalue())
+
+
+class Overlays:
+    """PNG files in `overlays/`, written by threads beside the work; `.png` is added to the picture's own name.
+
+    Args:
+        folder: Output folder.
+        info: Of the model.
+    """
+
+    def __init__(self, folder: Path, info: ModelInfo, *, n_threads: int = 1) -> None:
+        self.folder = folder / "overlays"
+        self._info = info
+        self._pool = ThreadPoolExecutor(n_threads)
+        self._waiting: deque[Future[None]] = deque()
+
+    def add(self, name: str, picture: np.ndarray, prediction: Prediction) -> None:
+        """Have an overlay drawn and written; waits for earlier ones when many are pending."""
+        self._waiting.append(self._pool.submit(self._write, name, picture, prediction))
+        while len(self._waiting) > WAITING:
+            self._waiting.popleft().result()
+
+    def _write(self, name: str, picture: np.ndarray, prediction: Prediction) -> None:
+        drawn = overlay(picture, prediction, self._info)
+        _, encoded = cv2.imencode(".png", cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_PNG_COMPRESSION, 1])
+        write_whole(self.folder / PurePosixPath(f"{name}.png"), encoded.tobytes())
+
+    def close(self) -> None:
+        """Wait for what is pending."""
+        try:
+            while self._waiting:
+                self._waiting.popleft().result()
+        finally:
+            self._pool.shutdown()
+
+
+class AnnotatedVideo:
+    """A video of the overlays, MPEG-4, renamed to its name when it is complete.
+
+    Args:
+        path: `.mp4` file.
+        info: Of the model.
+        frames_per_second: As in the source; 25 where it does not say.
+    """
+
+    def __init__(self, path: Path, info: ModelInfo, frames_per_second: float) -> None:
+        self.path = path
+        self._info = info
+        self._rate = frames_per_second if 0 < frames_per_second < 1000 else 25.0
+        self._part = path.with_name(f".{path.name}")
+        self._writer: Any = None
+        self._size = (0, 0)
+
+    def add(self, _: str, picture: np.ndarray, prediction: Prediction) -> None:
+        """Append a frame.
+
+        Raises:
+            OSError: The video cannot be written.
+        """
+        drawn = overlay(picture, prediction, self._info)
+        if self._writer is None:
+            height, width = drawn.shape[:2]
+            self._size = (width - width % 2, height - height % 2)  # the codec takes even sizes only
+            self._part.parent.mkdir(parents=True, exist_ok=True)
+            part = str(self._part.with_suffix(".mp4"))
+            self._writer = cv2.VideoWriter(part, cv2.VideoWriter.fourcc(*"mp4v"), self._rate, self._size)
+            if not self._writer.isOpened():
+                msg = f"{self.path}: the video cannot be written; give another --output, or leave --overlays out"
+                raise OSError(msg)
+        if drawn.shape[1::-1] != self._size:
+            drawn = drawn[: self._size[1], : self._size[0]]
+        self._writer.write(cv2.cvtColor(np.ascontiguousarray(drawn), cv2.COLOR_RGB2BGR))
+
+    def close(self) -> None:
+        """Finish the file."""
+        if self._writer is not None:
+            self._writer.release()
+            self._part.with_suffix(".mp4").replace(self.path)
+            self._writer = None
+
+
+class Sinks:
+    """The table and, if asked for, pictures; closes all of them, whatever happened.
+
+    Args:
+        table: Of all pictures.
+        pictures: Of those that could be read; None for none.
+    """
+
+    def __init__(self, table: Table, pictures: Overlays | AnnotatedVideo | None) -> None:
+        self.table = table
+        self.pictures = pictures
+
+    def __enter__(self) -> Sinks:
+        return self
+
+    def __exit__(self, _: type[BaseException] | None, __: BaseException | None, ___: TracebackType | None) -> None:
+        try:
+            if self.pictures is not None:
+                self.pictures.close()
+        finally:
+            self.table.close()

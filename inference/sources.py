@@ -1,0 +1,170 @@
+"""Where pictures come from: a folder, a file, a video, a camera; read ahead by threads, in a fixed order."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from extensions.data.reading import IMAGE_EXTENSIONS, read_image
+
+VIDEO_EXTENSIONS = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg")
+READ_AHEAD = 4  # pictures for each reading thread
+
+
+@dataclass(frozen=True)
+class Item:
+    """A picture to look at.
+
+    Attributes:
+        name: Path below the input folder, or file name and number of the frame.
+        picture: (H, W, 3) uint8 RGB; None when it could not be read.
+        error: Why not.
+    """
+
+    name: str
+    picture: np.ndarray | None
+    error: str = ""
+
+
+@dataclass
+class Source:
+    """Where pictures come from.
+
+    Attributes:
+        kind: `pictures`, `video` or `live`.
+        total: How many there are; None when nobody knows.
+        items: The pictures, in order.
+        frames_per_second: Of a video.
+        missing: Frames that a video promised and did not have; known at its end.
+    """
+
+    kind: str
+    total: int | None
+    items: Iterator[Item]
+    frames_per_second: float = 0.0
+    missing: int = 0
+
+
+def open_source(where: str, *, n_threads: int = 2) -> Source:
+    """Open what `--input` names.
+
+    Args:
+        where: A folder, a picture, a video, `camera:0` or a stream's address (`rtsp://…`).
+        n_threads: Threads that read pictures.
+
+    Raises:
+        FileNotFoundError: There is no such file or folder.
+        ValueError: It is neither, holds no pictures, or cannot be opened.
+    """
+    if where.startswith("camera:") or "://" in where:
+        return _captured(_camera_number(where), where, live=True)
+    path = Path(where)
+    if path.is_dir():
+        files = list_pictures(path)
+        return Source("pictures", len(files), _read_ahead(files, path, n_threads))
+    if not path.exists():
+        msg = f"{where}: there is no such file or folder; expected pictures, a video, camera:0 or rtsp://…"
+        raise FileNotFoundError(msg)
+    if path.suffix.lower() in VIDEO_EXTENSIONS:
+        return _captured(where, path.name, live=False)
+    if path.suffix.lower() in IMAGE_EXTENSIONS:
+        return Source("pictures", 1, _read_ahead([path], path.parent, 1))
+    msg = f"{where}: this is no picture ({', '.join(IMAGE_EXTENSIONS)}) and no video ({', '.join(VIDEO_EXTENSIONS)})"
+    raise ValueError(msg)
+
+
+def list_pictures(folder: Path) -> list[Path]:
+    """All picture files in a folder and the folders in it, sorted by path; hidden ones are left out.
+
+    Raises:
+        FileNotFoundError: No such folder.
+        ValueError: There are none in it.
+    """
+    if not folder.is_dir():
+        msg = f"{folder}: there is no such folder; expected one with pictures"
+        raise FileNotFoundError(msg)
+    files = sorted(
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() in IMAGE_EXTENSIONS
+        and path.is_file()
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+    )
+    if not files:
+        msg = f"{folder}: the folder has no pictures ({', '.join(IMAGE_EXTENSIONS)})"
+        raise ValueError(msg)
+    return files
+
+
+def _read_ahead(files: list[Path], root: Path, n_threads: int) -> Iterator[Item]:
+    """The pictures in order, a few of them read before they are asked for."""
+    with ThreadPoolExecutor(n_threads) as pool:
+        waiting: deque[Future[Item]] = deque()
+        try:
+            for file in files:
+                waiting.append(pool.submit(_read, file, file.relative_to(root).as_posix()))
+                if len(waiting) > READ_AHEAD * n_threads:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for one in waiting:
+                one.cancel()
+
+
+def _read(file: Path, name: str) -> Item:
+    try:
+        return Item(name, read_image(file))
+    except (OSError, ValueError, MemoryError) as error:
+        return Item(name, None, " ".join(str(error).split()))
+
+
+def _camera_number(where: str) -> int | str:
+    if not where.startswith("camera:"):
+        return where
+    number = where.partition(":")[2]
+    if not number.isdigit():
+        msg = f"{where}: expected the number of a camera, such as camera:0"
+        raise ValueError(msg)
+    return int(number)
+
+
+def _captured(where: int | str, name: str, *, live: bool) -> Source:
+    """Frames of what OpenCV opens."""
+    import cv2
+
+    capture = cv2.VideoCapture(where)
+    if not capture.isOpened():
+        capture.release()
+        expected = "a camera or stream that answers" if live else "a video that OpenCV can decode"
+        msg = f"{name}: this cannot be opened; expected {expected}"
+        raise ValueError(msg)
+    n_frames = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
+    total = None if live or n_frames <= 0 else n_frames
+    source = Source("live" if live else "video", total, iter(()), float(capture.get(cv2.CAP_PROP_FPS)))
+    source.items = _frames(capture, name, source)
+    return source
+
+
+def _frames(capture: Any, name: str, source: Source) -> Iterator[Item]:
+    import cv2
+
+    number = 0
+    try:
+        while True:
+            there, frame = capture.read()
+            if not there:
+                break
+            yield Item(f"{name}#{number:06}", cv2.cvtColor(frame, cv2.COLOR_BGR2RGB))
+            number += 1
+    finally:
+        capture.release()
+    source.missing = max(0, (source.total or 0) - number)
+    if not number:
+        yield Item(name, None, f"{name}: it has no frames that can be decoded")

@@ -1,0 +1,219 @@
+import csv
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from extensions.data.reading import read_image
+from inference.__main__ import main
+from inference.overlays import overlay
+from inference.predictors import load_predictor
+from inference.run import predict
+from inference.sinks import COLUMNS
+from inference.sources import Item, Source, open_source
+
+
+def run(model, given, output, *more):
+    return main(["predict", "--model", str(model), "--input", str(given), "--output", str(output), *more])
+
+
+def table(folder: Path) -> list[dict[str, str]]:
+    with (folder / "predictions.csv").open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture(scope="module")
+def model(exported):
+    return exported / "model.xml"
+
+
+@pytest.fixture
+def folder(tiny_root, tmp_path):
+    """Good pictures and bad files: (names in order, names that cannot be read)."""
+    root = tmp_path / "in"
+    shutil.copytree(tiny_root / "test/good", root / "a")
+    grey = np.arange(48 * 48, dtype=np.uint16).reshape(48, 48) * 28
+    Image.fromarray(grey).save(root / "b16.png")
+    Image.fromarray(np.full((40, 40, 4), 128, np.uint8), "RGBA").save(root / "c_rgba.png")
+    Image.fromarray(np.zeros((1, 1, 3), np.uint8)).save(root / "d_1px.png")
+    Image.fromarray(np.zeros((4, 20_000, 3), np.uint8)).save(root / "e_wide.png")
+    (root / "f_corrupt.png").write_bytes((tiny_root / "test/good/000.png").read_bytes()[:100])
+    (root / "g_empty.jpg").write_bytes(b"")
+    Image.fromarray(np.zeros((9, 9, 3), np.uint8)).save(root / "h_last.png")
+    return root
+
+
+def test_every_file_has_a_row_and_what_cannot_be_read_its_reason(model, folder, tmp_path, capsys):
+    assert run(model, folder, tmp_path / "out") == 1
+    rows = table(tmp_path / "out")
+    names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    assert [row["image"] for row in rows] == names
+    assert tuple(rows[0]) == COLUMNS
+    failed = {row["image"]: row["error"] for row in rows if row["error"]}
+    assert list(failed) == ["f_corrupt.png", "g_empty.jpg"]
+    assert "truncated" in failed["f_corrupt.png"]
+    assert all((row["pred_score"] == "") == (row["image"] in failed) for row in rows)
+    assert "2 could not be predicted" in capsys.readouterr().err
+
+
+def test_rows_hold_what_the_predictor_says_of_the_picture_as_training_reads_it(model, folder, tmp_path):
+    run(model, folder, tmp_path / "out")
+    predictor = load_predictor(model)
+    for row in table(tmp_path / "out"):
+        if row["error"]:
+            continue
+        expected = predictor.predict([read_image(folder / row["image"])])[0]
+        assert float(row["pred_score"]) == pytest.approx(expected.pred_score, rel=1e-5)
+        assert float(row["threshold"]) == predictor.info.threshold
+        assert int(row["pred_label"]) == (float(row["pred_score"]) >= float(row["threshold"]))
+        assert 0 <= float(row["pred_score_normalized"]) <= 1
+
+
+def test_two_runs_give_the_same_table_but_for_times(model, folder, tmp_path):
+    for name in ("one", "two"):
+        run(model, folder, tmp_path / name, "--overlays")
+    one, two = ([{**row, "latency_ms": ""} for row in table(tmp_path / name)] for name in ("one", "two"))
+    assert one == two
+    for path in (tmp_path / "one/overlays").rglob("*.png"):
+        assert path.read_bytes() == (tmp_path / "two" / path.relative_to(tmp_path / "one")).read_bytes()
+
+
+def test_a_given_threshold_decides(model, tiny_root, tmp_path):
+    assert run(model, tiny_root / "test/good/000.png", tmp_path, "--threshold", "-1") == 0
+    [row] = table(tmp_path)
+    assert (row["image"], row["threshold"], row["pred_label"]) == ("000.png", "-1.0", "1")
+
+
+def test_overlays_lie_below_the_names_of_their_pictures(model, folder, tmp_path):
+    run(model, folder, tmp_path / "out", "--overlays")
+    drawn = {path.relative_to(tmp_path / "out/overlays").as_posix() for path in (tmp_path / "out").rglob("*.png")}
+    assert drawn == {f"{row['image']}.png" for row in table(tmp_path / "out") if not row["error"]}
+    assert read_image(tmp_path / "out/overlays/a/000.png.png").shape[1] == 64
+
+
+def test_an_outline_surrounds_what_reaches_the_pixel_threshold(model, pictures):
+    predictor = load_predictor(model)
+    prediction = predictor.predict(pictures[:1])[0]
+    prediction.anomaly_map[:] = 0
+    prediction.anomaly_map[12:24, 12:24] = 1e6
+    drawn = overlay(np.full((96, 96, 3), 128, np.uint8), prediction, predictor.info)
+    yellow = (drawn[:96] == (255, 255, 0)).all(axis=2)
+    rows, columns = np.nonzero(yellow)
+    assert abs(rows.min() - 24) <= 2
+    assert abs(rows.max() - 48) <= 2
+    assert (abs(columns.min() - 24) <= 2, abs(columns.max() - 48) <= 2) == (True, True)
+    assert not yellow[34:38, 34:38].any()
+
+
+@pytest.fixture
+def video(tmp_path):
+    path = tmp_path / "line.mp4"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), 10, (64, 48))
+    for shade in range(12):
+        writer.write(np.full((48, 64, 3), 20 * shade, np.uint8))
+    writer.release()
+    return path
+
+
+def test_a_video_has_a_row_a_frame_and_an_annotated_copy(model, video, tmp_path):
+    assert run(model, video, tmp_path / "out", "--overlays") == 0
+    assert [row["image"] for row in table(tmp_path / "out")] == [f"line.mp4#{number:06}" for number in range(12)]
+    copy = cv2.VideoCapture(str(tmp_path / "out/annotated.mp4"))
+    assert int(copy.get(cv2.CAP_PROP_FRAME_COUNT)) == 12
+    assert copy.get(cv2.CAP_PROP_FPS) == 10
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["annotated.mp4", "predictions.csv"]
+
+
+def test_a_video_that_ends_early_keeps_its_frames_and_says_so(model, video, tmp_path, monkeypatch, capsys):
+    opened = cv2.VideoCapture
+
+    class Capture:  # not a subclass: those of OpenCV's types corrupt Python's garbage collector when they are freed
+        def __init__(self, where):
+            self._capture = opened(where)
+
+        def __getattr__(self, name):
+            return getattr(self._capture, name)
+
+        def get(self, what):
+            return 20.0 if what == cv2.CAP_PROP_FRAME_COUNT else self._capture.get(what)
+
+    monkeypatch.setattr(cv2, "VideoCapture", Capture)
+    assert run(model, video, tmp_path / "out") == 1
+    assert len(table(tmp_path / "out")) == 12
+    assert "the video ends 8 frames early" in capsys.readouterr().err
+
+
+def test_what_was_done_before_an_interruption_is_there_whole(model, tiny_root, tmp_path):
+    def items():
+        for number in range(20):
+            yield Item(f"{number}.png", read_image(tiny_root / "test/good/000.png"))
+        raise KeyboardInterrupt
+
+    predictor = load_predictor(model, batch=1, streams=1)
+    with pytest.raises(KeyboardInterrupt):
+        predict(predictor, Source("pictures", None, items()), tmp_path, overlays=True, progress=False)
+    rows = table(tmp_path)
+    assert len(rows) >= 10
+    assert all(row["pred_score"] for row in rows)
+    assert len(list((tmp_path / "overlays").iterdir())) == len(rows)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("nowhere", "there is no such file or folder"),
+        ("empty", "the folder has no pictures"),
+        ("notes.txt", "no picture .* and no video"),
+        ("broken.mp4", "cannot be opened"),
+        ("camera:x", "such as camera:0"),
+    ],
+)
+def test_inputs_that_cannot_be_are_one_sentence(given, message, model, tmp_path, capfd):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "notes.txt").write_text("")
+    (tmp_path / "broken.mp4").write_bytes(b"no video")
+    where = given if ":" in given else tmp_path / given
+    assert run(model, where, tmp_path / "out") == 1
+    found = capfd.readouterr().err.strip().splitlines()[-1]
+    assert found.startswith("error: ")
+    assert re.search(message, found)
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_output_that_cannot_be_written_is_an_error_before_the_work(model, tiny_root, tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    assert run(model, tiny_root / "test/good", tmp_path / "file") == 1
+    assert "no predictions can be written there (it is a file)" in capsys.readouterr().err
+
+
+def test_help_imports_no_torch_and_no_openvino():
+    code = "import sys, inference.__main__ as m\ntry: m.main(['--help'])\nexcept SystemExit: pass\n"
+    code += "print(sorted({'torch', 'openvino', 'cv2', 'anomalib'} & set(sys.modules)))"
+    left = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert left.strip().endswith("[]")
+
+
+def test_export_from_a_checkpoint_leaves_what_predict_needs(checkpoint, tiny_root, tmp_path, capsys):
+    given = ["export", "--checkpoint", str(checkpoint), "--output", str(tmp_path / "model")]
+    assert main(given) == 1
+    assert "--calibration: give a folder" in capsys.readouterr().err
+    labelled = ["--calibration", str(tiny_root / "train/good"), "--labelled", str(tiny_root / "test")]
+    assert main([*given, *labelled]) == 0
+    assert "0 labels flipped" in capsys.readouterr().out
+    agreement = json.loads((tmp_path / "model/agreement.json").read_text())
+    assert 0 <= agreement["labelled_auroc"]["fp32"] <= 1
+    assert run(tmp_path / "model/model.onnx", tiny_root / "test/bad", tmp_path / "out") == 0
+
+
+def test_sources_list_only_pictures_in_a_fixed_order(tmp_path):
+    for name in ("b/2.png", "a.JPG", ".hidden/x.png", "b/1.png", "notes.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    assert [item.name for item in open_source(str(tmp_path)).items] == ["a.JPG", "b/1.png", "b/2.png"]

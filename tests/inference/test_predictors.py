@@ -1,0 +1,88 @@
+import numpy as np
+import pytest
+
+from inference.agreement import engine_predictions
+from inference.checkpoints import load_checkpoint
+from inference.predictors import batches, load_predictor
+
+
+@pytest.fixture(scope="module")
+def predictor(exported):
+    return load_predictor(exported / "model.xml")
+
+
+@pytest.mark.parametrize("file", ["model.xml", "model.onnx"])
+def test_exported_scores_and_maps_are_those_of_the_engine(file, exported, checkpoint, tiny_root, pictures, tmp_path):
+    files = sorted((tiny_root / "test").rglob("*.png"))
+    expected = engine_predictions(load_checkpoint(checkpoint)[0], files, tmp_path)
+    found = load_predictor(exported / file).predict(pictures)
+    span = np.ptp([score for score, _ in expected])
+    assert span > 0
+    for prediction, (score, anomaly_map) in zip(found, expected, strict=True):
+        assert abs(prediction.pred_score - score) < 1e-4 * span
+        assert np.abs(prediction.anomaly_map - anomaly_map).max() < 1e-3 * np.ptp(anomaly_map)
+
+
+def test_a_checkpoint_predicts_as_its_export_does(exported, checkpoint, pictures, predictor):
+    for one, other in zip(load_predictor(checkpoint).predict(pictures), predictor.predict(pictures), strict=True):
+        assert one.pred_score == pytest.approx(other.pred_score, rel=1e-4)
+        assert one.pred_label == other.pred_label
+
+
+def test_scores_do_not_depend_on_what_is_in_the_batch(exported, pictures):
+    alone = load_predictor(exported / "model.xml", batch=1).predict(pictures)
+    together = load_predictor(exported / "model.xml", batch=3, streams=2).predict(pictures)
+    assert [one.pred_score for one in together] == pytest.approx([one.pred_score for one in alone], rel=1e-5)
+
+
+def test_pictures_of_any_size_come_back_in_their_order(predictor):
+    rng = np.random.default_rng(0)
+    sizes = [(64, 64), (64, 64), (1, 1), (7, 300), (300, 7), (64, 64), (20, 3000)]
+    pictures = [rng.integers(0, 256, (*size, 3), dtype=np.uint8) for size in sizes]
+    alone = [predictor.predict([picture])[0].pred_score for picture in pictures]
+    streamed = list(predictor.stream(zip("abcdefg", pictures, strict=True)))
+    assert [key for key, _ in streamed] == list("abcdefg")
+    assert [outcome.pred_score for _, outcome in streamed] == pytest.approx(alone, rel=1e-5)
+
+
+def test_what_is_no_picture_is_an_error_of_its_own_and_the_rest_goes_on(predictor, pictures):
+    given = [pictures[0], np.zeros((4, 4), np.uint8), pictures[1], np.zeros((0, 4, 3), np.uint8), pictures[2]]
+    outcomes = [outcome for _, outcome in predictor.stream(enumerate(given))]
+    assert [isinstance(one, ValueError) for one in outcomes] == [False, True, False, True, False]
+    with pytest.raises(ValueError, match=r"expected a picture of uint8.*found uint8 of shape \(4, 4\)"):
+        predictor.predict([given[1]])
+
+
+def test_a_threshold_decides_at_equality(exported, pictures, predictor):
+    score = predictor.predict(pictures[:1])[0].pred_score
+    assert load_predictor(exported / "model.xml", threshold=score).predict(pictures[:1])[0].pred_label is True
+    above = float(np.nextafter(score, np.inf))
+    assert load_predictor(exported / "model.xml", threshold=above).predict(pictures[:1])[0].pred_label is False
+
+
+def test_batches_hold_neighbors_of_one_size():
+    pictures = [np.zeros((height, 4, 3), np.uint8) for height in (2, 2, 2, 5, 2)]
+    assert [keys for keys, _ in batches(enumerate(pictures), 2)] == [[0, 1], [2], [3], [4]]
+
+
+def test_missing_parts_and_other_files_are_named(exported, tmp_path):
+    with pytest.raises(FileNotFoundError, match="there is no such file"):
+        load_predictor(tmp_path / "model.xml")
+    for name in ("model.xml", "model.json"):
+        (tmp_path / name).write_bytes((exported / name).read_bytes())
+    with pytest.raises(FileNotFoundError, match=r"model.bin: there is no such file, which belongs to model.xml"):
+        load_predictor(tmp_path / "model.xml")
+    (tmp_path / "model.bin").write_bytes(b"")
+    with pytest.raises(ValueError, match="cannot read this as a network"):
+        load_predictor(tmp_path / "model.xml")
+    (tmp_path / "weights.pt").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"ends in one of .xml, .onnx, .ckpt"):
+        load_predictor(tmp_path / "weights.pt")
+    (tmp_path / "model.ckpt").write_bytes(b"no checkpoint")
+    with pytest.raises(ValueError, match="cannot be read as a checkpoint"):
+        load_predictor(tmp_path / "model.ckpt")
+
+
+def test_another_device_is_an_error_that_says_what_is_there(exported):
+    with pytest.raises(ValueError, match=r"device 'NPU7'.*this machine has CPU"):
+        load_predictor(exported / "model.xml", device="NPU7")

@@ -1,0 +1,67 @@
+import numpy as np
+import pytest
+
+from extensions.data.reading import read_image
+from inference.checkpoints import load_checkpoint
+from inference.export import ExportOptions, export_model
+from inference.predictors import load_predictor
+from inference.quantization import labelled_auroc, spread
+
+
+@pytest.fixture(scope="module")
+def quantized(checkpoint, normal, tmp_path_factory):
+    output = tmp_path_factory.mktemp("int8") / "padim"
+    model, info = load_checkpoint(checkpoint)
+    options = ExportOptions(precision="int8", allow_difference=True, labelled=normal[0].parents[2] / "test")
+    return export_model(model, info, output, files=normal, options=options), output
+
+
+def test_int8_quantizes_convolutions_and_nothing_in_front_of_the_network(quantized):
+    import openvino
+
+    network = openvino.Core().read_model(quantized[1] / "model.xml")
+    kinds = {"Convolution": 0, "MatMul": 0}
+    for operation in network.get_ordered_ops():
+        if operation.get_type_name() in kinds and operation.input_value(0).get_node().get_type_name() == "FakeQuantize":
+            kinds[operation.get_type_name()] += 1
+    assert kinds["Convolution"] > 0
+    assert kinds["MatMul"] == 0
+
+
+def test_int8_scores_of_normal_pictures_are_near_those_of_fp32_and_the_auroc_of_both_is_told(
+    quantized, exported, normal
+):
+    agreement, output = quantized
+    assert set(agreement.summary["labelled_auroc"]) == {"fp32", "int8"}
+    predictor = load_predictor(output / "model.xml")
+    assert predictor.info.precision == "int8"
+    small, full = (
+        np.array(
+            [one.pred_score for one in load_predictor(folder / "model.xml").predict(list(map(read_image, normal)))]
+        )
+        for folder in (output, exported)
+    )
+    assert not np.array_equal(small, full)
+    assert np.abs(small / full - 1).max() < 0.2
+
+
+def test_fp16_halves_the_file_and_agrees(checkpoint, normal, exported, tmp_path):
+    model, info = load_checkpoint(checkpoint)
+    agreement = export_model(
+        model, info, tmp_path / "fp16", files=normal, options=ExportOptions(precision="fp16", allow_difference=True)
+    )
+    sizes = [(folder / "model.bin").stat().st_size for folder in (tmp_path / "fp16", exported)]
+    assert sizes[0] < 0.6 * sizes[1]
+    assert agreement.summary["largest_score_difference"] < 0.01
+
+
+def test_a_labelled_folder_needs_both_kinds(exported, tiny_root):
+    predictor = load_predictor(exported / "model.xml")
+    assert 0 <= labelled_auroc(predictor, tiny_root / "test") <= 1
+    with pytest.raises(ValueError, match="found 0 good and 4 other ones"):
+        labelled_auroc(predictor, tiny_root / "test/bad")
+
+
+def test_pictures_are_spread_over_all_that_are_given():
+    assert spread(list(range(10)), 4) == [0, 3, 6, 9]
+    assert spread([1, 2], 5) == [1, 2]
