@@ -31,6 +31,7 @@ def tables() -> dict[str, str | None]:
         ours = reference[reference["dataset"].str.lower() == name]
         found[dataset] = markdown(ours) + "\n\nPublished:\n\n" + published_markdown(known)
     found |= refinement_tables(ROOT / "results" / "refinement")
+    found["augmentation"] = augmentation_table(ROOT / "results" / "augmentation")
     return found | backbone_tables(ROOT / "results" / "backbones")
 
 
@@ -46,6 +47,33 @@ def backbone_tables(output: Path) -> dict[str, str | None]:
         "pretraining": pretraining_table(sorted((output / "pretraining").glob("*.json"))),
         "backbones": detection_table(detected),
     }
+
+
+def augmentation_table(output: Path) -> str | None:
+    """Image AUROC without augmentation, and a row per augmentation and place: its change, ± its spread over seeds."""
+    from benchmark.interactive import read_augmentation
+
+    frame = read_augmentation(output) if (output / "runs").is_dir() else pd.DataFrame()
+    if frame.empty:
+        return None
+    frame = frame.assign(column=frame["detector"].str.split(",").str[0] + ", " + frame["dataset"])
+    columns = list(dict.fromkeys(frame["column"]))
+    lines = [f"| augmentation | where | {' | '.join(columns)} |", "|---|---|" + "---|" * len(columns)]
+    for (name, where), group in frame.groupby(["augmentation", "where"], sort=False, dropna=False):
+        rows = {row["column"]: row for row in group.to_dict("records")}
+        cells = [changed(rows[column]) if column in rows else "" for column in columns]
+        lines.append(f"| {name} | {'' if pd.isna(where) else where} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def changed(row: dict) -> str:
+    """The change of image AUROC with its spread, bold where it is more; the AUROC itself of a run without."""
+    if pd.isna(row["image_AUROC_change"]):
+        spread = "" if pd.isna(row["image_AUROC_std"]) else f" ± {row['image_AUROC_std']:.3f}"
+        return f"{row['image_AUROC']:.3f}{spread}"
+    spread = "" if pd.isna(row["image_AUROC_change_std"]) else f" ± {row['image_AUROC_change_std']:.3f}"
+    text = f"{row['image_AUROC_change']:+.3f}{spread}"
+    return f"**{text}**" if row["image_AUROC_beyond"] in ("better", "worse") else text
 
 
 def few_shot_table(frame: pd.DataFrame) -> str:
