@@ -56,7 +56,7 @@ def write_onnx(model: AnomalibModule, preprocessing: Preprocessing, path: Path) 
     Tensors of more than 1 GiB lie in a file of the same name with `.data` added.
 
     Raises:
-        RuntimeError: Torch cannot write this model down, or only for a fixed number of pictures.
+        RuntimeError: Torch cannot write this model down, or only for a fixed number of pictures, or it has no map.
     """
     import onnx
 
@@ -64,6 +64,12 @@ def write_onnx(model: AnomalibModule, preprocessing: Preprocessing, path: Path) 
     with torch.no_grad():
         network = ExportedNetwork(model.cpu().eval(), (height, width))
         n_bytes = sum(tensor.nbytes for tensor in network.state_dict().values())
+        if network.network(torch.zeros(1, 3, height, width)).anomaly_map is None:
+            msg = (
+                f"{type(model).__name__} scores whole pictures and has no anomaly map, and a model on the line shows "
+                "where a defect is; choose a detector with a map"
+            )
+            raise RuntimeError(msg)
         # Two pictures: torch takes a batch of one for a size that never changes.
         written = _traced(network, torch.zeros(2, 3, height, width))
     written.save(path, external_data=n_bytes > IN_ONE_FILE)

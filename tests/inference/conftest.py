@@ -18,9 +18,10 @@ def fit(tiny_folder, tmp_path_factory):
 
     def train(name: str, **init_args: object) -> Path:
         seed_everything(0)
-        model = getattr(extensions, name)(
-            "resnet18", pre_trained=False, image_size=48, evaluator=False, visualizer=False, **init_args
-        )
+        without_backbone = {"image_size": 64, "latent_dim": 8}
+        settings = without_backbone if "Autoencoder" in name else {"backbone": "resnet18", "pre_trained": False}
+        settings = {"image_size": 48, "evaluator": False, "visualizer": False, **settings, **init_args}
+        model = getattr(extensions, name)(**settings)
         root = tmp_path_factory.mktemp(name)
         quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False, "accelerator": "cpu"}
         engine = Engine(default_root_dir=root, max_epochs=1, **quiet)

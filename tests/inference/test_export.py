@@ -115,10 +115,19 @@ def test_other_models_agree_too(name, arguments, fit, normal, tmp_path):
         ("ContrastiveStfpm", {"projection_size": 8}),
         ("ReverseDistillation", {}),
         ("Fastflow", {"flow_steps": 2, "hidden_ratio": 0.25}),
+        ("ConvAutoencoder", {}),
+        ("AutoencoderOcSvm", {}),
     ],
 )
 def test_slow_models_agree_too(name, arguments, fit, normal, tmp_path):
     test_other_models_agree_too(name, arguments, fit, normal, tmp_path)
+
+
+def test_a_detector_without_a_map_is_refused(fit, normal, tmp_path):
+    model, info = load_checkpoint(fit("BackboneOcSvm"))
+    with pytest.raises(RuntimeError, match="BackboneOcSvm scores whole pictures and has no anomaly map"):
+        export_model(model, info, tmp_path / "model", files=normal, options=ExportOptions())
+    assert not (tmp_path / "model").exists()
 
 
 def test_a_checkpoint_of_no_known_class_asks_for_it(checkpoint, tmp_path):
