@@ -5,8 +5,6 @@ import json
 import socket
 import subprocess
 import sys
-import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 
@@ -17,50 +15,12 @@ from PIL import Image
 
 from inference import serve
 from inference.__main__ import main
-from inference.metadata import ModelInfo
-from inference.predictors import Predictor, load_predictor
-
-
-class Brightness(Predictor):
-    """Scores a picture by its mean, from 0 to 255; its map is the red channel."""
-
-    def __init__(self, threshold: float | None = 100.0) -> None:
-        info = ModelInfo("Brightness", (8, 8), threshold=threshold, threshold_source="given", score_range=(0.0, 255.0))
-        super().__init__(info, batch=1)
-        self.at_work = 0
-
-    def stream(self, pictures):
-        for key, picture in pictures:
-            self.at_work += 1
-            assert self.at_work == 1, "two at once"
-            time.sleep(0.01)
-            score = float(picture.mean())
-            self.at_work -= 1
-            if picture.shape[:2] == (13, 13):
-                yield key, RuntimeError("the network could not compute: bad luck")
-            elif picture.shape[:2] == (14, 14):
-                yield key, self._outcome(float("nan"), picture[..., 0].astype(np.float32), 1.0)
-            else:
-                yield key, self._outcome(score, picture[..., 0].astype(np.float32), 1.0)
-
-
-@contextlib.contextmanager
-def served(predictor, **options):
-    """The port of a server of this predictor."""
-    with serve.listen("127.0.0.1", 0) as listening:
-        running = serve.server(serve.create_app(predictor, **options))
-        thread = threading.Thread(target=running.run, kwargs={"sockets": [listening]}, daemon=True)
-        thread.start()
-        try:
-            yield listening.getsockname()[1]
-        finally:
-            running.should_exit = True
-            thread.join(10)
+from inference.predictors import load_predictor
 
 
 @pytest.fixture(scope="module")
-def port():
-    with served(Brightness(), max_bytes=2**20) as number:
+def port(served, brightness):
+    with served(brightness(), max_bytes=2**20) as number:
         yield number
 
 
@@ -195,8 +155,8 @@ def test_on_loopback_other_host_names_are_refused(port, host, status):
     assert ask(port, "GET", "/info", headers={"Host": host})[0] == status
 
 
-def test_another_address_takes_any_name():
-    with served(Brightness(), host="0.0.0.0") as number:
+def test_another_address_takes_any_name(served, brightness):
+    with served(brightness(), host="0.0.0.0") as number:
         assert ask(number, "GET", "/health", headers={"Host": "inspection.example"})[0] == 200
 
 
@@ -220,8 +180,8 @@ def test_the_page_loads_nothing_from_elsewhere(port):
     assert "src=" not in page
 
 
-def test_without_a_threshold_there_is_no_label():
-    with served(Brightness(threshold=None)) as number:
+def test_without_a_threshold_there_is_no_label(served, brightness):
+    with served(brightness(threshold=None)) as number:
         found = ask(number, "POST", "/predict", picture(grey(3)))[1]
     assert found["threshold"] is None
     assert found["pred_label"] is None
