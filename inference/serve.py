@@ -230,4 +230,4 @@ def _map_of(prediction: Prediction) -> dict[str, Any]:
 
 def _encoded(suffix: str, pixels: np.ndarray) -> str:
     _, content = cv2.imencode(suffix, np.ascontiguousarray(pixels))
-    return base64.b64encode(content).decode("ascii")
+    return base64.b64encode(content.tobytes()).decode("ascii")

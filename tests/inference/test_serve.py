@@ -218,3 +218,13 @@ def test_an_interrupt_ends_the_command_cleanly(exported):
         finally:
             process.kill()
     assert (process.returncode, errors) == (130, "stopped\n")
+
+
+@pytest.mark.parametrize(("host", "warned"), [("127.0.0.1", False), ("0.0.0.0", True)])
+def test_an_address_that_others_reach_is_told(host, warned, brightness, monkeypatch, capsys):
+    monkeypatch.setattr(serve, "run", lambda app, listening: None)
+    monkeypatch.setattr("inference.predictors.load_predictor", lambda *_, **__: brightness())
+    assert main(["serve", "--model", "model.xml", "--host", host, "--port", "0"]) == 0
+    said = capsys.readouterr()
+    assert said.out.startswith(f"http://{host}:")
+    assert ("can use this server" in said.err) is warned
