@@ -1,4 +1,4 @@
-"""python -m inference export | predict | bench: a trained model on the line, on a CPU, with the answers of training."""
+"""python -m inference export | predict | bench | serve: a trained model on the line, with the answers of training."""
 
 from __future__ import annotations
 
@@ -144,6 +144,43 @@ def bench(options: argparse.Namespace) -> int:
     return 0
 
 
+def serve(options: argparse.Namespace) -> int:
+    """`inference serve`: a page and an endpoint that score pictures, on this machine."""
+    from inference.serve import create_app, is_loopback, listen, run
+
+    with listen(options.host, options.port) as listening:  # before the model is loaded: a port in use is told at once
+        from inference.predictors import load_predictor
+
+        predictor = load_predictor(
+            options.model,
+            device=options.device,
+            batch=1,
+            threshold=options.threshold,
+            model_class=options.model_class,
+        )
+        if not is_loopback(options.host):
+            print(f"warning: whoever reaches {options.host} over the network can use this server", file=sys.stderr)
+        app = create_app(predictor, max_bytes=options.max_megabytes * 2**20, host=options.host)
+        host = f"[{options.host}]" if ":" in options.host else options.host
+        print(f"http://{host}:{listening.getsockname()[1]} (Ctrl-C stops it)", flush=True)
+        run(app, listening)
+    return 0
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) > 65535:
+        msg = f"{text}: a port is a number from 0 to 65535"
+        raise argparse.ArgumentTypeError(msg)
+    return int(text)
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        msg = f"{text}: expected a whole number from 1"
+        raise argparse.ArgumentTypeError(msg)
+    return int(text)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m inference", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
@@ -185,6 +222,18 @@ def _parser() -> argparse.ArgumentParser:
     three.add_argument("--batch", type=int, nargs="+", help="numbers of pictures at once (default: 1 8)")
     three.add_argument("--stock", type=Path, help="the same model exported by anomalib itself, for its own inferencer")
     three.set_defaults(command=bench, interrupted="interrupted: nothing was written")
+
+    four = commands.add_parser("serve", help="a page on this machine: drop pictures, see what was found")
+    four.add_argument("--model", type=Path, required=True, help="model.xml, model.onnx or a checkpoint")
+    four.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1, this machine)")
+    four.add_argument("--port", type=_port, default=8000, help="0 takes a free one (default: 8000)")
+    four.add_argument("--threshold", type=float, help="on raw scores (default: the model's own)")
+    four.add_argument("--device", default="CPU", help="OpenVINO's name of it (default: CPU)")
+    four.add_argument("--max-megabytes", type=_positive, default=64, help="of a picture file, in MiB (default: 64)")
+    four.add_argument(
+        "--model-class", metavar="CLASS", help="of a checkpoint that does not tell, e.g. extensions.Padim"
+    )
+    four.set_defaults(command=serve, interrupted="stopped")
     return parser
 
 

@@ -28,7 +28,11 @@ def overlay(picture: np.ndarray, prediction: Prediction, info: ModelInfo) -> np.
     Returns:
         (H, W, 3) uint8 RGB, smaller where a side is more than 4096 px.
     """
-    shown = _at_most(picture, LARGEST_SIDE)
+    return _with_verdict(heat_map_on(at_most(picture, LARGEST_SIDE), prediction, info), prediction)
+
+
+def heat_map_on(shown: np.ndarray, prediction: Prediction, info: ModelInfo) -> np.ndarray:
+    """What `overlay` draws, without a verdict and in the size given: (H, W, 3) uint8 RGB."""
     heat = _on_picture(_warmth(prediction.anomaly_map, info), shown.shape[:2], info.region)  # 0 to 1
     colors = cv2.cvtColor(cv2.applyColorMap(np.uint8(255 * heat), cv2.COLORMAP_TURBO), cv2.COLOR_BGR2RGB)
     weight = HEAT * np.minimum(1, 2 * heat)[..., None]  # what is cold stays as it is
@@ -39,7 +43,7 @@ def overlay(picture: np.ndarray, prediction: Prediction, info: ModelInfo) -> np.
             np.uint8(raw >= info.pixel_threshold), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE
         )
         cv2.drawContours(drawn, outlines, -1, OUTLINE, max(1, min(drawn.shape[:2]) // 200))
-    return _with_verdict(drawn, prediction)
+    return drawn
 
 
 def _warmth(anomaly_map: np.ndarray, info: ModelInfo) -> np.ndarray:
@@ -76,7 +80,8 @@ def _with_verdict(drawn: np.ndarray, prediction: Prediction) -> np.ndarray:
     return np.vstack([drawn, line])
 
 
-def _at_most(picture: np.ndarray, side: int) -> np.ndarray:
+def at_most(picture: np.ndarray, side: int) -> np.ndarray:
+    """The picture, smaller where a side is more than `side` px."""
     factor = side / max(picture.shape[:2])
     if factor >= 1:
         return picture

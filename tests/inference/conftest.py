@@ -1,7 +1,11 @@
 """What the tests of the line share: a tiny PaDiM, its checkpoint and its export."""
 
+import contextlib
+import threading
+import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from lightning import seed_everything
 
@@ -9,6 +13,8 @@ import extensions
 from extensions.data.reading import read_image
 from inference.checkpoints import load_checkpoint
 from inference.export import ExportOptions, export_model
+from inference.metadata import ModelInfo
+from inference.predictors import Predictor
 
 
 @pytest.fixture(scope="session")
@@ -53,3 +59,52 @@ def exported(checkpoint, normal, tmp_path_factory):
 @pytest.fixture(scope="session")
 def pictures(tiny_root):
     return [read_image(path) for path in sorted((tiny_root / "test").rglob("*.png"))]
+
+
+class Brightness(Predictor):
+    """Scores a picture by its mean, from 0 to 255; its map is the red channel."""
+
+    def __init__(self, threshold: float | None = 100.0) -> None:
+        ranges = {"score_range": (0.0, 255.0), "map_range": (0.0, 255.0)}
+        info = ModelInfo("Brightness", (8, 8), threshold=threshold, threshold_source="given", **ranges)
+        super().__init__(info, batch=1)
+        self.at_work = 0
+
+    def stream(self, pictures):
+        for key, picture in pictures:
+            self.at_work += 1
+            assert self.at_work == 1, "two at once"
+            time.sleep(0.01)
+            score = float(picture.mean())
+            self.at_work -= 1
+            if picture.shape[:2] == (13, 13):
+                yield key, RuntimeError("the network could not compute: bad luck")
+            elif picture.shape[:2] == (14, 14):
+                yield key, self._outcome(float("nan"), picture[..., 0].astype(np.float32), 1.0)
+            else:
+                yield key, self._outcome(score, picture[..., 0].astype(np.float32), 1.0)
+
+
+@pytest.fixture(scope="session")
+def brightness():
+    return Brightness
+
+
+@pytest.fixture(scope="session")
+def served():
+    """A context in which a predictor is served; it gives the port."""
+    from inference import serve
+
+    @contextlib.contextmanager
+    def start(predictor, **options):
+        with serve.listen("127.0.0.1", 0) as listening:
+            running = serve.server(serve.create_app(predictor, **options))
+            thread = threading.Thread(target=running.run, kwargs={"sockets": [listening]}, daemon=True)
+            thread.start()
+            try:
+                yield listening.getsockname()[1]
+            finally:
+                running.should_exit = True
+                thread.join(10)
+
+    return start
