@@ -220,7 +220,7 @@ def _parser() -> argparse.ArgumentParser:
     three.add_argument("--device", default="CPU", help="OpenVINO's name of it (default: CPU)")
     three.add_argument("--streams", type=int, nargs="+", help="numbers of streams (default: 1 2)")
     three.add_argument("--batch", type=int, nargs="+", help="numbers of pictures at once (default: 1 8)")
-    three.add_argument("--stock", type=Path, help="the same model exported by anomalib itself, for its own inferencer")
+    three.add_argument("--stock", type=Path, help="checkpoint that anomalib exports and runs itself")
     three.set_defaults(command=bench, interrupted="interrupted: nothing was written")
 
     four = commands.add_parser("serve", help="a page on this machine: drop pictures, see what was found")
