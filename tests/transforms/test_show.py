@@ -26,7 +26,7 @@ def test_a_sheet_shows_every_augmentation_of_every_picture(tiny_root, tmp_path, 
 def test_one_picture_is_a_sheet_too(tiny_root, tmp_path):
     picture = tiny_root / "test" / "bad" / "000.png"
     assert main(["show", "--input", str(picture), "--output", str(tmp_path / "one.jpg"), "--size", "32"]) == 0
-    assert Image.open(tmp_path / "one.jpg").size == (len(NAMES) * 36, 18 + 2 * 36)
+    assert Image.open(tmp_path / "one.jpg").size == (len(NAMES) * 36, 18 + 4 * 36)
 
 
 @pytest.mark.parametrize(
