@@ -2,10 +2,12 @@ import base64
 import contextlib
 import http.client
 import json
+import signal
 import socket
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from io import BytesIO
 
 import numpy as np
@@ -208,12 +210,15 @@ def test_a_port_in_use_is_one_sentence(port, capsys, tmp_path):
 
 def test_an_interrupt_ends_the_command_cleanly(exported):
     command = [sys.executable, "-m", "inference", "serve", "--model", str(exported / "model.xml"), "--port", "0"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    listens = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # ignored where tests run in a shell's background
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=listens
+    ) as process:
         try:
             address = process.stdout.readline()
             number = int(address.split()[0].rpartition(":")[2])
             assert ask(number, "GET", "/health")[0] == 200
-            process.send_signal(2)
+            process.send_signal(signal.SIGINT)
             _, errors = process.communicate(timeout=30)
         finally:
             process.kill()
