@@ -1,8 +1,9 @@
-"""python -m inference export | predict | bench | serve: a trained model on the line, with the answers of training."""
+"""python -m inference export | predict | bench | compare | serve: trained models on the line."""
 
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import sys
 from collections.abc import Sequence
@@ -94,6 +95,32 @@ def bench(options: argparse.Namespace) -> int:
     return 0
 
 
+def compare(options: argparse.Namespace) -> int:
+    """`inference compare`: the models of a benchmark on the line, beside one another."""
+    from inference.compare import TABLE, CompareOptions, compare_runs
+
+    frame = compare_runs(
+        options.records,
+        options.input,
+        options.output,
+        CompareOptions(
+            precisions=options.precision,
+            keys=options.run,
+            data_root=options.data_root,
+            streams=options.streams,
+            batch=options.batch,
+            seconds=options.seconds,
+            repeats=options.repeats,
+        ),
+    )
+    print(frame.drop(columns="error").to_string(index=False, float_format=lambda value: f"{value:.3g}", na_rep=""))
+    failed = frame[frame["error"].notna()].to_dict("records")
+    for row in failed:
+        print(f"{row['model'] or row['run']}, {row['precision']}: {row['error']}", file=sys.stderr)
+    print(options.output / TABLE)
+    return 1 if len(failed) else 0
+
+
 def serve(options: argparse.Namespace) -> int:
     """`inference serve`: a page and an endpoint that score pictures, on this machine."""
     from inference.serve import create_app, is_loopback, listen, run
@@ -122,6 +149,17 @@ def _port(text: str) -> int:
         msg = f"{text}: a port is a number from 0 to 65535"
         raise argparse.ArgumentTypeError(msg)
     return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value < math.inf:
+        msg = f"{text}: expected a number of seconds from 0"
+        raise argparse.ArgumentTypeError(msg)
+    return value
 
 
 def _positive(text: str) -> int:
@@ -172,6 +210,19 @@ def _parser() -> argparse.ArgumentParser:
     three.add_argument("--batch", type=int, nargs="+", help="numbers of pictures at once (default: 1 8)")
     three.add_argument("--stock", type=Path, help="checkpoint that anomalib exports and runs itself")
     three.set_defaults(command=bench, interrupted="interrupted: nothing was written")
+
+    five = commands.add_parser("compare", help="export the models of a benchmark and hold them side by side")
+    five.add_argument("--records", type=Path, required=True, help="output folder of the benchmark")
+    five.add_argument("--run", metavar="KEY", nargs="+", default=[], help="only these runs, by their keys")
+    five.add_argument("--input", type=Path, required=True, help="folder with good/ and others, to compare on")
+    five.add_argument("--data-root", type=Path, help="where relative data roots of the records start ($WORKBENCH_DATA)")
+    five.add_argument("--precision", nargs="+", choices=("fp32", "fp16", "int8"), default=["fp32"])
+    five.add_argument("--output", type=Path, default=Path("output/compare"), help="folder for exports and table")
+    five.add_argument("--streams", type=_positive, default=2, help="batches computed at the same time (default: 2)")
+    five.add_argument("--batch", type=_positive, default=8, help="pictures computed at once (default: 8)")
+    five.add_argument("--seconds", type=_seconds, default=3.0, help="of each measurement of speed; 0 measures none")
+    five.add_argument("--repeats", type=_positive, default=3, help="of it, models taking turns (default: 3)")
+    five.set_defaults(command=compare, interrupted="interrupted: comparison.csv has what was finished")
 
     four = commands.add_parser("serve", help="a page on this machine: drop pictures, see what was found")
     four.add_argument("--model", type=Path, required=True, help="model.xml, model.onnx or a checkpoint")

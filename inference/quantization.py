@@ -77,23 +77,33 @@ def labelled_auroc(predictor: Predictor, folder: Path) -> float:
     from sklearn.metrics import roc_auc_score
 
     from extensions.data.reading import read_image
-    from inference.sources import list_pictures
 
-    files = list_pictures(folder)
-    labels = np.array(["good" not in file.relative_to(folder).parts[:-1] for file in files])
-    if not labels.any() or labels.all():
-        n_good = int((~labels).sum())
-        msg = (
-            f"{folder}: expected pictures in a folder 'good' and in others, found {n_good} good and "
-            f"{len(files) - n_good} other ones"
-        )
-        raise ValueError(msg)
+    files, labels = labelled_files(folder)
     scores = []
     for _, outcome in predictor.stream((file, read_image(file)) for file in files):
         if isinstance(outcome, Exception):
             raise outcome
         scores.append(outcome.pred_score)
     return float(roc_auc_score(labels, scores))
+
+
+def labelled_files(folder: Path) -> tuple[list[Path], list[bool]]:
+    """The pictures below a folder, and whether each is anomalous: those in a folder `good` are not.
+
+    Raises:
+        ValueError: One of the two is missing.
+    """
+    from inference.sources import list_pictures
+
+    files = list_pictures(folder)
+    labels = ["good" not in file.relative_to(folder).parts[:-1] for file in files]
+    if not any(labels) or all(labels):
+        msg = (
+            f"{folder}: expected pictures in a folder 'good' and in others, found {labels.count(False)} good and "
+            f"{labels.count(True)} other ones"
+        )
+        raise ValueError(msg)
+    return files, labels
 
 
 def spread(files: Sequence[Path], n_files: int) -> list[Path]:
