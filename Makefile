@@ -20,8 +20,7 @@ benchmark: $(READY) ## run the main job on real data: output/quickstart/leaderbo
 	$(BIN)/python -m benchmark run --config configs/benchmark/quickstart.yaml --output output/quickstart
 
 test: $(READY)   ## run the tests (no network, no GPU)
-	$(BIN)/python -m pytest --ignore tests/inference
-	$(BIN)/python -m pytest tests/inference # by itself: in one process with the rest Python's collector crashed once, cause open
+	$(BIN)/python -m pytest
 
 lint: $(READY)   ## formatting, lint and types
 	$(BIN)/ruff format --check .

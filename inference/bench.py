@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from extensions.openvino_core import openvino_core
 from extensions.whole_file import write_whole
 from inference.metadata import ModelInfo
 from inference.predictors import OpenVinoPredictor, load_predictor
@@ -176,4 +177,4 @@ def _backbone(info: ModelInfo, device: str, n_streams: int) -> Any:
         traced = torch.jit.trace(network, example, check_trace=False, strict=False)
         converted = openvino.convert_model(traced, example_input=example, input=[-1, 3, *info.image_size])
     options = {"PERFORMANCE_HINT": "THROUGHPUT", "INFERENCE_PRECISION_HINT": "f32", "NUM_STREAMS": str(n_streams)}
-    return openvino.Core().compile_model(converted, device, options)
+    return openvino_core().compile_model(converted, device, options)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from extensions.openvino_core import openvino_core
 from inference.metadata import ModelInfo, info_path
 
 if TYPE_CHECKING:
@@ -283,7 +284,7 @@ def compile_network(path: Path, device: str, options: dict[str, str]) -> Any:
     """
     import openvino
 
-    core = openvino.Core()
+    core = openvino_core()
     try:
         network = core.read_model(path)
     except RuntimeError as error:

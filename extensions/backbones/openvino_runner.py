@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from extensions.backbones.frozen import TOLERANCE, difference
+from extensions.openvino_core import openvino_core
 
 if TYPE_CHECKING:
     from torch import nn
@@ -131,7 +132,7 @@ def _compile(path: Path, outputs: tuple[int, ...], n_threads: int) -> Any:
     """The network, whose path tells its content, compiled with some of its outputs."""
     import openvino
 
-    core = openvino.Core()
+    core = openvino_core()
     network = core.read_model(path)
     results = network.get_results()
     network = openvino.Model([results[index] for index in outputs], network.get_parameters())

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torchvision.transforms.v2.functional import resize
 
+from extensions.openvino_core import openvino_core
 from inference.agreement import DisagreementError
 from inference.checkpoints import load_checkpoint
 from inference.export import FILES, ExportOptions, export_model
@@ -15,7 +16,6 @@ from inference.resizing import put_in_front
 
 def resizing_network(preprocessing: Preprocessing):
     """The front alone, compiled."""
-    import openvino
 
     height, width = preprocessing.image_size
     shape = ["n", 3, height, width]
@@ -24,7 +24,7 @@ def resizing_network(preprocessing: Preprocessing):
     model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)])
     put_in_front(model, preprocessing)
     onnx.checker.check_model(model)
-    core = openvino.Core()
+    core = openvino_core()
     return core.compile_model(core.read_model(model.SerializeToString()), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
 
 

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from extensions.data.reading import read_image
+from extensions.openvino_core import openvino_core
 from inference.checkpoints import load_checkpoint
 from inference.export import ExportOptions, export_model
 from inference.predictors import load_predictor
@@ -17,9 +18,8 @@ def quantized(checkpoint, normal, tmp_path_factory):
 
 
 def test_int8_quantizes_convolutions_and_nothing_in_front_of_the_network(quantized):
-    import openvino
 
-    network = openvino.Core().read_model(quantized[1] / "model.xml")
+    network = openvino_core().read_model(quantized[1] / "model.xml")
     kinds = {"Convolution": 0, "MatMul": 0}
     for operation in network.get_ordered_ops():
         if operation.get_type_name() in kinds and operation.input_value(0).get_node().get_type_name() == "FakeQuantize":

@@ -4,7 +4,6 @@ import copy
 import itertools
 
 import numpy as np
-import openvino
 import pytest
 import torch
 from lightning import seed_everything
@@ -14,6 +13,7 @@ from torch.nn import functional as F
 from extensions import ContrastiveStfpm, Folder, Stfpm
 from extensions.models.contrastive_stfpm import lightning_model
 from extensions.models.contrastive_stfpm.loss import contrastive_loss, matching_loss
+from extensions.openvino_core import openvino_core
 
 TINY = {"pre_trained": False, "image_size": 64}
 
@@ -291,7 +291,7 @@ def test_exported_model_gives_the_same_scores_and_has_no_head(
         path = one.to_openvino(tmp_path / name)
         sizes[name] = path.with_suffix(".bin").stat().st_size
     assert sizes["head"] == pytest.approx(sizes["plain"], rel=0.01)
-    compiled = openvino.Core().compile_model(
+    compiled = openvino_core().compile_model(
         tmp_path / "head/weights/openvino/model.xml", "CPU", {"INFERENCE_PRECISION_HINT": "f32"}
     )
     found = compiled(images.numpy())

@@ -3,7 +3,6 @@
 import logging
 
 import numpy as np
-import openvino
 import pytest
 import torch
 from lightning import seed_everything
@@ -12,6 +11,7 @@ from lightning.pytorch.callbacks import Callback
 from extensions import ConvAutoencoder, Folder
 from extensions.models.conv_autoencoder.loss import reconstruction_loss
 from extensions.models.rewinding import MAX_REWINDS
+from extensions.openvino_core import openvino_core
 
 
 @pytest.fixture
@@ -176,7 +176,7 @@ def test_openvino_scores_match_torch_for_any_number_of_pictures(build, pictures,
     model = build(image_size=(64, 64))
     model.model.eval()
     xml = model.to_openvino(tmp_path, onnx_kwargs={"opset_version": 18})
-    compiled = openvino.Core().compile_model(xml, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    compiled = openvino_core().compile_model(xml, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     expected = raw_scores(model, pictures)
     for n in (1, 3, 8):
         found = compiled(pictures[:n].numpy())

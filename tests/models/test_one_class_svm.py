@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import numpy as np
-import openvino
 import pytest
 import torch
 from lightning import seed_everything
@@ -12,6 +11,7 @@ from sklearn.svm import OneClassSVM
 
 from extensions import AutoencoderOcSvm, BackboneOcSvm, ConvAutoencoder, Stfpm
 from extensions.models.one_class_svm import OneClassSvm
+from extensions.openvino_core import openvino_core
 
 TINY = {"latent_dim": 4, "image_size": 64}
 
@@ -172,7 +172,7 @@ def test_openvino_scores_match_torch_for_any_number_of_pictures(
     trained = engine()
     trained.fit(model, datamodule=tiny_folder())
     xml = trained.export(model, "openvino", export_root=tmp_path, onnx_kwargs={"opset_version": 18})
-    compiled = openvino.Core().compile_model(xml, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    compiled = openvino_core().compile_model(xml, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     expected = raw_scores(model, pictures)
     for n in (1, 3, 8):
         found = compiled(pictures[:n].numpy())

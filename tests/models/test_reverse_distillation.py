@@ -2,7 +2,6 @@
 
 import anomalib.models
 import numpy as np
-import openvino
 import pytest
 import torch
 from anomalib.data import ImageBatch
@@ -16,6 +15,7 @@ from extensions import ReverseDistillation
 from extensions.backbones import Layer
 from extensions.models.reverse_distillation.loss import distillation_loss
 from extensions.models.reverse_distillation.student import decode, fit_to, make_student
+from extensions.openvino_core import openvino_core
 
 TINY = {"pre_trained": False, "image_size": 64}
 STUDENT = ("bottleneck", "decoder")
@@ -186,7 +186,7 @@ def test_exported_model_gives_the_same_scores(bare, pictures, raw_scores, tmp_pa
     model = ReverseDistillation("resnet18", ["layer1", "layer2"], **TINY, **bare).eval()
     expected = raw_scores(model, pictures[:3])
     path = model.to_openvino(tmp_path)
-    compiled = openvino.Core().compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    compiled = openvino_core().compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     found = compiled(pictures[:3].numpy())
     np.testing.assert_allclose(found["anomaly_map"], expected.anomaly_map, atol=1e-4)
     np.testing.assert_allclose(np.ravel(found["pred_score"]), expected.pred_score, atol=1e-4)
