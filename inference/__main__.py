@@ -5,17 +5,10 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from extensions.command import exit_code
-
-if TYPE_CHECKING:
-    from anomalib.models import AnomalibModule
-
-    from inference.metadata import ModelInfo
 
 INTERRUPTED = "interrupted: what was done is in the output folder"
 
@@ -36,7 +29,9 @@ def export(options: argparse.Namespace) -> int:
     )
     files = list_pictures(options.calibration) if options.calibration else []
     if options.run:
-        model, info, trained_on = _from_run(options)
+        from inference.runs import model_of_run
+
+        model, info, trained_on = model_of_run(options.run, options.records, options.data_root)
         files = files or trained_on
     elif not files:
         msg = "--calibration: give a folder of normal training pictures, on which the export is compared and calibrated"
@@ -53,51 +48,6 @@ def export(options: argparse.Namespace) -> int:
         print("the difference was allowed", file=sys.stderr)
     print(options.output / "model.xml")
     return 0
-
-
-def _from_run(options: argparse.Namespace) -> tuple[AnomalibModule, ModelInfo, list[Path]]:
-    """The model of a benchmark's record, fitted again where it was not kept, and its training pictures."""
-    from benchmark.archive import load
-    from benchmark.experiment import Experiment
-    from benchmark.preparation import prepare
-    from benchmark.runner import RunOptions, run_experiment
-    from benchmark.store import CHECKPOINT, Store
-    from inference.checkpoints import load_checkpoint
-
-    if options.data_root:
-        os.environ["WORKBENCH_DATA"] = str(options.data_root.resolve())
-    found = [record for record in load(options.records).records if record["key"].startswith(options.run)]
-    if len(found) != 1:
-        told = ", ".join(sorted(record["key"] for record in found)) or "none"
-        msg = f"--run {options.run}: expected one record with this key in {options.records}/runs, found {told}"
-        raise ValueError(msg)
-    record = found[0]
-    if record["status"] != "finished":
-        msg = f"--run {options.run}: this run is {record['status']}, so there is no model of it; choose a finished one"
-        raise ValueError(msg)
-    told = record["experiment"]
-    experiment = Experiment(told["model"], told["data"], told["trainer"], told["seed"], told.get("refinement"))
-    prepared = prepare(experiment)
-    if prepared.error is not None:
-        raise prepared.error
-    if prepared.key != record["key"]:
-        print(
-            f"warning: data or weights of run {record['key']} have changed since; this is run {prepared.key}",
-            file=sys.stderr,
-        )
-    assert prepared.datamodule is not None
-    files = sorted(map(Path, prepared.datamodule.train_data.samples["image_path"]))
-    kept = options.records / record["folder"] / CHECKPOINT
-    if kept.is_file():
-        return *load_checkpoint(kept), files
-    print(f"run {record['key']} was not kept and is fitted again", file=sys.stderr)
-    with tempfile.TemporaryDirectory() as scratch:
-        again = run_experiment(experiment, Path(scratch), options=RunOptions(sweep="export", keep_checkpoint=True))
-        if again is None or again["status"] != "finished":
-            reason = again["error"]["message"] if again is not None else "another process is running it"
-            msg = f"run {record['key']} could not be fitted again: {reason}"
-            raise RuntimeError(msg)
-        return *load_checkpoint(prepared.folder(Store(Path(scratch))) / CHECKPOINT), files
 
 
 def predict(options: argparse.Namespace) -> int:
