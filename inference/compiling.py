@@ -74,6 +74,12 @@ def _end_of(error: Exception) -> str:
 
 
 def check_files(path: Path) -> None:
+    """Whether a model file and what belongs to it are there.
+
+    Raises:
+        FileNotFoundError: One is not.
+        ValueError: It is of another kind.
+    """
     if path.suffix not in SUFFIXES:
         msg = f"{path}: a model file ends in one of {', '.join(SUFFIXES)}"
         raise ValueError(msg)

@@ -77,6 +77,23 @@ def labelled_auroc(predictor: Predictor, folder: Path) -> float:
     from sklearn.metrics import roc_auc_score
 
     from extensions.data.reading import read_image
+
+    files, labels = labelled_pictures(folder)
+    scores = []
+    for _, outcome in predictor.stream((file, read_image(file)) for file in files):
+        if isinstance(outcome, Exception):
+            raise outcome
+        scores.append(outcome.pred_score)
+    return float(roc_auc_score(labels, scores))
+
+
+def labelled_pictures(folder: Path) -> tuple[list[Path], np.ndarray]:
+    """Files of a folder, and for each whether it is anomalous: all are but those below a folder `good`.
+
+    Raises:
+        ValueError: One of the two is missing.
+        FileNotFoundError: No such folder.
+    """
     from inference.sources import list_pictures
 
     files = list_pictures(folder)
@@ -88,12 +105,7 @@ def labelled_auroc(predictor: Predictor, folder: Path) -> float:
             f"{len(files) - n_good} other ones"
         )
         raise ValueError(msg)
-    scores = []
-    for _, outcome in predictor.stream((file, read_image(file)) for file in files):
-        if isinstance(outcome, Exception):
-            raise outcome
-        scores.append(outcome.pred_score)
-    return float(roc_auc_score(labels, scores))
+    return files, labels
 
 
 def spread(files: Sequence[Path], n_files: int) -> list[Path]:
