@@ -77,8 +77,8 @@ class ModelInfo:
         """
         try:
             found = json.loads(text)
-            if found.pop("format") != FORMAT:
-                msg = f"format {found.get('format')}"
+            if found["format"] != FORMAT:
+                msg = f"format {found['format']}"
                 raise ValueError(msg)
             known = {entry.name for entry in fields(cls)}
             values = {name: value for name, value in found.items() if name in known}

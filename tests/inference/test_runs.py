@@ -99,7 +99,7 @@ def test_a_kept_model_needs_no_training_pictures(plain, tiny_root, tmp_path, cap
 
 def test_what_cannot_be_had_is_one_sentence(plain, tiny_root, tmp_path):
     key = recorded(plain, tmp_path, keep=False)["key"]
-    with pytest.raises(ValueError, match=rf"--run zz: expected one run.*found none"):
+    with pytest.raises(ValueError, match=r"--run zz: expected one run.*found none"):
         model_of_run("zz", tmp_path)
     with pytest.raises(RuntimeError, match=rf"{key} was not kept and cannot be fitted again: .*nowhere"):
         model_of_run(key, tmp_path, tmp_path / "nowhere")
