@@ -40,8 +40,10 @@ def exit_code(work: Callable[[], int], *, interrupted: str = "interrupted") -> i
 
 def _sentence(error: Exception) -> str:
     """The error's message; for one of the operating system that nobody has put into words, the file and what to do."""
-    if not isinstance(error, OSError) or error.filename is None or not str(error).startswith("[Errno"):
+    if not isinstance(error, OSError) or not str(error).startswith("[Errno"):
         return str(error)
+    if error.filename is None:  # in words, of ours or of the system's
+        return str(error.strerror)
     reason = (error.strerror or "cannot be used").lower()
     if isinstance(error, FileExistsError | NotADirectoryError):
         reason = f"{reason}, where a folder is expected; give another folder, or move the file away"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,8 +23,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def export(options: argparse.Namespace) -> int:
     """`inference export`: write a trained model for the line and compare it with what was trained."""
-    from inference.export import ExportOptions, export_model
+    from inference.export import FILES, ExportOptions, export_model
+    from inference.quantization import labelled_pictures
     from inference.sources import list_pictures
+    from inference.whole_folder import check_replaceable
+
+    check_replaceable(options.output, FILES)
+    if options.labelled:
+        labelled_pictures(options.labelled)
 
     chosen = ExportOptions(
         precision=options.precision, allow_difference=options.allow_difference, labelled=options.labelled
@@ -57,6 +64,10 @@ def predict(options: argparse.Namespace) -> int:
     from inference.run import predict as run
     from inference.sources import open_source
 
+    given = Path(options.input)
+    if options.overlays and given.is_dir() and options.output.resolve().is_relative_to(given.resolve()):
+        msg = f"--output {options.output} lies in --input, whose next run would score overlays too; give another folder"
+        raise ValueError(msg)
     source = open_source(options.input, n_threads=max(1, (os.cpu_count() or 2) // 2))
     predictor = load_predictor(
         options.model,
@@ -81,7 +92,9 @@ def predict(options: argparse.Namespace) -> int:
 def bench(options: argparse.Namespace) -> int:
     """`inference bench`: images/s and latency, end to end and of the network, beside what limits them."""
     from inference.bench import measure, write
+    from inference.run import check_writable
 
+    check_writable(options.output)
     frame = measure(
         options.model,
         options.input,
@@ -123,7 +136,7 @@ def compare(options: argparse.Namespace) -> int:
 
 def serve(options: argparse.Namespace) -> int:
     """`inference serve`: a page and an endpoint that score pictures, on this machine."""
-    from inference.serve import create_app, is_loopback, listen, run
+    from inference.serve import create_app, is_loopback, listen, run, warm_up
 
     with listen(options.host, options.port) as listening:  # before the model is loaded: a port in use is told at once
         from inference.predictors import load_predictor
@@ -137,6 +150,7 @@ def serve(options: argparse.Namespace) -> int:
         )
         if not is_loopback(options.host):
             print(f"warning: whoever reaches {options.host} over the network can use this server", file=sys.stderr)
+        warm_up(predictor)
         app = create_app(predictor, max_bytes=options.max_megabytes * 2**20, host=options.host)
         host = f"[{options.host}]" if ":" in options.host else options.host
         print(f"http://{host}:{listening.getsockname()[1]} (Ctrl-C stops it)", flush=True)
@@ -163,10 +177,32 @@ def _seconds(text: str) -> float:
 
 
 def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
+    if not text.isdecimal() or not 1 <= int(text) < 2**31:
         msg = f"{text}: expected a whole number from 1"
         raise argparse.ArgumentTypeError(msg)
     return int(text)
+
+
+def _finite(text: str) -> float:
+    try:
+        found = float(text)
+    except ValueError:
+        found = math.nan
+    if not math.isfinite(found):
+        msg = f"{text!r}: expected a number"
+        raise argparse.ArgumentTypeError(msg)
+    return found
+
+
+def _path(text: str) -> Path:
+    return Path(_given(text))
+
+
+def _given(text: str) -> str:
+    if not text.strip():
+        msg = "it is empty"
+        raise argparse.ArgumentTypeError(msg)
+    return text
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -175,40 +211,42 @@ def _parser() -> argparse.ArgumentParser:
 
     one = commands.add_parser("export", help="write a trained model as OpenVINO IR and ONNX, checked against training")
     which = one.add_mutually_exclusive_group(required=True)
-    which.add_argument("--checkpoint", type=Path, help="a trained model (.ckpt)")
-    which.add_argument("--run", metavar="KEY", help="a run of the leaderboard, by its key or the beginning of it")
-    one.add_argument("--records", type=Path, default=Path("output"), help="with --run: output folder of the benchmark")
-    one.add_argument("--data-root", type=Path, help="with --run: where relative data roots start ($WORKBENCH_DATA)")
+    which.add_argument("--checkpoint", type=_path, help="a trained model (.ckpt)")
+    which.add_argument(
+        "--run", type=_given, metavar="KEY", help="a run of the leaderboard, by its key or the beginning of it"
+    )
+    one.add_argument("--records", type=_path, default=Path("output"), help="with --run: output folder of the benchmark")
+    one.add_argument("--data-root", type=_path, help="with --run: where relative data roots start ($WORKBENCH_DATA)")
     one.add_argument("--model-class", metavar="CLASS", help="of a checkpoint that does not tell, e.g. extensions.Padim")
-    one.add_argument("--output", type=Path, required=True, help="folder for the exported model; there whole or not")
+    one.add_argument("--output", type=_path, required=True, help="folder for the exported model; there whole or not")
     one.add_argument("--precision", choices=("fp32", "fp16", "int8"), default="fp32", help="of the IR (default: fp32)")
     one.add_argument(
-        "--calibration", type=Path, help="folder of normal training pictures; --run knows those it was trained on"
+        "--calibration", type=_path, help="folder of normal training pictures; --run knows those it was trained on"
     )
-    one.add_argument("--labelled", type=Path, help="folder with good/ and others: AUROC of this precision and of fp32")
+    one.add_argument("--labelled", type=_path, help="folder with good/ and others: AUROC of this precision and of fp32")
     one.add_argument("--allow-difference", action="store_true", help="keep what differs from training by too much")
     one.set_defaults(command=export, interrupted="interrupted: nothing was written")
 
     two = commands.add_parser("predict", help="score pictures, a video or a camera")
-    two.add_argument("--model", type=Path, required=True, help="model.xml, model.onnx or a checkpoint")
-    two.add_argument("--input", required=True, help="a folder, picture or video, camera:0, or rtsp://…")
-    two.add_argument("--output", type=Path, required=True, help="folder for predictions.csv and overlays")
-    two.add_argument("--threshold", type=float, help="on raw scores (default: the model's own)")
+    two.add_argument("--model", type=_path, required=True, help="model.xml, model.onnx or a checkpoint")
+    two.add_argument("--input", type=_given, required=True, help="a folder, picture or video, camera:0, or rtsp://…")
+    two.add_argument("--output", type=_path, required=True, help="folder for predictions.csv and overlays")
+    two.add_argument("--threshold", type=_finite, help="on raw scores (default: the model's own)")
     two.add_argument("--device", default="CPU", help="OpenVINO's name of it (default: CPU)")
     two.add_argument("--overlays", action="store_true", help="also draw what was found")
-    two.add_argument("--batch", type=int, default=8, help="pictures computed at once (default: 8; cameras: 1)")
-    two.add_argument("--streams", type=int, help="batches computed at the same time (default: OpenVINO's advice)")
+    two.add_argument("--batch", type=_positive, default=8, help="pictures computed at once (default: 8; cameras: 1)")
+    two.add_argument("--streams", type=_positive, help="batches computed at the same time (default: OpenVINO's advice)")
     two.add_argument("--model-class", metavar="CLASS", help="of a checkpoint that does not tell, e.g. extensions.Padim")
     two.set_defaults(command=predict, interrupted=INTERRUPTED)
 
     three = commands.add_parser("bench", help="measure images/s and latency")
-    three.add_argument("--model", type=Path, nargs="+", required=True, help="model.xml, of one or several precisions")
-    three.add_argument("--input", type=Path, help="folder of pictures (default: random ones of 320 px)")
-    three.add_argument("--output", type=Path, default=Path("output/bench"), help="folder for bench.csv")
+    three.add_argument("--model", type=_path, nargs="+", required=True, help="model.xml, of one or several precisions")
+    three.add_argument("--input", type=_path, help="folder of pictures (default: random ones of 320 px)")
+    three.add_argument("--output", type=_path, default=Path("output/bench"), help="folder for bench.csv")
     three.add_argument("--device", default="CPU", help="OpenVINO's name of it (default: CPU)")
-    three.add_argument("--streams", type=int, nargs="+", help="numbers of streams (default: 1 2)")
-    three.add_argument("--batch", type=int, nargs="+", help="numbers of pictures at once (default: 1 8)")
-    three.add_argument("--stock", type=Path, help="checkpoint that anomalib exports and runs itself")
+    three.add_argument("--streams", type=_positive, nargs="+", help="numbers of streams (default: 1 2)")
+    three.add_argument("--batch", type=_positive, nargs="+", help="numbers of pictures at once (default: 1 8)")
+    three.add_argument("--stock", type=_path, help="checkpoint that anomalib exports and runs itself")
     three.set_defaults(command=bench, interrupted="interrupted: nothing was written")
 
     five = commands.add_parser("compare", help="export the models of a benchmark and hold them side by side")
@@ -225,10 +263,10 @@ def _parser() -> argparse.ArgumentParser:
     five.set_defaults(command=compare, interrupted="interrupted: comparison.csv has what was finished")
 
     four = commands.add_parser("serve", help="a page on this machine: drop pictures, see what was found")
-    four.add_argument("--model", type=Path, required=True, help="model.xml, model.onnx or a checkpoint")
+    four.add_argument("--model", type=_path, required=True, help="model.xml, model.onnx or a checkpoint")
     four.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1, this machine)")
     four.add_argument("--port", type=_port, default=8000, help="0 takes a free one (default: 8000)")
-    four.add_argument("--threshold", type=float, help="on raw scores (default: the model's own)")
+    four.add_argument("--threshold", type=_finite, help="on raw scores (default: the model's own)")
     four.add_argument("--device", default="CPU", help="OpenVINO's name of it (default: CPU)")
     four.add_argument("--max-megabytes", type=_positive, default=64, help="of a picture file, in MiB (default: 64)")
     four.add_argument(
@@ -239,4 +277,5 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # how a service is stopped loses no more than Ctrl-C
     sys.exit(main())

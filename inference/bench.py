@@ -57,10 +57,15 @@ def measure(
         stock: Checkpoint of a model that anomalib has, too: exported by anomalib and run by its `OpenVINOInferencer`,
             one picture after the other, at float32.
         seconds: Of each measurement.
+
+    Raises:
+        ValueError: Something given cannot be measured; nothing was.
+        FileNotFoundError: A file is not there.
     """
     from extensions.data.reading import read_image
     from inference.sources import list_pictures
 
+    _check(models, folder, device, stock)
     files = list_pictures(folder) if folder is not None else []
     shape = read_image(files[0]).shape if files else (RANDOM_SIDE, RANDOM_SIDE, 3)
     rows: list[dict[str, Any]] = []
@@ -87,6 +92,22 @@ def measure(
         name, speed = stock_speed(stock, files, seconds)
         rows.append(_row(name, "anomalib's inferencer", {"streams": 1, "batch": 1}, speed))
     return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def _check(models: Sequence[Path], folder: Path | None, device: str, stock: Path | None) -> None:
+    """Whether all that is asked for can be measured, before any of it is."""
+    if stock is not None:
+        from inference.stock import check_stock
+
+        if folder is None:
+            msg = "--stock is measured on pictures; give a folder of them with --input"
+            raise ValueError(msg)
+        check_stock(stock)
+    for path in models:
+        if path.suffix == ".ckpt":
+            msg = f"{path}: expected an exported network (model.xml or model.onnx)"
+            raise ValueError(msg)
+        load_predictor(path, device=device)
 
 
 def write(frame: pd.DataFrame, output: Path) -> Path:

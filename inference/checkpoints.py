@@ -36,7 +36,7 @@ def load_checkpoint(path: Path, *, model_class: str | None = None) -> tuple[Anom
     stored = read_checkpoint(path)
     record = record_beside(path)
     name = model_class or stored.get(CLASS_KEY) or _recorded_class(record) or _class_of_folder(path)
-    if name is None:
+    if not isinstance(name, str):
         msg = (
             f"{path}: nothing tells which class this model is of; give it with --model-class, such as extensions.Padim"
         )
@@ -60,6 +60,8 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         FileNotFoundError: No such file.
     """
     import pickle
+    import re
+    import zipfile
 
     import torch
     from anomalib.utils.serialization import anomalib_safe_globals
@@ -67,10 +69,18 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     if not path.is_file():
         msg = f"{path}: there is no such file; expected a checkpoint (.ckpt) of a trained model"
         raise FileNotFoundError(msg)
+    if not zipfile.is_zipfile(path):
+        msg = f"{path}: this is no checkpoint, or one that is cut off; expected a .ckpt file of a trained model, whole"
+        raise ValueError(msg)
     try:
         with anomalib_safe_globals():
             stored = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError, OSError) as error:
+    except pickle.UnpicklingError as error:  # torch's message advises to load it all the same
+        found = re.search(r"GLOBAL (\S+)", str(error))
+        what = found[1] if found else "Python objects"
+        msg = f"{path}: this holds {what}, which is not loaded, for it may run programs; expected a checkpoint of ours"
+        raise ValueError(msg) from error
+    except (RuntimeError, EOFError, ValueError, OSError) as error:
         reason = " ".join(str(error).split())[:200]
         msg = f"{path}: this cannot be read as a checkpoint ({reason}); expected a .ckpt file of a trained model"
         raise ValueError(msg) from error

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
 from extensions.whole_file import write_whole
@@ -71,10 +72,10 @@ def compare_runs(records: Path, folder: Path, output: Path, options: CompareOpti
         ValueError: There is no such run, or the folder is not labelled.
     """
     from benchmark.archive import load
-    from inference.quantization import labelled_files
+    from inference.quantization import labelled_pictures
 
     options = options or CompareOptions()
-    files, labels = labelled_files(folder)
+    files, labels = labelled_pictures(folder)
     known = [record["key"] for record in load(records).records if record["status"] == "finished"]
     keys = list(options.keys) or known
     if not keys:
@@ -95,7 +96,7 @@ def compare_runs(records: Path, folder: Path, output: Path, options: CompareOpti
 
 
 def _exported(
-    key: str, records: Path, output: Path, files: list[Path], labels: list[bool], options: CompareOptions
+    key: str, records: Path, output: Path, files: list[Path], labels: np.ndarray, options: CompareOptions
 ) -> list[tuple[dict[str, Any], Path | None]]:
     """Rows of one run, and its exports."""
     from inference.runs import model_of_run
@@ -131,7 +132,7 @@ def _agreement(
     precision: str,
     trained_on: list[Path],
     files: list[Path],
-    labels: list[bool],
+    labels: np.ndarray,
 ) -> dict[str, Any]:
     """Export, then compare on all pictures of the folder."""
     from sklearn.metrics import roc_auc_score

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from inference.agreement import N_PICTURES, TOLERANCES, Agreement, DisagreementError, compare, with_defects
 from inference.metadata import PRECISIONS, ModelInfo, info_path
 from inference.quantization import labelled_auroc, quantized, spread
+from inference.whole_folder import whole_folder
 
 if TYPE_CHECKING:
     import openvino
@@ -62,6 +61,7 @@ def export_model(
         ValueError: Something given cannot be, or the model cannot be exported.
         OSError: The output cannot be written.
     """
+    from extensions.data.reading import read_image
     from inference.network import to_openvino, write_onnx
     from inference.preprocessing import preprocessing_of
 
@@ -69,8 +69,11 @@ def export_model(
     if options.precision not in PRECISIONS:
         msg = f"precision is {options.precision!r}; expected one of {', '.join(PRECISIONS)}"
         raise ValueError(msg)
-    with _whole_folder(output) as folder, tempfile.TemporaryDirectory(dir=folder) as scratch:
-        pictures = with_defects(spread(files, options.n_pictures), Path(scratch), seed=options.seed)
+    chosen = spread(files, options.n_pictures)
+    for file in chosen:  # what cannot be read is told before the work
+        read_image(file)
+    with whole_folder(output, FILES) as folder, tempfile.TemporaryDirectory(dir=folder) as scratch:
+        pictures = with_defects(chosen, Path(scratch), seed=options.seed)
         write_onnx(model, preprocessing_of(model), folder / ONNX)
         network = to_openvino(folder / ONNX)
         info = replace(info, precision=options.precision)
@@ -82,7 +85,7 @@ def export_model(
             model,
             predictor,
             pictures,
-            names=[file.name for file in spread(files, options.n_pictures)],
+            names=[file.name for file in chosen],
             tolerances=TOLERANCES[options.precision],
             workspace=Path(scratch) / "engine",
         )
@@ -116,41 +119,3 @@ def _saved(network: openvino.Model, info: ModelInfo, path: Path) -> OpenVinoPred
     network.set_rt_info(info.to_json(), [RUNTIME_KEY, "model_info"])
     openvino.save_model(network, path, compress_to_fp16=info.precision == "fp16")
     return OpenVinoPredictor(path, info)
-
-
-@contextmanager
-def _whole_folder(output: Path) -> Iterator[Path]:
-    """A folder that takes the place of `output` when the block ends without an error.
-
-    Raises:
-        ValueError: `output` is a file, or holds something else than an export.
-        OSError: It cannot be written.
-    """
-    _check_output(output)
-    try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        work = Path(tempfile.mkdtemp(prefix=f".{output.name}.", dir=output.parent))
-    except OSError as error:
-        msg = f"{output}: nothing can be written there ({(error.strerror or str(error)).lower()}); give another folder"
-        raise OSError(error.errno, msg) from error
-    new, old = work / "new", work / "old"
-    new.mkdir()
-    try:
-        yield new
-        if output.exists():
-            output.rename(old)
-        new.rename(output)
-    finally:
-        if old.exists() and not output.exists():
-            old.rename(output)
-        shutil.rmtree(work, ignore_errors=True)
-
-
-def _check_output(output: Path) -> None:
-    if output.exists() and not output.is_dir():
-        msg = f"{output}: this is a file; give a folder for the exported model"
-        raise ValueError(msg)
-    others: list[Any] = [one.name for one in output.iterdir() if one.name not in FILES] if output.exists() else []
-    if others:
-        msg = f"{output}: the folder holds {others[0]}, which is no part of an exported model; give an empty or new one"
-        raise ValueError(msg)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -59,16 +60,25 @@ class ModelInfo:
         return json.dumps({"format": FORMAT, **asdict(self)}, indent=1, allow_nan=False) + "\n"
 
     @classmethod
-    def from_json(cls, text: str, where: Path) -> ModelInfo:
-        """Read `model.json`.
+    def read(cls, path: Path) -> ModelInfo:
+        """Read a file `model.json`.
 
         Raises:
             ValueError: It is none, or of another format; the file is named.
         """
+        return cls.from_json(path.read_bytes().decode("utf-8", "replace"), path)
+
+    @classmethod
+    def from_json(cls, text: str, where: Path) -> ModelInfo:
+        """What `to_json` wrote.
+
+        Raises:
+            ValueError: The text is something else; the file is named.
+        """
         try:
             found = json.loads(text)
-            if found.pop("format") != FORMAT:
-                msg = f"format {found.get('format')}"
+            if found["format"] != FORMAT:
+                msg = f"format {found['format']}"
                 raise ValueError(msg)
             known = {entry.name for entry in fields(cls)}
             values = {name: value for name, value in found.items() if name in known}
@@ -76,6 +86,7 @@ class ModelInfo:
                 values[name] = None if values.get(name) is None else tuple(values[name])
             height, width = values["image_size"]
             values["image_size"] = int(height), int(width)
+            _check(values)
             return cls(**values)
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             msg = (
@@ -83,6 +94,28 @@ class ModelInfo:
                 "expected what `python -m inference export` writes: export the model again"
             )
             raise ValueError(msg) from error
+
+
+def _check(values: dict[str, Any]) -> None:
+    """Raise ValueError for what no export writes."""
+    height, width = values["image_size"]
+    top, left, bottom, right = values["region"] or (0, 0, 1, 1)
+    sound = {
+        "model": isinstance(values["model"], str),
+        "image_size": height > 0 and width > 0,
+        "region": 0 <= top < bottom <= 1 and 0 <= left < right <= 1,
+        "precision": values.get("precision", "fp32") in PRECISIONS,
+    }
+    for name in ("threshold", "pixel_threshold"):
+        sound[name] = values.get(name) is None or math.isfinite(values[name])
+    for name in ("score_range", "map_range"):
+        low, high = values[name] or (0, 0)
+        sound[name] = math.isfinite(low) and math.isfinite(high) and low <= high
+    for name in ("backbone", "dataset", "versions", "agreement"):
+        sound[name] = isinstance(values.get(name), dict | None)
+    if wrong := [name for name, is_sound in sound.items() if not is_sound]:
+        msg = f"{wrong[0]} is {str(values[wrong[0]])[:80]}"
+        raise ValueError(msg)
 
 
 def _normalized(score: float, span: tuple[float, float] | None, threshold: float | None) -> float | None:

@@ -7,27 +7,23 @@ prediction = predictor.predict([picture])[0]
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from extensions.openvino_core import openvino_core
+from inference.batches import BATCH, Key, batches
+from inference.compiling import check_files, compile_network
 from inference.metadata import ModelInfo, info_path
 
 if TYPE_CHECKING:
     from anomalib.models import AnomalibModule
-
-Key = TypeVar("Key")
-
-SUFFIXES = (".xml", ".onnx", ".ckpt")
-BATCH = 8  # pictures: large tensors of a model are read once a batch
-BATCH_BYTES = 2**26  # of pictures: few large ones make a batch, too
 
 
 @dataclass(frozen=True)
@@ -88,9 +84,11 @@ class Predictor(ABC):
             The key and the prediction, or the error that a picture caused.
         """
 
-    def _outcomes(self, scores: np.ndarray, maps: np.ndarray, milliseconds: float) -> list[Prediction]:
+    def _outcomes(self, scores: np.ndarray, maps: np.ndarray, milliseconds: float) -> list[Prediction | Exception]:
         return [
             self._outcome(float(score), one, milliseconds)
+            if math.isfinite(score)
+            else RuntimeError(f"the network gave {score} as the score; export the model again")
             for score, one in zip(scores.reshape(-1), maps.reshape(len(maps), *maps.shape[-2:]), strict=True)
         ]
 
@@ -129,7 +127,7 @@ class OpenVinoPredictor(Predictor):
         options = {"PERFORMANCE_HINT": "THROUGHPUT", "INFERENCE_PRECISION_HINT": precision}
         if streams is not None:
             options["NUM_STREAMS"] = str(streams)
-        self.compiled = compile_network(path, device, options)
+        self.compiled = compile_network(path, info, device, options)
         n_requests = self.compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
         self._requests = [self.compiled.create_infer_request() for _ in range(n_requests)]
 
@@ -224,99 +222,25 @@ def load_predictor(
 
     Raises:
         FileNotFoundError: The file or one that belongs to it is not there.
-        ValueError: It is of another kind, or cannot be read.
+        ValueError: It is of another kind, cannot be read, or not be computed on this device.
 
     Example:
         >>> predictor = load_predictor(Path("model.xml"))
         >>> predictor.predict([picture])[0].pred_score
     """
     path = Path(path)
-    _check_files(path)
+    check_files(path)
     predictor: Predictor
     if path.suffix == ".ckpt":
+        if device != "CPU":
+            msg = f"device {device!r}: a checkpoint is computed by torch on the CPU; export the model for other devices"
+            raise ValueError(msg)
         from inference.checkpoints import load_checkpoint
 
         predictor = TorchPredictor(*load_checkpoint(path, model_class=model_class))
     else:
-        beside = info_path(path)
-        info = ModelInfo.from_json(beside.read_text(encoding="utf-8"), beside)
+        info = ModelInfo.read(info_path(path))
         predictor = OpenVinoPredictor(path, info, device=device, streams=streams, batch=batch)
     if threshold is not None:
         predictor.info = replace(predictor.info, threshold=threshold, threshold_source="given")
     return predictor
-
-
-def batches(
-    pictures: Iterable[tuple[Key, np.ndarray]], size: int
-) -> Iterator[tuple[list[Key], np.ndarray | ValueError]]:
-    """Neighboring pictures of one size together, (n, H, W, 3); what is no picture alone, as the error that says so."""
-    keys: list[Key] = []
-    group: list[np.ndarray] = []
-    for key, picture in pictures:
-        error = _not_a_picture(picture)
-        full = len(group) >= max(1, min(size, BATCH_BYTES // max(1, group[0].nbytes))) if group else False
-        if group and (full or error is not None or picture.shape != group[0].shape):
-            yield keys, np.stack(group)
-            keys, group = [], []
-        if error is not None:
-            yield [key], error
-            continue
-        keys.append(key)
-        group.append(picture)
-    if group:
-        yield keys, np.stack(group)
-
-
-def _not_a_picture(picture: Any) -> ValueError | None:
-    if isinstance(picture, np.ndarray) and picture.dtype == np.uint8 and picture.ndim == 3 and picture.shape[2] == 3:
-        if picture.size:
-            return None
-        return ValueError(f"the picture has no pixels, {picture.shape}")
-    found = f"{picture.dtype} of shape {picture.shape}" if isinstance(picture, np.ndarray) else type(picture).__name__
-    return ValueError(f"expected a picture of uint8, (height, width, 3) in RGB, found {found}")
-
-
-def compile_network(path: Path, device: str, options: dict[str, str]) -> Any:
-    """Read and compile a network of ours.
-
-    Raises:
-        ValueError: It is none, or the device is not there.
-    """
-    import openvino
-
-    core = openvino_core()
-    try:
-        network = core.read_model(path)
-    except RuntimeError as error:
-        msg = f"{path}: OpenVINO cannot read this as a network ({_end_of(error)}); export the model again"
-        raise ValueError(msg) from error
-    names = [output.get_any_name() for output in network.outputs]
-    if len(network.inputs) != 1 or network.inputs[0].element_type != openvino.Type.u8 or len(names) != 2:
-        msg = (
-            f"{path}: this network takes {', '.join(map(str, network.inputs)) or 'nothing'} and gives {len(names)} "
-            "outputs; expected pictures in uint8 and score and map, as `python -m inference export` writes them"
-        )
-        raise ValueError(msg)
-    try:
-        return core.compile_model(network, device, options)
-    except RuntimeError as error:
-        there = ", ".join(core.available_devices)
-        msg = f"device {device!r} cannot run {path} ({_end_of(error)}); this machine has {there}"
-        raise ValueError(msg) from error
-
-
-def _end_of(error: Exception) -> str:
-    """The last line of OpenVINO's message: the others tell where in its sources it was raised."""
-    return str(error).strip().splitlines()[-1].strip()[:200]
-
-
-def _check_files(path: Path) -> None:
-    if path.suffix not in SUFFIXES:
-        msg = f"{path}: a model file ends in one of {', '.join(SUFFIXES)}"
-        raise ValueError(msg)
-    needed = {".xml": [path, path.with_suffix(".bin"), info_path(path)], ".onnx": [path, info_path(path)]}
-    for file in needed.get(path.suffix, [path]):
-        if not file.is_file():
-            whose = "" if file == path else f", which belongs to {path.name}"
-            msg = f"{file}: there is no such file{whose}; expected what `python -m inference export` wrote, all of it"
-            raise FileNotFoundError(msg)

@@ -78,7 +78,7 @@ def labelled_auroc(predictor: Predictor, folder: Path) -> float:
 
     from extensions.data.reading import read_image
 
-    files, labels = labelled_files(folder)
+    files, labels = labelled_pictures(folder)
     scores = []
     for _, outcome in predictor.stream((file, read_image(file)) for file in files):
         if isinstance(outcome, Exception):
@@ -87,20 +87,22 @@ def labelled_auroc(predictor: Predictor, folder: Path) -> float:
     return float(roc_auc_score(labels, scores))
 
 
-def labelled_files(folder: Path) -> tuple[list[Path], list[bool]]:
-    """The pictures below a folder, and whether each is anomalous: those in a folder `good` are not.
+def labelled_pictures(folder: Path) -> tuple[list[Path], np.ndarray]:
+    """Files of a folder, and for each whether it is anomalous: all are but those below a folder `good`.
 
     Raises:
         ValueError: One of the two is missing.
+        FileNotFoundError: No such folder.
     """
     from inference.sources import list_pictures
 
     files = list_pictures(folder)
-    labels = ["good" not in file.relative_to(folder).parts[:-1] for file in files]
-    if not any(labels) or all(labels):
+    labels = np.array(["good" not in file.relative_to(folder).parts[:-1] for file in files])
+    if not labels.any() or labels.all():
+        n_good = int((~labels).sum())
         msg = (
-            f"{folder}: expected pictures in a folder 'good' and in others, found {labels.count(False)} good and "
-            f"{labels.count(True)} other ones"
+            f"{folder}: expected pictures in a folder 'good' and in others, found {n_good} good and "
+            f"{len(files) - n_good} other ones"
         )
         raise ValueError(msg)
     return files, labels

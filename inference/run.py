@@ -59,7 +59,7 @@ def predict(
     Raises:
         OSError: The output cannot be written.
     """
-    _check_writable(output)
+    check_writable(output)
     pictures: Overlays | AnnotatedVideo | None = None
     if overlays:
         video = AnnotatedVideo(output / "annotated.mp4", predictor.info, source.frames_per_second)
@@ -106,13 +106,17 @@ def _in_order(
         yield unread, ValueError(unread.error)
 
 
-def _check_writable(output: Path) -> None:
-    """Before the work, not after."""
+def check_writable(output: Path) -> None:
+    """Before the work, not after.
+
+    Raises:
+        OSError: No file can be made in this folder.
+    """
     try:
         output.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=output):
             pass
     except OSError as error:
         reason = "it is a file" if output.is_file() else (error.strerror or str(error)).lower()
-        msg = f"{output}: no predictions can be written there ({reason}); give another folder by --output"
+        msg = f"{output}: nothing can be written there ({reason}); give another folder by --output"
         raise OSError(error.errno, msg) from error

@@ -1,91 +1,164 @@
-"""The trained model of a benchmark's record."""
+"""The model of a benchmark's run: the one that was kept, or fitted again as its record says."""
 
 from __future__ import annotations
 
 import logging
 import os
 import tempfile
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from anomalib.models import AnomalibModule
 
+    from benchmark.experiment import Experiment
+    from benchmark.preparation import Prepared
     from inference.metadata import ModelInfo
 
 logger = logging.getLogger(__name__)
 
 
 def model_of_run(
-    key: str, records: Path, data_root: Path | None = None
+    record_key: str, records: Path, data_root: Path | None = None
 ) -> tuple[AnomalibModule, ModelInfo, list[Path]]:
-    """The model of a record, fitted again where its checkpoint was not kept.
+    """The trained model of a finished run, what is known of it, and the pictures it was trained on.
+
+    A network on the line sees each picture once and as it is: of a run whose test pictures were augmented the model
+    and threshold are those of the same run with a plain test.
 
     Args:
-        key: The record's, or the beginning of it.
-        records: Output folder of `benchmark run`.
+        record_key: The run's key or the beginning of it.
+        records: Output folder of the benchmark.
         data_root: Where relative data roots start; None leaves `$WORKBENCH_DATA`.
 
     Returns:
-        The model on the CPU, what is known of it, and the pictures that it was trained on.
+        The model on the CPU, its facts, and its training pictures without those that a refinement removed; none where
+        they are not on this machine and the model was kept.
 
     Raises:
-        ValueError: No such finished record, or more than one.
-        RuntimeError: It could not be fitted again.
+        ValueError: There is not exactly one such run, it did not finish, or its record cannot be used.
+        RuntimeError: It was not kept, and fitting it again failed or leaves no model.
     """
-    from benchmark.archive import load
     from benchmark.preparation import prepare
-    from benchmark.store import CHECKPOINT
+    from benchmark.store import CHECKPOINT, Store
     from inference.checkpoints import load_checkpoint
 
     if data_root is not None:
         os.environ["WORKBENCH_DATA"] = str(data_root.resolve())
-    record = _record(key, records, load(records).records)
-    experiment = _experiment(record)
-    prepared = prepare(experiment)
+    record = _the_record(record_key, records)
+    key, experiment = record["key"], _experiment_of(record)
+    plain = _tested_plainly(experiment)
+    prepared = prepare(plain)
+    folder = records / record["folder"] if plain is experiment else prepared.folder(Store(records))
+    if plain is not experiment:
+        told = " and ".join(map(str, experiment.augmentations))
+        logger.warning("run %s has %s; a model on the line sees pictures as they are, so a plain test decides its "
+                       "threshold", key, told)  # fmt: skip
+    elif prepared.key != key and prepared.error is None:
+        logger.warning("data or weights of run %s have changed since; this is run %s", key, prepared.key)
+    if (folder / CHECKPOINT).is_file():
+        if prepared.fingerprint is None:
+            logger.warning("the pictures that run %s was trained on were not found: %s", key, prepared.error)
+        return *load_checkpoint(folder / CHECKPOINT), _trained_on(prepared, folder)
     if prepared.error is not None:
-        raise prepared.error
-    if prepared.key != record["key"]:
-        logger.warning("data or weights of run %s have changed since; this is run %s", record["key"], prepared.key)
-    assert prepared.datamodule is not None
-    files = sorted(map(Path, prepared.datamodule.train_data.samples["image_path"]))
-    kept = records / record["folder"] / CHECKPOINT
-    if kept.is_file():
-        return *load_checkpoint(kept), files
-    logger.warning("run %s was not kept and is fitted again", record["key"])
-    return *_fitted_again(record, experiment, prepared), files
+        msg = f"run {key} was not kept and cannot be fitted again: {prepared.error}"
+        raise RuntimeError(msg) from prepared.error
+    logger.warning("run %s was not kept and is fitted again", key)
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = _fitted_again(plain, prepared, Path(scratch), key)
+        return *load_checkpoint(folder / CHECKPOINT), _trained_on(prepared, folder)
 
 
-def _record(key: str, records: Path, found: list[dict[str, Any]]) -> dict[str, Any]:
-    chosen = [record for record in found if record["key"].startswith(key)]
-    if len(chosen) != 1:
-        told = ", ".join(sorted(record["key"] for record in chosen)) or "none"
-        msg = f"--run {key}: expected one record with this key in {records}/runs, found {told}"
+def _the_record(record_key: str, records: Path) -> dict[str, Any]:
+    from benchmark.archive import load
+
+    found = {record["key"]: record for record in load(records).records if record["key"].startswith(record_key)}
+    if len(found) != 1:
+        msg = f"--run {record_key}: expected one run with this key in {records / 'runs'}, found {_some(sorted(found))}"
         raise ValueError(msg)
-    if chosen[0]["status"] != "finished":
-        msg = f"--run {key}: this run is {chosen[0]['status']}, so there is no model of it; choose a finished one"
+    (record,) = found.values()
+    if record["status"] != "finished":
+        msg = f"--run {record_key}: this run is {record['status']}, so there is no model of it; choose a finished one"
         raise ValueError(msg)
-    return chosen[0]
+    return record
 
 
-def _experiment(record: dict[str, Any]) -> Any:
+def _some(keys: Sequence[str]) -> str:
+    more = f" and {len(keys) - 3} more" if len(keys) > 3 else ""
+    return (", ".join(keys[:3]) or "none") + more
+
+
+def _experiment_of(record: dict[str, Any]) -> Experiment:
+    """What was run, of which all that decides a result is in the record.
+
+    Raises:
+        ValueError: It is no record of ours.
+    """
     from benchmark.experiment import Experiment
 
-    told = record["experiment"]
-    return Experiment(
-        told["model"], told["data"], told["trainer"], told["seed"], told.get("refinement"), told.get("augmentation")
-    )
+    try:
+        told = record["experiment"]
+        experiment = Experiment(
+            told["model"],
+            told["data"],
+            told["trainer"],
+            told["seed"],
+            refinement=told.get("refinement"),
+            augmentation=told.get("augmentation"),
+        )
+        _ = experiment.canonical
+    except (KeyError, TypeError, AttributeError) as error:
+        msg = (
+            f"{record['folder']}: the record does not say what was run ({type(error).__name__}: {error}); run it again"
+        )
+        raise ValueError(msg) from error
+    return experiment
 
 
-def _fitted_again(record: dict[str, Any], experiment: Any, prepared: Any) -> tuple[AnomalibModule, ModelInfo]:
+def _tested_plainly(experiment: Experiment) -> Experiment:
+    """The experiment itself, or without what happens to its test pictures: scores of those say nothing of plain ones.
+
+    Its fit is the same.
+    """
+    if not any(one.in_test for one in experiment.augmentations):
+        return experiment
+    trained = [replace(one, where="train").told for one in experiment.augmentations if one.in_training]
+    return replace(experiment, augmentation=trained or None)
+
+
+def _fitted_again(experiment: Experiment, prepared: Prepared, scratch: Path, key: str) -> Path:
+    """Folder of the run in `scratch`, with its checkpoint."""
     from benchmark.runner import RunOptions, run_experiment
     from benchmark.store import CHECKPOINT, Store
-    from inference.checkpoints import load_checkpoint
 
-    with tempfile.TemporaryDirectory() as scratch:
-        again = run_experiment(experiment, Path(scratch), options=RunOptions(sweep="export", keep_checkpoint=True))
-        if again is None or again["status"] != "finished":
-            reason = again["error"]["message"] if again is not None else "another process is running it"
-            msg = f"run {record['key']} could not be fitted again: {reason}"
-            raise RuntimeError(msg)
-        return load_checkpoint(prepared.folder(Store(Path(scratch))) / CHECKPOINT)
+    again = run_experiment(experiment, scratch, options=RunOptions(sweep="export", keep_checkpoint=True))
+    assert again is not None, "nobody else runs in a folder of our own"
+    folder = prepared.folder(Store(scratch))
+    if again["status"] != "finished":
+        msg = f"run {key} was not kept and could not be fitted again: {again['error']['message']}"
+        raise RuntimeError(msg)
+    if not (folder / CHECKPOINT).is_file():
+        msg = f"run {key} leaves no model: its refinement only removes pictures; choose a run that trains on the rest"
+        raise RuntimeError(msg)
+    return folder
+
+
+def _trained_on(prepared: Prepared, folder: Path) -> list[Path]:
+    """The training pictures that are there, without those that the run's refinement removed, as its table tells."""
+    import pandas as pd
+
+    from benchmark.refined import SUSPECTS
+    from extensions.data.fingerprints import picture_names
+    from extensions.refinement.suspect_lines import written
+
+    if prepared.fingerprint is None or prepared.datamodule is None:
+        return []
+    files = sorted(map(Path, prepared.datamodule.train_data.samples["image_path"]))
+    if prepared.experiment.refinement is None or not (folder / SUSPECTS).is_file():
+        return files
+    told = pd.read_csv(folder / SUSPECTS)
+    removed = set(told.loc[told["removed_in_round"].notna(), "image"])
+    name_of = picture_names(prepared.datamodule)
+    return [file for file in files if written(name_of(str(file))) not in removed]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import ipaddress
 import math
 import socket
@@ -25,6 +26,8 @@ from PIL import Image, UnidentifiedImageError
 from starlette.requests import ClientDisconnect
 
 from extensions.data.reading import open_upright, picture_array, reason
+from inference.connections import Connection
+from inference.metadata import ModelInfo
 from inference.overlays import at_most, heat_map_on
 from inference.predictors import Prediction, Predictor
 
@@ -60,7 +63,7 @@ def create_app(predictor: Predictor, *, max_bytes: int = 64 * 2**20, host: str =
     if is_loopback(host):
         app.add_middleware(TrustedHostMiddleware, allowed_hosts=[*LOOPBACK_NAMES, host], www_redirect=False)
     page = PAGE.read_text(encoding="utf-8")
-    info = {**asdict(predictor.info), "max_bytes": max_bytes, "max_pixels": MAX_PIXELS}
+    info = {**told(predictor.info), "max_bytes": max_bytes, "max_pixels": MAX_PIXELS}
     one_at_a_time = asyncio.Lock()
 
     @app.get("/")
@@ -84,6 +87,22 @@ def create_app(predictor: Predictor, *, max_bytes: int = 64 * 2**20, host: str =
             return await run_in_threadpool(answer, predictor, content, with_map=with_map, view=view)
 
     return app
+
+
+def told(info: ModelInfo) -> dict[str, Any]:
+    """What `/info` says of the model: of its data set no more than its name and category."""
+    found = {name: value for name, value in asdict(info).items() if name not in ("agreement", "backbone", "dataset")}
+    for name, keys in (("backbone", ("name", "layers")), ("dataset", ("name", "category"))):
+        whole = getattr(info, name)
+        found[name] = None if whole is None else {key: whole.get(key) for key in keys}
+    return found
+
+
+def warm_up(predictor: Predictor) -> None:
+    """Answer for a grey picture: what is done first takes longer, and no request waits for that."""
+    grey = np.full((*predictor.info.image_size, 3), 128, np.uint8)
+    with contextlib.suppress(HTTPException):  # the first request is told
+        answer(predictor, cv2.imencode(".png", grey)[1].tobytes(), view=True)
 
 
 async def received(request: Request, max_bytes: int) -> bytes:
@@ -205,7 +224,7 @@ def server(app: FastAPI) -> uvicorn.Server:
     return uvicorn.Server(
         uvicorn.Config(
             app,
-            http="h11",
+            http=Connection,
             lifespan="off",
             ws="none",
             log_level="error",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import time
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
@@ -20,11 +21,12 @@ from inference.predictors import Prediction
 
 COLUMNS = ("image", "pred_score", "pred_score_normalized", "threshold", "pred_label", "latency_ms", "error")
 TABLE = "predictions.csv"
+KEEP_SECONDS = 60.0
 WAITING = 8  # overlays that may wait to be written before reading stops for them
 
 
 class Table:
-    """`predictions.csv`: a row a picture, written whole when the work ends, however it ends.
+    """`predictions.csv`: a row a picture, written whole when the work ends, however it ends, and now and then before.
 
     `pred_score` and `threshold` are raw; `pred_label` is 1 for anomalous, 0 for normal, blank without a threshold.
 
@@ -39,9 +41,15 @@ class Table:
         self._text = io.StringIO()
         self._writer = csv.writer(self._text, lineterminator="\n")
         self._writer.writerow(COLUMNS)
+        self._due = time.monotonic() + KEEP_SECONDS
 
     def add(self, name: str, outcome: Prediction | str) -> None:
         """Add a picture and what was found, or why nothing was."""
+        self._add(name, outcome)
+        if time.monotonic() >= self._due:  # a camera's work ends with a power cut
+            self.close()
+
+    def _add(self, name: str, outcome: Prediction | str) -> None:
         if isinstance(outcome, str):
             self._writer.writerow([name, "", "", self._threshold, "", "", outcome])
             return
@@ -53,7 +61,10 @@ class Table:
 
     def close(self) -> None:
         """Write the file."""
+        started = time.monotonic()
         write_whole(self.path, self._text.getvalue())
+        taken = time.monotonic() - started
+        self._due = started + max(KEEP_SECONDS, 100 * taken)
 
 
 class Overlays:

@@ -14,6 +14,7 @@ import numpy as np
 from extensions.data.reading import IMAGE_EXTENSIONS, read_image
 
 VIDEO_EXTENSIONS = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg")
+MAX_CAMERAS = 1000
 READ_AHEAD = 4  # pictures for each reading thread
 
 
@@ -129,7 +130,7 @@ def _camera_number(where: str) -> int | str:
     if not where.startswith("camera:"):
         return where
     number = where.partition(":")[2]
-    if not number.isdigit():
+    if not (number.isascii() and number.isdigit() and int(number) < MAX_CAMERAS):
         msg = f"{where}: expected the number of a camera, such as camera:0"
         raise ValueError(msg)
     return int(number)

@@ -1,5 +1,8 @@
 import pandas as pd
+import pytest
+import torch
 
+from inference.__main__ import main
 from inference.bench import COLUMNS, measure, write
 
 
@@ -18,3 +21,27 @@ def test_bench_measures_backbone_network_files_and_anomalibs_inferencer(exported
     assert (frame["latency_p95_ms"] >= frame["latency_p50_ms"]).all()
     files = frame[frame["what"] == "end to end"].iloc[0]
     assert files["n"] % 8 == 0
+
+
+def test_what_cannot_be_measured_is_told_before_anything_is(exported, checkpoint, tiny_root, tmp_path, monkeypatch):
+    monkeypatch.setattr("inference.bench.network_speed", lambda *_: pytest.fail("measured"))
+    monkeypatch.setattr("inference.bench._backbone", lambda *_: pytest.fail("measured"))
+    model, pictures = exported / "model.xml", tiny_root / "test"
+    with pytest.raises(ValueError, match="--stock is measured on pictures; give a folder"):
+        measure([model], None, stock=checkpoint)
+    with pytest.raises(FileNotFoundError, match=r"nowhere\.ckpt: there is no such file"):
+        measure([model], pictures, stock=tmp_path / "nowhere.ckpt")
+    stored = torch.load(checkpoint, weights_only=False)
+    torch.save(stored | {"class_path": "extensions.ConvAutoencoder", "hyper_parameters": {}}, tmp_path / "ours.ckpt")
+    with pytest.raises(ValueError, match="ConvAutoencoder"):
+        measure([model], pictures, stock=tmp_path / "ours.ckpt")
+    with pytest.raises(ValueError, match="expected an exported network"):
+        measure([model, checkpoint], pictures)
+    with pytest.raises(FileNotFoundError, match=r"other\.xml"):
+        measure([model, tmp_path / "other.xml"], pictures)
+
+
+def test_an_output_that_cannot_be_written_is_told_before_anything_is_measured(tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    assert main(["bench", "--model", str(tmp_path / "none.xml"), "--output", str(tmp_path / "file")]) == 1
+    assert "nothing can be written there (it is a file)" in capsys.readouterr().err

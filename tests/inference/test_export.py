@@ -4,14 +4,17 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from filelock import FileLock
 from torchvision.transforms.v2.functional import resize
 
 from extensions.openvino_core import openvino_core
+from inference.__main__ import main
 from inference.agreement import DisagreementError
 from inference.checkpoints import load_checkpoint
 from inference.export import FILES, ExportOptions, export_model
 from inference.preprocessing import Preprocessing, preprocessing_of
 from inference.resizing import put_in_front
+from inference.whole_folder import whole_folder
 
 
 def resizing_network(preprocessing: Preprocessing):
@@ -91,6 +94,40 @@ def test_an_output_that_holds_other_files_is_refused(checkpoint, normal, tmp_pat
     with pytest.raises(ValueError, match="this is a file"):
         export_model(model, info, tmp_path / "notes.txt", files=normal)
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
+def test_what_a_killed_export_left_is_removed_or_put_back(tmp_path):
+    output = tmp_path / "[model]"
+    killed, living = tmp_path / ".[model].killed", tmp_path / ".[model].living"
+    for work in (killed, living):
+        (work / "new").mkdir(parents=True)
+        (work / "alive").write_text("")
+    (killed / "old").mkdir()
+    (killed / "old/model.xml").write_text("the earlier export")
+    with FileLock(living / "alive"), pytest.raises(RuntimeError), whole_folder(output, FILES):
+        raise RuntimeError
+    assert (output / "model.xml").read_text() == "the earlier export"
+    assert sorted(path.name for path in tmp_path.iterdir()) == [living.name, output.name]
+    with whole_folder(output, FILES) as folder:
+        (folder / "model.json").write_text("new")
+    assert [path.name for path in output.iterdir()] == ["model.json"]
+
+
+def test_export_tells_what_cannot_be_before_the_work(checkpoint, tiny_root, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("inference.network.write_onnx", lambda *_: pytest.fail("worked"))
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad/a.png").write_bytes(b"no picture")
+    given = ["export", "--checkpoint", str(checkpoint), "--output", str(tmp_path / "model"), "--calibration"]
+    good = str(tiny_root / "train/good")
+    for more, message in [
+        ([str(tmp_path / "bad")], "cannot read the picture"),
+        ([good, "--labelled", good], "found 0 good"),
+        ([good, "--labelled", str(tmp_path / "nowhere")], "there is no such folder"),
+        ([good, "--output", str(checkpoint)], "this is a file"),
+    ]:
+        assert main([*given, *more]) == 1
+        assert message in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["bad"]
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import cv2
@@ -12,11 +13,12 @@ import pytest
 from PIL import Image
 
 from extensions.data.reading import read_image
+from inference import sinks
 from inference.__main__ import main
 from inference.overlays import overlay
 from inference.predictors import load_predictor
 from inference.run import predict
-from inference.sinks import COLUMNS
+from inference.sinks import COLUMNS, Table
 from inference.sources import Item, Source, open_source
 
 
@@ -173,6 +175,9 @@ def test_what_was_done_before_an_interruption_is_there_whole(model, tiny_root, t
         ("notes.txt", "no picture .* and no video"),
         ("broken.mp4", "cannot be opened"),
         ("camera:x", "such as camera:0"),
+        ("camera:²", "such as camera:0"),
+        ("camera:99999999999999999999", "such as camera:0"),
+        ("rtsp://127.0.0.1:1/x", "a camera or stream that answers"),
     ],
 )
 def test_inputs_that_cannot_be_are_one_sentence(given, message, model, tmp_path, capfd):
@@ -190,7 +195,60 @@ def test_inputs_that_cannot_be_are_one_sentence(given, message, model, tmp_path,
 def test_an_output_that_cannot_be_written_is_an_error_before_the_work(model, tiny_root, tmp_path, capsys):
     (tmp_path / "file").write_text("")
     assert run(model, tiny_root / "test/good", tmp_path / "file") == 1
-    assert "no predictions can be written there (it is a file)" in capsys.readouterr().err
+    assert "nothing can be written there (it is a file)" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("--threshold", value) for value in ("nan", "inf", "1e400", "abc", "")),
+        *((name, value) for name in ("--batch", "--streams") for value in ("0", "-1", "1.5", "9" * 20)),
+        ("--input", ""),
+        ("--output", ""),
+        ("--model", " "),
+    ],
+)
+def test_an_option_that_cannot_be_is_told_before_anything_is_opened(name, value, tmp_path, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        run(tmp_path / "model.xml", tmp_path, tmp_path / "out", f"{name}={value}")
+    assert f"argument {name}: {value}".rstrip() in capsys.readouterr().err.replace("'", "")
+
+
+def test_overlays_among_the_pictures_are_refused(model, folder, tmp_path, capsys):
+    assert run(model, folder, folder / "out", "--overlays") == 1
+    assert "lies in --input" in capsys.readouterr().err
+    assert not (folder / "out").exists()
+
+
+def test_a_table_is_written_before_the_end_too(tmp_path, monkeypatch):
+    long = Table(tmp_path, 1.0)
+    long.add("a.png", "bad")
+    assert not (tmp_path / "predictions.csv").exists()
+    monkeypatch.setattr(sinks, "KEEP_SECONDS", 0.0)
+    often = Table(tmp_path, 1.0)
+    often.add("a.png", "bad")
+    assert [row["image"] for row in table(tmp_path)] == ["a.png"]
+
+
+def test_stopping_a_service_keeps_what_was_done(model, tiny_root, tmp_path):
+    (tmp_path / "in").mkdir()
+    for number in range(3000):
+        (tmp_path / f"in/{number:04}.png").symlink_to(tiny_root / "test/good/000.png")
+    given = ["predict", "--model", str(model), "--input", str(tmp_path / "in"), "--output", str(tmp_path / "out")]
+    with subprocess.Popen([sys.executable, "-m", "inference", *given, "--overlays"], stderr=subprocess.PIPE) as process:
+        try:
+            while not list(tmp_path.glob("out/overlays/*.png")):
+                assert process.poll() is None
+                time.sleep(0.02)
+            process.terminate()
+            errors = process.communicate(timeout=60)[1]
+        finally:
+            process.kill()
+    assert process.returncode == 130
+    assert errors.endswith(b"interrupted: what was done is in the output folder\n")
+    rows = table(tmp_path / "out")
+    assert 0 < len(rows) < 3000
+    assert len(list((tmp_path / "out/overlays").iterdir())) == len(rows)
 
 
 def test_help_imports_no_torch_and_no_openvino():

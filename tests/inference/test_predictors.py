@@ -1,5 +1,10 @@
+import json
+import shutil
+
 import numpy as np
+import openvino
 import pytest
+import torch
 
 from inference.agreement import engine_predictions
 from inference.checkpoints import load_checkpoint
@@ -79,8 +84,71 @@ def test_missing_parts_and_other_files_are_named(exported, tmp_path):
     with pytest.raises(ValueError, match=r"ends in one of .xml, .onnx, .ckpt"):
         load_predictor(tmp_path / "weights.pt")
     (tmp_path / "model.ckpt").write_bytes(b"no checkpoint")
-    with pytest.raises(ValueError, match="cannot be read as a checkpoint"):
+    with pytest.raises(ValueError, match="this is no checkpoint"):
         load_predictor(tmp_path / "model.ckpt")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (b"{", "JSONDecodeError"),
+        (b"\xff\xfe", "JSONDecodeError"),
+        (b"[]", "TypeError"),
+        ({"format": 2}, "format 2"),
+        ({"threshold": "abc"}, "must be real number"),
+        ({"threshold": float("nan")}, "threshold is nan"),
+        ({"score_range": [1]}, "expected 2, got 1"),
+        ({"score_range": [2, 1]}, "score_range is"),
+        ({"region": [0, 0, 9, 9]}, "region is"),
+        ({"image_size": [0, 5]}, "image_size is"),
+        ({"dataset": "mine"}, "dataset is mine"),
+        ({"model": "Stfpm"}, r"describes another model \(Stfpm, .*than model.xml is \(Padim"),
+    ],
+)
+def test_a_description_of_another_kind_or_model_is_told(changes, message, exported, tmp_path):
+    shutil.copytree(exported, tmp_path / "model")
+    described = tmp_path / "model/model.json"
+    if isinstance(changes, bytes):
+        described.write_bytes(changes)
+    else:
+        described.write_text(json.dumps(json.loads(described.read_text()) | changes))
+    with pytest.raises(ValueError, match=rf"model.json: .*{message}"):
+        load_predictor(tmp_path / "model/model.xml")
+
+
+def test_a_network_of_someone_else_is_told(exported, tmp_path):
+    shutil.copytree(exported, tmp_path / "model")
+    for suffix in (".xml", ".bin"):
+        (tmp_path / "model/model").with_suffix(suffix).unlink()
+    given = openvino.opset13.parameter([-1, 3, 8, 8], np.float32, name="image")
+    openvino.save_model(openvino.Model([openvino.opset13.relu(given)], [given], "other"), tmp_path / "model/model.xml")
+    with pytest.raises(ValueError, match=r"has inputs and outputs .*expected pictures; pred_score; anomaly_map"):
+        load_predictor(tmp_path / "model/model.xml")
+
+
+def test_a_score_that_is_no_number_is_an_error_of_its_picture(predictor):
+    good, bad = predictor._outcomes(np.array([1.0, np.nan]), np.zeros((2, 1, 3, 3), np.float32), 1.0)
+    assert good.pred_score == 1
+    assert isinstance(bad, RuntimeError)
+
+
+def test_a_checkpoint_is_computed_on_the_cpu_alone(checkpoint):
+    with pytest.raises(ValueError, match="device 'GPU': a checkpoint is computed by torch on the CPU"):
+        load_predictor(checkpoint, device="GPU")
+
+
+def test_what_is_no_checkpoint_is_told_without_advice_to_load_it(checkpoint, tmp_path):
+    half, objects, no_class = (tmp_path / f"{name}.ckpt" for name in ("half", "objects", "class"))
+    half.write_bytes(checkpoint.read_bytes()[:10_000])
+    torch.save(torch.nn.Linear(2, 2), objects)
+    torch.save({"state_dict": {}, "class_path": 5}, no_class)
+    for path, message in [
+        (half, "cut off"),
+        (objects, r"holds torch\.nn\.modules\.linear\.Linear, which is not loaded"),
+        (no_class, "--model-class"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            load_predictor(path)
 
 
 def test_another_device_is_an_error_that_says_what_is_there(exported):

@@ -6,7 +6,9 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from io import BytesIO
 
@@ -15,7 +17,7 @@ import psutil
 import pytest
 from PIL import Image
 
-from inference import serve
+from inference import connections, serve
 from inference.__main__ import main
 from inference.predictors import load_predictor
 
@@ -166,6 +168,58 @@ def test_info_tells_what_the_numbers_mean(port):
     found = ask(port, "GET", "/info")[1]
     assert (found["model"], found["threshold"], found["threshold_source"]) == ("Brightness", 100.0, "given")
     assert found["max_bytes"] == 2**20
+
+
+def test_info_tells_of_a_data_set_its_name_and_category_alone(served, brightness):
+    predictor = brightness()
+    told = {"name": "line", "category": "cap", "root": "/srv/secret", "k_shot": 3}
+    network = {"name": "resnet18", "layers": ["layer2"], "weights": {"source": "/srv/secret/w.pth"}}
+    predictor.info = replace(predictor.info, dataset=told, backbone=network, agreement={"x": "/srv/secret"})
+    with served(predictor) as number:
+        found = ask(number, "GET", "/info")[1]
+    assert found["dataset"] == {"name": "line", "category": "cap"}
+    assert found["backbone"] == {"name": "resnet18", "layers": ["layer2"]}
+    assert "secret" not in json.dumps(found)
+
+
+def test_a_picture_is_scored_before_the_first_request(brightness):
+    class Counting(brightness):
+        n_scored = 0
+
+        def stream(self, pictures):
+            for key, outcome in super().stream(pictures):
+                self.n_scored += 1
+                yield key, outcome
+
+    predictor = Counting()
+    serve.warm_up(predictor)
+    assert predictor.n_scored == 1
+    predictor.info = replace(predictor.info, image_size=(13, 13))  # on which it fails: the server starts all the same
+    serve.warm_up(predictor)
+    assert predictor.n_scored == 2
+
+
+def test_connections_that_never_ask_are_closed_and_others_served(served, brightness, monkeypatch):
+    monkeypatch.setattr(connections, "REQUEST_SECONDS", 0.5)
+    refused = b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: 999999999999\r\n\r\n"
+    with served(brightness()) as number, contextlib.ExitStack() as stack:
+        for head in (b"", b"GET / HT", refused):
+            for _ in range(serve.MAX_CONNECTIONS // 2):
+                idle = stack.enter_context(socket.create_connection(("127.0.0.1", number), timeout=30))
+                idle.sendall(head)
+        assert ask(number, "GET", "/health")[0] == 503
+        end = time.monotonic() + 20
+        while ask(number, "GET", "/health")[0] != 200:
+            assert time.monotonic() < end
+            time.sleep(0.1)
+
+
+def test_a_connection_may_ask_again(port):
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    for value in (3, 4):
+        connection.request("POST", "/predict", picture(grey(value)))
+        assert json.load(connection.getresponse())["pred_score"] == value
+    connection.close()
 
 
 def test_many_at_once_are_computed_one_by_one(port):
