@@ -102,6 +102,7 @@ def bench(options: argparse.Namespace) -> int:
         streams=options.streams or [1, 2],
         batches=options.batch or [1, 8],
         stock=options.stock,
+        repeats=options.repeats,
     )
     print(frame.to_string(index=False, float_format=lambda value: f"{value:.3g}"))
     print(write(frame, options.output))
@@ -247,6 +248,7 @@ def _parser() -> argparse.ArgumentParser:
     three.add_argument("--streams", type=_positive, nargs="+", help="numbers of streams (default: 1 2)")
     three.add_argument("--batch", type=_positive, nargs="+", help="numbers of pictures at once (default: 1 8)")
     three.add_argument("--stock", type=_path, help="checkpoint that anomalib exports and runs itself")
+    three.add_argument("--repeats", type=_positive, default=1, help="of all in turn; medians count (default: 1)")
     three.set_defaults(command=bench, interrupted="interrupted: nothing was written")
 
     five = commands.add_parser("compare", help="export the models of a benchmark and hold them side by side")

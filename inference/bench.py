@@ -7,7 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import count
+from itertools import count, product
 from pathlib import Path
 from typing import Any
 
@@ -45,8 +45,11 @@ def measure(
     batches: Sequence[int] = (1, 8),
     stock: Path | None = None,
     seconds: float = SECONDS,
+    repeats: int = 1,
 ) -> pd.DataFrame:
     """Measure models, one row of `COLUMNS` for each of backbone, network and end to end, streams and batch.
+
+    With repeats all take turns, and a row has the medians.
 
     Args:
         models: `model.xml` files.
@@ -57,41 +60,57 @@ def measure(
         stock: Checkpoint of a model that anomalib has, too: exported by anomalib and run by its `OpenVINOInferencer`,
             one picture after the other, at float32.
         seconds: Of each measurement.
+        repeats: Of all measurements.
 
     Raises:
         ValueError: Something given cannot be measured; nothing was.
         FileNotFoundError: A file is not there.
     """
-    from extensions.data.reading import read_image
     from inference.sources import list_pictures
 
     _check(models, folder, device, stock)
     files = list_pictures(folder) if folder is not None else []
-    shape = read_image(files[0]).shape if files else (RANDOM_SIDE, RANDOM_SIDE, 3)
     rows: list[dict[str, Any]] = []
-    for path in models:
-        for n_streams in streams:
-            for batch in batches:
+    for _ in range(repeats):
+        for place, path in enumerate(models):
+            for n_streams, batch in product(streams, batches):
                 predictor = load_predictor(path, device=device, streams=n_streams, batch=batch)
-                if not isinstance(predictor, OpenVinoPredictor):
-                    msg = f"{path}: expected an exported network (model.xml or model.onnx)"
-                    raise ValueError(msg)
-                info = predictor.info
-                given = {"streams": n_streams, "batch": batch}
-                backbone = _backbone(info, device, n_streams)
-                if backbone is not None:
-                    pixels = np.random.default_rng(0).standard_normal((batch, 3, *info.image_size)).astype(np.float32)
-                    rows.append(_row(info, "backbone", given, network_speed(backbone, pixels, seconds)))
-                pictures = np.random.default_rng(0).integers(0, 256, (batch, *shape), dtype=np.uint8)
-                rows.append(_row(info, "network", given, network_speed(predictor.compiled, pictures, seconds)))
-                if folder is not None:
-                    rows.append(_row(info, "end to end", given, end_to_end_speed(predictor, folder, seconds)))
-    if stock is not None and files:
-        from inference.stock import stock_speed
+                assert isinstance(predictor, OpenVinoPredictor)
+                given = {"place": place, "streams": n_streams, "batch": batch}
+                rows += _rows(predictor, given, device, folder, files, seconds)
+        if stock is not None:
+            from inference.stock import stock_speed
 
-        name, speed = stock_speed(stock, files, seconds)
-        rows.append(_row(name, "anomalib's inferencer", {"streams": 1, "batch": 1}, speed))
-    return pd.DataFrame(rows, columns=list(COLUMNS))
+            name, speed = stock_speed(stock, files, seconds)
+            rows.append(_row(name, "anomalib's inferencer", {"place": len(models), "streams": 1, "batch": 1}, speed))
+    which = ["place", "model", "precision", "what", "streams", "batch"]
+    medians = dict.fromkeys(("images_per_second", "latency_p50_ms", "latency_p95_ms"), "median")
+    return pd.DataFrame(rows).groupby(which, sort=False, as_index=False).agg({"n": "sum", **medians})[list(COLUMNS)]
+
+
+def _rows(
+    predictor: OpenVinoPredictor,
+    given: dict[str, int],
+    device: str,
+    folder: Path | None,
+    files: Sequence[Path],
+    seconds: float,
+) -> list[dict[str, Any]]:
+    """Backbone, network, and end to end where there are pictures."""
+    from extensions.data.reading import read_image
+
+    info, rows = predictor.info, []
+    random = np.random.default_rng(0)
+    backbone = _backbone(info, device, given["streams"])
+    if backbone is not None:
+        pixels = random.standard_normal((given["batch"], 3, *info.image_size)).astype(np.float32)
+        rows.append(_row(info, "backbone", given, network_speed(backbone, pixels, seconds)))
+    shape = read_image(files[0]).shape if files else (RANDOM_SIDE, RANDOM_SIDE, 3)
+    pictures = random.integers(0, 256, (given["batch"], *shape), dtype=np.uint8)
+    rows.append(_row(info, "network", given, network_speed(predictor.compiled, pictures, seconds)))
+    if folder is not None:
+        rows.append(_row(info, "end to end", given, end_to_end_speed(predictor, folder, seconds)))
+    return rows
 
 
 def _check(models: Sequence[Path], folder: Path | None, device: str, stock: Path | None) -> None:

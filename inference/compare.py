@@ -173,7 +173,7 @@ def _add_speed(rows: list[dict[str, Any]], exports: dict[int, Path], folder: Pat
         )
         for _ in range(options.repeats)
         for place, path in exports.items()
-    ]
+    ]  # only two networks are in memory at a time
     grouped = pd.concat(turns).groupby(["place", "what"])
     speeds = grouped["images_per_second"].median().to_dict()
     latencies = grouped["latency_p50_ms"].median().to_dict()

@@ -14,6 +14,7 @@ def test_bench_measures_backbone_network_files_and_anomalibs_inferencer(exported
         batches=[2],
         stock=checkpoint,
         seconds=0.05,
+        repeats=2,
     )
     assert list(frame["what"]) == ["backbone", "network", "end to end", "anomalib's inferencer"]
     assert tuple(pd.read_csv(write(frame, tmp_path)).columns) == COLUMNS

@@ -72,7 +72,7 @@ def test_the_command_says_what_could_not_be_compared(records, tiny_root, tmp_pat
 def test_a_key_that_is_not_there_is_a_row_with_its_reason(records, tiny_root, tmp_path):
     options = CompareOptions(keys=["nothing"], seconds=0)
     frame = compare_runs(records, tiny_root / "test", tmp_path, options)
-    assert "expected one record with this key" in frame["error"].item()
+    assert "expected one run with this key" in frame["error"].item()
 
 
 def test_records_and_labelled_pictures_are_needed(tiny_root, tmp_path):
