@@ -129,8 +129,7 @@ class AnnotatedVideo:
             height, width = drawn.shape[:2]
             self._size = (width - width % 2, height - height % 2)  # the codec takes even sizes only
             self._part.parent.mkdir(parents=True, exist_ok=True)
-            part = str(self._part.with_suffix(".mp4"))
-            self._writer = cv2.VideoWriter(part, cv2.VideoWriter.fourcc(*"mp4v"), self._rate, self._size)
+            self._writer = cv2.VideoWriter(str(self._part), cv2.VideoWriter.fourcc(*"mp4v"), self._rate, self._size)
             if not self._writer.isOpened():
                 msg = f"{self.path}: the video cannot be written; give another --output, or leave --overlays out"
                 raise OSError(msg)
@@ -139,11 +138,20 @@ class AnnotatedVideo:
         self._writer.write(cv2.cvtColor(np.ascontiguousarray(drawn), cv2.COLOR_RGB2BGR))
 
     def close(self) -> None:
-        """Finish the file."""
-        if self._writer is not None:
-            self._writer.release()
-            self._part.with_suffix(".mp4").replace(self.path)
-            self._writer = None
+        """Finish the file.
+
+        Raises:
+            OSError: It cannot be played: OpenCV does not tell when the disk is full.
+        """
+        if self._writer is None:
+            return
+        self._writer.release()
+        self._writer = None
+        if not cv2.VideoCapture(str(self._part)).isOpened():
+            self._part.unlink(missing_ok=True)
+            msg = f"{self.path} could not be written whole; make room there, or give another --output"
+            raise OSError(msg)
+        self._part.replace(self.path)
 
 
 class Sinks:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import glob
 import shutil
 import tempfile
@@ -46,6 +47,11 @@ def whole_folder(output: Path, names: Collection[str]) -> Iterator[Path]:
             if output.exists():
                 output.rename(old)
             new.rename(output)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        msg = f"{output} could not be written: no space left on device; make room there, or give another folder"
+        raise OSError(error.errno, msg) from error
     finally:
         _put_back(old, output)
         shutil.rmtree(work, ignore_errors=True)

@@ -1,3 +1,4 @@
+import errno
 import json
 
 import numpy as np
@@ -108,6 +109,8 @@ def test_what_a_killed_export_left_is_removed_or_put_back(tmp_path):
         raise RuntimeError
     assert (output / "model.xml").read_text() == "the earlier export"
     assert sorted(path.name for path in tmp_path.iterdir()) == [living.name, output.name]
+    with pytest.raises(OSError, match="could not be written: no space left"), whole_folder(output, FILES):
+        raise OSError(errno.ENOSPC, "No space left on device")
     with whole_folder(output, FILES) as folder:
         (folder / "model.json").write_text("new")
     assert [path.name for path in output.iterdir()] == ["model.json"]

@@ -152,6 +152,29 @@ def test_a_video_that_ends_early_keeps_its_frames_and_says_so(model, video, tmp_
     assert "the video ends 8 frames early" in capsys.readouterr().err
 
 
+def test_a_video_that_was_not_written_whole_is_told_and_not_left(model, video, tmp_path, monkeypatch, capsys):
+    opened = cv2.VideoWriter
+
+    class FullDisk:
+        fourcc = staticmethod(opened.fourcc)
+
+        def __init__(self, path, *given):
+            self._path, self._writer = Path(path), opened(path, *given)
+
+        def __getattr__(self, name):
+            return getattr(self._writer, name)
+
+        def release(self):
+            self._writer.release()
+            self._path.write_bytes(self._path.read_bytes()[:500])
+
+    monkeypatch.setattr(cv2, "VideoWriter", FullDisk)
+    assert run(model, video, tmp_path / "out", "--overlays") == 1
+    assert "annotated.mp4 could not be written whole" in capsys.readouterr().err
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["predictions.csv"]
+    assert len(table(tmp_path / "out")) == 12
+
+
 def test_what_was_done_before_an_interruption_is_there_whole(model, tiny_root, tmp_path):
     def items():
         for number in range(20):
