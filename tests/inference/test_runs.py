@@ -16,7 +16,14 @@ from inference.runs import model_of_run
 
 TURNED = {"name": "rotation", "where": "train"}
 SEEN = {"name": "flip", "where": "tta", "n_views": 2}
-ONE_REMOVED = {"strategy": "neighbors", "rule": "fixed_count", "rule_arguments": {"count": 1}, "rounds": 1}
+ONE_REMOVED = {
+    "strategy": "neighbors",
+    "backbone": "tf_efficientnet_lite0",
+    "image_size": 64,
+    "rule": "fixed_count",
+    "rule_arguments": {"count": 1},
+    "rounds": 1,
+}
 
 
 @pytest.fixture
