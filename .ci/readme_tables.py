@@ -32,7 +32,7 @@ def tables() -> dict[str, str | None]:
         found[dataset] = markdown(ours) + "\n\nPublished:\n\n" + published_markdown(known)
     found |= refinement_tables(ROOT / "results" / "refinement")
     found["augmentation"] = augmentation_table(ROOT / "results" / "augmentation")
-    return found | backbone_tables(ROOT / "results" / "backbones")
+    return found | backbone_tables(ROOT / "results" / "backbones") | line_tables(ROOT / "results" / "inference")
 
 
 def backbone_tables(output: Path) -> dict[str, str | None]:
@@ -47,6 +47,46 @@ def backbone_tables(output: Path) -> dict[str, str | None]:
         "pretraining": pretraining_table(sorted((output / "pretraining").glob("*.json"))),
         "backbones": detection_table(detected),
     }
+
+
+def line_tables(output: Path) -> dict[str, str | None]:
+    """How well exported networks agree with the trained models, and how fast they are."""
+    if not output.is_dir():
+        return {"agreement": None, "line": None}
+    speeds = pd.concat([pd.read_csv(path) for path in sorted(output.glob("bench_*.csv"))])
+    return {"agreement": agreement_table(pd.read_csv(output / "comparison.csv")), "line": line_table(speeds)}
+
+
+def agreement_table(compared: pd.DataFrame) -> str:
+    """A row for each model: differences as parts of the range of scores, and image AUROC, in both precisions."""
+    lines = [
+        "| | fp32: score, map | labels flipped | image AUROC trained, fp32 | int8: score, map "
+        "| labels flipped (of them near) | image AUROC int8 | MB fp32, int8 |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for model, group in compared.groupby("model"):
+        full, eight = (group[group["precision"] == name].iloc[0] for name in ("fp32", "int8"))
+        differences = [f"{row.largest_score_difference:.1e}, {row.largest_map_difference:.1e}" for row in (full, eight)]
+        flipped = [int(row.n_flipped + row.n_flipped_near) for row in (full, eight)]
+        near = f" ({int(eight.n_flipped_near)})" if flipped[1] else ""
+        lines.append(
+            f"| {model} | {differences[0]} | {flipped[0]} | {full.image_AUROC_trained:.3f}, {full.image_AUROC:.3f} "
+            f"| {differences[1]} | {flipped[1]}{near} | {eight.image_AUROC:.3f} "
+            f"| {full.megabytes:.1f}, {eight.megabytes:.1f} |"
+        )
+    return "\n".join(lines)
+
+
+def line_table(speeds: pd.DataFrame) -> str:
+    """Images a second of each network, beside its bare backbone and from file to score."""
+    kinds = ("backbone", "network", "end to end", "anomalib's inferencer")
+    titles = ("bare backbone", "exported network", "`predict`, from file to score", "anomalib's `OpenVINOInferencer`")
+    lines = [f"| | batch | {' | '.join(titles)} |", "|---|---|---|---|---|---|"]
+    for (model, precision, batch), group in speeds.groupby(["model", "precision", "batch"], sort=False):
+        measured = dict(zip(group["what"], group["images_per_second"], strict=True))
+        cells = [f"{measured[kind]:.1f}" if kind in measured else "" for kind in kinds]
+        lines.append(f"| {model}, {precision} | {batch} | {' | '.join(cells)} |")
+    return "\n".join(lines)
 
 
 def augmentation_table(output: Path) -> str | None:
