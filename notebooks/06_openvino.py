@@ -81,8 +81,9 @@ _ = axes.legend()
 # %% [markdown]
 # ## Score a folder
 # Test cells in a folder of each kind, as they would come from a camera. Pictures of any size go in as they are:
-# resizing is part of the network. `python -m inference predict --model model.xml --input FOLDER --output FOLDER
-# --overlays`.
+# resizing is part of the network. On the command line it is
+# `python -m inference predict --model model.xml --input FOLDER --output FOLDER --overlays`.
+# The threshold was found on these very cells; for a line find it on others (`val_split_mode="from_test"`).
 
 # %%
 cells = output / "cells"
