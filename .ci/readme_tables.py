@@ -31,7 +31,8 @@ def tables() -> dict[str, str | None]:
         ours = reference[reference["dataset"].str.lower() == name]
         found[dataset] = markdown(ours) + "\n\nPublished:\n\n" + published_markdown(known)
     found |= refinement_tables(ROOT / "results" / "refinement")
-    found["augmentation"] = augmentation_table(ROOT / "results" / "augmentation")
+    for name in ("augmentation", "augmentation_bottle"):
+        found[name] = augmentation_table(ROOT / "results" / name)
     return found | backbone_tables(ROOT / "results" / "backbones") | line_tables(ROOT / "results" / "inference")
 
 
