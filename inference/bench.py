@@ -49,7 +49,7 @@ def measure(
 ) -> pd.DataFrame:
     """Measure models, one row of `COLUMNS` for each of backbone, network and end to end, streams and batch.
 
-    With repeats all take turns, and a row has the medians.
+    With repeats all take turns, and a row has the medians. The index is the place in `models`.
 
     Args:
         models: `model.xml` files.
@@ -85,7 +85,8 @@ def measure(
             rows.append(_row(name, "anomalib's inferencer", {"place": len(models), "streams": 1, "batch": 1}, speed))
     which = ["place", "model", "precision", "what", "streams", "batch"]
     medians = dict.fromkeys(("images_per_second", "latency_p50_ms", "latency_p95_ms"), "median")
-    return pd.DataFrame(rows).groupby(which, sort=False, as_index=False).agg({"n": "sum", **medians})[list(COLUMNS)]
+    frame = pd.DataFrame(rows).groupby(which, sort=False, as_index=False).agg({"n": "sum", **medians})
+    return frame.set_index("place")[list(COLUMNS)]
 
 
 def _rows(

@@ -167,20 +167,19 @@ def _add_speed(rows: list[dict[str, Any]], exports: dict[int, Path], folder: Pat
     """Measure every export in turn, as often as asked for, and put the medians into its row."""
     from inference.bench import measure
 
-    turns = [
-        measure([path], folder, streams=[options.streams], batches=[options.batch], seconds=options.seconds).assign(
-            place=place
-        )
-        for _ in range(options.repeats)
-        for place, path in exports.items()
-    ]  # only two networks are in memory at a time
-    grouped = pd.concat(turns).groupby(["place", "what"])
-    speeds = grouped["images_per_second"].median().to_dict()
-    latencies = grouped["latency_p50_ms"].median().to_dict()
-    for place in exports:
+    speeds = measure(
+        list(exports.values()),
+        folder,
+        streams=[options.streams],
+        batches=[options.batch],
+        seconds=options.seconds,
+        repeats=options.repeats,
+    )
+    for place, (row, _) in enumerate(exports.items()):
+        of_one = speeds.loc[[place]].set_index("what")
         for what, column in MEASURED.items():
-            rows[place][f"{column}_images_per_second"] = speeds.get((place, what))
-        rows[place]["latency_p50_ms"] = latencies[place, "network"]
+            rows[row][f"{column}_images_per_second"] = of_one["images_per_second"].get(what)
+        rows[row]["latency_p50_ms"] = of_one.at["network", "latency_p50_ms"]
 
 
 def _written(rows: list[dict[str, Any]], output: Path) -> pd.DataFrame:

@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from extensions.data.reading import read_image
-from extensions.self_supervised.drawing import drawing_from
+from extensions.seeded import seeded
 from extensions.self_supervised.found import Found, find_pictures
 
 MEMORY = 4 * 2**30  # bytes of decoded pictures that are kept
@@ -165,7 +165,7 @@ class ViewDataset(Dataset):
         order = np.random.default_rng([self._seed, self.epoch]).permutation(len(self))
         index = int(order[(item + self.start) % len(self)])
         rng = np.random.default_rng([self._seed, self.epoch, index])
-        with drawing_from(rng):
+        with seeded(int(rng.integers(2**32))):
             return self._make_views(
                 self._pictures[index], self._labels[index], lambda: self._pictures[int(rng.integers(len(self)))]
             )

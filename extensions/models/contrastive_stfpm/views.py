@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import torch
 from torchvision.transforms import v2
 
 from extensions.configuration.errors import did_you_mean
+from extensions.seeded import seeded
 
 # SimCLR crops down to 0.08 of the area and distorts colors at strength 1, which leaves little of a small product.
 MILD: dict[str, Any] = {"min_scale": 0.2, "cj_strength": 0.5}
@@ -40,7 +39,7 @@ def check_view_settings(settings: Mapping[str, Any]) -> None:
             raise ValueError(msg)
     certain = {name: float(value > 0) for name, value in settings.items() if name.endswith("_prob")}
     try:
-        with _seeded(0):
+        with seeded(0):
             SimCLRViewTransform(input_size=32, normalize=None, **{**settings, **certain})(torch.zeros(3, 32, 32))
     except (ArithmeticError, AttributeError, RuntimeError, TypeError, ValueError) as error:
         msg = f"views: lightly's SimCLRViewTransform cannot work with {dict(settings)}: {error}"
@@ -67,19 +66,6 @@ def make_views(
     mean, std = (normalize.mean, normalize.std) if normalize is not None else ([0.0] * 3, [1.0] * 3)
     shift, scale = (torch.as_tensor(list(values), dtype=torch.float32)[:, None, None] for values in (mean, std))
     pixels = (images.detach().float().cpu() * scale + shift).clamp(0, 1)  # lightly blurs through Pillow, on the CPU
-    with _seeded(seed):
+    with seeded(seed):
         views = torch.stack([torch.stack([augment(picture) for picture in pixels]) for _ in range(2)])
     return ((views - shift) / scale).to(images)  # (2, N, 3, H, W)
-
-
-@contextmanager
-def _seeded(seed: int) -> Iterator[None]:
-    """Seed the global generators of torch and NumPy inside the block: lightly draws from both."""
-    before = np.random.get_state()  # noqa: NPY002 - lightly's blur uses it
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
-        np.random.seed(seed % 2**32)  # noqa: NPY002
-        try:
-            yield
-        finally:
-            np.random.set_state(before)  # noqa: NPY002

@@ -11,17 +11,19 @@ import torch
 
 
 @contextmanager
-def drawing_from(rng: np.random.Generator) -> Iterator[None]:
+def seeded(seed: int) -> Iterator[None]:
     """Seed the global generators of Python, NumPy and torch inside the block; lightly and torchvision draw from them.
 
     What they would have drawn next outside is what they draw afterwards.
+
+    Args:
+        seed: From 0 on; of NumPy's and Python's the lowest 32 bits.
     """
     states = random.getstate(), np.random.get_state()  # noqa: NPY002 - lightly's blur uses it
-    seed = int(rng.integers(2**32))
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
-        np.random.seed(seed)  # noqa: NPY002
-        random.seed(seed)
+        np.random.seed(seed % 2**32)  # noqa: NPY002
+        random.seed(seed % 2**32)
         try:
             yield
         finally:
