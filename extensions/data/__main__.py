@@ -34,7 +34,9 @@ def _parser() -> argparse.ArgumentParser:
     sheet = commands.add_parser("sheet", help="draw test pictures beside themselves with their masks outlined")
     for command in (check, sheet):
         command.add_argument("--config", type=Path, required=True, help="YAML with a `data:` section")
-        command.add_argument("--set", action="append", default=[], metavar="K=V", help="e.g. data.init_args.seed=1")
+        command.add_argument(
+            "--set", nargs="+", action="extend", default=[], metavar="K=V", help="e.g. data.init_args.seed=1"
+        )
     sheet.add_argument("--output", type=Path, required=True, help="picture to write, e.g. sheet.png")
     sheet.add_argument("--n", type=int, default=24, help="pictures to show (default: %(default)s)")
     return parser

@@ -43,7 +43,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--review", type=Path, metavar="CSV", help="train on the verdict of a reviewed suspects.csv")
     parser.add_argument("--data-root", type=Path, metavar="DIR", help="where relative folders of data start")
     parser.add_argument(
-        "--set", action="append", default=[], metavar="K=V", help="e.g. data.init_args.contamination_ratio=0.05"
+        "--set",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="K=V",
+        help="e.g. data.init_args.contamination_ratio=0.05",
     )
     return parser
 

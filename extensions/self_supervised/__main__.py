@@ -42,7 +42,9 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--config", type=Path, required=True, help="YAML, see configs/self_supervised")
         command.add_argument("--output", type=Path, default=DEFAULT_OUTPUT, help="default: %(default)s/<config>")
         command.add_argument("--data-root", type=Path, metavar="DIR", help="where relative folders of data start")
-        command.add_argument("--set", action="append", default=[], metavar="K=V", help="e.g. trainer.max_epochs=10")
+        command.add_argument(
+            "--set", nargs="+", action="extend", default=[], metavar="K=V", help="e.g. trainer.max_epochs=10"
+        )
     return parser
 
 

@@ -177,7 +177,7 @@ def test_a_repetition_that_fails_leaves_the_result_of_before(config, tmp_path, m
 
 def test_values_can_be_set_on_the_command_line(config, tmp_path):
     output = tmp_path / "out"
-    setting = ["--set", "data.init_args.contamination_ratio=0.1", "--set", "refinement.rounds=0"]
+    setting = ["--set", "data.init_args.contamination_ratio=0.1", "refinement.rounds=0"]
     assert main(["--config", str(config()), "--output", str(output), *setting]) == 0
     rounds = pd.read_csv(output / "rounds.csv")
     assert len(rounds) == 1
