@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
 from pathlib import Path
@@ -28,6 +29,7 @@ def write_whole(path: Path, text: str | bytes) -> None:
             Path(name).unlink(missing_ok=True)
         if isinstance(error, OSError):
             reason = (error.strerror or str(error)).lower()
-            msg = f"{path} could not be written: {reason}; make room there, or give another output folder"
+            room = "make room there, or " if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) else ""
+            msg = f"{path} could not be written: {reason}; {room}give another output folder"
             raise OSError(error.errno, msg) from error
         raise

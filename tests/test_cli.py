@@ -146,6 +146,20 @@ def test_drawn_seed_is_saved_and_repeats_the_run(configure: Configure, tmp_path:
     assert torch.equal(trained(first), trained(again))
 
 
+def test_the_seed_draws_the_pictures_of_few_shot(configure: Configure) -> None:
+    config = configure()
+    content = yaml.safe_load(config.read_text())
+    content["data"]["init_args"] |= {"k_shot": 2}
+    content["data"]["class_path"] = "extensions.Folder"
+    config.write_text(yaml.safe_dump(content))
+
+    def drawn(seed: int) -> tuple[str, ...]:
+        return tuple(run("fit", config, "--seed_everything", str(seed)).datamodule.k_shot_images)
+
+    assert drawn(1) == drawn(1)
+    assert len({drawn(seed) for seed in range(4)}) > 1
+
+
 def test_seed_false_seeds_nothing(configure: Configure) -> None:
     torch.manual_seed(5)
     expected = torch.get_rng_state()

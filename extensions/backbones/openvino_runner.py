@@ -70,7 +70,7 @@ def find_runner(extractor: FrozenFeatureExtractor, asked: str) -> OpenVinoRunner
             return None
         outputs = tuple(verdict["outputs"].index(layer) for layer in layers)
         return OpenVinoRunner(_compile(folder / NETWORK, outputs, torch.get_num_threads()), layers)
-    except (OSError, RuntimeError) as error:  # OpenVINO raises RuntimeError for what it cannot convert
+    except (AssertionError, OSError, RuntimeError) as error:  # it cannot be converted, or takes one size only (ViT)
         logger.warning("features of %s come from torch: %s", identity["arch"], " ".join(str(error).split()))
         return None
 

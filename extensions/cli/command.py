@@ -80,10 +80,22 @@ class WorkbenchCLI(AnomalibCLI):
         self.parser.add_instantiator(self._errors, object)
         with self._errors:
             super().instantiate_classes()
+        self._seed_few_shot()
         if self.subcommand in TRAINING:
             check_training_length(self.model, self._plain("trainer") or {})
         if self.subcommand == "train":  # the other commands do it while they build
             self._configure_optimizers_method_to_model()
+
+    def _seed_few_shot(self) -> None:
+        """Let the seed draw the pictures of `k_shot`, as in a recorded run.
+
+        What a contaminated data set puts aside for the test stays: a later `test` does not know this run's seed.
+        """
+        from extensions.data.datamodule import WorkbenchDataModule
+
+        seed, data = self.config[self.subcommand]["seed_everything"], getattr(self, "datamodule", None)
+        if isinstance(data, WorkbenchDataModule) and seed is not False:
+            WorkbenchDataModule.take_run_seed(data, seed)
 
     def training_config(self) -> dict[str, Any]:
         """What defines the run, as plain data in the config's own keys, with its seed and without defaults.

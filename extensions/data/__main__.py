@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import sys
 import warnings
 from collections.abc import Sequence
@@ -19,9 +20,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
     warnings.filterwarnings("ignore", category=FutureWarning)  # anomalib's own, on every import
+    if options.data_root:
+        os.environ["WORKBENCH_DATA"] = str(options.data_root.resolve())
     try:
         datamodule = _load(options.config, options.set)
         return _sheet(datamodule, options) if options.command == "sheet" else _check(datamodule)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
     except (ValueError, OSError, RuntimeError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -37,6 +43,7 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument(
             "--set", nargs="+", action="extend", default=[], metavar="K=V", help="e.g. data.init_args.seed=1"
         )
+        command.add_argument("--data-root", type=Path, metavar="DIR", help="where relative folders of data start")
     sheet.add_argument("--output", type=Path, required=True, help="picture to write, e.g. sheet.png")
     sheet.add_argument("--n", type=int, default=24, help="pictures to show (default: %(default)s)")
     return parser
@@ -58,6 +65,12 @@ def _check(datamodule: AnomalibDataModule) -> int:
 
     check_dataset(datamodule)
     found = fingerprint(datamodule)
+    if not found.counts["n_train"]:
+        msg = (
+            f"data set {datamodule.name!r} has no training pictures; add some, or lower val_split_ratio where it takes "
+            "them away (val_split_mode from_train, synthetic)"
+        )
+        raise ValueError(msg)
     print(f"data set {datamodule.name} {datamodule.category}".rstrip() + ": no problems that stop a run")
     for name, count in found.counts.items():
         shown = ", ".join(f"{kind} {n}" for kind, n in count.items()) if isinstance(count, dict) else count
@@ -65,6 +78,8 @@ def _check(datamodule: AnomalibDataModule) -> int:
     if contamination := getattr(datamodule, "contamination", None):
         kinds = ", ".join(f"{kind} {n}" for kind, n in contamination["kinds"].items()) or "no defects"
         print(f"  {'injected':18}{kinds} ({contamination['ratio']:.1%} of training)")
+    if drawn := getattr(datamodule, "k_shot_images", None):
+        print(f"  {'k_shot':18}{', '.join(drawn)}")
     print(f"  {'sha256':18}{found.sha256}")
     return 0
 

@@ -29,3 +29,11 @@ def checked_k_shot(value: int | None) -> int | None:
         msg = f"k_shot is {value}; expected 1 or more pictures to train on, or null for all"
         raise ValueError(msg)
     return value
+
+
+def checked_seed(value: int, argument: str) -> int:
+    """The seed, or a ValueError when it is not a whole number from 0 on."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        msg = f"{argument} is {value!r}; expected a whole number from 0 on"
+        raise ValueError(msg)
+    return value

@@ -14,7 +14,7 @@ from anomalib.data.datamodules.base.image import AnomalibDataModule
 from anomalib.data.utils import ValSplitMode
 from torchvision.transforms.v2 import Transform
 
-from extensions.data.arguments import checked_k_shot, checked_mode, checked_ratio
+from extensions.data.arguments import checked_k_shot, checked_mode, checked_ratio, checked_seed
 from extensions.data.checks import raise_problems
 from extensions.data.dataset import WorkbenchDataset
 from extensions.data.errors import DatasetError, Problem
@@ -67,8 +67,10 @@ class WorkbenchDataModule(AnomalibDataModule):
         k_shot: train on so many of the training pictures only (few-shot), each of other content; None trains on all.
             They are drawn after ``val_split_mode`` took its pictures, so validation and test pictures are the same
             for every ``k_shot``: with ``from_train`` or ``synthetic`` a detector sees more good pictures than these.
+            The draw goes by content; what is held out before goes by the order of names, too.
         k_shot_seed: of that draw. One seed draws the same pictures in every process, and those of a smaller
-            ``k_shot`` are among those of a larger one. None for the seed of the recorded run, ``seed`` elsewhere.
+            ``k_shot`` are among those of a larger one. None for the seed of the run (``seed_everything``),
+            ``seed`` outside of one.
 
     Raises:
         ValueError: a mode, a ratio or a number of pictures that cannot be.
@@ -112,11 +114,11 @@ class WorkbenchDataModule(AnomalibDataModule):
             test_augmentations=test_augmentations,
             augmentations=augmentations,
             val_split_mode=checked_mode(val_split_mode, self._val_modes, "val_split_mode"),
-            seed=seed,
+            seed=checked_seed(seed, "seed"),
         )
         self.val_split_ratio = checked_ratio(val_split_ratio, "val_split_ratio")  # the base turns 0.0 into 0.5
         self.k_shot = checked_k_shot(k_shot)
-        self.k_shot_seed = k_shot_seed
+        self.k_shot_seed = None if k_shot_seed is None else checked_seed(k_shot_seed, "k_shot_seed")
         self._run_seed: int | None = None
         self._k_shot_images: list[str] = []
         self._is_setup = False

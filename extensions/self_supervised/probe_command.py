@@ -82,6 +82,7 @@ def probe(settings: ProbeSettings, table: Path) -> list[str]:
     data = read_probe_data(**settings.data)
     keys = {(e, layer): _key(e, layer, settings, data) for e in encoders for layer in e.layers}
     order = list(dict.fromkeys(keys.values()))
+    known |= {key: known[key] | {"data": data.name} for key in order if key in known}  # it may be called otherwise now
     write_rows(table, known, order=order)  # before hours of work: a folder that cannot be written to
     for encoder in dict.fromkeys(encoders):
         todo = [layer for layer in encoder.layers if keys[encoder, layer] not in known]

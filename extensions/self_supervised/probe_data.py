@@ -101,7 +101,8 @@ def read_folders(folder: Path, name: str) -> ProbeData:
     digest = hashlib.sha256()
     for part in rows.values():
         for path, _ in part:
-            digest.update(f"{relative_name(path, folder)}\0{facts[str(path)].sha256}\n".encode())
+            line = f"{relative_name(path, folder)}\0{facts[str(path)].sha256}\n"
+            digest.update(line.encode("utf-8", "surrogateescape"))  # a name need not be UTF-8
     contents = {split: [(str(path), facts[str(path)].sha256) for path, _ in part] for split, part in rows.items()}
     _tell_repeated(contents, name)
     splits = {split: _pictures(split, part) for split, part in rows.items() if part}

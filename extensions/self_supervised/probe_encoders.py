@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -68,14 +69,17 @@ def find_encoder(
         WeightsNotFoundError: The weights are nowhere.
     """
     if backbone == PIXELS:
-        if layers is not None or weights is not None:
-            msg = "encoder 'pixels' has neither layers nor weights: leave them out"
+        if layers is not None or weights is not None or not pre_trained:
+            msg = "encoder 'pixels' has neither layers nor weights, trained or not: leave them out"
             raise ValueError(msg)
         return Encoder(PIXELS, (f"{PIXEL_SIDE}x{PIXEL_SIDE}",))
     if not pre_trained and weights is not None:
         msg = (
             f"encoder {backbone!r}: weights={weights!r} is given but pre_trained: false ignores it; drop one of the two"
         )
+        raise ValueError(msg)
+    if backbone.lower().rstrip("s") == PIXELS[:-1]:
+        msg = f"unknown encoder {backbone!r}; did you mean {PIXELS!r}?"
         raise ValueError(msg)
     backbones.check_backbone(backbone)
     if layers is None:
@@ -115,12 +119,13 @@ def pooled_features(
     if not encoder.pre_trained:
         order = np.random.default_rng(seed).permutation(len(splits[0]))
         shown = _batches(splits[0], image_size, f"calibrating {encoder.backbone}", order=order)
-        calibrate_batch_norm(extractor.feature_extractor, (normalize(b, mean, std).to(device) for b in shown))
+        with _explained(encoder, image_size):
+            calibrate_batch_norm(extractor.feature_extractor, (normalize(b, mean, std).to(device) for b in shown))
     features: dict[str, list[np.ndarray]] = {layer: [] for layer in layers}
     for split in splits:
         parts: dict[str, list[np.ndarray]] = {layer: [] for layer in layers}
         for batch in _batches(split, image_size, f"{encoder.backbone}, {encoder.origin}: {split.name}"):
-            with torch.no_grad():
+            with torch.no_grad(), _explained(encoder, image_size):
                 maps = extractor.compute(normalize(batch, mean, std).to(device))
             for layer, width in zip(extractor.layers, extractor.out_dims, strict=True):
                 parts[str(layer)].append(_pooled(maps[str(layer)], width, encoder.backbone))
@@ -152,6 +157,19 @@ def calibrate_batch_norm(network: nn.Module, batches: Iterator[torch.Tensor]) ->
     for module, momentum in zip(norms, momenta, strict=True):
         module.momentum = momentum
     network.eval()
+
+
+@contextmanager
+def _explained(encoder: Encoder, image_size: int) -> Iterator[None]:
+    """Name the encoder and the size in what timm or torch say of pictures that are too small or not of the one size."""
+    try:
+        yield
+    except (AssertionError, RuntimeError) as error:
+        msg = (
+            f"encoder {encoder.backbone!r} cannot compute pictures of {image_size} px: {error}; set image_size to one "
+            "that it takes, or leave it out of encoders"
+        )
+        raise ValueError(msg) from error
 
 
 def _extractor(encoder: Encoder, layers: Sequence[str], *, seed: int) -> FrozenFeatureExtractor:

@@ -67,10 +67,11 @@ def _encoder(entry: Any, place: str) -> dict[str, Any]:
 
 def _checked(entry: Any, keys: Mapping[str, type], place: str, *, needs: str) -> dict[str, Any]:
     """A mapping whose keys and types are known; keys without a value are left out."""
+    if isinstance(entry, dict):
+        _check_keys(entry, keys, f"{place}.")
     if not isinstance(entry, dict) or entry.get(needs) is None:
         msg = f"{place}: expected a mapping with {needs!r} and perhaps {_listed(set(keys) - {needs})}, found {entry!r}"
         raise ConfigError(msg)
-    _check_keys(entry, keys, f"{place}.")
     given = {key: value for key, value in entry.items() if value is not None}
     for key, value in given.items():
         if not isinstance(value, keys[key]):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
+import math
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -32,6 +34,8 @@ COLUMNS = {
     "key": "Hash of everything that decides the row.",
 }
 SHOWN = ("data", "backbone", "layer", "weights", "n_features", "C", "top1", "top1_se", "top5", "knn_top1", "chance")
+NUMBERS = {*COLUMNS} - {"data", "backbone", "layer", "weights", "weights_sha256", "key"}
+REMEDY = "move it away, or give another --output"
 PERCENT = {"top1", "top1_se", "top5", "knn_top1", "chance"}
 
 Row = dict[str, str]
@@ -41,16 +45,42 @@ def read_rows(path: Path) -> dict[str, Row]:
     """The rows of a probe.csv by their key, none where there is no such file.
 
     Raises:
-        ValueError: The file is not a probe.csv of this version.
+        ValueError: The file is not a probe.csv of this version, or it is damaged; the message names the line.
     """
     if not path.exists():
         return {}
-    reader = csv.DictReader(io.StringIO(path.read_text(encoding="utf-8"), newline=""))
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        msg = f"{path}: found bytes that are no UTF-8 text; {REMEDY}"
+        raise ValueError(msg) from error
+    reader = csv.DictReader(io.StringIO(text, newline=""))
     if list(reader.fieldnames or ()) != list(COLUMNS):
         found = ",".join(reader.fieldnames or ()) or "an empty file"
-        msg = f"{path}: found {found}; expected the columns {','.join(COLUMNS)}: move it away, or give another --output"
+        msg = f"{path}: found {found}; expected the columns {','.join(COLUMNS)}: {REMEDY}"
         raise ValueError(msg)
-    return {row["key"]: row for row in reader}
+    rows: dict[str, Row] = {}
+    for row in reader:
+        wrong = [str(name or "a cell too many") for name, value in row.items() if not _is_right(name, value)]
+        if wrong:
+            msg = f"{path}, line {reader.line_num}: damaged in {', '.join(wrong)}; {REMEDY}"
+            raise ValueError(msg)
+        rows[row["key"]] = row
+    return rows
+
+
+def _is_right(name: str | None, value: str | None) -> bool:
+    """Whether this may stand in the column; one of the name None is of a cell too many."""
+    if name is None or value is None:
+        return False
+    if name == "key":
+        return re.fullmatch(r"[0-9a-f]{40}", value) is not None
+    if name not in NUMBERS:
+        return "\0" not in value
+    try:
+        return (name == "top5" and not value) or math.isfinite(float(value))
+    except ValueError:
+        return False
 
 
 def write_rows(path: Path, rows: Mapping[str, Row], *, order: Sequence[str]) -> None:

@@ -33,6 +33,35 @@ def test_check_prints_counts_or_all_problems(config: Path, product: Path, capsys
     assert "bad/dent/000.png" in problems
 
 
+def test_check_lists_what_few_shot_trains_on(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", "--config", str(config), "--set", "data.init_args.k_shot=2", "data.init_args.seed=1"]) == 0
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "k_shot" in line]
+    assert line.count("good/") == 2
+
+
+def test_check_stops_where_nothing_is_left_to_train_on(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    settings = ["data.init_args.val_split_mode=from_train", "data.init_args.val_split_ratio=0.99"]
+    assert main(["check", "--config", str(config), "--set", *settings]) == 1
+    assert "no training pictures" in capsys.readouterr().err
+
+
+def test_an_interrupted_check_is_one_line(
+    config: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("extensions.data.checks.check_dataset", interrupted)
+    assert main(["check", "--config", str(config)]) == 130
+    assert capsys.readouterr().err.splitlines() == ["interrupted"]
+
+
+def test_relative_roots_start_at_the_data_root(config: Path, product: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORKBENCH_DATA", "")  # restored afterwards
+    settings = ["--set", f"data.init_args.root={product.name}", "--data-root", str(product.parent)]
+    assert main(["check", "--config", str(config), *settings]) == 0
+
+
 def test_sheet_shows_pictures_beside_their_masks(config: Path, tmp_path: Path) -> None:
     output = tmp_path / "new" / "sheet.png"
     assert main(["sheet", "--config", str(config), "--output", str(output), "--n", "4"]) == 0

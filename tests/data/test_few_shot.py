@@ -163,3 +163,11 @@ def test_it_is_read_from_a_config(product: Path) -> None:
     arguments = {"name": "a", "normal_dir": "good", "root": str(product), "k_shot": 4, "k_shot_seed": 1}
     data = instantiate_data({"class_path": "extensions.Folder", "init_args": arguments})
     assert len(data.k_shot_images) == 4
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("seed", -1), ("seed", 1.5), ("seed", None), ("k_shot_seed", -1), ("k_shot_seed", True)]
+)
+def test_a_seed_that_cannot_be_is_named(product: Path, name: str, value: float | None) -> None:
+    with pytest.raises(ValueError, match=f"{name} is {value}; expected a whole number from 0 on"):
+        folder(product, 2, **{name: value})

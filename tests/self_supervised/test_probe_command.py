@@ -2,6 +2,7 @@
 
 import argparse
 import csv
+import re
 import subprocess
 import sys
 
@@ -167,7 +168,7 @@ def test_an_error_names_what_is_wrong_in_one_line(command, capsys):
         ({}, "encoders: expected a list such as"),
         ({"encoders": []}, "encoders: expected a list such as"),
         ({"encoders": ["pixels"]}, "data: expected a mapping with 'root'"),
-        ({"encoders": ["pixels"], "data": {"rot": "a"}}, "data: expected a mapping with 'root'"),
+        ({"encoders": ["pixels"], "data": {"rot": "a"}}, "did you mean root"),
         ({"encoders": ["pixels"], "data": {"root": "a", "layuot": "b"}}, "did you mean layout"),
         ({"encoders": [{"layers": ["a"]}], "data": {"root": "a"}}, "encoders.0: expected a mapping with 'backbone'"),
         ({"encoders": [{"backbone": "a", "pre_trained": "no"}], "data": {"root": "a"}}, "expected true or false"),
@@ -191,3 +192,52 @@ def test_the_command_is_known_without_torch():
     code = "import sys; from extensions.self_supervised import probe_command; print(*sys.modules)"
     modules = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()
     assert not {"torch", "sklearn", "pandas", "numpy"} & set(modules)
+
+
+@pytest.mark.parametrize(
+    ("damage", "told"),
+    [
+        (lambda text: text[:-45] + b"\n", "line 2: damaged in .*key"),
+        (lambda text: text.replace(b",1.0,", b",nan,", 1), "line 2: damaged in top1"),
+        (lambda text: text.replace(b",1.0,", b",good,", 1), "line 2: damaged in top1"),
+        (lambda text: text[:-1] + b",x\n", "line 2: damaged in a cell too many"),
+        (lambda text: text + b"\xff\xfe\0", "no UTF-8"),
+    ],
+)
+def test_a_damaged_table_is_named_and_left_alone(command, tmp_path, capsys, damage, told):
+    command(encoders=["pixels"])
+    path = tmp_path / "out/probe.csv"
+    path.write_bytes(damage(path.read_bytes()))
+    before = path.read_bytes()
+    capsys.readouterr()
+    assert command(encoders=["pixels"]) == 1
+    assert re.search(rf"{re.escape(str(path))}.*{told}.*move it away", capsys.readouterr().err)
+    assert path.read_bytes() == before
+
+
+def test_a_data_set_of_another_name_is_called_by_it(command, tmp_path, probed):
+    command(encoders=["pixels"])
+    command("--set", "data.name=renamed", encoders=["pixels"])
+    assert [row["data"] for row in table(tmp_path)] == ["renamed"]
+    assert len(probed) == 1
+
+
+@pytest.mark.parametrize(
+    ("encoder", "told"),
+    [
+        ({"backbone": "deit_tiny_patch16_224", "pre_trained": False}, "deit_tiny_patch16_224.*32 px.*image_size"),
+        ({"backbone": "Pixel"}, "did you mean 'pixels'"),
+        ({"backbone": "pixels", "pre_trained": False}, "neither layers nor weights"),
+    ],
+)
+def test_an_encoder_that_cannot_be_is_one_line(command, capsys, encoder, told):
+    assert command(encoders=[encoder]) == 1
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert error.startswith("error: ")
+    assert re.search(told, error)
+
+
+def test_a_transformer_is_probed_at_its_size(command, tmp_path):
+    vit = {"backbone": "deit_tiny_patch16_224", "pre_trained": False}
+    assert command("--set", "image_size=224", encoders=[vit]) == 0
+    assert table(tmp_path)[0]["n_features"] == "192"

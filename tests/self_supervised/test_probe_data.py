@@ -1,6 +1,7 @@
 """Labelled pictures of a probe: what is read, and what is refused with the file or folder and the remedy in it."""
 
 import hashlib
+import os
 import pickle
 import shutil
 
@@ -40,6 +41,11 @@ def test_folders_are_classes(tree):
 def test_a_relative_root_starts_at_the_data_folder(tree, monkeypatch):
     monkeypatch.setenv("WORKBENCH_DATA", str(tree.parent))
     assert len(read_probe_data("parts", name="mine").splits["train"]) == 3
+
+
+def test_names_need_not_be_utf8(tree):
+    (tree / "train/cap/a.png").rename(tree / os.fsdecode(b"train/cap/\xff.png"))
+    assert len(read_probe_data(tree).splits["train"]) == 3
 
 
 def test_validation_is_optional(tree):
