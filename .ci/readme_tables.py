@@ -47,6 +47,7 @@ def backbone_tables(output: Path) -> dict[str, str | None]:
         "probe": probe_table(pd.DataFrame(archive.probes)),
         "pretraining": pretraining_table(sorted((output / "pretraining").glob("*.json"))),
         "backbones": detection_table(detected),
+        "open_ended": open_ended_table(archive.records),
     }
 
 
@@ -192,6 +193,25 @@ def detection_table(frame: pd.DataFrame) -> str | None:
             cells.append("" if pd.isna(row[name]) else f"{row[name]:.3f}{both}")
         if any(cells):
             lines.append(f"| {row['backbone']} | {row['weights']} | {row['pre_processing']} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def open_ended_table(records: list[dict]) -> str:
+    """The runs that had not converged, which other tables leave out; random weights are named so."""
+    lines = ["| detector | backbone | data | epochs | image AUROC / pixel AUROC |", "|---|---|---|---|---|"]
+    rows = []
+    for record in records:
+        if record["status"] != "finished" or record["training"]["converged"] is not False:
+            continue
+        arguments = record["experiment"]["model"]["init_args"]
+        backbone = record["backbone"] + (", random" if arguments.get("pre_trained") is False else "")
+        data = f"{record['dataset']['name']} {record['dataset']['category'] or ''}".strip()
+        scores = " / ".join(f"{record['metrics'][name]:.3f}" for name in ("image_AUROC", "pixel_AUROC"))
+        rows.append((data, record["model"], backbone, record["training"]["epochs"], scores))
+    lines += [
+        f"| {model} | {backbone} | {data} | {epochs} | {scores} |"
+        for data, model, backbone, epochs, scores in sorted(rows)
+    ]
     return "\n".join(lines)
 
 
