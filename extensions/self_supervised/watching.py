@@ -17,6 +17,7 @@ from lightning.pytorch.callbacks import Callback
 logger = logging.getLogger(__name__)
 
 COLLAPSED = 0.05  # spread of the embeddings, of 1
+AVERAGED = ("train_loss", "embedding_spread")
 
 
 class NotFiniteError(RuntimeError):
@@ -125,11 +126,19 @@ class Curve(Callback):
         self.rows: list[dict[str, float]] = []
         self.collapsed_at: int | None = None
         self._seconds, self._since = 0.0, time.perf_counter()
+        self._sums = dict.fromkeys(AVERAGED, 0.0)  # over the epoch's batches so far: Lightning forgets them in a stop
+        self._n_batches = 0
 
     def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
         """Begin to count seconds."""
         del trainer, pl_module
         self._since = time.perf_counter()
+
+    def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
+        """Count the batch in."""
+        for name in AVERAGED:
+            self._sums[name] += float(trainer.callback_metrics.get(f"{name}_step", math.nan))
+        self._n_batches += 1
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: Any) -> None:
         """Add a row, write the curve, and say when all embeddings have become alike."""
@@ -137,12 +146,12 @@ class Curve(Callback):
         row = {
             "epoch": trainer.current_epoch + 1,
             "step": trainer.global_step,
-            "train_loss": float(found.get("train_loss_epoch", math.nan)),
-            "embedding_spread": float(found.get("embedding_spread_epoch", math.nan)),
+            **{name: total / max(1, self._n_batches) for name, total in self._sums.items()},
             "lr": float(trainer.optimizers[0].param_groups[0]["lr"]),
             "seconds": round(self.seconds, 1),
         }
-        if "train_accuracy" in found:
+        self._sums, self._n_batches = dict.fromkeys(AVERAGED, 0.0), 0
+        if "train_accuracy" in found:  # of the batches since a stop
             row["train_accuracy"] = float(found["train_accuracy"])
         if self._measure is not None:
             row |= self._measure(pl_module, int(row["epoch"]))
@@ -165,12 +174,15 @@ class Curve(Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """For the checkpoint."""
-        return {"rows": self.rows, "collapsed_at": self.collapsed_at, "seconds": self.seconds}
+        counted = {"sums": dict(self._sums), "n_batches": self._n_batches}
+        return {"rows": self.rows, "collapsed_at": self.collapsed_at, "seconds": self.seconds, **counted}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from a checkpoint."""
         self.rows, self.collapsed_at = list(state_dict["rows"]), state_dict["collapsed_at"]
         self._seconds, self._since = float(state_dict["seconds"]), time.perf_counter()
+        if "sums" in state_dict:  # not in older checkpoints
+            self._sums, self._n_batches = dict(state_dict["sums"]), int(state_dict["n_batches"])
 
 
 class Resuming(Callback):

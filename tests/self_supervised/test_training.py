@@ -48,7 +48,7 @@ def logged(run) -> dict[int, float]:
 def test_a_run_that_was_stopped_goes_on_as_if_it_had_not_been(n_steps, asked, tmp_path):
     whole = asked()
     expected = logged(whole)
-    pretrain(whole, tmp_path / "whole")
+    curve = pretrain(whole, tmp_path / "whole")["curve"]
 
     first = asked(checkpoint_every_n_steps=1)
     stop_after(first, n_steps)
@@ -57,9 +57,12 @@ def test_a_run_that_was_stopped_goes_on_as_if_it_had_not_been(n_steps, asked, tm
     second = asked(checkpoint_every_n_steps=1)
     found = logged(second)
     record = pretrain(second, tmp_path / "parts")
+    assert curve[0]["train_loss"] == pytest.approx(sum(expected[step] for step in range(3)) / 3, rel=1e-3)
 
     assert record["steps"] == 6
     assert [row["epoch"] for row in record["curve"]] == [1, 2]
+    for name in ("train_loss", "embedding_spread"):  # the row of the epoch that was stopped is of all of its batches
+        assert [row[name] for row in record["curve"]] == pytest.approx([row[name] for row in curve], rel=1e-3)
     assert found == pytest.approx({step: expected[step] for step in range(n_steps, 6)}, rel=1e-3)
 
 
