@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from extensions.command import exit_code
+from extensions.command import add_set_option, exit_code
 
 DEFAULT_OUTPUT = Path("output")
 
@@ -195,9 +195,7 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument(
         "--filter", nargs="+", action="extend", default=[], metavar="K=V", help="only these, e.g. model=Padim"
     )
-    one.add_argument(
-        "--set", nargs="+", action="extend", default=[], metavar="K=V", help="change the config: dotted key"
-    )
+    add_set_option(one, "seeds=[0,1,2]")
     one.add_argument("--dry-run", action="store_true", help="list the experiments and run nothing")
     one.add_argument("--data-root", type=Path, help="folder that relative data roots start from ($WORKBENCH_DATA)")
     one.set_defaults(command=run)

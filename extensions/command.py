@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import logging
 import os
 import sys
@@ -36,6 +37,18 @@ def exit_code(work: Callable[[], int], *, interrupted: str = "interrupted") -> i
             raise
         sys.stderr.write(f"error: {' '.join(_sentence(error).split())}\n")
         return 1
+
+
+def add_set_option(parser: argparse.ArgumentParser, example: str) -> None:
+    """Add `--set K=V ...`, values that take the place of a config's, by their dotted keys; it may be given repeatedly.
+
+    Args:
+        parser: Of a command that reads a config.
+        example: Such as `seed=1`, for its help.
+    """
+    parser.add_argument(
+        "--set", nargs="+", action="extend", default=[], metavar="K=V", help=f"change the config, e.g. {example}"
+    )
 
 
 def _sentence(error: Exception) -> str:

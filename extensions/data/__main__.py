@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from extensions.command import add_set_option
+
 if TYPE_CHECKING:
     from anomalib.data.datamodules.base.image import AnomalibDataModule
 
@@ -40,9 +42,7 @@ def _parser() -> argparse.ArgumentParser:
     sheet = commands.add_parser("sheet", help="draw test pictures beside themselves with their masks outlined")
     for command in (check, sheet):
         command.add_argument("--config", type=Path, required=True, help="YAML with a `data:` section")
-        command.add_argument(
-            "--set", nargs="+", action="extend", default=[], metavar="K=V", help="e.g. data.init_args.seed=1"
-        )
+        add_set_option(command, "data.init_args.seed=1")
         command.add_argument("--data-root", type=Path, metavar="DIR", help="where relative folders of data start")
     sheet.add_argument("--output", type=Path, required=True, help="picture to write, e.g. sheet.png")
     sheet.add_argument("--n", type=int, default=24, help="pictures to show (default: %(default)s)")

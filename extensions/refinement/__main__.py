@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from extensions.command import exit_code
+from extensions.command import add_set_option, exit_code
 
 if TYPE_CHECKING:
     from benchmark.experiment import Experiment
@@ -42,14 +42,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--output", type=Path, default=DEFAULT_OUTPUT, help="default: %(default)s/<name of the config>")
     parser.add_argument("--review", type=Path, metavar="CSV", help="train on the verdict of a reviewed suspects.csv")
     parser.add_argument("--data-root", type=Path, metavar="DIR", help="where relative folders of data start")
-    parser.add_argument(
-        "--set",
-        nargs="+",
-        action="extend",
-        default=[],
-        metavar="K=V",
-        help="e.g. data.init_args.contamination_ratio=0.05",
-    )
+    add_set_option(parser, "data.init_args.contamination_ratio=0.05")
     return parser
 
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from extensions.command import exit_code
+from extensions.command import add_set_option, exit_code
 from extensions.self_supervised.probe_command import add_arguments
 
 DEFAULT_OUTPUT = Path("output/self_supervised")
@@ -42,9 +42,7 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--config", type=Path, required=True, help="YAML, see configs/self_supervised")
         command.add_argument("--output", type=Path, default=DEFAULT_OUTPUT, help="default: %(default)s/<config>")
         command.add_argument("--data-root", type=Path, metavar="DIR", help="where relative folders of data start")
-        command.add_argument(
-            "--set", nargs="+", action="extend", default=[], metavar="K=V", help="e.g. trainer.max_epochs=10"
-        )
+        add_set_option(command, "trainer.max_epochs=10")
     return parser
 
 

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from extensions.command import add_set_option
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -33,9 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", type=Path, required=True, help="YAML with data, image_size, seed, encoders")
     parser.add_argument("--output", type=Path, default=DEFAULT_OUTPUT, help="default: %(default)s/<name of the config>")
     parser.add_argument("--data-root", type=Path, metavar="DIR", help="where a relative data.root starts")
-    parser.add_argument(
-        "--set", nargs="+", action="extend", default=[], metavar="K=V", help="e.g. seed=1 or image_size=64"
-    )
+    add_set_option(parser, "seed=1 or image_size=64")
 
 
 def run(options: argparse.Namespace) -> int:
