@@ -42,7 +42,9 @@ def run(options: argparse.Namespace) -> int:
         os.environ["WORKBENCH_DATA"] = str(options.data_root.resolve())
     executor = parse_executor(options.executor)
     config = load_config(options.config, overrides=options.set)
-    filters = dict(_pair(text) for text in options.filter)
+    filters: dict[str, list[str]] = {}
+    for key, value in map(_pair, options.filter):
+        filters.setdefault(key, []).append(value)
     try:
         experiments = expand(config, folder=options.config.parent)
     except ConfigError as error:
@@ -193,7 +195,12 @@ def _parser() -> argparse.ArgumentParser:
         "--executor", default="local", metavar="local|processes:N|ray[:ADDRESS]", help="where runs are carried out"
     )
     one.add_argument(
-        "--filter", nargs="+", action="extend", default=[], metavar="K=V", help="only these, e.g. model=Padim"
+        "--filter",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="K=V",
+        help="only these, e.g. model=Padim; of a key given twice either value",
     )
     add_set_option(one, "seeds=[0,1,2]")
     one.add_argument("--dry-run", action="store_true", help="list the experiments and run nothing")

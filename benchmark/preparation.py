@@ -45,15 +45,14 @@ def prepare(experiment: Experiment) -> Prepared:
     """Find and check data and weights and compute the key; an error becomes part of the answer, not an exception."""
     from extensions.configuration import instantiate_data
     from extensions.data import fingerprint
+    from extensions.data.stock import set_up
 
     dataset, category = named(experiment)
     datamodule = found = weights = error = None
     try:
         datamodule = instantiate_data(experiment.data)
         dataset, category = datamodule.name, datamodule.category or ""
-        if hasattr(datamodule, "take_run_seed"):  # one of ours
-            datamodule.take_run_seed(experiment.seed)
-        datamodule.setup()
+        set_up(datamodule, seed=experiment.seed)
         found = fingerprint(datamodule)
         _check_counts(dataset, found.counts)
         weights = find_weights(experiment)

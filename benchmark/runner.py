@@ -14,6 +14,7 @@ from benchmark.disk import DiskFullError, room_for
 from benchmark.experiment import Experiment
 from benchmark.preparation import Prepared, identity, named, prepare
 from benchmark.store import CHECKPOINT, SCORES, Store
+from extensions.escaped import writable
 
 logger = logging.getLogger(__name__)
 
@@ -150,6 +151,6 @@ def _describe(error: Exception) -> dict[str, str]:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return {
         "type": type(error).__name__,
-        "message": " ".join(lines) or type(error).__name__,
-        "traceback": "".join(traceback.format_exception(error)),
+        "message": writable(" ".join(lines)) or type(error).__name__,
+        "traceback": writable("".join(traceback.format_exception(error))),
     }

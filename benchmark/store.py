@@ -16,6 +16,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from benchmark.disk import room_for
+from extensions.escaped import writable, writable_content
 
 RECORD = "record.json"
 SCORES = "scores.csv"
@@ -118,8 +119,11 @@ class Store:
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write JSON whole or not at all; NaN and infinity are refused because no reader agrees on them."""
-    write_text(path, json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    """Write JSON whole or not at all; NaN and infinity are refused because no reader agrees on them.
+
+    Bytes of file names that are not UTF-8 are escaped: one such name must not cost the record, nor the sweep.
+    """
+    write_text(path, json.dumps(writable_content(content), indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def write_text(path: Path, text: str) -> None:
@@ -128,14 +132,14 @@ def write_text(path: Path, text: str) -> None:
     Raises:
         DiskFullError: There is no room for it; what was there before is untouched.
     """
-    content = text.encode()
+    content = writable(text).encode()
     with room_for(path, len(content)):
         _write(path, content)
 
 
 def _write(path: Path, content: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name[:40]}.", dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(content)

@@ -6,7 +6,7 @@ import hashlib
 import json
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -124,22 +124,30 @@ def shared_layers(experiments: Sequence[Experiment]) -> tuple[tuple[str, tuple[s
     return tuple((name, tuple(sorted(found))) for name, found in layers.items())
 
 
-def select(experiments: Sequence[Experiment], filters: dict[str, str]) -> list[Experiment]:
+def select(experiments: Sequence[Experiment], filters: Mapping[str, Sequence[str]]) -> list[Experiment]:
     """Experiments for which every filter holds; `settings` matches a part, the others the whole, upper case or not.
 
+    Args:
+        experiments: To choose from.
+        filters: By key, the values of which any may be met.
+
     Raises:
-        ConfigError: An unknown filter, or nothing is left.
+        ConfigError: An unknown filter, a value that none of the experiments has, or nothing is left.
     """
-    for name in filters:
+    for name, values in filters.items():
         if name not in FILTERS:
             msg = f"--filter: unknown key {name!r}, expected one of {', '.join(FILTERS)}"
             raise ConfigError(msg)
-    chosen = [e for e in experiments if all(_matches(e, name, value) for name, value in filters.items())]
+        unmet = [value for value in values if not any(_matches(e, name, value) for e in experiments)]
+        if unmet:
+            asked = ", ".join(f"{name}={value}" for value in unmet)
+            msg = f"--filter {asked} leaves no experiment ({_values_of(name, experiments)})"
+            raise ConfigError(msg)
+    chosen = [e for e in experiments if all(_matches_any(e, name, values) for name, values in filters.items())]
     if not chosen:
-        asked = ", ".join(f"{name}={value}" for name, value in filters.items())
-        values = {name: sorted({_facts(e)[name] for e in experiments}) for name in filters if name != "settings"}
-        known = "; ".join(f"{name}: {', '.join(found)}" for name, found in values.items())
-        msg = f"--filter {asked} leaves no experiment ({known})"
+        asked = " ".join(f"{name}={value}" for name, values in filters.items() for value in values)
+        known = "; ".join(_values_of(name, experiments) for name in filters)
+        msg = f"--filter {asked} leaves no experiment, though each of them meets some ({known})"
         raise ConfigError(msg)
     return chosen
 
@@ -224,6 +232,14 @@ def _facts(experiment: Experiment) -> dict[str, str]:
         "category": category,
         "seed": str(experiment.seed),
     }
+
+
+def _values_of(name: str, experiments: Sequence[Experiment]) -> str:
+    return f"{name}: {', '.join(sorted({_facts(e)[name] or 'none' for e in experiments}))}"
+
+
+def _matches_any(experiment: Experiment, name: str, values: Sequence[str]) -> bool:
+    return any(_matches(experiment, name, value) for value in values)
 
 
 def _matches(experiment: Experiment, name: str, value: str) -> bool:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from extensions.command import is_debugging
+from extensions.escaped import print_anything
 
 USAGE = """\
 usage: python -m extensions SUBCOMMAND --config FILE [options]
@@ -45,6 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         0 when all work was done, 2 for a wrong command line, 1 for any other error, 130 when interrupted.
     """
+    print_anything()
     args = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in args or is_debugging()
     args = [arg for arg in args if arg != "--debug"]

@@ -9,6 +9,8 @@ import sys
 import warnings
 from collections.abc import Callable
 
+from extensions.escaped import escaped, print_anything
+
 
 def is_debugging() -> bool:
     """Whether `$WORKBENCH_DEBUG` asks for tracebacks."""
@@ -25,6 +27,7 @@ def exit_code(work: Callable[[], int], *, interrupted: str = "interrupted") -> i
     Raises:
         Exception: What `work` raised, where `$WORKBENCH_DEBUG` asks for it, or where it is no error of the user's.
     """
+    print_anything()
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     warnings.filterwarnings("ignore", category=FutureWarning)  # anomalib's own, on every import
     try:
@@ -62,4 +65,4 @@ def _sentence(error: Exception) -> str:
         reason = f"{reason}, where a folder is expected; give another folder, or move the file away"
     elif isinstance(error, PermissionError):
         reason = f"{reason}; give a path you may read and write, or change its rights"
-    return f"{error.filename}: {reason}"
+    return f"{escaped(os.fsdecode(error.filename))}: {reason}"

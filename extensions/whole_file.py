@@ -7,9 +7,13 @@ import os
 import tempfile
 from pathlib import Path
 
+from extensions.escaped import escaped, writable
+
 
 def write_whole(path: Path, text: str | bytes) -> None:
     """Write bytes, or text as UTF-8 and line ends untouched; what was there stays until the last byte is on the disk.
+
+    What UTF-8 does not take (bytes of file names that are not UTF-8) is escaped.
 
     Raises:
         OSError: It could not be written; the message names the file and the reason.
@@ -17,9 +21,9 @@ def write_whole(path: Path, text: str | bytes) -> None:
     name = ""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name[:40]}.", dir=path.parent)
         with os.fdopen(handle, "wb") as file:
-            file.write(text if isinstance(text, bytes) else text.encode("utf-8"))
+            file.write(text if isinstance(text, bytes) else writable(text).encode("utf-8"))
             file.flush()
             os.fsync(file.fileno())
         Path(name).chmod(0o644)
@@ -30,6 +34,6 @@ def write_whole(path: Path, text: str | bytes) -> None:
         if isinstance(error, OSError):
             reason = (error.strerror or str(error)).lower()
             room = "make room there, or " if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) else ""
-            msg = f"{path} could not be written: {reason}; {room}give another output folder"
+            msg = f"{escaped(path)} could not be written: {reason}; {room}give another output folder"
             raise OSError(error.errno, msg) from error
         raise

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from extensions.escaped import spreadsheet_name
 from inference.agreement import N_PICTURES, TOLERANCES, Agreement, DisagreementError, compare, with_defects
 from inference.metadata import PRECISIONS, ModelInfo, info_path
 from inference.quantization import labelled_auroc, quantized, spread
@@ -85,7 +86,7 @@ def export_model(
             model,
             predictor,
             pictures,
-            names=[file.name for file in chosen],
+            names=[spreadsheet_name(file.name) for file in chosen],
             tolerances=TOLERANCES[options.precision],
             workspace=Path(scratch) / "engine",
         )

@@ -14,6 +14,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from extensions.escaped import escaped, file_name, spreadsheet_name
 from extensions.whole_file import write_whole
 from inference.metadata import ModelInfo
 from inference.overlays import overlay
@@ -28,7 +29,9 @@ WAITING = 8  # overlays that may wait to be written before reading stops for the
 class Table:
     """`predictions.csv`: a row a picture, written whole when the work ends, however it ends, and now and then before.
 
-    `pred_score` and `threshold` are raw; `pred_label` is 1 for anomalous, 0 for normal, blank without a threshold.
+    Names are escaped where they are not UTF-8 or hold control characters, and get `./` where a spreadsheet would take
+    them for a formula. `pred_score` and `threshold` are raw; `pred_label` is 1 for anomalous, 0 for normal, blank
+    without a threshold.
 
     Args:
         folder: Output folder.
@@ -51,12 +54,12 @@ class Table:
 
     def _add(self, name: str, outcome: Prediction | str) -> None:
         if isinstance(outcome, str):
-            self._writer.writerow([name, "", "", self._threshold, "", "", outcome])
+            self._writer.writerow([spreadsheet_name(name), "", "", self._threshold, "", "", escaped(outcome)])
             return
         normalized = "" if outcome.pred_score_normalized is None else f"{outcome.pred_score_normalized:.6g}"
         label = "" if outcome.pred_label is None else int(outcome.pred_label)
         score = f"{outcome.pred_score:.9g}"  # enough digits for the same float32
-        row = [name, score, normalized, self._threshold, label, f"{outcome.latency_ms:.3f}", ""]
+        row = [spreadsheet_name(name), score, normalized, self._threshold, label, f"{outcome.latency_ms:.3f}", ""]
         self._writer.writerow(row)
 
     def close(self) -> None:
@@ -69,6 +72,8 @@ class Table:
 
 class Overlays:
     """PNG files in `overlays/`, written by threads beside the work; `.png` is added to the picture's own name.
+
+    The name is escaped as in the table, and cut where it is too long.
 
     Args:
         folder: Output folder.
@@ -90,7 +95,7 @@ class Overlays:
     def _write(self, name: str, picture: np.ndarray, prediction: Prediction) -> None:
         drawn = overlay(picture, prediction, self._info)
         _, encoded = cv2.imencode(".png", cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_PNG_COMPRESSION, 1])
-        write_whole(self.folder / PurePosixPath(f"{name}.png"), encoded.tobytes())
+        write_whole(self.folder / PurePosixPath(f"{file_name(name)}.png"), encoded.tobytes())
 
     def close(self) -> None:
         """Wait for what is pending."""

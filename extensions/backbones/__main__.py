@@ -8,9 +8,12 @@ import os
 import sys
 from pathlib import Path
 
+from extensions.escaped import print_anything
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; returns the exit code."""
+    print_anything()
     parser = argparse.ArgumentParser(prog="python -m extensions.backbones", description="Backbones and their weights.")
     commands = parser.add_subparsers(dest="command", required=True)
     show = commands.add_parser(

@@ -19,6 +19,7 @@ from extensions.cli.training import apply_seed, check_training_length, use_optim
 from extensions.configuration import ConfigError
 from extensions.configuration.components import ConstructorErrors
 from extensions.configuration.errors import explain
+from extensions.data.stock import synthetic_splits, take_seed
 
 logger = logging.getLogger(__name__)
 
@@ -80,22 +81,28 @@ class WorkbenchCLI(AnomalibCLI):
         self.parser.add_instantiator(self._errors, object)
         with self._errors:
             super().instantiate_classes()
-        self._seed_few_shot()
+        self._seed_data()
         if self.subcommand in TRAINING:
             check_training_length(self.model, self._plain("trainer") or {})
         if self.subcommand == "train":  # the other commands do it while they build
             self._configure_optimizers_method_to_model()
 
-    def _seed_few_shot(self) -> None:
-        """Let the seed draw the pictures of `k_shot`, as in a recorded run.
+    def _seed_data(self) -> None:
+        """Let the seed draw the pictures of `k_shot`, as in a recorded run, and the splits of anomalib's datamodules.
 
         What a contaminated data set puts aside for the test stays: a later `test` does not know this run's seed.
         """
         from extensions.data.datamodule import WorkbenchDataModule
 
         seed, data = self.config[self.subcommand]["seed_everything"], getattr(self, "datamodule", None)
-        if isinstance(data, WorkbenchDataModule) and seed is not False:
+        if seed is False or not isinstance(data, AnomalibDataModule):
+            return
+        if isinstance(data, WorkbenchDataModule):
             WorkbenchDataModule.take_run_seed(data, seed)
+        elif modes := synthetic_splits(data):
+            logger.warning("data: %s draws other defects in every process; no two tests are of the same", modes[0])
+        elif take_seed(data, seed):
+            logger.info("data.seed is not given: seed_everything %d splits; train and test take the same one", seed)
 
     def training_config(self) -> dict[str, Any]:
         """What defines the run, as plain data in the config's own keys, with its seed and without defaults.

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from extensions.configuration.errors import ConfigError, did_you_mean
+from extensions.configuration.errors import ConfigError, did_you_mean_file
 
 
 class _Loader(yaml.SafeLoader):
@@ -87,13 +87,18 @@ def _read(path: Path) -> str:
         return path.read_text(encoding="utf-8")
     except FileNotFoundError:
         folder = path.parent
-        nearby = [p.name for p in folder.iterdir() if p.suffix in {".yaml", ".yml"}] if folder.is_dir() else []
-        where = did_you_mean(path.name, nearby) if folder.is_dir() else f"; there is no folder {folder} either"
+        where = did_you_mean_file(path, _nearby(folder)) if folder.is_dir() else f"; there is no folder {folder} either"
         msg = f"{path}: no such config file{where}"
         raise ConfigError(msg) from None
     except (OSError, UnicodeDecodeError) as error:
         msg = f"{path}: cannot be read as a text file: {error}"
         raise ConfigError(msg) from error
+
+
+def _nearby(folder: Path) -> list[Path]:
+    """Config files in a folder, in those below it, and in those beside it where the user named the one around them."""
+    around = folder.parent.glob("*/*") if len(folder.parts) > 1 and not folder.is_absolute() else ()
+    return [path for path in (*folder.glob("*"), *folder.glob("*/*"), *around) if path.suffix in {".yaml", ".yml"}]
 
 
 def _parse(text: str, origin: Path | str) -> Any:

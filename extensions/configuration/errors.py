@@ -6,6 +6,10 @@ import difflib
 import importlib
 import re
 from collections.abc import Iterable
+from pathlib import Path
+
+FILE_CUTOFF = 0.65  # of difflib: one letter in three may differ
+MAX_FILES = 12  # that a sentence lists
 
 _UNACCEPTED = re.compile(r"Option '([^']+)' is not accepted")
 _UNKNOWN = re.compile(r"does not accept option '([^']+)'")
@@ -38,6 +42,23 @@ def did_you_mean(name: str, known: Iterable[str], *, list_all: bool = False) -> 
     if names and (list_all or not near):
         text += f" (known: {', '.join(names)})"
     return text
+
+
+def did_you_mean_file(path: Path, known: Iterable[Path]) -> str:
+    """The end of a sentence about a file there is not: near ones by their names without endings, else what is there.
+
+    >>> did_you_mean_file(Path("configs/padim.yml"), [Path("configs/padim.yaml"), Path("configs/elpv.yaml")])
+    '; did you mean configs/padim.yaml?'
+    """
+    files = sorted(set(known))
+    stems, wanted = {file.stem.lower() for file in files}, path.stem.lower()
+    near = [wanted] if wanted in stems else difflib.get_close_matches(wanted, stems, n=3, cutoff=FILE_CUTOFF)
+    found = [str(file) for stem in near for file in files if file.stem.lower() == stem]
+    if found:
+        return f"; did you mean {' or '.join(found[:3])}?"
+    beside = [file.name for file in files if file.parent == path.parent]
+    more = f" and {len(beside) - MAX_FILES} more" if len(beside) > MAX_FILES else ""
+    return f" (there: {', '.join(beside[:MAX_FILES])}{more})" if beside else ""
 
 
 def explain(message: str, *, known: Iterable[str] = ()) -> str:

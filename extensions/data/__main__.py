@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from extensions.command import add_set_option
+from extensions.escaped import print_anything
 
 if TYPE_CHECKING:
     from anomalib.data.datamodules.base.image import AnomalibDataModule
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; 0 when all of its work was done."""
+    print_anything()
     options = _parser().parse_args(arguments)
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
     warnings.filterwarnings("ignore", category=FutureWarning)  # anomalib's own, on every import

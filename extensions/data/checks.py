@@ -15,6 +15,7 @@ import pandas as pd
 from extensions.data.errors import Kind, Problem, dataset_error, describe
 from extensions.data.files import relative_name
 from extensions.data.inspection import FileFacts, inspect_files
+from extensions.escaped import escaped, is_utf8
 
 if TYPE_CHECKING:
     from anomalib.data.datamodules.base.image import AnomalibDataModule
@@ -47,7 +48,7 @@ def raise_problems(samples: pd.DataFrame, listed: Sequence[Problem], *, name: st
     if errors:
         raise dataset_error(name, root, errors)
     if problems:
-        _warn_once(f"data set {name!r} in {root}:\n{describe(problems)}")
+        _warn_once(f"data set {name!r} in {escaped(root)}:\n{describe(problems)}")
 
 
 @functools.cache  # a grid sets the same pictures up for each of its runs
@@ -65,12 +66,19 @@ def find_problems(samples: pd.DataFrame, *, name: str, root: Path) -> list[Probl
         for path, fact in (*images.items(), *masks.items())
         if fact.error
     ]
+    problems += bad_names([*images, *masks], root=root)
     problems += [Problem(Kind.DARK, relative_name(path, root)) for path, fact in images.items() if fact.is_dark]
     for image_path, mask_path, label in samples[["image_path", "mask_path", "label_index"]].itertuples(index=False):
         if mask_path:
             found = _mask_problem(images[image_path], masks[mask_path], is_anomalous=label == 1)
             problems += [Problem(kind, relative_name(mask_path, root), detail) for kind, detail in found]
     return problems + _repeated(samples, images, root=root)
+
+
+def bad_names(paths: Iterable[str | Path], *, root: Path) -> list[Problem]:
+    """The files whose names, relative to ``root``, no record or table can hold."""
+    names = (relative_name(path, root) for path in paths)
+    return [Problem(Kind.NAME_NOT_UTF8, name) for name in names if not is_utf8(name)]
 
 
 def all_samples(datamodule: AnomalibDataModule) -> pd.DataFrame:

@@ -7,12 +7,15 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
+from extensions.escaped import escaped
+
 MAX_NAMED = 20
 
 
 class Kind(Enum):
     """A kind of problem: what is found, and what to do about it."""
 
+    NAME_NOT_UTF8 = ("file whose name is not UTF-8", "rename them: no record or table can hold such a name")
     UNREADABLE = ("cannot be read as a picture", "replace or delete them")
     EMPTY_FOLDER = ("folder without pictures", "put pictures there, or leave the folder out")
     UNEXPECTED_FOLDER = ("folder that is not expected there", "move or delete it: train holds only 'good'")
@@ -44,7 +47,7 @@ class Problem:
     detail: str = ""
 
     def __str__(self) -> str:
-        return f"{self.file} ({self.detail})" if self.detail else self.file
+        return escaped(f"{self.file} ({self.detail})" if self.detail else self.file)
 
 
 class DatasetError(ValueError):
@@ -79,4 +82,4 @@ def describe(problems: Iterable[Problem]) -> str:
 def dataset_error(name: str, root: Path, problems: Sequence[Problem]) -> DatasetError:
     """The error that lists all ``problems`` of the data set together."""
     count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
-    return DatasetError(f"data set {name!r} in {root} has {count}:\n{describe(problems)}", problems)
+    return DatasetError(f"data set {name!r} in {escaped(root)} has {count}:\n{describe(problems)}", problems)

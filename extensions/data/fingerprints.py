@@ -5,14 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from extensions.data.checks import all_samples, root_of
+from extensions.data.checks import all_samples, bad_names, root_of
+from extensions.data.errors import dataset_error
 from extensions.data.files import relative_name
 from extensions.data.inspection import inspect_files
 
@@ -57,20 +58,11 @@ def fingerprint(datamodule: AnomalibDataModule) -> Fingerprint:
             "kind": _kinds(samples),
         }
     ).sort_values(["split", "image"], ignore_index=True)
-    _check_names(files["image"])
+    if problems := bad_names(samples["image_path"], root=root_of(datamodule, samples)):
+        raise dataset_error(datamodule.name, root_of(datamodule, samples), problems)
     rows = files[["split", "image", "sha256", "label", "mask"]].to_numpy().tolist()
     digest = hashlib.sha256(json.dumps(sorted(rows), ensure_ascii=False, separators=(",", ":")).encode())
     return Fingerprint(digest.hexdigest(), files, _counts(files))
-
-
-def _check_names(names: Iterable[str]) -> None:
-    """They can be written into a record."""
-    for name in names:
-        try:
-            name.encode()
-        except UnicodeEncodeError as error:
-            msg = f"{name.encode(errors='backslashreplace').decode()}: the name of this file is not UTF-8; rename it"
-            raise ValueError(msg) from error
 
 
 def picture_names(datamodule: AnomalibDataModule) -> Callable[[str], str]:

@@ -128,14 +128,13 @@ def _reviewed(experiment: Experiment, review: Path) -> Experiment:
     from dataclasses import replace
 
     from extensions.configuration import instantiate_data
+    from extensions.data.stock import set_up
     from extensions.refinement.loop import training_names
     from extensions.refinement.screening import Screening
     from extensions.refinement.suspects import read_review
 
     datamodule = instantiate_data(experiment.data)
-    if hasattr(datamodule, "take_run_seed"):  # one of ours
-        datamodule.take_run_seed(experiment.seed)
-    datamodule.setup()
+    set_up(datamodule, seed=experiment.seed)
     verdict = read_review(review, training_names(Screening(datamodule).datamodule))
     dropped = sorted(name for name, keep in verdict.items() if not keep)
     return replace(experiment, refinement={"strategy": "review", "dropped": dropped, "rounds": 1})

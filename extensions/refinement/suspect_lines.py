@@ -9,10 +9,12 @@ from typing import Any
 
 import pandas as pd
 
+from extensions.escaped import FORMULA, escaped
+
 COLUMNS = ("image", "score", "removed_in_round", "injected", "keep")
 _YES = frozenset({"yes", "y", "true", "t", "1", "keep", "kept", "ja", "wahr"})  # German Excel turns TRUE into WAHR
 _NO = frozenset({"no", "n", "false", "f", "0", "drop", "dropped", "nein", "falsch"})
-_FORMULA = ("=", "+", "-", "@", "'", "\t", "\r", "\n", " ")  # a spreadsheet would run, reckon or trim what begins so
+_ENDS = "\t\r\n"  # of cells and lines; quotes keep them
 _QUOTED = frozenset('",;\t\r\n')
 
 
@@ -78,10 +80,10 @@ def written(name: str) -> str:
     r"""How a picture's name stands in the file.
 
     A name that a spreadsheet program would take for a formula gets ``./`` before it, which names the same file. Bytes
-    of a name that are not UTF-8 are written as ``\udc`` and their value.
+    of a name that are not UTF-8, and control characters, are written as ``\x`` and their value.
     """
-    text = name.encode("utf-8", "backslashreplace").decode("utf-8")
-    return f"./{text}" if text.startswith(_FORMULA) else text
+    text = "".join(c if c in _ENDS else escaped(c) for c in name)
+    return f"./{text}" if text.startswith(FORMULA) else text
 
 
 def answer_of(text: str) -> bool | None:

@@ -7,7 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from extensions.data.checks import bad_names
+from extensions.data.errors import dataset_error
 from extensions.data.files import absolute, data_root, list_images, relative_name
+from extensions.escaped import escaped
 
 
 @dataclass(frozen=True)
@@ -43,8 +46,8 @@ def find_pictures(folders: Sequence[str | Path]) -> Found:
     """All pictures under some folders; a relative one starts at `$WORKBENCH_DATA`.
 
     Raises:
-        ValueError: No folder is given, one is not there, holds no picture or lies in another, or there is a single
-            picture in all.
+        ValueError: No folder is given, one is not there, holds no picture or lies in another, there is a single
+            picture in all, or files have names that are not UTF-8.
     """
     if isinstance(folders, str | Path) or not folders:
         msg = f"folders is {folders!r}; expected a list of folders with pictures, such as [pretraining_pool]"
@@ -52,13 +55,15 @@ def find_pictures(folders: Sequence[str | Path]) -> Found:
     places = [absolute(folder, base=data_root()) for folder in folders]
     for place in places:
         if any(place == other or other in place.parents for other in places if other is not place):
-            msg = f"folders: {place} is given twice or lies in another of them; its pictures would count twice"
+            msg = f"folders: {escaped(place)} is given twice or lies in another of them; its pictures would count twice"
             raise ValueError(msg)
     rows: list[tuple[Path, str, str]] = []
     for place in places:
         rows += _rows(place, several=len(places) > 1)
     if len(rows) < 2:
-        msg = f"{places[0]}: found a single picture; expected two or more, for there is nothing to tell it from"
+        msg = (
+            f"{escaped(places[0])}: found a single picture; expected two or more, for there is nothing to tell it from"
+        )
         raise ValueError(msg)
     classes = tuple(sorted({row[1] for row in rows}))
     paths, kinds, names = zip(*rows, strict=True)
@@ -67,12 +72,15 @@ def find_pictures(folders: Sequence[str | Path]) -> Found:
 
 def _rows(place: Path, *, several: bool) -> list[tuple[Path, str, str]]:
     if not place.is_dir():
-        msg = f"{place}: no such folder; give an existing one, or --data-root for where relative ones start"
+        msg = f"{escaped(place)}: no such folder; give an existing one, or --data-root for where relative ones start"
         raise ValueError(msg)
     paths = list_images(place)
     if not paths:
-        msg = f"{place}: no pictures found (.png, .jpg, .bmp, .tif ...); expected them in the folder or its subfolders"
+        msg = f"{escaped(place)}: no pictures found (.png, .jpg, .bmp, .tif ...); expected them in the folder or its "
+        msg += "subfolders"
         raise ValueError(msg)
+    if problems := bad_names(paths, root=place.parent):
+        raise dataset_error(escaped(place.name), place.parent, problems)
     rows = []
     for path in paths:
         inside = path.relative_to(place).parts

@@ -285,11 +285,33 @@ def test_early_stopping_on_a_test_set_is_a_failed_record_that_says_what_to_do(da
 
 
 def test_a_filter_that_leaves_nothing_names_what_there_is(experiment):
-    assert select([experiment], {"model": "padim", "settings": "n_features=20"}) == [experiment]
+    assert select([experiment], {"model": ["padim"], "settings": ["n_features=20"]}) == [experiment]
     with pytest.raises(ConfigError, match="model: Padim"):
-        select([experiment], {"model": "Patchcore"})
+        select([experiment], {"model": ["Patchcore"]})
     with pytest.raises(ConfigError, match="unknown key"):
-        select([experiment], {"modle": "Padim"})
+        select([experiment], {"modle": ["Padim"]})
+
+
+def test_a_filter_given_twice_means_either(experiment, data):
+    other = Experiment(model=spec("Patchcore"), data=data, seed=3)
+    third = Experiment(model=spec("Stfpm"), data=data, seed=3)
+    chosen = select([experiment, other, third], {"model": ["Padim", "patchcore"], "seed": ["3"]})
+    assert chosen == [experiment, other]
+    with pytest.raises(ConfigError, match="model=Cflow leaves no experiment"):
+        select([experiment, other], {"model": ["Padim", "Cflow"]})
+
+
+def test_a_name_that_is_not_utf8_costs_its_own_run_alone(data, tiny_root, tmp_path, capsys):
+    shutil.copytree(tiny_root, tmp_path / "bad")
+    (tmp_path / "bad/test/bad/000.png").rename(tmp_path / "bad/test/bad" / os.fsdecode(b"Stra\xdfe.png"))
+    arguments = data["init_args"] | {"name": "bad", "root": str(tmp_path / "bad"), "mask_dir": None}
+    model = spec("Padim", n_features=10)
+    both = [Experiment(model, {**data, "init_args": arguments}), Experiment(model, data)]
+    counts = run_sweep(both, tmp_path / os.fsdecode(b"out\xdf"), options=QUIET, keep="none")
+    assert counts == {"failed": 1, "finished": 1}
+    (failed,) = (r for _, r in Store(tmp_path / os.fsdecode(b"out\xdf")).records() if r["status"] == "failed")
+    assert r"test/bad/Stra\xdfe.png; rename them" in failed["error"]["message"]
+    assert r"Stra\xdfe.png" in capsys.readouterr().out
 
 
 def test_a_killed_sweep_resumes_without_rerunning_what_was_finished(data, tmp_path):
@@ -344,7 +366,7 @@ def test_a_changed_configuration_replaces_the_plan_of_its_sweep_and_no_other(exp
 
 def test_a_filter_knows_a_data_set_by_the_name_the_tables_give_it(experiment):
     drawn = Experiment(model=experiment.model, data={"class_path": "extensions.ElpvSynthetic"})
-    assert select([experiment, drawn], {"dataset": "elpv_synthetic"}) == [drawn]
+    assert select([experiment, drawn], {"dataset": ["elpv_synthetic"]}) == [drawn]
 
 
 def test_the_recorded_command_names_no_folder_of_this_machine():

@@ -102,3 +102,11 @@ def test_a_killed_process_frees_its_lock_and_its_leftovers_are_removed(tmp_path)
         assert mine
     with store.workspace():
         assert len([p for p in (tmp_path / ".work").iterdir() if p.is_dir()]) == 1
+
+
+def test_a_name_that_is_not_utf8_is_escaped_and_costs_no_record(tmp_path):
+    write_json(tmp_path / "record.json", {"error": {"message": "\udcdf.png"}, "rows": [("\udcdf", 1.5, None)]})
+    assert json.loads((tmp_path / "record.json").read_text(encoding="utf-8")) == {
+        "error": {"message": r"\xdf.png"},
+        "rows": [[r"\xdf", 1.5, None]],
+    }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import pickle
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ from PIL import Image
 
 from extensions.data import DatasetError, DatasetMissingError, Folder, MVTecAD, check_dataset, inspection
 from extensions.data.errors import Kind
+from extensions.data.fingerprints import fingerprint
 
 MakePicture = Callable[..., Path]
 
@@ -169,3 +171,28 @@ def test_the_error_survives_the_way_between_processes(product: Path) -> None:
             data.setup()
         copy = pickle.loads(pickle.dumps(caught.value))
         assert (type(copy), str(copy), copy.problems) == (type(caught.value), str(caught.value), caught.value.problems)
+
+
+def test_a_name_that_is_not_utf8_is_a_problem_told_with_the_others(product: Path, picture: MakePicture) -> None:
+    bad = os.fsdecode(b"Stra\xdfe.png")
+    picture(product / "good" / bad)
+    (product / "good" / "001.png").write_bytes(b"")
+    with pytest.raises(DatasetError) as caught:
+        folder(product).setup()
+    assert {problem.kind for problem in caught.value.problems} == {Kind.NAME_NOT_UTF8, Kind.UNREADABLE}
+    assert r"good/Stra\xdfe.png; rename them" in str(caught.value)
+    assert str(caught.value).encode()
+
+
+def test_a_data_set_in_a_folder_whose_name_is_not_utf8_is_sound(product: Path) -> None:
+    root = product.rename(product.with_name(os.fsdecode(b"Teil\xe4")))
+    check_dataset(folder(root))
+
+
+def test_a_stock_datamodule_with_such_a_name_is_refused_before_its_fingerprint(mvtec: Path) -> None:
+    from anomalib.data import MVTecAD as StockMVTecAD
+
+    first = mvtec / "bottle" / "train" / "good" / "000.png"
+    first.rename(first.with_name(os.fsdecode(b"\xe4.png")))
+    with pytest.raises(DatasetError, match=r"not UTF-8 \(1\): .*\\xe4\.png; rename"):
+        fingerprint(StockMVTecAD(root=mvtec, category="bottle", num_workers=0))

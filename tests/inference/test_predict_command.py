@@ -1,5 +1,6 @@
 import csv
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -298,3 +299,33 @@ def test_sources_list_only_pictures_in_a_fixed_order(tmp_path):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"")
     assert [item.name for item in open_source(str(tmp_path)).items] == ["a.JPG", "b/1.png", "b/2.png"]
+
+
+NAMES = {
+    b"Stra\xdfe.png": r"Stra\xdfe.png",
+    b"=1+1.png": "./=1+1.png",
+    b"new\nline\x1b.png": r"new\nline\x1b.png",
+    b'comma, "q".png': 'comma, "q".png',
+    b"x" * 251 + b".png": "x" * 251 + ".png",
+    b"sub\xdf/a.png": r"sub\xdf/a.png",
+}
+
+
+def test_no_name_costs_a_row_or_an_overlay(model, tiny_root, tmp_path, capsys):
+    for name in NAMES:
+        path = tmp_path / "in" / os.fsdecode(name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(tiny_root / "test/good/000.png", path)
+    (tmp_path / "in" / os.fsdecode(b"broken\xff.png")).write_bytes(b"")
+    output = tmp_path / os.fsdecode(b"out\xdf")
+    assert run(model, tmp_path / "in", output, "--overlays") == 1
+    rows = table(output)
+    assert {row["image"] for row in rows} == {*NAMES.values(), r"broken\xff.png"}
+    assert [row["image"] for row in rows if row["error"]] == [r"broken\xff.png"]
+    assert all(r"broken\xff.png" in row["error"] for row in rows if row["error"])
+    overlays = {path.relative_to(output / "overlays").as_posix() for path in (output / "overlays").rglob("*.png")}
+    assert len(overlays) == len(NAMES)
+    assert all(name.encode() for name in overlays)
+    assert r"Stra\xdfe.png.png" in overlays
+    assert run(model, tmp_path / "in" / os.fsdecode(b"gone\xff.png"), output) == 1
+    assert "no such file" in capsys.readouterr().err

@@ -1,10 +1,13 @@
+import os
 import random
+import shutil
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
+from extensions.data import DatasetError
 from extensions.self_supervised import Pictures
 from extensions.self_supervised.found import find_pictures
 from extensions.self_supervised.pictures import Decoded
@@ -101,3 +104,10 @@ def test_an_epoch_shows_every_picture_once_and_goes_on_where_it_stopped(parts):
     assert len(set(whole)) == 12
     data.dataset.start = 8
     assert [float(data.dataset[i]["mean"]) for i in range(4)] == whole[8:]
+
+
+def test_a_name_that_is_not_utf8_is_told_before_any_work(parts, tmp_path):
+    for index in range(3):
+        shutil.copy(parts / "spots" / f"{index}.png", tmp_path / os.fsdecode(b"Stra\xdfe%d.png" % index))
+    with pytest.raises(DatasetError, match=r"not UTF-8 \(3\): .*Stra\\xdfe0\.png.*; rename them"):
+        find_pictures([tmp_path])

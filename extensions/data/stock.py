@@ -1,0 +1,53 @@
+"""anomalib's own datamodules in a run: set up once, with a seed, so that what was checked is what is tested."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from extensions.data.errors import DatasetError
+
+if TYPE_CHECKING:
+    from anomalib.data.datamodules.base.image import AnomalibDataModule
+
+logger = logging.getLogger(__name__)
+
+
+def set_up(datamodule: AnomalibDataModule, *, seed: int) -> None:
+    """Set a datamodule up for a run with this seed; whoever sets it up again finds the same splits.
+
+    One of ours takes the run's seed for what is left to it. anomalib's splits anew each time until its own Trainer has
+    called, and without a seed differently each time: it gets the run's seed where it has none.
+
+    Raises:
+        DatasetError: anomalib would draw synthetic defects, which no seed of its own repeats.
+    """
+    if hasattr(datamodule, "take_run_seed"):  # one of ours
+        datamodule.take_run_seed(seed)
+        datamodule.setup()
+        return
+    if modes := synthetic_splits(datamodule):
+        msg = (
+            f"data set {datamodule.name!r}: {' and '.join(modes)} of {type(datamodule).__name__} draws other defects "
+            "into another folder each time it is set up, so no record could say what was tested; give another mode, "
+            "or use extensions.Folder, whose synthetic splits are seeded"
+        )
+        raise DatasetError(msg)
+    take_seed(datamodule, seed)
+    datamodule.setup()
+    datamodule._is_setup = True  # anomalib notes it only for its Trainer, and would split again
+
+
+def take_seed(datamodule: AnomalibDataModule, seed: int) -> bool:
+    """Split one of anomalib's datamodules by this seed where its own is None; whether it was."""
+    if getattr(datamodule, "seed", seed) is not None:
+        return False
+    datamodule.seed = seed
+    return True
+
+
+def synthetic_splits(datamodule: AnomalibDataModule) -> list[str]:
+    """The splits for which anomalib draws defects from the global state, such as `test_split_mode=synthetic`."""
+    modes = {name: getattr(datamodule, name, None) for name in ("test_split_mode", "val_split_mode")}
+    found = {name: str(getattr(mode, "value", mode)) for name, mode in modes.items()}
+    return [f"{name}={value}" for name, value in found.items() if value == "synthetic"]
