@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 MAPPED = 10_000  # pictures; a process may map some ten thousand files
 READER = 1  # raised when a reader gives other pixels for the same file
+MASK_READER = 2  # the same for masks
 
 
 class PictureSplit(Dataset):
@@ -69,7 +70,9 @@ class PictureSplit(Dataset):
         facts, masks = inspect_files(self.paths), inspect_files(sorted(set(filter(None, marked))), masks=True)
         self.is_uniform = len({facts[path].size for path in self.paths}) == 1
         self.keys = [key_of(picture=facts[path].sha256, how=how) for path in self.paths]
-        self.mask_keys = [key_of(mask=masks[path].sha256, how=how) if path else "" for path in marked]
+        self.mask_keys = [
+            key_of(mask=masks[path].sha256, how=how, version=MASK_READER) if path else "" for path in marked
+        ]
 
     def __len__(self) -> int:
         return len(self.paths)

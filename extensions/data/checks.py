@@ -12,25 +12,32 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from extensions.data.copies import contents_of, near_copies
 from extensions.data.errors import Kind, Problem, dataset_error, describe
 from extensions.data.files import relative_name
+from extensions.data.generated import is_built
 from extensions.data.inspection import FileFacts, inspect_files
 from extensions.escaped import escaped, is_utf8
+from extensions.data.mask_checks import mask_problems
 
 if TYPE_CHECKING:
     from anomalib.data.datamodules.base.image import AnomalibDataModule
 
 logger = logging.getLogger(__name__)
 
+MOST_DRAWN = 0.9  # share of images of a few values from which on they are taken for the data set's own
+
 
 def check_dataset(datamodule: AnomalibDataModule) -> None:
     """Open every file of any anomalib datamodule and raise when the data set would falsify or stop a run.
 
     Our datamodules do this in ``setup``. Checked are: files that cannot be decoded, masks of another size than their
-    picture as displayed, masks on normal pictures, the same picture (by content) in training and test or under both
-    labels, empty folders, masks without pictures and pictures without masks. Logged as warnings only, since results
-    stay right: all-black masks, the same picture twice in one split, masks with JPEG noise. A file is read once a
-    process as long as its size and time of change stay.
+    picture as displayed, masks on normal pictures, masks that are inverted or have no background of 0, photographs for
+    masks, masks that count as images, the same picture (by its pixels) in training and test or under both labels,
+    folders that are empty or nearly named as expected, masks without pictures and pictures without masks. Logged as
+    warnings only, since results stay right or most likely do: masks that mark nothing or most of an image, masks with
+    grey values, the same picture twice in one split, nearly the same one in two, files left out because of their
+    ending. A file is read once a process as long as its size and time of change stay.
 
     Raises:
         DatasetError: lists all problems together, the first 20 files of each kind by name.
@@ -38,7 +45,9 @@ def check_dataset(datamodule: AnomalibDataModule) -> None:
     if not hasattr(datamodule, "train_data"):
         datamodule.setup()
     samples = all_samples(datamodule)
-    raise_problems(samples, (), name=datamodule.name, root=root_of(datamodule, samples))
+    root = root_of(datamodule, samples)
+    raise_problems(samples, (), name=datamodule.name, root=root)
+    tell_near_copies(samples, name=datamodule.name, root=root)
 
 
 def raise_problems(samples: pd.DataFrame, listed: Sequence[Problem], *, name: str, root: Path) -> None:
@@ -68,10 +77,10 @@ def find_problems(samples: pd.DataFrame, *, name: str, root: Path) -> list[Probl
     ]
     problems += bad_names([*images, *masks], root=root)
     problems += [Problem(Kind.DARK, relative_name(path, root)) for path, fact in images.items() if fact.is_dark]
-    for image_path, mask_path, label in samples[["image_path", "mask_path", "label_index"]].itertuples(index=False):
-        if mask_path:
-            found = _mask_problem(images[image_path], masks[mask_path], is_anomalous=label == 1)
-            problems += [Problem(kind, relative_name(mask_path, root), detail) for kind, detail in found]
+    drawn = [path for path, fact in images.items() if fact.is_drawn]
+    if len(drawn) < MOST_DRAWN * len(images):  # else the images of this data set are like that
+        problems += [Problem(Kind.DRAWN, relative_name(path, root)) for path in drawn]
+    problems += mask_problems(samples, images, masks, root=root)
     return problems + _repeated(samples, images, root=root)
 
 
@@ -79,6 +88,14 @@ def bad_names(paths: Iterable[str | Path], *, root: Path) -> list[Problem]:
     """The files whose names, relative to ``root``, no record or table can hold."""
     names = (relative_name(path, root) for path in paths)
     return [Problem(Kind.NAME_NOT_UTF8, name) for name in names if not is_utf8(name)]
+
+
+def tell_near_copies(samples: pd.DataFrame, *, name: str, root: Path) -> None:
+    """Log images of one split, or with one label, that are nearly the same as some of another; once."""
+    samples = samples[~samples["image_path"].map(is_built).astype(bool)]
+    images = inspect_files(samples["image_path"], title=f"reading {name}")
+    if problems := near_copies(samples, images, root=root):
+        _warn_once(f"data set {name!r} in {root}:\n{describe(problems)}")
 
 
 def all_samples(datamodule: AnomalibDataModule) -> pd.DataFrame:
@@ -101,26 +118,14 @@ def root_of(datamodule: AnomalibDataModule, samples: pd.DataFrame) -> Path:
     return Path(root) if root else Path(os.path.commonpath([Path(path).parent for path in samples["image_path"]]))
 
 
-def _mask_problem(image: FileFacts, mask: FileFacts, *, is_anomalous: bool) -> Iterable[tuple[Kind, str]]:
-    if mask.error:
-        return
-    if not is_anomalous and not mask.is_black:
-        yield Kind.MASK_ON_NORMAL, ""
-    if image.size and image.size != mask.size and mask.size:
-        sizes = [f"{width}x{height}" for width, height in (mask.size, image.size)]
-        yield Kind.MASK_SIZE, f"{sizes[0]}, its picture {sizes[1]}"
-    if is_anomalous and mask.is_black:
-        yield Kind.BLACK_MASK, ""
-    if mask.is_lossy:
-        yield Kind.LOSSY_MASK, ""
-
-
 def _repeated(samples: pd.DataFrame, facts: dict[str, FileFacts], *, root: Path) -> list[Problem]:
-    """Pictures of equal content that stand in the table more than once."""
+    """Pictures of equal pixels, in whatever format, that stand in the table more than once."""
     rows_of: dict[str, list[tuple[str, int, str]]] = defaultdict(list)
-    for path, label, split in samples[["image_path", "label_index", "split"]].itertuples(index=False):
-        if facts[path].sha256 and not facts[path].error:
-            rows_of[facts[path].sha256].append((path, int(label), split))
+    contents = contents_of(samples["image_path"], facts)
+    columns = (samples[name] for name in ("image_path", "label_index", "split"))
+    for content, path, label, split in zip(contents, *columns, strict=True):
+        if not facts[path].error:
+            rows_of[content].append((path, int(label), split))
     problems = []
     for rows in rows_of.values():
         if len(rows) == 1:

@@ -11,6 +11,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from extensions.data.arguments import checked_ratio
+from extensions.data.copies import contents_of
 from extensions.data.datamodule import COLUMNS, WorkbenchDataModule
 from extensions.data.elpv import Elpv
 from extensions.data.errors import DatasetError
@@ -140,7 +141,7 @@ class Contaminated(WorkbenchDataModule):
         facts = inspect_files(defects["image_path"], title=f"reading {self.name}")
         # Of pictures with equal content the one whose name comes first stands for all.
         defects = defects.assign(
-            content=[facts[path].sha256 for path in defects["image_path"]],
+            content=contents_of(defects["image_path"], facts),
             name=[self.relative(path) for path in defects["image_path"]],
         ).sort_values("name")
         n_normal = int((samples["split"] == "train").sum())

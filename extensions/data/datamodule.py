@@ -15,7 +15,8 @@ from anomalib.data.utils import ValSplitMode
 from torchvision.transforms.v2 import Transform
 
 from extensions.data.arguments import checked_k_shot, checked_mode, checked_ratio, checked_seed
-from extensions.data.checks import raise_problems
+from extensions.data.checks import all_samples, raise_problems, tell_near_copies
+from extensions.data.copies import contents_of
 from extensions.data.dataset import WorkbenchDataset
 from extensions.data.errors import DatasetError, Problem
 from extensions.data.files import relative_name
@@ -175,6 +176,7 @@ class WorkbenchDataModule(AnomalibDataModule):
         self.train_data = self._dataset(train)
         self.test_data = self._dataset(test)
         self.val_data = self._dataset(val)
+        tell_near_copies(all_samples(self), name=self.name, root=self.root)
 
     def _split_test(self, samples: pd.DataFrame) -> pd.DataFrame:
         """The samples with test pictures chosen, where the layout does not say which they are."""
@@ -221,9 +223,8 @@ class WorkbenchDataModule(AnomalibDataModule):
         return held_out(self._contents(samples), ratio, seed=self.seed, labels=samples["label_index"].tolist())
 
     def _contents(self, samples: pd.DataFrame) -> list[str]:
-        """What each sample's picture holds, as a hash: pictures of equal content stay in one split."""
-        facts = inspect_files(samples["image_path"], title=f"reading {self.name}")
-        return [facts[path].sha256 or path for path in samples["image_path"]]
+        """What each sample's picture holds, as a hash: pictures of equal pixels stay in one split."""
+        return contents_of(samples["image_path"], inspect_files(samples["image_path"], title=f"reading {self.name}"))
 
     def _with_defects(self, normal: pd.DataFrame) -> pd.DataFrame:
         """Half of these normal samples with defects drawn on them."""

@@ -20,31 +20,95 @@ class Kind(Enum):
     EMPTY_FOLDER = ("folder without pictures", "put pictures there, or leave the folder out")
     UNEXPECTED_FOLDER = ("folder that is not expected there", "move or delete it: train holds only 'good'")
     MASK_FOLDER = ("folder of masks among the pictures", "name it in mask_dir, or move it elsewhere")
+    MASK_BESIDE = (
+        "mask beside its image, where it would count as an image",
+        "name the folder of the images in mask_dir, too (class Folder), or move the masks into a folder of their own",
+    )
+    DEFECT_FOLDER = (
+        "folder whose name says test or defect, below a folder of good images for training",
+        "name only the folder of the good images in normal_dir, or move it",
+    )
+    GOOD_FOLDER = (
+        "folder whose name says good, below a folder of anomalous images",
+        "name it in normal_test_dir (class Folder), or move it",
+    )
+    NEAR_NAME = ("folder whose name is nearly the one that is expected", "rename it")
     NO_MASK = ("anomalous picture without a mask", "add masks of the same name, with or without '_mask' at its end")
     EXTRA_MASK = ("mask without a picture", "delete them, or give them the names of their pictures")
     AMBIGUOUS_MASK = ("mask that cannot be told", "leave one mask for each picture")
     MASK_SIZE = ("mask of another size than its picture", "export the masks at the size the pictures are shown in")
     MASK_ON_NORMAL = ("mask that marks a defect on a normal picture", "move the picture to the anomalous ones")
+    INVERTED_MASK = (
+        "mask that marks most of its image and all of the border, as if it were black on white",
+        "invert the masks: 0 is background, not zero is defect",
+    )
+    MASK_BACKGROUND = (
+        "mask without a single 0, so that all of it counts as defect",
+        "set the background to 0, for all that is not 0 counts as defect",
+    )
+    GREY_MASK = (
+        "mask with many values between black and white, as photographs and heat maps have",
+        "give masks of two values: 0, and not 0 for defect",
+    )
+    FAINT_MASK = ("JPEG mask of low values, which are lost in the noise of compression", "export the masks as PNG")
     IN_TRAIN_AND_TEST = ("same picture in training and test", "keep one copy")
     TWO_LABELS = ("same picture as normal and as anomalous", "keep one copy")
     BLACK_MASK = ("mask that marks nothing on an anomalous picture", "draw the defect or move the picture")
-    LOSSY_MASK = ("mask with compression noise, which counts as defect", "export masks as PNG")
+    LARGE_MASK = ("mask that marks most of its image", "look whether that is meant: all that is not 0 counts as defect")
+    WHOLE_MASK = ("mask that marks all of its image", "look whether that is meant: all that is not 0 counts as defect")
+    IGNORE_MASK = (
+        "mask with small class numbers and 255, which often stands for pixels to ignore but counts as defect here",
+        "set to 0 what is no defect",
+    )
+    LOSSY_MASK = (
+        "mask with grey values (JPEG noise, soft edges), cut at half of their range",
+        "export masks as PNG with two values",
+    )
     DARK = ("16-bit picture in the lowest sixteenth of its range, read as almost black", "rescale them to 16 bits")
     SAME_TWICE = ("same picture twice", "keep one copy")
+    NEAR_COPY = (
+        "test image that is nearly the same as one in training (resized, compressed or exposed anew?)",
+        "look at them: detectors know such images, so results are too good; keep one of each",
+    )
+    NEAR_LABELS = (
+        "image that is nearly the same as one under the other label",
+        "look whether both labels are right",
+    )
+    DRAWN = ("image of a few values only, as masks have", "look whether it is an image")
+    LEFT_OUT = (
+        "image left out because of the ending of its name",
+        "rename or convert them; class Folder can also be given their endings, such as extensions: [.png, .gif]",
+    )
 
     @property
     def is_warning(self) -> bool:
-        """Whether the results stay right: such a problem is logged, not raised."""
-        return self in {Kind.BLACK_MASK, Kind.LOSSY_MASK, Kind.DARK, Kind.SAME_TWICE}
+        """Whether the results stay right, or most likely do: such a problem is logged, not raised."""
+        return self in _WARNINGS
+
+
+_WARNINGS = {
+    Kind.BLACK_MASK,
+    Kind.LARGE_MASK,
+    Kind.WHOLE_MASK,
+    Kind.IGNORE_MASK,
+    Kind.LOSSY_MASK,
+    Kind.DARK,
+    Kind.SAME_TWICE,
+    Kind.NEAR_COPY,
+    Kind.NEAR_LABELS,
+    Kind.DRAWN,
+    Kind.LEFT_OUT,
+}
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One problem with one file or folder, named relative to the data set's root."""
+    """One problem with one file or folder, named relative to the data set's root; it may stand for ``n`` of them."""
 
     kind: Kind
     file: str
     detail: str = ""
+    n: int = 1
 
     def __str__(self) -> str:
         return escaped(f"{self.file} ({self.detail})" if self.detail else self.file)
@@ -75,11 +139,13 @@ def describe(problems: Iterable[Problem]) -> str:
         found, remedy = kind.value
         named = [str(problem) for problem in sorted(groups[kind], key=str)]
         more = f" … and {len(named) - MAX_NAMED} more" if len(named) > MAX_NAMED else ""
-        lines.append(f"- {found} ({len(named)}): {', '.join(named[:MAX_NAMED])}{more}; {remedy}")
+        count = sum(problem.n for problem in groups[kind])
+        lines.append(f"- {found} ({count}): {', '.join(named[:MAX_NAMED])}{more}; {remedy}")
     return "\n".join(lines)
 
 
 def dataset_error(name: str, root: Path, problems: Sequence[Problem]) -> DatasetError:
     """The error that lists all ``problems`` of the data set together."""
-    count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+    n = sum(problem.n for problem in problems)
+    count = "1 problem" if n == 1 else f"{n} problems"
     return DatasetError(f"data set {name!r} in {escaped(root)} has {count}:\n{describe(problems)}", problems)

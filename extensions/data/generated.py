@@ -32,6 +32,11 @@ def cache_folder() -> Path:
     return Path(given).expanduser().absolute() if given else user_cache_path("anomaly-workbench")
 
 
+def is_built(path: str | Path) -> bool:
+    """Whether a file lies in the cache folder, so that `build_once` has made it."""
+    return Path(path).is_relative_to(cache_folder())
+
+
 def build_once(name: str, parameters: Mapping[str, Any], write: Callable[[Path], None]) -> Path:
     """Return a cached folder with the files that ``write`` puts into it.
 

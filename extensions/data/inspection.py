@@ -16,23 +16,38 @@ from tqdm import tqdm
 
 from extensions.cache.store import WorkCache, key_of, open_cache
 from extensions.data.decoded import FileKey, decoded_pictures, file_key
-from extensions.data.reading import mask_array, open_upright, picture_array, reason
+from extensions.data.descriptors import describe_image
+from extensions.data.marking import Look
+from extensions.data.reading import marking_of, open_upright, picture_array, reason
+
+VERSION = 2  # of the facts: raised when they would differ for the same file
+FEW_COLORS = 4  # a picture of so few is drawn
+_N_NUMBERS = 7
 
 
 @dataclass(frozen=True, slots=True)
 class FileFacts:
     """What one file holds; ``size`` is (width, height) px as displayed, None when it cannot be read.
 
-    ``is_black`` and ``is_lossy`` are known of masks only: nothing is marked; JPEG noise beside full black and white.
-    ``is_dark``, of pictures only: 16 bits of which the highest four are never used.
+    Known of masks only: ``look``; ``is_lossy``, grey values were cut; ``share`` of the pixels that are marked.
+    Of pictures only: ``is_dark``, 16 bits of which the highest four are never used; ``is_drawn``, four colors at most;
+    ``descriptor``, the bytes of `describe_image`.
     """
 
     sha256: str
     size: tuple[int, int] | None = None
     error: str = ""
-    is_black: bool = False
+    look: Look = Look.MARKED
     is_lossy: bool = False
     is_dark: bool = False
+    is_drawn: bool = False
+    share: float = 0.0
+    descriptor: bytes = b""
+
+    @property
+    def is_black(self) -> bool:
+        """Whether a mask marks nothing."""
+        return self.look == Look.BLACK
 
 
 # A sweep meets the same files in many runs: a file is read again only when its size or time of change differs.
@@ -76,32 +91,48 @@ def _inspect(path: str, is_mask: bool) -> FileFacts:
     try:
         image = open_upright(content)
         if is_mask:
-            array = mask_array(image)
-            is_lossy = Path(path).suffix.lower() in {".jpg", ".jpeg"} and _has_grey(picture_array(image))
-            return _remember(FileFacts(sha256, image.size, is_black=not array.any(), is_lossy=is_lossy), is_mask)
+            marking = marking_of(image)
+            look, is_cut, share = marking.look, marking.is_cut, marking.share
+            return _remember(FileFacts(sha256, image.size, look=look, is_lossy=is_cut, share=share), is_mask)
+        is_dark = _is_dark(image)
         wanted = decoded_pictures.wanted
         if wanted or image.mode not in {"L", "RGB"}:  # the others may hold numbers that cannot be converted
             picture = picture_array(image)
             if wanted:
                 decoded_pictures.offer(path, picture)
+            if image.mode not in {"L", "RGB"}:
+                image = Image.fromarray(picture)
     except Exception as error:  # Pillow raises many types for broken files; each becomes part of the report
         return FileFacts(sha256, error=reason(error))
-    return _remember(FileFacts(sha256, image.size, is_dark=_is_dark(image)), is_mask)
+    is_drawn = image.getcolors(FEW_COLORS) is not None
+    descriptor = describe_image(image).tobytes()
+    return _remember(FileFacts(sha256, image.size, is_dark=is_dark, is_drawn=is_drawn, descriptor=descriptor), is_mask)
 
 
 def _remembered(sha256: str, is_mask: bool) -> FileFacts | None:
     """Facts about a file of this content that could be read, from an earlier process."""
-    found = _cache().get("facts", key_of(file=sha256, mask=is_mask, version=1))
-    if found is None or found.shape != (5,):
+    found = _cache().get("facts", key_of(file=sha256, mask=is_mask, version=VERSION))
+    if found is None or found.dtype != np.int64 or len(found) < _N_NUMBERS:
         return None
-    width, height, *flags = map(int, found)
-    return FileFacts(sha256, (width, height), "", *map(bool, flags))
+    width, height, look, is_lossy, is_dark, is_drawn, millionths = map(int, found[:_N_NUMBERS])
+    return FileFacts(
+        sha256,
+        (width, height),
+        look=Look(look),
+        is_lossy=bool(is_lossy),
+        is_dark=bool(is_dark),
+        is_drawn=bool(is_drawn),
+        share=millionths / 1e6,
+        descriptor=found[_N_NUMBERS:].tobytes(),
+    )
 
 
 def _remember(facts: FileFacts, is_mask: bool) -> FileFacts:
     assert facts.size is not None
-    values = np.array([*facts.size, facts.is_black, facts.is_lossy, facts.is_dark], np.int64)
-    _cache().put("facts", key_of(file=facts.sha256, mask=is_mask, version=1), values)
+    numbers = [*facts.size, facts.look.value, facts.is_lossy, facts.is_dark, facts.is_drawn, round(facts.share * 1e6)]
+    assert len(numbers) == _N_NUMBERS
+    values = np.concatenate([np.array(numbers, np.int64), np.frombuffer(facts.descriptor, np.int64)])
+    _cache().put("facts", key_of(file=facts.sha256, mask=is_mask, version=VERSION), values)
     return facts
 
 
@@ -117,8 +148,3 @@ def _open_cache(*_: str | None) -> WorkCache:
 
 def _is_dark(image: Image.Image) -> bool:
     return image.mode.startswith("I") and 255 < np.asarray(image).max() < 4096
-
-
-def _has_grey(array: np.ndarray) -> bool:
-    values = np.unique(array)
-    return bool(((values > 0) & (values < values.max())).any())

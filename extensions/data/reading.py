@@ -12,9 +12,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
-IMAGE_EXTENSIONS = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
+from extensions.data.marking import Marking, read_marks
+
+# .jfif and .jpe are JPEG under other names: Windows and some browsers save pictures so.
+IMAGE_EXTENSIONS = (".png", ".jpg", ".jpeg", ".jfif", ".jpe", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
 _MAX_16_BIT = 65535
 _ORIENTATION = 0x0112
+_LOSSY = {"JPEG", "MPO"}  # Pillow's names of formats
 _PNG = b"\x89PNG\r\n\x1a\n"
 _PNG_CHUNKS = frozenset({b"IHDR", b"IDAT", b"IEND", b"pHYs", b"tIME", b"sRGB", b"gAMA", b"cHRM"})
 
@@ -43,6 +47,8 @@ def read_image(path: str | Path) -> np.ndarray:
 def read_mask(path: str | Path) -> np.ndarray:
     """Read a mask as (H, W) uint8: 1 where any channel is not zero (defect), else 0; transparent counts as zero.
 
+    Grey values of JPEG masks and of soft edges are cut at half of their range, see `extensions.data.marking`.
+
     Raises:
         ValueError: the file cannot be decoded; it is named.
         FileNotFoundError: no such file.
@@ -67,7 +73,9 @@ def open_upright(content: bytes) -> Image.Image:
     image = Image.open(BytesIO(content))
     image.load()
     if image.getexif().get(_ORIENTATION, 1) != 1:
-        return ImageOps.exif_transpose(image)
+        upright = ImageOps.exif_transpose(image)
+        upright.format = image.format
+        return upright
     return image
 
 
@@ -111,9 +119,17 @@ def picture_array(image: Image.Image) -> np.ndarray:
 
 def mask_array(image: Image.Image) -> np.ndarray:
     """(H, W) uint8 zeros and ones of a decoded mask; the rules are those of `read_mask`."""
+    return marking_of(image).marks
+
+
+def marking_of(image: Image.Image) -> Marking:
+    """What a decoded mask marks, and what it looks like."""
     if image.mode in {"1", "L", "F"} or image.mode.startswith("I"):
-        return np.not_equal(np.asarray(image), 0).astype(np.uint8)
-    return np.not_equal(picture_array(image).max(axis=2), 0).astype(np.uint8)
+        values = np.asarray(image)
+    else:
+        values = picture_array(image).max(axis=2)
+    is_jpeg = image.format in _LOSSY or image.info.get("compression") == "jpeg"  # the latter inside of a TIFF
+    return read_marks(values, is_jpeg=is_jpeg)
 
 
 def reason(error: Exception) -> str:

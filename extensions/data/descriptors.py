@@ -1,0 +1,80 @@
+"""A small grey picture of an image, by which copies of it are found."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from PIL import Image
+
+SIDE = 16  # px; larger ones tell images apart better, but not from what JPEG makes of them
+_FINE = 4 * SIDE  # px; Pillow rounds to 8 bits, which the mean over 4 x 4 px evens out
+_GREY = np.array([299, 587, 114])  # ITU-R 601-2, as Pillow's conversion to grey
+WEAKEST = 0.5  # grey levels; what varies less than this shows no more than noise
+TYPICAL_NEIGHBOR = 4  # an image may have so many copies, less one, before they count as usual
+NEAR = 0.1  # of the typical distance
+_ROWS = 1024
+
+
+def describe_image(image: Image.Image) -> np.ndarray:
+    """(16, 16) uint16: 16 times the mean grey level of each part of an image of mode L or RGB."""
+    small = np.asarray(image.resize((_FINE, _FINE), Image.Resampling.BOX, reducing_gap=2.0), np.int64)
+    blocks = small.reshape(SIDE, 4, SIDE, 4, -1).sum(axis=(1, 3))  # (16, 16, C)
+    grey = blocks @ _GREY // 1000 if blocks.shape[-1] == 3 else blocks[..., 0]
+    return grey.astype(np.uint16)
+
+
+def standardized(descriptors: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Descriptors without brightness and contrast.
+
+    Returns:
+        (N, 256) float32 of mean 0 and unit length, and (N,) bool: whether an image shows enough to be compared.
+    """
+    rows = np.stack([descriptor.ravel() for descriptor in descriptors]).astype(np.float32) / 16
+    rows -= rows.mean(axis=1, keepdims=True)
+    spread = rows.std(axis=1, keepdims=True)
+    return rows / np.maximum(spread, WEAKEST) / SIDE, spread[:, 0] >= WEAKEST
+
+
+def near_pairs(descriptors: Sequence[np.ndarray], groups: Sequence[int]) -> list[tuple[int, int]]:
+    """Find images of different groups that are far nearer to each other than is usual in this data set.
+
+    Two images are near when their distance is below a tenth of the typical one, which is the median over all images of
+    the distance to the fourth nearest image. Images of one product that all look alike are not near in this sense, and
+    neither brightness, contrast, size nor usual compression make a copy of an image differ so much.
+
+    Args:
+        descriptors: by `describe_image`.
+        groups: of each image.
+
+    Returns:
+        For each image of a higher group that is near one of a lower group, the two as (lower, higher), the nearest one.
+    """
+    if len(descriptors) <= TYPICAL_NEIGHBOR or len(set(groups)) < 2:
+        return []
+    rows, is_clear = standardized(descriptors)
+    index = np.flatnonzero(is_clear)
+    rows, group_of = rows[index], np.asarray(groups)[index]
+    if len(index) <= TYPICAL_NEIGHBOR:
+        return []
+    rows -= rows.mean(axis=0)  # what all images share would drown small differences in rounding
+    typical, nearest = [], []
+    for start in range(0, len(rows), _ROWS):
+        part = slice(start, start + _ROWS)
+        distance = _distances(rows[part], rows)
+        distance[np.arange(len(distance)), np.arange(start, start + len(distance))] = np.inf
+        typical.append(np.partition(distance, TYPICAL_NEIGHBOR - 1, axis=1)[:, TYPICAL_NEIGHBOR - 1])
+        distance[group_of[None, :] >= group_of[part, None]] = np.inf
+        best = distance.argmin(axis=1)
+        nearest.append((best, distance[np.arange(len(distance)), best]))
+    limit = NEAR * float(np.median(np.concatenate(typical)))
+    other = np.concatenate([best for best, _ in nearest])
+    far = np.concatenate([distance for _, distance in nearest])
+    return [(int(index[other[row]]), int(index[row])) for row in np.flatnonzero(far < limit)]
+
+
+def _distances(some: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """(n, N): 0 for equal descriptors, about 1.4 for those that have nothing in common."""
+    squares = (some**2).sum(axis=1)[:, None] + (rows**2).sum(axis=1)[None, :] - 2 * (some @ rows.T)
+    distance: np.ndarray = np.sqrt(np.maximum(squares, 0))
+    return distance
