@@ -17,8 +17,8 @@ from extensions.data.errors import Kind, Problem, dataset_error, describe
 from extensions.data.files import relative_name
 from extensions.data.generated import is_built
 from extensions.data.inspection import FileFacts, inspect_files
-from extensions.escaped import escaped, is_utf8
 from extensions.data.mask_checks import mask_problems
+from extensions.escaped import escaped, is_utf8
 
 if TYPE_CHECKING:
     from anomalib.data.datamodules.base.image import AnomalibDataModule
