@@ -11,6 +11,8 @@ from benchmark.archive import Record, fact
 from benchmark.experiment import PROTOCOL_VERSION
 from benchmark.metrics.table import METRICS
 from benchmark.probes import probe_labels
+from benchmark.summary import nothing_to_test_with
+from benchmark.times import latency_sessions, time_warnings
 
 __all__ = ["about_frame", "best_sentences"]
 
@@ -30,6 +32,13 @@ PROTOCOL = (
      "stated quantile of held-out normal pictures; it is never the source of a reported F1."),
     ("Training", "Early stopping sees training pictures only. A run counts as converged when its loss curve was flat "
      "at its end."),
+    ("Latency", "From one decoded image on the device to score and map: pre-processor, network, map; reading the file is "
+     "no part of it. All networks of a sweep are timed together, in turns and several times round; the value is the "
+     "median over the turns' medians. Runs of the same network (class, arguments, sizes of all tensors, image size) "
+     "share one time. Only times of one session compare; others, and those of a run timed alone, are not colored."),
+    ("Fit time", "What the fit costs with nothing at hand: decoding, features of a frozen backbone and a memory bank "
+     "that earlier runs had worked out count as long as they took there. Blank where that is not known; colored only "
+     "where all of a data set was fitted on one machine with as many threads."),
     ("Synthetic", "A data set marked synthetic has drawn defects; numbers on it do not tell how well real defects are "
      "found."),
 )  # fmt: skip
@@ -57,9 +66,11 @@ def about_frame(
         probes: Of backbones, whose data are told.
         warnings: What the reader should know of files that could not be read.
     """
-    rows = [("Result", dataset, sentence) for dataset, sentence in best_sentences(leaderboard)]
-    rows += [("Warnings", "", text) for text in (*warnings, *_data_differences(records), *_differences(records))]
+    rows = [("Result", dataset, sentence) for dataset, sentence in best_sentences(leaderboard, records)]
+    found = (*warnings, *_data_differences(records), *_differences(records), *time_warnings(leaderboard))
+    rows += [("Warnings", "", text) for text in found]
     rows += [("Runs", *row) for row in _sweeps(records, plans)]
+    rows += [("Latency", *row) for row in latency_sessions(records)]
     rows += [("Environment", name, _shares(found)) for name, found in _environments(records).items()]
     rows += [("Data sets", *row) for row in _data_sets(records)]
     rows += [("Probes", *row) for row in _probes(probes)]
@@ -70,14 +81,15 @@ def about_frame(
     return pd.DataFrame(rows, columns=["section", "name", "value"])
 
 
-def best_sentences(leaderboard: pd.DataFrame) -> list[tuple[str, str]]:
-    """For each data set, its name and one sentence that says which detector did best."""
+def best_sentences(leaderboard: pd.DataFrame, records: Sequence[Record] = ()) -> list[tuple[str, str]]:
+    """For each data set, its name and one sentence that says which detector did best, or why none can be named."""
     sentences = []
     for dataset, lines in leaderboard.groupby("dataset", sort=True):
         name = f"{dataset} (synthetic)" if lines["synthetic"].any() else str(dataset)
         best = lines[lines["rank"] == 1]
         if best.empty:
-            sentences.append((name, "No detector has all of its runs finished and converged yet."))
+            own = [record for record in records if record["dataset"]["name"] == dataset]
+            sentences.append((name, _untested(own) or "No detector has all of its runs finished and converged yet."))
             continue
         first = best.iloc[0]
         named = " on ".join(filter(None, [first["model"], first["backbone"]]))
@@ -89,6 +101,28 @@ def best_sentences(leaderboard: pd.DataFrame) -> list[tuple[str, str]]:
         n_ranked = int(lines["rank"].notna().sum())
         sentences.append((name, f"{text}. Best of {n_ranked} ranked, {len(lines) - n_ranked} without rank."))
     return sentences
+
+
+def _untested(records: Sequence[Record]) -> str | None:
+    """What is missing from a test set of one kind of images, and what to do; None where there are both."""
+    for record in records:
+        reason = nothing_to_test_with(record)
+        if reason is None:
+            continue
+        data = record["dataset"]
+        if "anomalous" in reason:
+            remedy = (
+                "Name the folder of defective images (abnormal_dir), or have defects drawn: test_split_mode: synthetic "
+                "for a folder, extensions.ElpvSynthetic for the packaged images."
+            )
+        else:
+            remedy = "Name the folder of good images that are not trained on (normal_test_dir)."
+        n_train, normal, anomalous = (data.get(f"n_{name}") for name in ("train", "test_normal", "test_anomalous"))
+        return (
+            f"Trained, but there was nothing to test with: {reason} ({n_train} training images; test {normal} normal, "
+            f"{anomalous} anomalous), so there are no metrics and no ranks. {remedy}"
+        )
+    return None
 
 
 def _sweeps(records: Sequence[Record], plans: Sequence[Record]) -> Iterable[tuple[str, str]]:

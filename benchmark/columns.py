@@ -16,11 +16,14 @@ __all__ = [
     "LEADERBOARD",
     "Column",
     "column",
+    "compares",
     "heading_lines",
     "is_shown",
     "shown_dataset",
 ]
 
+NOT_ALIKE = ("alone",)
+"""Values of such a column that compare with nothing, not even with themselves."""
 AT = " | "
 """In the name of a column, between what is shown and where it was measured: `image_AUROC | Padim on mtd`."""
 
@@ -37,6 +40,7 @@ class Column:
         width: In characters.
         higher_is_better: None where neither is, or where values are not to be compared.
         optional: Left out of sight when every cell is blank or zero.
+        alike: Column whose values say which cells compare: those of a block that differ in it are not colored.
     """
 
     name: str
@@ -46,6 +50,18 @@ class Column:
     width: int = 10
     higher_is_better: bool | None = None
     optional: bool = False
+    alike: str = ""
+
+
+_ALIKE = {"latency_ms": "latency_session", "latency_p95_ms": "latency_session", "fit_seconds": "fit_machine"}
+
+
+def compares(entry: Column, block: pd.DataFrame) -> bool:
+    """Whether the values of a column compare among these rows, so that colors may say which is better."""
+    if not entry.alike or entry.alike not in block.columns:
+        return True
+    keys = block.loc[block[entry.name].notna(), entry.alike]
+    return keys.nunique(dropna=False) <= 1 and not keys.isna().any() and not keys.isin(NOT_ALIKE).any()
 
 
 def _metric_columns() -> list[Column]:
@@ -61,6 +77,7 @@ def _metric_columns() -> list[Column]:
                 format=m.format,
                 higher_is_better=m.higher_is_better,
                 optional=m.optional,
+                alike=_ALIKE.get(m.name, ""),
             )
         )
         if m.name in HEADLINE:
@@ -106,7 +123,14 @@ _TEXTS = (
     Column(name="epochs", heading="Epochs", format="0.#", width=8, note="Passes over the training pictures."),
     Column(name="stopped_by", heading="Stopped by", width=14, note="What ended the training."),
     Column(name="reused", heading="Fit without", width=18, optional=True,
-           note="What earlier runs had worked out and Fit time does not include; blank where it includes everything."),
+           note="What earlier runs had worked out and Fit time does not include, for it is not known how long that took; "
+           "blank where it includes everything."),
+    Column(name="fit_machine", heading="Fitted on", width=30, optional=True,
+           note="Fit times compare on one machine with as many threads; blank where a fit time leaves something out."),
+    Column(name="latency_session", heading="Latency session", width=26, optional=True,
+           note="Latencies of one session were measured in turns and compare, others do not. alone: in its run."),
+    Column(name="latency_note", heading="Latency note", width=40, optional=True,
+           note="What the machine did beside; blank for a quiet one."),
     Column(name="n_seeds", heading="Seeds", format="0", width=7, note="Seeds that finished in every category."),
     Column(name="n_categories", heading="Categories", format="0", width=10, note="Categories with a finished run."),
     Column(name="k_shot", heading="k-shot", format="0", width=7, optional=True,
@@ -190,7 +214,8 @@ _RESULTS = (
     *(name for headline in HEADLINE for name in (headline, f"{headline}_std")),
     "status", "latency_ms", "fit_seconds", "reused", "model_bytes", "peak_memory_bytes",
     "pixel_AUPRO", "image_F1Max", "image_F1Floor", "pixel_F1Max", "pixel_F1Floor",
-    "image_AveragePrecision", "pixel_AveragePrecision", "latency_p95_ms",
+    "image_AveragePrecision", "pixel_AveragePrecision", "latency_p95_ms", "latency_min_ms", "latency_max_ms",
+    "latency_session", "latency_note", "fit_reused_seconds", "fit_machine",
     "image_size", "layers", "epochs", "stopped_by", "n_seeds",
 )  # fmt: skip
 _DECISIONS = ("label_free_Accuracy", "label_free_Precision", "label_free_Recall", "label_free_F1Score")

@@ -13,9 +13,8 @@ from typing import Any
 import jinja2
 import pandas as pd
 
-from benchmark.about import best_sentences
 from benchmark.augmentation_frames import AUGMENTATION, CHANGED
-from benchmark.columns import BY_CATEGORY, FAILURES, LEADERBOARD, Column, column, is_shown, shown_dataset
+from benchmark.columns import BY_CATEGORY, FAILURES, LEADERBOARD, Column, column, compares, is_shown, shown_dataset
 from benchmark.gallery import Picture, gallery
 from benchmark.leaderboard import Frames
 from benchmark.scatter import Point, scatter_points
@@ -26,7 +25,14 @@ TEMPLATES = Path(__file__).parent / "templates"
 N_COLORS = 8
 WIDTH, HEIGHT = 640, 320  # px of a chart
 LEFT, RIGHT, TOP, BOTTOM = 56, 16, 12, 44
-_DETAILS = ("checkpoint", "run_keys", "weights_sha256", "threshold_source")  # too long for a page; they are in the CSV
+_DETAILS = (
+    "checkpoint",
+    "run_keys",
+    "weights_sha256",
+    "threshold_source",
+    "latency_session",
+    "fit_machine",
+)  # too long for a page; they are in the CSV
 
 
 def write_html(tables: Frames, path: Path, output: Path) -> None:
@@ -43,7 +49,7 @@ def write_html(tables: Frames, path: Path, output: Path) -> None:
     charts = scatter_points(tables.leaderboard)
     models = sorted({model for series in charts.values() for model in series})
     page = environment.get_template("leaderboard.html").render(
-        best=best_sentences(tables.leaderboard),
+        best=tables.about.loc[tables.about["section"] == "Result", ["name", "value"]].itertuples(index=False),
         warnings=tables.about.loc[tables.about["section"] == "Warnings", "value"].tolist(),
         datasets=list(dict.fromkeys(_shown(line) for _, line in tables.leaderboard.iterrows())),
         leaderboard=_table(tables.leaderboard, LEADERBOARD, compared=("dataset",)),
@@ -128,6 +134,9 @@ def _shades(frame: pd.DataFrame, entry: Column, compared: Sequence[str]) -> list
     groups = values.groupby([frame[name] for name in compared])
     low, high = groups.transform("min"), groups.transform("max")
     share = (values - low) / (high - low).where(high > low)
+    for _, block in frame.groupby(list(compared), sort=False):
+        if not compares(entry, block):
+            share[block.index] = math.nan
     better = share if entry.higher_is_better else 1 - share
     return [None if math.isnan(value) else round(float(value), 3) for value in better]
 

@@ -12,15 +12,25 @@ if TYPE_CHECKING:
     import torch
     from anomalib.models import AnomalibModule
 
+__all__ = ["Latency", "device_name", "measure_latency", "time_images"]
+
 
 @dataclass(frozen=True)
 class Latency:
-    """Times of single pictures in ms."""
+    """Times of single pictures in ms.
+
+    Attributes:
+        latency_session: Which models were timed in turn with this one, so that their times compare; None for a model
+            that was timed alone in its run, see `benchmark.latency_session`.
+        latency_device: What computed.
+    """
 
     latency_ms: float
     latency_p95_ms: float
     latency_batch_size: int
     latency_n: int
+    latency_session: str | None
+    latency_device: str
 
 
 def measure_latency(
@@ -34,7 +44,33 @@ def measure_latency(
     limit_s: float = 10.0,
     n_views: int = 1,
 ) -> Latency:
-    """Time pre-processor and network on one picture at a time; decoding and drawing are not part of it.
+    """Time pre-processor and network alone in a run, whatever else the machine does; see `time_images`."""
+    times = time_images(
+        model,
+        image,
+        warm_up=warm_up,
+        enough=enough,
+        repeats=repeats,
+        enough_s=enough_s,
+        limit_s=limit_s,
+        n_views=n_views,
+    )
+    p50, p95 = np.percentile(times, [50, 95])
+    return Latency(float(p50), float(p95), 1, len(times), None, device_name(model.device))
+
+
+def time_images(
+    model: AnomalibModule,
+    image: torch.Tensor,
+    *,
+    warm_up: int = 2,
+    enough: int = 10,
+    repeats: int = 20,
+    enough_s: float = 0.5,
+    limit_s: float = 10.0,
+    n_views: int = 1,
+) -> list[float]:
+    """Time pre-processor and network on one picture at a time, ms; decoding and drawing are not part of it.
 
     Args:
         model: A fitted model on the device to be measured.
@@ -61,9 +97,15 @@ def measure_latency(
             if batch.is_cuda:
                 torch.cuda.synchronize()
             if call >= warm_up:
-                times.append(time.perf_counter() - begin)
+                times.append((time.perf_counter() - begin) * 1000)
             taken = time.perf_counter() - started
             if (len(times) >= enough and taken > enough_s) or (len(times) >= 5 and taken > limit_s):
                 break
-    p50, p95 = np.percentile(np.asarray(times) * 1000, [50, 95])
-    return Latency(float(p50), float(p95), latency_batch_size=1, latency_n=len(times))
+    return times
+
+
+def device_name(device: torch.device | str) -> str:
+    """Name of the GPU, or `cpu`."""
+    import torch
+
+    return "cpu" if str(device) == "cpu" else torch.cuda.get_device_name(device)

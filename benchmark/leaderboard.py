@@ -14,6 +14,7 @@ from benchmark.archive import Record
 from benchmark.augmentation_frames import augmentation_frame
 from benchmark.backbone_frames import backbone_frame
 from benchmark.metrics.table import HEADLINE
+from benchmark.naming import labels
 from benchmark.refinement_frames import is_ranking_only, refinement_frame, rounds_frame
 from benchmark.runs import failures_frame, runs_frame
 from benchmark.slots import Row, fill
@@ -30,7 +31,8 @@ COLUMNS = (
     "threshold_source", "k_shot", "contamination_ratio", "synthetic", "weights_sha256", "run_keys", "checkpoint",
     "status", "stopped_by", "image_AveragePrecision", "pixel_AveragePrecision", "pixel_binning_error",
     "reused", "label_free_Accuracy", "label_free_Precision", "label_free_Recall", "label_free_F1Score",
-    "image_AUROC_by_kind",
+    "image_AUROC_by_kind", "latency_min_ms", "latency_max_ms", "latency_session", "latency_note",
+    "fit_reused_seconds", "fit_machine",
 )  # fmt: skip
 """Columns of ``leaderboard.csv``, in order."""
 
@@ -96,9 +98,10 @@ def frames(
         categories.setdefault(row.dataset, set()).update(category for category, _ in row.slots)
     drawn = {record["dataset"]["name"] for record in records if record["dataset"].get("synthetic")}
     means, parts = [], []
-    for number, (row, settings) in enumerate(zip(rows, _told_apart(rows), strict=True)):
+    _tell_apart(rows)
+    for number, row in enumerate(rows):
         whole = sorted(categories[row.dataset])
-        label = {"_row": number, "settings": settings}
+        label = {"_row": number}
         means.append(mean_line(row, whole) | label)
         parts += [summary(row, [category]) | label for category in whole]
     for line in (*means, *parts):
@@ -112,7 +115,7 @@ def frames(
     return Frames(
         leaderboard=leaderboard,
         by_category=_frame(parts),
-        runs=runs_frame(records, {record["folder"] for record in counted}),
+        runs=runs_frame(records, {record["folder"] for record in counted}, _settings(rows)),
         failures=failures_frame(rows, drawn),
         about=about_frame([r for r in counted if r["status"] == "finished"], plans, leaderboard, warnings, probes),
         refinement=refinement_frame(rounds),
@@ -139,16 +142,23 @@ def _trained(plan: Record) -> Record:
     return plan | {"experiments": [entry for entry in plan["experiments"] if not is_ranking_only(entry)]}
 
 
-def _told_apart(rows: Sequence[Row]) -> list[str]:
-    """Settings of each row, with the data arguments in which rows that look alike differ."""
-    texts = []
-    for row in rows:
-        alike = [other for other in rows if other.dataset == row.dataset and other.described == row.described]
-        names = sorted({name for other in alike for name in other.data_arguments} - {"category", "name", "root"})
-        telling = [n for n in names if len({str(other.data_arguments.get(n)) for other in alike}) > 1]
-        extra = [f"{name}={row.data_arguments[name]}" for name in telling if name in row.data_arguments]
-        texts.append(", ".join(filter(None, [row.described["settings"], *extra])))
-    return texts
+def _tell_apart(rows: Sequence[Row]) -> None:
+    """Complete the settings of rows that would read the same by the arguments in which they differ."""
+    seen = [(row.dataset, row.described["model"], row.described["backbone"]) for row in rows]
+    told = labels([row.described["settings"] for row in rows], [row.experiment for row in rows], alike=seen)
+    for row, settings in zip(rows, told, strict=True):
+        row.described = row.described | {"settings": settings}
+
+
+def _settings(rows: Sequence[Row]) -> dict[str, str]:
+    """Settings by the folder of a record."""
+    slots = [(row.described["settings"], slot) for row in rows for slot in row.slots.values()]
+    return {
+        record["folder"]: settings
+        for settings, slot in slots
+        for record in (slot.counted, *slot.superseded)
+        if record is not None
+    }
 
 
 def _goodness(line: dict[str, Any]) -> tuple[float, float, float]:

@@ -27,6 +27,7 @@ def measure(prepared: Prepared, workspace: Path, options: RunOptions) -> tuple[d
     from benchmark.fitted import Fitted, last_fit
     from benchmark.latency import measure_latency
     from benchmark.memory import PeakMemory, model_bytes
+    from benchmark.networks import NETWORK, keep_image, network_id
     from benchmark.training import device_of, fit, make_engine, test_once, validates
     from extensions.cache import open_cache
     from extensions.cache.reuse import SPLITS, Reuse
@@ -81,15 +82,19 @@ def measure(prepared: Prepared, workspace: Path, options: RunOptions) -> tuple[d
             evaluation = collector.finish(getattr(model, "label_free_threshold", None))
             set_thresholds(model, evaluation)
             n_views = next((one.n_views for one in augmentations if one.where == "tta"), 1)
-            latency = measure_latency(model, reuse.picture(), n_views=n_views)
+            image = reuse.picture()
+            few = {"enough": 3, "repeats": 5} if options.timed_later else {}
+            latency = measure_latency(model, image, n_views=n_views, **few)
     known = replace(known, peak_bytes=max(known.peak_bytes, memory.peak_bytes))
     last_fit.keep(prepared, options.shared_fits, known)
     write_text(workspace / SCORES, evaluation.scores.to_csv(index=False))
     # The thresholds of augmented scores are not those of the model alone, which is all that a checkpoint holds.
     keep_checkpoint = options.keep_checkpoint and not in_test
-    if keep_checkpoint:
-        with room_for(workspace / CHECKPOINT, model_bytes(model.model)):
-            engine.trainer.save_checkpoint(workspace / CHECKPOINT, weights_only=False)
+    if keep_checkpoint or options.timed_later:
+        path = workspace / (CHECKPOINT if keep_checkpoint else NETWORK)
+        with room_for(path, model_bytes(model.model)):
+            engine.trainer.save_checkpoint(path, weights_only=not keep_checkpoint)
+        keep_image(workspace, image)
     pictures = collector.pictures.draw(
         workspace, threshold=evaluation.thresholds["image"], map_range=evaluation.ranges.get("pixel", (0.0, 1.0))
     )
@@ -103,6 +108,7 @@ def measure(prepared: Prepared, workspace: Path, options: RunOptions) -> tuple[d
             "fit_seconds": known.seconds,
             "test_seconds": test_seconds + prepare_seconds["test"],
             **asdict(latency),
+            "network": network_id(experiment, model, image, n_views=n_views),
         },
         "reused": ({"train": known.reused} if known.reused else {}) | reuse.report(),
         "memory": {"peak_memory_bytes": known.peak_bytes, "model_bytes": model_bytes(model.model)},

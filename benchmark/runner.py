@@ -12,6 +12,7 @@ from typing import Any
 
 from benchmark.disk import DiskFullError, room_for
 from benchmark.experiment import Experiment
+from benchmark.networks import IMAGE, NETWORK
 from benchmark.preparation import Prepared, identity, named, prepare
 from benchmark.store import CHECKPOINT, SCORES, Store
 from extensions.escaped import writable
@@ -35,6 +36,8 @@ class RunOptions:
         n_threads: Threads of torch; None leaves them as they are.
         page: Draw `suspects.html` for a refinement.
         shared_fits: Of `benchmark.fitted`: fits of which one serves several runs of the sweep.
+        timed_later: The network stays beside the record until a sweep times all of its own together, see
+            `benchmark.latency_session`; the run itself times a few pictures only.
     """
 
     sweep: str = ""
@@ -46,6 +49,7 @@ class RunOptions:
     n_threads: int | None = None
     page: bool = False
     shared_fits: tuple[str, ...] = ()
+    timed_later: bool = False
 
 
 def run_experiment(
@@ -114,8 +118,8 @@ def _carry_out(prepared: Prepared, workspace: Path, options: RunOptions) -> dict
         raise  # no failure of this run: the same command must run it again
     except Exception as error:
         logger.debug("run failed", exc_info=True)
-        for leftover in (workspace / SCORES, workspace / CHECKPOINT):
-            leftover.unlink(missing_ok=True)
+        for leftover in (SCORES, CHECKPOINT, NETWORK, IMAGE):
+            (workspace / leftover).unlink(missing_ok=True)
         record |= {"status": _status(error), "error": _describe(error), "metrics": {}}
     return record | {"environment": dict(environment()), "seconds": time.perf_counter() - clock}
 

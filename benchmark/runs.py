@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -32,6 +32,8 @@ _FACTS = {
     "synthetic": ("dataset", "synthetic"),
     "k_shot": ("dataset", "k_shot"),
     "contamination_ratio": ("dataset", "contamination_ratio"),
+    "latency_session": ("speed", "latency_session"),
+    "latency_note": ("speed", "latency_note"),
     "seconds": ("seconds",),
     "started": ("started",),
     "sweep": ("sweep",),
@@ -55,14 +57,15 @@ _FAILURE_COLUMNS = [
 _STATES = {"failed": "failed", "missing": "data not on disk", "not run": "not run yet"}
 
 
-def runs_frame(records: Sequence[Record], counted: set[str]) -> pd.DataFrame:
+def runs_frame(records: Sequence[Record], counted: set[str], settings: Mapping[str, str]) -> pd.DataFrame:
     """Every record with its facts.
 
     Args:
         records: All of them.
         counted: Folders of the records that the leaderboard uses; ``in_table`` says of the others why not.
+        settings: Of records by folder, where more is told of them than they tell themselves.
     """
-    lines = [_run(record, counted) for record in records]
+    lines = [_run(record, counted) | _told(record, settings) for record in records]
     lines.sort(key=lambda line: [str(line[n] or "") for n in ("dataset", "category", "model", "backbone", "settings")])
     return pd.DataFrame(lines, columns=_RUN_COLUMNS).astype(dict.fromkeys(_MEASURED, "float64"))
 
@@ -92,6 +95,10 @@ def failures_frame(rows: Sequence[Row], synthetic: set[str]) -> pd.DataFrame:
             }
             lines.append(line)
     return pd.DataFrame(lines, columns=_FAILURE_COLUMNS)
+
+
+def _told(record: Record, settings: Mapping[str, str]) -> dict[str, str]:
+    return {"settings": settings[record["folder"]]} if record["folder"] in settings else {}
 
 
 def _run(record: Record, counted: set[str]) -> dict[str, Any]:

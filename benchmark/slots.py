@@ -42,12 +42,14 @@ class Row:
 
     Attributes:
         described: model, backbone, settings as a person reads them.
+        experiment: The canonical one of any of its runs, without what differs from run to run.
         slots: By category and seed.
     """
 
     dataset: str
     described: dict[str, str]
     data_arguments: dict[str, Any] = field(default_factory=dict)
+    experiment: dict[str, Any] = field(default_factory=dict)
     slots: dict[tuple[str, int], Slot] = field(default_factory=dict)
 
     @property
@@ -100,7 +102,10 @@ def _planned(plans: Sequence[Record], answered: set) -> list[Record]:
 def _row(dataset: str, source: Record) -> Row:
     described = {name: str(source.get(name) or "") for name in ("model", "backbone", "settings")}
     return Row(
-        dataset=dataset, described=described, data_arguments=fact(source, "experiment", "data", "init_args") or {}
+        dataset=dataset,
+        described=described,
+        data_arguments=fact(source, "experiment", "data", "init_args") or {},
+        experiment=fact(source, "experiment") or {},
     )
 
 

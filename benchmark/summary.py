@@ -13,13 +13,25 @@ from benchmark.metrics.image import BY_KIND
 from benchmark.metrics.table import HEADLINE, METRICS
 from benchmark.slots import Row, Slot
 
-__all__ = ["MEAN", "MEASURED", "image_size", "mean_line", "measured", "reused", "summary"]
+__all__ = [
+    "MEAN",
+    "MEASURED",
+    "fit_machine",
+    "image_size",
+    "mean_line",
+    "measured",
+    "nothing_to_test_with",
+    "reused",
+    "summary",
+]
 
 MEAN = "mean"
+ALONE = "alone"  # in place of a session, of a model that was timed in its run
 WHOLE = "all"  # the category of a data set that has none
 MEASURED = (*(entry.name for entry in METRICS), "epochs")
 _SECTION = {
     "epochs": "training", "fit_seconds": "speed", "latency_ms": "speed", "latency_p95_ms": "speed",
+    "latency_min_ms": "speed", "latency_max_ms": "speed", "fit_reused_seconds": "speed",
     "peak_memory_bytes": "memory", "model_bytes": "memory",
 }  # fmt: skip
 
@@ -54,6 +66,9 @@ def summary(row: Row, categories: list[str]) -> dict[str, Any]:
         "checkpoint": _joined(done, _checkpoint),
         "stopped_by": _joined(seen, lambda r: fact(r, "training", "stopped_by")),
         "reused": _joined(done, reused),
+        "fit_machine": _same(done, fit_machine),
+        "latency_session": _joined(done, lambda r: fact(r, "speed", "latency_session") or ALONE),
+        "latency_note": _joined(done, lambda r: fact(r, "speed", "latency_note")),
         "status": _status(slots),
         "_complete": all(slot.state == "finished" for slot in slots)
         and all(fact(record, "training", "converged") is not False for record in done),
@@ -115,10 +130,27 @@ def image_size(record: Record) -> str | None:
     return "x".join(str(side) for side in size) if size else None
 
 
+def nothing_to_test_with(record: Record) -> str | None:
+    """Which kind of images a test set lacks, so that nothing tells how well they are told apart; None for neither."""
+    data = record["dataset"]
+    for kind in ("anomalous", "normal"):
+        if data.get(f"n_test_{kind}") == 0:
+            return f"no {kind} test images"
+    return None
+
+
+def fit_machine(record: Record) -> str | None:
+    """Where the fit time was measured; None where the time does not include everything, and so compares with none."""
+    machine = record.get("environment") or {}
+    if measured(record, "fit_seconds") is None or reused(record):
+        return None
+    return f"{machine.get('cpu')}, {machine.get('n_threads')} threads, {machine.get('device')}"
+
+
 def reused(record: Record) -> str | None:
-    """What of the training pictures an earlier run had worked out, so that `fit_seconds` does not include it."""
+    """What of the training pictures an earlier run had worked out, where `fit_seconds` does not include it."""
     train = fact(record, "reused", "train")
-    if not train:
+    if not train or fact(record, "speed", "fit_reused_seconds") is not None:
         return None
     parts = [
         name if train[name] == train["of"] else f"{name} of {train[name]} of {train['of']} pictures"
@@ -138,6 +170,12 @@ def _joined(records: Sequence[Record], get: Callable[[Record], str | None]) -> s
     return ";".join(dict.fromkeys(text for record in records if (text := get(record)))) or None
 
 
+def _same(records: Sequence[Record], get: Callable[[Record], str | None]) -> str | None:
+    """The one text of all records; None where they differ or one has none."""
+    found = {get(record) for record in records}
+    return found.pop() if len(found) == 1 else None
+
+
 def _status(slots: list[Slot]) -> str:
     """Such as ``3 of 3 runs``, ``2 of 3 runs, 1 failed``, ``1 of 1 runs, not converged``."""
     states = Counter(slot.state for slot in slots)
@@ -148,4 +186,4 @@ def _status(slots: list[Slot]) -> str:
     open_ended = sum(1 for record in done if record and fact(record, "training", "converged") is False)
     if open_ended:
         parts.append("not converged" if open_ended == len(done) else f"{open_ended} not converged")
-    return ", ".join(parts)
+    return ", ".join([*parts, *dict.fromkeys(filter(None, (nothing_to_test_with(r) for r in done if r)))])

@@ -17,9 +17,13 @@ from tqdm.auto import tqdm
 from benchmark.executor import LOCAL, Executor, run_all
 from benchmark.experiment import Experiment
 from benchmark.fitted import shared_fits
+from benchmark.latency_session import measure_latencies
+from benchmark.naming import labels
+from benchmark.networks import tidy
 from benchmark.preparation import backbone_id, named
 from benchmark.runner import RunOptions
-from benchmark.store import CHECKPOINT, KEEP, RECORD, Store, write_json
+from benchmark.store import Store, write_json
+from benchmark.summary import image_size, nothing_to_test_with
 from extensions.configuration import ConfigError
 
 logger = logging.getLogger(__name__)
@@ -38,7 +42,7 @@ def run_sweep(
     config: str = "",
     partial: bool = False,
 ) -> Counter[str]:
-    """Run what has no record yet and return how many runs ended with each status.
+    """Run what has no record yet, time the networks together, and return how many runs ended with each status.
 
     Args:
         experiments: What `benchmark.expand` gave.
@@ -58,10 +62,12 @@ def run_sweep(
     carried_out = replace(
         options,
         keep_checkpoint=keep != "none",
+        timed_later=True,
         progress=bar_per_run,
         layers=shared_layers(experiments),
         shared_fits=shared_fits(experiments),
     )
+    told = settings_told(experiments)
     counts: Counter[str] = Counter()
     without_pictures = 0
     bar = tqdm(total=len(experiments), desc=options.sweep or "sweep", unit="run", disable=not options.progress)
@@ -70,11 +76,11 @@ def run_sweep(
         for experiment, record in outcomes:
             counts[record["status"]] += 1
             bar.update()
-            tqdm.write(describe(experiment, record))
-            if keep == "best":
-                prune_checkpoints(store, experiments)
+            tqdm.write(describe(experiment, record, told[experiment.experiment_id]))
+            tidy(store, experiments, keep=keep)
             shows_none = record["status"] == "finished" and not record["files"]["pictures"]
             without_pictures += shows_none and not experiment.augmentations
+    measure_latencies(store, experiments, progress=options.progress)
     if options.pictures and without_pictures:
         logger.warning(
             "%d runs were there before pictures were asked for; --overwrite all draws them", without_pictures
@@ -176,50 +182,55 @@ def drop_other_plans(plan: Path, *, sweep: str) -> None:
             path.unlink(missing_ok=True)
 
 
-def prune_checkpoints(store: Store, experiments: Sequence[Experiment]) -> None:
-    """Keep one checkpoint per model, data set and category: that of the best image AUROC, ties by pixel AUROC.
+def settings_told(experiments: Sequence[Experiment]) -> dict[str, str]:
+    """By id, the settings of each experiment with what tells it from those of the sweep that would read the same."""
+    seen = [(one.model_name, one.backbone, *named(one)) for one in experiments]
+    canonical = [one.canonical for one in experiments]
+    told = labels([one.settings for one in experiments], canonical, alike=seen)
+    return {one.experiment_id: text for one, text in zip(experiments, told, strict=True)}
+
+
+def describe(experiment: Experiment, record: dict[str, Any], settings: str | None = None) -> str:
+    """One line about a run that ended.
 
     Args:
-        store: Where the runs are.
-        experiments: Those of this sweep; the checkpoints of others in the same folder are not touched.
+        experiment: What was run.
+        record: What came of it.
+        settings: Of `settings_told`; those of the experiment alone when None.
     """
-    own = {experiment.experiment_id for experiment in experiments}
-    with store.lock(KEEP):
-        kept = [
-            (folder, record)
-            for folder, record in store.records()
-            if record.get("experiment_id") in own and record["status"] == "finished" and record["files"]["checkpoint"]
-        ]
-        groups: dict[tuple[str, str, str], list[tuple[Path, dict[str, Any]]]] = {}
-        for folder, record in kept:
-            dataset = record["dataset"]
-            groups.setdefault((record["model"], dataset["name"], dataset["category"]), []).append((folder, record))
-        for runs in groups.values():
-            for folder, record in sorted(runs, key=lambda run: _quality(run[1]))[:-1]:
-                record["files"]["checkpoint"] = None
-                write_json(folder / RECORD, record)
-                (folder / CHECKPOINT).unlink(missing_ok=True)
-
-
-def describe(experiment: Experiment, record: dict[str, Any]) -> str:
-    """One line about a run that ended."""
     dataset = record["dataset"]
-    what = " ".join(filter(None, (experiment.model_name, experiment.backbone, dataset["name"], dataset["category"])))
+    detector = " ".join(filter(None, (experiment.model_name, experiment.backbone)))
+    data = " ".join(filter(None, (dataset["name"], dataset["category"])))
+    few = dataset.get("k_shot")
+    told = experiment.settings if settings is None else settings
+    size = image_size(record)
+    parts = [
+        f"{detector} on {data}",
+        f"{size} px" if size else "",
+        told,
+        f"k_shot={few}" if few and "k_shot=" not in told else "",
+    ]
+    what = f"{', '.join(filter(None, parts))}, seed {experiment.seed}"
     if record["status"] != "finished":
-        return f"{record['status']:8} {what} seed {experiment.seed}: {record['error']['message']}"
+        return f"{record['status']:8} {what}: {record['error']['message']}"
     shown = [
         f"{name} {value:.4f}"
         for name in ("image_AUROC", "pixel_AUROC")
         if (value := record["metrics"][name]) is not None
     ]
-    shown.append(f"{record['seconds']:.0f} s")
-    return f"finished {what} seed {experiment.seed}: {', '.join(shown)}"
+    if reason := nothing_to_test_with(record):
+        shown.append(reason)
+    shown += [*_refined(record), f"{record['seconds']:.0f} s"]
+    return f"finished {what}: {', '.join(shown)}"
 
 
-def _quality(record: dict[str, Any]) -> tuple[float, float, str]:
-    metrics = record["metrics"]
-    scores = [metrics[name] if metrics[name] is not None else -1.0 for name in ("image_AUROC", "pixel_AUROC")]
-    return scores[0], scores[1], record["key"]
+def _refined(record: dict[str, Any]) -> list[str]:
+    """What a refinement removed."""
+    rounds = (record.get("refinement") or {}).get("rounds") or []
+    if not rounds:
+        return []
+    n, removed, of = rounds[-1]["round"], rounds[-1]["n_removed"], rounds[0]["n_train"]
+    return [f"{int(removed)} of {int(of)} training images removed in {int(n)} round{'' if n == 1 else 's'}"]
 
 
 def _facts(experiment: Experiment) -> dict[str, str]:

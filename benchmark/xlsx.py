@@ -15,7 +15,16 @@ from xlsxwriter.format import Format
 from xlsxwriter.worksheet import Worksheet
 
 from benchmark.augmentation_frames import AUGMENTATION
-from benchmark.columns import BY_CATEGORY, FAILURES, LEADERBOARD, column, heading_lines, is_shown, shown_dataset
+from benchmark.columns import (
+    BY_CATEGORY,
+    FAILURES,
+    LEADERBOARD,
+    column,
+    compares,
+    heading_lines,
+    is_shown,
+    shown_dataset,
+)
 from benchmark.gallery import Picture, gallery
 from benchmark.leaderboard import Frames
 from benchmark.refinement_frames import REFINEMENT, ROUNDS
@@ -25,7 +34,7 @@ __all__ = ["write_xlsx"]
 
 INK, PALE, GREEN, LINE = "#1F2A37", "#FFFFFF", "#8CCB9B", "#B8C0CC"
 PRINTED_UP_TO = "peak_memory_bytes"
-WRAPPED = ("settings", "status", "message")
+WRAPPED = ("settings", "status", "message", "latency_note")
 MAX_TEXT = 32_000  # a cell holds 32,767 characters
 OPTIONS = {"strings_to_formulas": False, "strings_to_urls": False, "strings_to_numbers": False}
 
@@ -211,7 +220,8 @@ class Sheets:
             if better is None or name == "pixel_binning_error":
                 continue
             for start, end in itertools.pairwise(bounds):
-                if frame[name].iloc[start:end].round(9).nunique() < 2:
+                block = frame.iloc[start:end]
+                if block[name].round(9).nunique() < 2 or not compares(column(name), block):
                     continue
                 scale = {"type": "2_color_scale", "min_color": PALE if better else GREEN}
                 scale["max_color"] = GREEN if better else PALE

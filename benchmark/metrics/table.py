@@ -125,15 +125,27 @@ METRICS: tuple[Metric, ...] = (
     Metric(
         name="fit_seconds",
         label="Fit time",
-        meaning="Time to train on all training pictures. Lower is better.",
+        meaning="Time to train on all training pictures with nothing at hand: what was taken from earlier runs counts "
+        "as long as it took there. Blank where that is not known. Lower is better.",
         higher_is_better=False,
         unit="s",
         format="#,##0.0",
     ),
     Metric(
+        name="fit_reused_seconds",
+        label="Of it reused",
+        meaning="Part of the fit time that this run did not take itself: earlier runs had decoded images, computed "
+        "features or selected the memory bank.",
+        higher_is_better=None,
+        unit="s",
+        format="#,##0.0",
+        optional=True,
+    ),
+    Metric(
         name="latency_ms",
         label="Latency",
-        meaning="Median time for one picture, after warm-up, without reading the file. Lower is better.",
+        meaning="Median time for one picture, after warm-up, without reading the file: of all models of a sweep in "
+        "turns, several times round. Lower is better.",
         higher_is_better=False,
         unit="ms",
         format="#,##0.0",
@@ -145,6 +157,18 @@ METRICS: tuple[Metric, ...] = (
         higher_is_better=False,
         unit="ms",
         format="#,##0.0",
+    ),
+    *(
+        Metric(
+            name=f"latency_{name}_ms",
+            label=f"Latency {label}",
+            meaning=f"The {word} of the medians of the turns: how sure the latency is.",
+            higher_is_better=None,
+            unit="ms",
+            format="#,##0.0",
+            optional=True,
+        )
+        for name, label, word in (("min", "from", "least"), ("max", "to", "largest"))
     ),
     Metric(
         name="peak_memory_bytes",

@@ -1,0 +1,60 @@
+"""Which times of a table compare, said in sentences: sessions of latency, busy machines, fits that reused work."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+import pandas as pd
+
+from benchmark.archive import Record, fact
+from benchmark.columns import column, compares
+
+__all__ = ["latency_sessions", "time_warnings"]
+
+
+def time_warnings(leaderboard: pd.DataFrame) -> Iterable[str]:
+    """What a reader should know before comparing times."""
+    blocks = [block for _, block in leaderboard.groupby("dataset")]
+    if not _all_compare("latency_ms", blocks):
+        yield (
+            "Latencies were not all measured in one session, so they are not colored: of one network they differ by "
+            "what else the machine did. Another sweep into this folder times all checkpoints that were kept together."
+        )
+    notes = sorted({note for text in leaderboard["latency_note"].dropna() for note in str(text).split(";")})
+    if notes:
+        yield f"Latency was {'; '.join(notes)}: its numbers are less sure. Quiet the machine, then --overwrite all."
+    if not _all_compare("fit_seconds", blocks):
+        yield (
+            "Fit times of some rows leave out what earlier runs had worked out (column Fit without), are blank, or come "
+            "from another machine or number of threads, so they are not colored."
+        )
+
+
+def latency_sessions(records: Sequence[Record]) -> Iterable[tuple[str, str]]:
+    """Name and one sentence for each session."""
+    found: dict[str, list[Record]] = {}
+    for record in records:
+        if (session := fact(record, "speed", "latency_session")) is not None:
+            found.setdefault(session, []).append(record)
+    for session, runs in sorted(found.items()):
+        networks = {fact(run, "speed", "network"): run["speed"] for run in runs}
+        turns, threads = (
+            max(int(speed[name]) for speed in networks.values()) for name in ("latency_turns", "latency_threads")
+        )
+        devices = ", ".join(sorted({str(speed["latency_device"]) for speed in networks.values()}))
+        yield (
+            f"Session {session}",
+            f"{len(networks)} networks of {len(runs)} runs in {turns} turns each, on {devices}, {threads} threads",
+        )
+    alone = Counter(fact(r, "speed", "latency_session") is None for r in records if fact(r, "speed", "latency_ms"))
+    if alone[True]:
+        yield "Alone", f"{alone[True]} runs were timed within themselves, beside whatever the machine did"
+
+
+def _all_compare(name: str, blocks: Sequence[pd.DataFrame]) -> bool:
+    """Whether the values of each block compare, where it has more than one row."""
+    many = [block for block in blocks if len(block) > 1 and block[name].notna().any()]
+    if name == "fit_seconds" and any(block[name].isna().any() and block["reused"].notna().any() for block in many):
+        return False
+    return all(block[name].notna().sum() < 2 or compares(column(name), block) for block in many)
