@@ -7,9 +7,13 @@ from typing import Any
 
 _EXPORTS = {
     "Experiment": "benchmark.experiment",
+    "Run": "benchmark.single_run",
+    "RunError": "benchmark.single_run",
     "expand": "benchmark.grid",
+    "read_augmentation": "benchmark.interactive",
     "read_leaderboard": "benchmark.interactive",
     "record_run": "benchmark.interactive",
+    "refine": "benchmark.interactive",
     "run": "benchmark.interactive",
     "run_experiment": "benchmark.runner",
     "run_sweep": "benchmark.sweep",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,65 +12,89 @@ from benchmark.augmentation_frames import augmentation_frame
 from benchmark.augmented import without_augmentation
 from benchmark.experiment import Experiment
 from benchmark.leaderboard import frames
-from benchmark.preparation import prepare
 from benchmark.runner import RunOptions, run_experiment
-from benchmark.store import RECORD, Store
+from benchmark.single_run import Run, RunError, run_of
+from benchmark.store import RECORD
 from benchmark.tables import write_tables
+from extensions.configuration import spec_of
 
 if TYPE_CHECKING:
     import pandas as pd
+    from anomalib.data import AnomalibDataModule
+    from anomalib.models import AnomalibModule
+    from matplotlib.figure import Figure
+
+__all__ = ["Refined", "Run", "RunError", "experiment_of", "read_augmentation", "read_leaderboard", "record_run",
+           "refine", "run"]  # fmt: skip
 
 DEFAULT_OUTPUT = Path("output/notebook")
-
-
-class RunError(RuntimeError):
-    """A run failed or is at work elsewhere; its record, if any, holds the traceback."""
+_NOT_RUN = ("evaluator", "visualizer")  # of a model: the benchmark puts its own metrics and drawings in their place
 
 
 def run(
-    model: dict[str, Any],
-    data: dict[str, Any],
+    model: AnomalibModule | type | str | Mapping[str, Any],
+    data: AnomalibDataModule | type | str | Mapping[str, Any],
     *,
     trainer: dict[str, Any] | None = None,
     seed: int = 0,
     refinement: dict[str, Any] | None = None,
     augmentation: Any = None,
-    output: Path = DEFAULT_OUTPUT,
+    output: Path | str = DEFAULT_OUTPUT,
     pictures: int = 0,
-) -> dict[str, Any]:
-    """Run one experiment, unless its record is there, write the tables and return the record.
+) -> Run:
+    """Run one experiment, unless its record is there, write the tables and return the run.
 
     Args:
-        model: `class_path` and `init_args`, as in a configuration.
+        model: An object, its class, the class's name, or `class_path` and `init_args` as in a configuration. All of
+            them describe what is built after the seed is set: an object is not trained itself, and one that was
+            changed by hand is refused.
         data: The same for the datamodule.
         trainer: Trainer arguments; a gradient model needs `max_epochs`.
         seed: Seeds everything before the model is built.
-        refinement: How training pictures are refined, see `extensions.refinement.Plan`; None trains on all of them.
-        augmentation: How pictures are augmented, such as `{"name": "flip", "where": "tta"}`, see
+        refinement: How training images are refined, see `extensions.refinement.Plan`; None trains on all of them.
+        augmentation: How images are augmented, such as `{"name": "flip", "where": "tta"}`, see
             `extensions.transforms.AugmentationSettings`; None augments nothing.
         output: Folder of records and tables.
-        pictures: How many best and worst pictures to draw.
+        pictures: How many best and worst images to draw beside the record, for the gallery of the HTML page.
 
     Raises:
+        ConfigError: The model or the data cannot be described.
         RunError: The run failed; its record holds the traceback.
 
     Example:
-        >>> record = run({"class_path": "extensions.Padim"}, {"class_path": "extensions.Elpv"})
-        >>> record["metrics"]["image_AUROC"]
+        >>> found = run(Patchcore("resnet18"), Elpv(n_train=100), seed=1)
+        >>> found.metrics["image_AUROC"]
+        >>> found.show()
     """
-    experiment = Experiment(
-        model=model, data=data, trainer=trainer or {}, seed=seed, refinement=refinement, augmentation=augmentation
+    experiment = experiment_of(
+        model, data, trainer=trainer or {}, seed=seed, refinement=refinement, augmentation=augmentation
     )
+    return _run(experiment, Path(output), pictures=pictures)
+
+
+def experiment_of(model: Any, data: Any, **rest: Any) -> Experiment:
+    """The experiment that a model and a datamodule, however they are given, stand for.
+
+    Raises:
+        ConfigError: As in `run`.
+    """
+    described = spec_of(model, "model")
+    for name in _NOT_RUN:
+        described["init_args"].pop(name, None)
+    return Experiment(model=described, data=spec_of(data, "data"), **rest)
+
+
+def _run(experiment: Experiment, output: Path, *, pictures: int = 0) -> Run:
     record = run_experiment(
-        experiment, Path(output), options=RunOptions(sweep="single runs", overwrite="failed", pictures=pictures)
+        experiment, output, options=RunOptions(sweep="single runs", overwrite="failed", pictures=pictures)
     )
     if record is None:
         msg = f"{output}: another process is running this very experiment"
         raise RunError(msg)
-    write_tables(Path(output))
+    write_tables(output)
     if record["status"] != "finished":
         raise RunError(record["error"]["message"])
-    return record
+    return run_of(record, experiment, output)
 
 
 def record_run(config: dict[str, Any], output: Path) -> Path:
@@ -85,50 +110,64 @@ def record_run(config: dict[str, Any], output: Path) -> Path:
     seed = config.get("seed_everything")
     seed = seed if isinstance(seed, int) and not isinstance(seed, bool) else 0
     trainer, augmentation = without_augmentation(config.get("trainer") or {})
-    run(config["model"], config["data"], trainer=trainer, seed=seed, augmentation=augmentation, output=output)
-    experiment = Experiment(
-        model=config["model"], data=config["data"], trainer=trainer, seed=seed, augmentation=augmentation
-    )
-    return prepare(experiment).folder(Store(output)) / RECORD
+    found = run(config["model"], config["data"], trainer=trainer, seed=seed, augmentation=augmentation, output=output)
+    return found.folder / RECORD
 
 
-@dataclass(frozen=True)
-class Refined:
-    """What a refinement left.
+@dataclass(frozen=True, repr=False)
+class Refined(Run):
+    """A run that refined its training images; metrics and files are those of its last round.
 
     Attributes:
-        record: Its record; metrics and files are those of the last round.
         rounds: `rounds.csv`, a row per round.
-        suspects: `suspects.csv`, a row per training picture, the most suspicious first.
-        paths: The file of each training picture, by the name it has there.
+        suspects: `suspects.csv`, a row per training image, the most suspicious first.
     """
 
-    record: dict[str, Any]
     rounds: pd.DataFrame
     suspects: pd.DataFrame
-    paths: dict[str, Path]
+
+    @property
+    def paths(self) -> dict[str, Path]:
+        """The file of each training image, by the name it has in `suspects`."""
+        from extensions.refinement.loop import training_names
+
+        datamodule = self.prepared.datamodule
+        assert datamodule is not None
+        files = map(Path, datamodule.train_data.samples["image_path"])
+        return dict(zip(training_names(datamodule), files, strict=True))
+
+    def show_suspects(self, n: int = 8) -> Figure:
+        """Draw the most suspicious training images.
+
+        Args:
+            n: Images at most.
+        """
+        from benchmark.showing import draw_suspects
+
+        return draw_suspects(self.suspects.head(n), self.paths)
 
 
 def refine(
-    model: dict[str, Any],
-    data: dict[str, Any],
+    model: AnomalibModule | type | str | Mapping[str, Any],
+    data: AnomalibDataModule | type | str | Mapping[str, Any],
     refinement: dict[str, Any],
     *,
     trainer: dict[str, Any] | None = None,
     seed: int = 0,
-    output: Path = DEFAULT_OUTPUT,
+    output: Path | str = DEFAULT_OUTPUT,
 ) -> Refined:
-    """Refine the training pictures of a data set for a detector, unless the record is there.
+    """Refine the training images of a data set for a detector, unless the record is there.
 
     Args:
-        model: `class_path` and `init_args` of the detector.
-        data: The same for the datamodule.
+        model: The detector, as in `run`.
+        data: As in `run`.
         refinement: Arguments of `extensions.refinement.Plan`, such as `{"strategy": "consensus"}`.
         trainer: As in `run`.
         seed: As in `run`.
         output: As in `run`.
 
     Raises:
+        ConfigError: As in `run`.
         RunError: As in `run`.
 
     Example:
@@ -138,27 +177,25 @@ def refine(
     import pandas as pd
 
     from benchmark.refined import ROUNDS, SUSPECTS
-    from extensions.refinement.loop import training_names
 
-    record = run(model, data, trainer=trainer, seed=seed, refinement=refinement, output=output)
-    prepared = prepare(Experiment(model=model, data=data, trainer=trainer or {}, seed=seed, refinement=refinement))
-    folder = prepared.folder(Store(Path(output)))
-    assert prepared.datamodule is not None
-    files = map(Path, prepared.datamodule.train_data.samples["image_path"])
+    found = run(model, data, trainer=trainer, seed=seed, refinement=refinement, output=output)
     return Refined(
-        record,
-        pd.read_csv(folder / ROUNDS),
-        pd.read_csv(folder / SUSPECTS, dtype={"removed_in_round": "Int64"}),
-        dict(zip(training_names(prepared.datamodule), files, strict=True)),
+        found.key,
+        found.record,
+        found.folder,
+        found.output,
+        found._experiment,
+        rounds=pd.read_csv(found.folder / ROUNDS),
+        suspects=pd.read_csv(found.folder / SUSPECTS, dtype={"removed_in_round": "Int64"}),
     )
 
 
-def read_augmentation(output: Path = DEFAULT_OUTPUT) -> pd.DataFrame:
+def read_augmentation(output: Path | str = DEFAULT_OUTPUT) -> pd.DataFrame:
     """What each augmentation in an output folder changes, see `benchmark.augmentation_frames.augmentation_frame`."""
     return augmentation_frame(load(Path(output)).records)
 
 
-def read_leaderboard(output: Path = DEFAULT_OUTPUT) -> pd.DataFrame:
+def read_leaderboard(output: Path | str = DEFAULT_OUTPUT) -> pd.DataFrame:
     """The leaderboard of an output folder as a frame, one row per model, backbone, settings and data set."""
     archive = load(Path(output))
     return frames(archive.records, archive.plans, warnings=archive.warnings).leaderboard

@@ -41,17 +41,33 @@ def model_of_run(
         ValueError: There is not exactly one such run, it did not finish, or its record cannot be used.
         RuntimeError: It was not kept, and fitting it again failed or leaves no model.
     """
+    if data_root is not None:
+        os.environ["WORKBENCH_DATA"] = str(data_root.resolve())
+    record = _the_record(record_key, records)
+    return model_of_experiment(_experiment_of(record), record["key"], records / record["folder"], records)
+
+
+def model_of_experiment(
+    experiment: Experiment, key: str, folder: Path, records: Path
+) -> tuple[AnomalibModule, ModelInfo, list[Path]]:
+    """As `model_of_run`, where the experiment is known with its folders, which records do not keep.
+
+    Args:
+        experiment: What was run.
+        key: Of the run.
+        folder: Where its files are.
+        records: Output folder of the benchmark.
+
+    Raises:
+        RuntimeError: As in `model_of_run`.
+    """
     from benchmark.preparation import prepare
     from benchmark.store import CHECKPOINT, Store
     from inference.checkpoints import load_checkpoint
 
-    if data_root is not None:
-        os.environ["WORKBENCH_DATA"] = str(data_root.resolve())
-    record = _the_record(record_key, records)
-    key, experiment = record["key"], _experiment_of(record)
     plain = _tested_plainly(experiment)
     prepared = prepare(plain)
-    folder = records / record["folder"] if plain is experiment else prepared.folder(Store(records))
+    folder = folder if plain is experiment else prepared.folder(Store(records))
     if plain is not experiment:
         told = " and ".join(map(str, experiment.augmentations))
         logger.warning("run %s has %s; a model on the line sees pictures as they are, so a plain test decides its "

@@ -22,7 +22,7 @@ def run(name: str, trainer: dict | None = None, **settings: object) -> dict:
     """Train one model with these settings on the data above and return the metrics of its record."""
     arguments = {"backbone": "tf_efficientnet_lite0", "image_size": image_size, **settings}
     model = {"class_path": f"extensions.{name}", "init_args": arguments}
-    return benchmark.run(model, data, trainer=trainer, output=Path(output))["metrics"]
+    return benchmark.run(model, data, trainer=trainer, output=Path(output)).metrics.to_dict()
 
 
 # %% [markdown]

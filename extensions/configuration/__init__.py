@@ -14,6 +14,7 @@ from extensions.configuration.components import (
 )
 from extensions.configuration.document import apply_overrides, load_config
 from extensions.configuration.errors import ConfigError
+from extensions.configuration.objects import spec_of
 
 __all__ = [
     "ConfigError",
@@ -25,4 +26,5 @@ __all__ = [
     "instantiate_logger",
     "instantiate_model",
     "load_config",
+    "spec_of",
 ]

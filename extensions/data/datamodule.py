@@ -14,6 +14,7 @@ from anomalib.data.datamodules.base.image import AnomalibDataModule
 from anomalib.data.utils import ValSplitMode
 from torchvision.transforms.v2 import Transform
 
+from extensions.configuration.given import RemembersArguments
 from extensions.data.arguments import checked_k_shot, checked_mode, checked_ratio, checked_seed
 from extensions.data.checks import all_samples, raise_problems, tell_near_copies
 from extensions.data.copies import contents_of
@@ -44,7 +45,7 @@ class Listing:
         return frame.sort_values("image_path", ignore_index=True)
 
 
-class WorkbenchDataModule(AnomalibDataModule):
+class WorkbenchDataModule(RemembersArguments, AnomalibDataModule):
     """A datamodule whose data set is checked once and whose splits stay.
 
     Differs from anomalib's: ``setup`` splits once however often it is called, ratios of 0 are kept, splits are seeded,

@@ -4,6 +4,8 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from extensions.configuration.given import RemembersArguments
+
 # True while load_from_checkpoint builds the model: the checkpoint brings the weights, so none are looked for.
 restoring: ContextVar[bool] = ContextVar("restoring", default=False)
 
@@ -14,7 +16,7 @@ else:
     _Module = object
 
 
-class CheckpointMixin(_Module):
+class CheckpointMixin(RemembersArguments, _Module):
     """Mix-in for anomalib models; put it before anomalib's class."""
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -54,9 +56,11 @@ class CheckpointMixin(_Module):
         """
         token = restoring.set(True)
         try:
-            return super().load_from_checkpoint(checkpoint_path, *args, **kwargs)
+            restored = super().load_from_checkpoint(checkpoint_path, *args, **kwargs)
         finally:
             restoring.reset(token)
+        restored._given = None  # its arguments do not give what it is
+        return restored
 
 
 def in_one_line(transform: object) -> str:

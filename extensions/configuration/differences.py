@@ -1,0 +1,102 @@
+"""What differs between an object and another one that was built from the same arguments."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import Enum
+from pathlib import PurePath
+from typing import Any
+
+__all__ = ["difference", "tensor_difference"]
+
+_ATTACHED = ("post_processor", "evaluator", "visualizer")  # parts of a model that change no raw score
+_CHANGES = {"training"}  # by whoever uses the object, without a change of what it is
+
+
+def difference(given: Any, built: Any) -> str | None:
+    """The first part, shape or plain attribute that differs, in words; None for none.
+
+    Values of tensors are not compared, but those of the weights that a backbone loaded are.
+
+    Args:
+        given: A model or a datamodule.
+        built: One of the same class.
+    """
+    if not hasattr(given, "named_modules"):
+        return _attributes(given, built, "")
+    parts, expected = _parts(given), _parts(built)
+    for name in parts.keys() | expected.keys():
+        if name not in parts or name not in expected:
+            return f"its part {name!r} was {'added' if name in parts else 'removed'}"
+    for name, part in parts.items():
+        if type(part) is not type(expected[name]):
+            return f"{name or 'it'} is a {type(part).__name__}, not a {type(expected[name]).__name__}"
+        if found := _attributes(part, expected[name], f"{name}." if name else ""):
+            return found
+    seen, wanted = (
+        _in_one_line(getattr(getattr(part, "pre_processor", None), "transform", None)) for part in (given, built)
+    )
+    if seen != wanted:
+        return f"its pre_processor does {seen}, not {wanted}"
+    extractor = f"model.{getattr(given, 'extractor_name', '')}."
+    loaded = getattr(given, "backbone_weights", None) is not None
+    return tensor_difference(given, built, only=extractor if loaded else None)
+
+
+def tensor_difference(given: Any, built: Any, *, only: str | None = "") -> str | None:
+    """The first tensor of another shape, or of other values, in words; None for none.
+
+    Args:
+        given: A model.
+        built: Another one.
+        only: Beginning of the names whose values are compared; None compares shapes alone.
+    """
+    import torch
+
+    tensors, expected = given.state_dict(), built.state_dict()
+    for name, tensor in tensors.items():
+        if name.startswith(tuple(f"{part}." for part in _ATTACHED)):
+            continue
+        other = expected.get(name)
+        if other is None or tensor.shape != other.shape:
+            return f"{name} is {_shape(tensor)}, not {_shape(other)}"
+        if only is not None and name.startswith(only) and not torch.equal(tensor.cpu(), other.cpu()):
+            return f"the values of {name} are others"
+    return None
+
+
+def _parts(model: Any) -> dict[str, Any]:
+    return {name: part for name, part in model.named_modules() if name.split(".")[0] not in _ATTACHED}
+
+
+def _attributes(given: Any, built: Any, where: str) -> str | None:
+    """The first public attribute with a plain value that differs, or a method that was put in by hand."""
+    for name, value in vars(given).items():
+        if name.startswith("_") or name in _CHANGES:
+            continue
+        if name not in vars(built):
+            if callable(value) and hasattr(type(given), name):
+                return f"{where}{name} was replaced by hand"
+            continue
+        other = vars(built)[name]
+        if _is_plain(value) and _is_plain(other) and value != other and str(value) != str(other):  # a path is its text
+            return f"{where}{name} is {value!r}, not {other!r}"
+        if _is_plain(value) != _is_plain(other):
+            return f"{where}{name} is a {type(value).__name__}, not a {type(other).__name__}"
+    return None
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, list | tuple):
+        return all(map(_is_plain, value))
+    if isinstance(value, Mapping):
+        return all(map(_is_plain, value.values()))
+    return value is None or isinstance(value, bool | int | float | str | PurePath | Enum)
+
+
+def _in_one_line(transform: Any) -> str:
+    return " ".join(repr(transform).split())
+
+
+def _shape(tensor: Any) -> str:
+    return "not there" if tensor is None else "x".join(map(str, tensor.shape)) or "a number"

@@ -1,0 +1,56 @@
+"""A run of the benchmark written for the line in one call, as `Run.export` does."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from benchmark.single_run import Run
+    from inference.agreement import Agreement
+
+__all__ = ["ExportedRun", "export_run"]
+
+
+@dataclass(frozen=True)
+class ExportedRun:
+    """An exported run.
+
+    Attributes:
+        model: The network, `model.xml`.
+        agreement: How well it agrees with the trained model.
+    """
+
+    model: Path
+    agreement: Agreement
+
+    def __repr__(self) -> str:
+        return f"{self.model}: {self.agreement.sentence()}"
+
+
+def export_run(run: Run, output: Path, *, precision: str = "fp32") -> ExportedRun:
+    """Write the model of a run for the line; of a run whose model was not kept, after fitting it again.
+
+    It is compared with the trained model, and for int8 calibrated, on the run's own training images.
+
+    Args:
+        run: Of the benchmark.
+        output: Folder for `model.xml` and what belongs to it.
+        precision: `fp32`, `fp16` or `int8`.
+
+    Raises:
+        ValueError: The output folder holds other files, or the model cannot be exported.
+        RuntimeError: The run leaves no model, its data are not there any more, or the network differs from the model.
+    """
+    from inference.export import FILES, NETWORK, ExportOptions, export_model
+    from inference.runs import model_of_experiment
+    from inference.whole_folder import check_replaceable
+
+    check_replaceable(output, FILES)
+    model, info, trained_on = model_of_experiment(run._experiment, run.key, run.folder, run.output)
+    if not trained_on:
+        msg = f"run {run.key}: its training images are not there any more, and the export is compared on them"
+        raise RuntimeError(msg)
+    agreement = export_model(model, info, output, files=trained_on, options=ExportOptions(precision=precision))
+    return ExportedRun(output / NETWORK, agreement)

@@ -1,0 +1,228 @@
+"""What notebooks call: objects, names and mappings alike, and the run that comes back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import benchmark
+import extensions
+from benchmark.interactive import experiment_of
+from benchmark.showing import choose
+from benchmark.single_run import RunError
+from benchmark.store import CHECKPOINT
+from extensions.configuration import ConfigError
+
+MODEL = {"backbone": "resnet18", "layers": ["layer1", "layer2"], "pre_trained": False, "image_size": 64}
+
+
+@pytest.fixture(scope="module")
+def folders(tiny_root) -> dict:
+    return {
+        "name": "tiny", "root": tiny_root, "normal_dir": "train/good", "normal_test_dir": "test/good",
+        "abnormal_dir": "test/bad", "mask_dir": "mask/bad", "train_batch_size": 4, "num_workers": 0,
+    }  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def model():
+    return extensions.Padim(**MODEL, n_features=10, visualizer=False)
+
+
+@pytest.fixture(scope="module")
+def found(model, folders, tmp_path_factory) -> benchmark.Run:
+    output = tmp_path_factory.mktemp("runs")
+    return benchmark.run(model, extensions.Folder(**folders), seed=3, output=output)
+
+
+def test_an_object_leaves_the_record_of_the_mapping_that_describes_it(found, folders):
+    text = {**folders, "root": str(folders["root"])}
+    again = benchmark.run(
+        {"class_path": "Padim", "init_args": {**MODEL, "n_features": 10}},
+        {"class_path": "extensions.Folder", "init_args": text},
+        seed=3,
+        output=found.output,
+    )
+    assert again.key == found.key
+    assert again.record == found.record  # not run again
+    assert found.record["settings"] == "n_features=10, pre_trained=False"
+
+
+def test_a_run_gives_its_metrics_scores_and_files(found):
+    assert isinstance(found.metrics, pd.Series)
+    assert found.metrics["image_AUROC"] == found.record["metrics"]["image_AUROC"]
+    assert list(found.scores) == ["image", "label", "kind", "score", "fold"]
+    assert len(found.scores) == 8
+    assert (found.folder / CHECKPOINT).is_file()
+    assert found.folder.name == found.key
+    shown = found._repr_html_()
+    for word in ("Padim on resnet18", found.key, "image_AUROC", f"{found.metrics['pixel_AUROC']:.4f}", "finished"):
+        assert word in shown
+    assert len(repr(found)) < 300
+    with pytest.raises(AttributeError):
+        found.key = "other"
+
+
+def test_names_and_classes_stand_for_themselves():
+    by_name = experiment_of("Patchcore", "extensions.Elpv")
+    assert by_name.model == {"class_path": "extensions.Patchcore", "init_args": {}}
+    by_class = experiment_of(extensions.Patchcore, extensions.Elpv)
+    by_object = experiment_of(extensions.Patchcore(visualizer=False), extensions.Elpv())
+    assert by_name.experiment_id == by_class.experiment_id == by_object.experiment_id
+
+
+def test_arguments_are_described_as_they_were_given():
+    given = extensions.Padim("resnet18", ("layer1",), pre_trained=False, weights=None, n_features=8)
+    assert experiment_of(given, "Elpv").model["init_args"] == {
+        "backbone": "resnet18", "layers": ["layer1"], "pre_trained": False, "weights": None, "n_features": 8,
+    }  # fmt: skip
+    data = experiment_of("Padim", extensions.ContaminatedElpv(n_train=50, contamination_ratio=0.1)).data
+    assert data["init_args"] == {"n_train": 50, "contamination_ratio": 0.1}
+
+
+def test_objects_of_anomalib_are_described_by_what_they_keep(tiny_root):
+    import anomalib.data
+    import anomalib.models
+
+    model = anomalib.models.Padim(pre_trained=False, n_features=20)
+    data = anomalib.data.Folder("tiny", normal_dir="train/good", root=tiny_root, val_split_mode="none")
+    found = experiment_of(model, data)
+    assert found.model == {
+        "class_path": "anomalib.models.Padim",
+        "init_args": {"pre_trained": False, "n_features": 20},
+    }
+    assert found.data["class_path"] == "anomalib.data.Folder"
+    assert found.data["init_args"] == {
+        "name": "tiny", "normal_dir": "train/good", "root": str(tiny_root), "val_split_mode": "none",
+    }  # fmt: skip
+
+
+def padim(**arguments):
+    return extensions.Padim(**MODEL, **arguments)
+
+
+def changed(made, **attributes):
+    for name, value in attributes.items():
+        setattr(made, name, value)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: changed(extensions.Patchcore(**MODEL), coreset_sampling_ratio=0.3), "coreset_sampling_ratio is 0.3"),
+        (lambda: changed(padim(), configure_optimizers=lambda: None), "configure_optimizers was replaced by hand"),
+        (lambda: changed(padim(), pre_processor=extensions.Stfpm(pre_trained=False).pre_processor), "pre_processor"),
+        (lambda: extensions.Padim(pre_trained=False, pre_processor=padim().pre_processor), "given pre_processor="),
+        (lambda: 3, "expected an AnomalibModule"),
+        (extensions.Elpv, "expected an AnomalibModule"),
+        (lambda: "Patchcor", "did you mean extensions.Patchcore"),
+    ],
+)
+def test_what_a_record_cannot_hold_is_refused_in_one_sentence(make, words, tmp_path):
+    with pytest.raises(ConfigError, match=words) as caught:
+        benchmark.run(make(), "Elpv", output=tmp_path)
+    assert "\n" not in str(caught.value)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_changed_datamodule_is_refused():
+    with pytest.raises(ConfigError, match="train_batch_size is 5, not 32"):
+        experiment_of("Padim", changed(extensions.Elpv(), train_batch_size=5))
+    with pytest.raises(ConfigError, match="given augmentations="):
+        experiment_of("Padim", extensions.Elpv(augmentations=padim().pre_processor.transform))
+
+
+def test_weights_put_in_by_hand_are_refused():
+    model = extensions.Padim("tf_efficientnet_lite0")
+    next(iter(model.model.feature_extractor.parameters())).data.zero_()
+    with pytest.raises(ConfigError, match=r"the values of model\.feature_extractor"):
+        experiment_of(model, "Elpv")
+
+
+def test_a_model_that_was_used_is_built_anew_and_says_so(found, model, folders, caplog):
+    used = padim(n_features=10)
+    used._trainer = object()
+    again = benchmark.run(used, extensions.Folder(**folders), seed=3, output=found.output)
+    assert again.key == found.key
+    assert "built anew" in caplog.text or "builds it anew" in caplog.text
+
+
+def test_a_model_from_a_checkpoint_is_refused(found):
+    restored = extensions.Padim.load_from_checkpoint(found.folder / CHECKPOINT)
+    with pytest.raises(ConfigError, match="comes from a checkpoint"):
+        experiment_of(restored, "Elpv")
+
+
+def test_describing_an_object_draws_no_random_number(folders):
+    import torch
+
+    torch.manual_seed(5)
+    expected = torch.rand(1)
+    model = padim(n_features=10)
+    torch.manual_seed(5)
+    experiment_of(model, extensions.Folder(**folders))
+    assert torch.equal(torch.rand(1), expected)
+
+
+def test_choose_sorts_by_distance_to_the_threshold_and_names_every_error():
+    scores = pd.DataFrame({"image": list("abcdef"), "label": [0, 0, 0, 1, 1, 1], "score": [1.0, 4, 7, 2, 6, 9]})
+    chosen = choose(scores, 5.0, 2)
+    assert {name: list(rows["image"]) for name, rows in chosen.items()} == {
+        "best": ["f", "a"], "closest calls": ["b", "e"], "missed (1)": ["d"], "false alarms (1)": ["c"],
+    }  # fmt: skip
+    assert list(choose(scores[:3], None, 2)) == ["best", "worst"]
+
+
+def test_show_draws_image_heat_map_and_mask_of_each(found):
+    figure = found.show(2)
+    texts = {text.get_text() for axis in figure.axes for text in axis.texts}
+    assert {"best", "closest calls"} <= texts
+    first = figure.axes[:3]
+    image, heat, mask = (axis.images[0].get_array() for axis in first)
+    assert image.shape == (64, 64, 3)
+    assert heat is not None and np.asarray(heat).shape == (64, 64, 3)
+    best = first[0].get_title(loc="left")
+    assert bool(mask.any()) == best.startswith("bad")
+
+
+def test_show_without_a_model_says_why(found, folders, tmp_path):
+    flips = {"name": "flip", "where": "test"}
+    other = benchmark.run(
+        padim(n_features=10), extensions.Folder(**folders), seed=3, augmentation=flips, output=tmp_path
+    )
+    with pytest.raises(RunError, match="tested augmented images"):
+        other.show()
+
+
+def test_export_writes_the_network_that_its_record_names(found, tmp_path):
+    exported = found.export(tmp_path / "line")
+    assert exported.model == tmp_path / "line" / "model.xml"
+    assert exported.model.is_file()
+    assert exported.agreement.agrees
+    assert found.key in (tmp_path / "line" / "model.json").read_text()
+
+
+def test_refine_gives_rounds_suspects_and_a_run(folders, tmp_path):
+    refined = benchmark.refine(
+        padim(n_features=10),
+        extensions.Folder(**folders),
+        {"strategy": "random", "rounds": 1, "backbone": "tf_efficientnet_lite0", "image_size": 64},
+        output=tmp_path,
+    )
+    assert isinstance(refined, benchmark.Run)
+    assert len(refined.suspects) == 8
+    assert set(refined.suspects["image"]) == set(refined.paths)
+    assert all(path.is_file() for path in refined.paths.values())
+    assert len(refined.show_suspects(3).axes[0].images) == 1
+    assert refined.rounds["round"].tolist()[0] == 0
+
+
+def test_a_failed_run_raises_and_leaves_its_record(folders, tmp_path):
+    with pytest.raises(RunError, match="max_epochs"):
+        benchmark.run({"class_path": "extensions.Stfpm", "init_args": MODEL | {"layers": ["layer1"]}},
+                      extensions.Folder(**folders), output=tmp_path)  # fmt: skip
+    assert len(list(Path(tmp_path).glob("runs/**/record.json"))) == 1
