@@ -39,7 +39,7 @@ def test_check_prints_counts_or_all_problems(config: Path, product: Path, capsys
 
 def test_check_lists_what_few_shot_trains_on(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", "--config", str(config), "--set", "data.init_args.k_shot=2", "data.init_args.seed=1"]) == 0
-    (line,) = [line for line in capsys.readouterr().out.splitlines() if "k_shot" in line]
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("  k_shot")]
     assert line.count("good/") == 2
 
 
