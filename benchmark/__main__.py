@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import argparse
+import csv
 import os
 import shlex
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
-from extensions.command import add_set_option, exit_code
+from extensions.command import add_set_option, exit_code, set_help, workbench
 
 DEFAULT_OUTPUT = Path("output")
+SHEET = "leaderboard.xlsx"
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; the exit code is 0 only when all work was done."""
-    parser = _parser()
+def main(arguments: Sequence[str] | None = None, *, prog: str = "python -m benchmark") -> int:
+    """Run the command line, called `prog`; the exit code is 0 only when all work was done."""
+    parser = _parser(prog)
     given = sys.argv[1:] if arguments is None else list(arguments)
     options = parser.parse_args(given, argparse.Namespace(arguments=given))
     return exit_code(
@@ -74,8 +78,8 @@ def run(options: argparse.Namespace) -> int:
         raise
     finally:
         written = write_tables(output) if has_room and (output / "runs").exists() else []
-    print(", ".join(f"{n} {status}" for status, n in sorted(counts.items())), "runs")
     print("\n".join(str(path) for path in written))
+    print(_outcome(counts, output))
     return 0 if counts["finished"] == len(experiments) else 1
 
 
@@ -87,6 +91,7 @@ def table(options: argparse.Namespace) -> int:
         msg = f"{options.output}: no folder 'runs' in it, expected the output folder of `benchmark run`"
         raise ValueError(msg)
     print("\n".join(str(path) for path in write_tables(options.output)))
+    print(f"written again from the records: open {options.output / SHEET}{_next(options.output)}")
     return 0
 
 
@@ -94,13 +99,15 @@ def speed(options: argparse.Namespace) -> int:
     """`benchmark speed`: ours against stock anomalib in one run."""
     from benchmark.speed import run_speed
 
-    frame = run_speed(options.output or DEFAULT_OUTPUT / "speed", rows=options.rows, data_root=options.data_root)
+    output = options.output or DEFAULT_OUTPUT / "speed"
+    frame = run_speed(output, rows=options.rows, data_root=options.data_root)
     print(
         frame[["row", "reference_seconds", "ours_seconds", "ratio", "bound", "reached", "agree"]].to_string(index=False)
     )
     failed = frame[frame["error"].notna()]
     for row in failed.to_dict("records"):
         print(f"{row['row']}: {row['error']}", file=sys.stderr)
+    print(f"{len(frame) - len(failed)} rows measured, {len(failed)} failed: open {output / 'speed.csv'}")
     return 1 if len(failed) else 0
 
 
@@ -123,6 +130,7 @@ def cache_info(options: argparse.Namespace) -> int:
     for name, n_bytes in built_bytes().items():
         kept = "" if name == CONVERSIONS else "  (drawn pictures: `clear` leaves them to the runs that read them)"
         print(f"{name:27}  {_gib(n_bytes)}{kept}")
+    print(f"to free it: {workbench('cache', 'clear')}")
     return 0
 
 
@@ -131,7 +139,7 @@ def cache_clear(options: argparse.Namespace) -> int:
     from extensions.cache import open_cache
     from extensions.data.generated import clear_built
 
-    print(f"{_gib(open_cache().clear() + clear_built(CONVERSIONS))} freed")
+    print(f"{_gib(open_cache().clear() + clear_built(CONVERSIONS))} freed; the next run computes again what it needs")
     return 0
 
 
@@ -164,6 +172,23 @@ def _dry_run(experiments: Sequence, output: Path, overwrite: str) -> int:
     return 0
 
 
+def _outcome(counts: Counter[str], output: Path) -> str:
+    """How the runs ended, the file to open and the command to type next."""
+    done, others = counts["finished"], {status: n for status, n in sorted(counts.items()) if status != "finished"}
+    told = ", ".join(f"{n} {status}" for status, n in ({"failed": 0} | others).items())
+    return f"{done} {'run' if done == 1 else 'runs'} finished, {told}: open {output / SHEET}{_next(output)}"
+
+
+def _next(output: Path) -> str:
+    """The command that exports the best run of the first data set; nothing where no run is ranked."""
+    with suppress(OSError), (output / "leaderboard.csv").open(encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            if row["rank"] == "1" and row["run_keys"]:
+                key = row["run_keys"].split(";")[0]
+                return f"; next: {workbench('export', '--run', key, '--records', output, '--output', 'model')}"
+    return ""
+
+
 def _check_writable(output: Path) -> None:
     """Before hours of training, not after."""
     try:
@@ -184,10 +209,17 @@ def _pair(text: str) -> tuple[str, str]:
     return name, value
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m benchmark", description=__doc__)
+def _parser(prog: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog=prog, description="Run a grid of experiments and read it as one spreadsheet: run | table | speed | cache."
+    )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     one = commands.add_parser("run", help="run a grid of experiments; records that exist are not run again")
+    set_help(
+        one,
+        "Run a grid of experiments and write the leaderboard; a run whose record exists is not run again.",
+        example="--config configs/benchmark/quickstart.yaml --output output/quickstart",
+    )
     one.add_argument("--config", type=Path, required=True, help="grid of models, backbones, data sets, seeds (YAML)")
     one.add_argument("--output", type=Path, help="folder of records and tables (default: output/<name of the grid>)")
     one.add_argument("--overwrite", choices=("missing", "failed", "all"), default="missing", help="what is run again")
@@ -207,15 +239,22 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--data-root", type=Path, help="folder that relative data roots start from ($WORKBENCH_DATA)")
     one.set_defaults(command=run)
     again = commands.add_parser("table", help="write the tables again from the records, run nothing")
+    set_help(again, "Write the tables again from the records; nothing is run.", example="--output output/quickstart")
     again.add_argument("--output", type=Path, required=True, help="output folder of `run`")
     again.set_defaults(command=table)
-    kept = commands.add_parser("cache", help="decoded pictures and frozen features that runs share")
+    kept = commands.add_parser("cache", help="decoded images and frozen features that runs share")
+    set_help(kept, "Decoded images and frozen features that runs share, on this machine.", example="info")
     actions = kept.add_subparsers(required=True, metavar="info|clear")
     actions.add_parser("info", help="where they lie and how much room they take").set_defaults(command=cache_info)
     actions.add_parser("clear", help="remove them; runs compute them again").set_defaults(command=cache_clear)
     fast = commands.add_parser("speed", help="measure our parts against stock anomalib in one run")
+    set_help(
+        fast,
+        "Measure our parts against stock anomalib in one run; rows that were measured are not measured again.",
+        example="--output output/speed --rows metrics",
+    )
     fast.add_argument("--output", type=Path, help="folder for the result (default: output/speed)")
-    fast.add_argument("--data-root", type=Path, help="folder that holds mvtec/bottle (default: packaged pictures)")
+    fast.add_argument("--data-root", type=Path, help="folder that holds mvtec/bottle (default: packaged images)")
     fast.add_argument("--rows", nargs="+", action="extend", default=[], metavar="NAME", help="only these rows")
     fast.set_defaults(command=speed)
     return parser

@@ -11,11 +11,11 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from tqdm.auto import tqdm
 
 from benchmark.experiment import PROTOCOL_VERSION, Experiment
 from benchmark.networks import Run, by_network, clear_networks, load_network, runs_of
 from benchmark.store import KEEP, RECORD, Store, write_json
+from extensions.progress import progress_bar
 
 if TYPE_CHECKING:
     import torch
@@ -105,7 +105,7 @@ def _time_in_turns(timed: dict[str, _Timed], *, progress: bool) -> dict[str, Any
     shelf, load = _Shelf(), MachineLoad()
     started = time.monotonic()
     n_rounds, done = ROUNDS, 0
-    bar = tqdm(total=n_rounds * len(timed), desc="latency", unit="turn", delay=2, leave=False, disable=not progress)
+    bar = progress_bar(title="latency", total=n_rounds * len(timed), unit="turn", hidden=not progress)
     with bar, quiet():
         while done < n_rounds and timed:
             for name, one in list(timed.items()):

@@ -5,14 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from lightning.pytorch.callbacks import Callback
-from tqdm.auto import tqdm
+
+from extensions.progress import progress_bar
 
 
 class RunProgress(Callback):
     """One bar for the batches of a fit, over all its epochs, and one for the test."""
 
     def __init__(self) -> None:
-        self._bar: tqdm | None = None
+        self._bar: Any = None
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:  # noqa: D102 - Lightning's hooks below
         epochs = max(trainer.max_epochs or 1, 1)
@@ -37,9 +38,7 @@ class RunProgress(Callback):
         self._close()
 
     def _open(self, phase: str, pl_module: Any, total: float) -> None:
-        self._bar = tqdm(
-            total=int(total), desc=f"  {phase} {pl_module.name}", unit="batch", position=1, leave=False, delay=2
-        )
+        self._bar = progress_bar(title=f"  {phase} {pl_module.name}", total=int(total), unit="batch", position=1)
 
     def _advance(self) -> None:
         if self._bar is not None:

@@ -58,6 +58,7 @@ def measure_refined(prepared: Prepared, workspace: Path, measure: Measure, *, pa
             earlier one.
         page: Draw `suspects.html`, too.
     """
+    from extensions.progress import finished_step
     from extensions.refinement.loop import refine
     from extensions.refinement.plan import Plan
     from extensions.refinement.screening import Screening
@@ -76,6 +77,7 @@ def measure_refined(prepared: Prepared, workspace: Path, measure: Measure, *, pa
         evidence=evidence,
         train=lambda part: Run(*measure(replace(prepared, datamodule=screening.apart(part)))),
         held_out=screening.held_out,
+        on_round=finished_step if page else lambda _: None,
     )
     seconds |= {name: sum(r.seconds[name] for r in found.rounds) for name in ("score", "train")}
     write_text(workspace / ROUNDS, rounds_table(prepared, plan, found).to_csv(index=False, lineterminator="\n"))

@@ -22,9 +22,9 @@ from typing import Any
 
 import cv2
 import numpy as np
-from tqdm import tqdm
 
 from benchmark.store import write_json
+from extensions.progress import progress_bar
 
 SIDE = 256  # px
 N_TEST = 20  # good ones, and as many bad ones
@@ -157,7 +157,7 @@ def draw_pictures(folder: Path, n_train: int, *, side: int) -> None:
 
     n_good = n_train + N_TEST
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        list(tqdm(pool.map(draw, range(n_good)), total=n_good, desc="drawing pictures", delay=2))
+        list(progress_bar(pool.map(draw, range(n_good)), total=n_good, title="drawing images", unit="image"))
         list(pool.map(draw_bad, range(n_good, n_good + N_TEST)))
 
 

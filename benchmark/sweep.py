@@ -12,8 +12,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from tqdm.auto import tqdm
-
 from benchmark.executor import LOCAL, Executor, run_all
 from benchmark.experiment import Experiment
 from benchmark.fitted import shared_fits
@@ -25,6 +23,7 @@ from benchmark.runner import RunOptions
 from benchmark.store import Store, write_json
 from benchmark.summary import image_size, nothing_to_test_with
 from extensions.configuration import ConfigError
+from extensions.progress import progress_bar, say
 
 logger = logging.getLogger(__name__)
 
@@ -70,13 +69,20 @@ def run_sweep(
     told = settings_told(experiments)
     counts: Counter[str] = Counter()
     without_pictures = 0
-    bar = tqdm(total=len(experiments), desc=options.sweep or "sweep", unit="run", disable=not options.progress)
+    bar = progress_bar(
+        title=options.sweep or "sweep",
+        total=len(experiments),
+        unit="run",
+        hidden=not options.progress,
+        delay=0,
+        leave=True,
+    )
     # Closed here, so that whatever ends the loop ends the workers too.
     with bar, closing(run_all(in_order(experiments), output, options=carried_out, executor=executor)) as outcomes:
         for experiment, record in outcomes:
             counts[record["status"]] += 1
             bar.update()
-            tqdm.write(describe(experiment, record, told[experiment.experiment_id]))
+            say(describe(experiment, record, told[experiment.experiment_id]))
             tidy(store, experiments, keep=keep)
             shows_none = record["status"] == "finished" and not record["files"]["pictures"]
             without_pictures += shows_none and not experiment.augmentations

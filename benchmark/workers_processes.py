@@ -13,6 +13,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 
 from benchmark.workers import Answer, Task, WorkerDiedError
+from extensions.quiet import set_up_output
 
 LIVENESS = 1.0  # s between looks at the processes: what a dead one's own children hold open hides its end
 GRACE = 3.0  # s that a process has to end by itself
@@ -115,6 +116,7 @@ class Processes:
 
 def _serve(connection: Connection) -> None:
     """What a worker process does: answer one task after the other until the line is closed."""
+    set_up_output()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the sweep, which ends its workers
     threading.Thread(target=_end_with_parent, daemon=True).start()
     with suppress(EOFError, BrokenPipeError):

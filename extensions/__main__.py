@@ -5,43 +5,23 @@ from __future__ import annotations
 import difflib
 import logging
 import sys
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from extensions.command import is_debugging
+from extensions.cli.usage import HELP_ALL, PROG, WORKS, usage, usage_of
 from extensions.escaped import print_anything
+from extensions.quiet import is_debugging, set_up_output
 
-USAGE = """\
-usage: python -m extensions SUBCOMMAND --config FILE [options]
-
-anomalib's own command line, with our models, backbones and data known by name.
-
-subcommands:
-  train      fit a model, then test it
-  fit        fit a model
-  validate   run the validation set through a model
-  test       evaluate a model on the test set
-  predict    run a model on pictures
-  export     write a trained model as torch, ONNX or OpenVINO file
-
-options:
-  --config FILE            model, data and trainer; see configs/ (any key can follow: --trainer.max_epochs 50)
-  --ckpt_path FILE         a checkpoint, or best or last of the newest run in --default_root_dir
-  --default_root_dir DIR   where runs are written (results)
-  --record DIR             train only: also write a benchmark record into DIR, which the leaderboard reads
-  --debug                  show the traceback of an error (also WORKBENCH_DEBUG=1)
-
-python -m extensions SUBCOMMAND --help shows everything a subcommand takes.
-python -m extensions.backbones list shows the backbones; python -m benchmark compares models.
-"""
-SUBCOMMANDS = ("train", "fit", "validate", "test", "predict", "export")
 ELSEWHERE = {"benchmark": "python -m benchmark run --config FILE", "install": "pip install -e ."}
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None, *, prog: str = PROG) -> int:
     """Run one command.
+
+    Args:
+        argv: A subcommand and its options; None for those of this process.
+        prog: How the program was called, for its help.
 
     Returns:
         0 when all work was done, 2 for a wrong command line, 1 for any other error, 130 when interrupted.
@@ -51,12 +31,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     debug = "--debug" in args or is_debugging()
     args = [arg for arg in args if arg != "--debug"]
     if args and args[0] in {"-h", "--help"}:
-        print(USAGE, end="")
+        print(usage(prog), end="")
         return 0
-    if not args or args[0] not in SUBCOMMANDS:
+    if not args or args[0] not in WORKS:
         return _fail(_no_such_subcommand(args), 2)
+    if {"-h", "--help"} & {*args}:
+        print(usage_of(args[0], prog), end="")
+        return 0
     try:
-        _run(args)
+        if HELP_ALL in args:
+            _help_all(args[0], prog)
+        else:
+            _run(args)
     except KeyboardInterrupt:
         return _fail("interrupted", 130)
     except Exception as error:
@@ -68,19 +54,29 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(args: list[str]) -> None:
     """Run a subcommand, or record a training."""
-    # anomalib 2.7 causes both on import, and nobody here can do anything about them.
-    warnings.filterwarnings("ignore", message="Importing from timm.models.layers is deprecated")
-    warnings.filterwarnings("ignore", message="The anomalib.models.components.dinov2 package is deprecated")
-    logging.basicConfig(format="%(message)s")  # as Lightning shows its own messages
-    logging.getLogger("extensions").setLevel(logging.INFO)
+    set_up_output(told=logging.INFO)
     args, folder = _without_record(args)
     from extensions.cli import WorkbenchCLI  # torch and anomalib: seconds that --help need not wait for
+    from extensions.cli.arguments import config_files
+    from extensions.cli.outcome import told
 
     if folder is None:
-        WorkbenchCLI(args)
+        cli = WorkbenchCLI(args)
+        if cli.engine.trainer.is_global_zero:
+            files = config_files(args)
+            print(told(cli, Path(files[0]) if len(files) == 1 else None))
         return
     config = WorkbenchCLI(args, build=False).training_config()
-    print(f"record: {_record(config, folder)}")
+    print(f"record: {_record(config, folder)}; open {folder / 'leaderboard.html'}")
+
+
+def _help_all(subcommand: str, prog: str) -> None:
+    """Everything anomalib's parser takes."""
+    sys.argv = [prog, subcommand]  # its help looks here, and finds no --help for which it would show its guide instead
+    set_up_output()
+    from extensions.cli import WorkbenchCLI
+
+    WorkbenchCLI([subcommand, "--help"], build=False)
 
 
 def _record(config: dict[str, Any], folder: Path) -> Path:
@@ -115,11 +111,11 @@ def _without_record(args: list[str]) -> tuple[list[str], Path | None]:
 def _no_such_subcommand(args: list[str]) -> str:
     """What to say when there is nothing to run."""
     if not args:
-        return f"expected one of {', '.join(SUBCOMMANDS)}; --help shows what they do"
+        return f"expected one of {', '.join(WORKS)}; --help shows what they do"
     if args[0] in ELSEWHERE:
         return f"{args[0]} is not a command here; use: {ELSEWHERE[args[0]]}"
-    near = difflib.get_close_matches(args[0], SUBCOMMANDS, n=1)
-    hint = f"did you mean {near[0]}?" if near else f"expected one of {', '.join(SUBCOMMANDS)}"
+    near = difflib.get_close_matches(args[0], WORKS, n=1)
+    hint = f"did you mean {near[0]}?" if near else f"expected one of {', '.join(WORKS)}"
     return f"there is no command {args[0]!r}; {hint}"
 
 

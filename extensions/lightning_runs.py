@@ -9,6 +9,8 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from extensions.quiet import is_debugging
+
 
 @contextmanager
 def interruptible() -> Iterator[None]:
@@ -28,7 +30,10 @@ def interruptible() -> Iterator[None]:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Silence what Lightning and anomalib print for every run; errors still raise."""
+    """Silence what Lightning and anomalib print for every run; errors still raise. Not where all is to be shown."""
+    if is_debugging():
+        yield
+        return
     lightning = ("lightning", "lightning.pytorch", "lightning_fabric", "lightning.fabric")
     names = ("anomalib", *lightning, *(f"{name}.utilities.rank_zero" for name in lightning))
     levels = {name: logging.getLogger(name).level for name in names}

@@ -10,14 +10,14 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from extensions.command import exit_code
+from extensions.command import exit_code, set_help, workbench
 
 INTERRUPTED = "interrupted: what was done is in the output folder"
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; the exit code is 0 only when all work was done."""
-    options = _parser().parse_args(arguments)
+def main(arguments: Sequence[str] | None = None, *, prog: str = "python -m inference") -> int:
+    """Run the command line, called `prog`; the exit code is 0 only when all work was done."""
+    options = _parser(prog).parse_args(arguments)
     return exit_code(lambda: int(options.command(options)), interrupted=options.interrupted)
 
 
@@ -54,7 +54,9 @@ def export(options: argparse.Namespace) -> int:
         print(", ".join(f"image AUROC {name} {value:.4f}" for name, value in aurocs.items()))
     if not agreement.agrees:
         print("the difference was allowed", file=sys.stderr)
-    print(options.output / "model.xml")
+    model_file = options.output / "model.xml"
+    use = workbench("predict", "--model", model_file, "--input", "FOLDER", "--output", "output/predictions")
+    print(f"exported {options.precision}: {model_file}; next: {use}")
     return 0
 
 
@@ -81,11 +83,12 @@ def predict(options: argparse.Namespace) -> int:
     told = f"{report.n_done} predicted in {report.seconds:.1f} s"
     if predictor.info.threshold is not None:
         told += f", {report.n_anomalous} anomalous (raw score >= {predictor.info.threshold:g})"
-    print(f"{told}: {options.output / 'predictions.csv'}")
+    drawn = f", overlays in {options.output}" if options.overlays else ""
     if report.n_failed:
         print(f"{report.n_failed} could not be predicted: see the column error", file=sys.stderr)
     if report.n_missing:
         print(f"the video ends {report.n_missing} frames early", file=sys.stderr)
+    print(f"{told}: open {options.output / 'predictions.csv'}{drawn}")
     return 0 if report.is_complete else 1
 
 
@@ -105,7 +108,7 @@ def bench(options: argparse.Namespace) -> int:
         repeats=options.repeats,
     )
     print(frame.to_string(index=False, float_format=lambda value: f"{value:.3g}"))
-    print(write(frame, options.output))
+    print(f"{len(frame)} rows measured: open {write(frame, options.output)}")
     return 0
 
 
@@ -131,7 +134,7 @@ def compare(options: argparse.Namespace) -> int:
     failed = frame[frame["error"].notna()].to_dict("records")
     for row in failed:
         print(f"{row['model'] or row['run']}, {row['precision']}: {row['error']}", file=sys.stderr)
-    print(options.output / TABLE)
+    print(f"{len(frame) - len(failed)} compared, {len(failed)} with an error: open {options.output / TABLE}")
     return 1 if len(failed) else 0
 
 
@@ -206,11 +209,19 @@ def _given(text: str) -> str:
     return text
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m inference", description=__doc__)
+def _parser(prog: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog=prog, description="Trained models on the line: export | predict | bench | compare | serve."
+    )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     one = commands.add_parser("export", help="write a trained model as OpenVINO IR and ONNX, checked against training")
+    set_help(
+        one,
+        "Write a trained model as OpenVINO IR and ONNX, and hold it against what was trained.",
+        example="--run KEY --records output/quickstart --output model",
+        notes="KEY is a run key of leaderboard.xlsx, or the beginning of one.",
+    )
     which = one.add_mutually_exclusive_group(required=True)
     which.add_argument("--checkpoint", type=_path, help="a trained model (.ckpt)")
     which.add_argument(
@@ -229,6 +240,11 @@ def _parser() -> argparse.ArgumentParser:
     one.set_defaults(command=export, interrupted="interrupted: nothing was written")
 
     two = commands.add_parser("predict", help="score pictures, a video or a camera")
+    set_help(
+        two,
+        "Score images, a video or a camera with an exported or trained model.",
+        example="--model model/model.xml --input my/images --output output/predictions --overlays",
+    )
     two.add_argument("--model", type=_path, required=True, help="model.xml, model.onnx or a checkpoint")
     two.add_argument("--input", type=_given, required=True, help="a folder, picture or video, camera:0, or rtsp://…")
     two.add_argument("--output", type=_path, required=True, help="folder for predictions.csv and overlays")
@@ -241,6 +257,11 @@ def _parser() -> argparse.ArgumentParser:
     two.set_defaults(command=predict, interrupted=INTERRUPTED)
 
     three = commands.add_parser("bench", help="measure images/s and latency")
+    set_help(
+        three,
+        "Measure images/s and latency, end to end and of the network alone.",
+        example="--model model/model.xml --input my/images",
+    )
     three.add_argument("--model", type=_path, nargs="+", required=True, help="model.xml, of one or several precisions")
     three.add_argument("--input", type=_path, help="folder of pictures (default: random ones of 320 px)")
     three.add_argument("--output", type=_path, default=Path("output/bench"), help="folder for bench.csv")
@@ -252,6 +273,11 @@ def _parser() -> argparse.ArgumentParser:
     three.set_defaults(command=bench, interrupted="interrupted: nothing was written")
 
     five = commands.add_parser("compare", help="export the models of a benchmark and hold them side by side")
+    set_help(
+        five,
+        "Export the models of a benchmark and hold them side by side on labelled images.",
+        example="--records output/quickstart --input my/test --precision fp32 int8",
+    )
     five.add_argument("--records", type=Path, required=True, help="output folder of the benchmark")
     five.add_argument("--run", metavar="KEY", nargs="+", default=[], help="only these runs, by their keys")
     five.add_argument("--input", type=Path, required=True, help="folder with good/ and others, to compare on")
@@ -265,6 +291,11 @@ def _parser() -> argparse.ArgumentParser:
     five.set_defaults(command=compare, interrupted="interrupted: comparison.csv has what was finished")
 
     four = commands.add_parser("serve", help="a page on this machine: drop pictures, see what was found")
+    set_help(
+        four,
+        "A page and an endpoint on this machine: drop images, see what was found.",
+        example="--model model/model.xml --port 8000",
+    )
     four.add_argument("--model", type=_path, required=True, help="model.xml, model.onnx or a checkpoint")
     four.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1, this machine)")
     four.add_argument("--port", type=_port, default=8000, help="0 takes a free one (default: 8000)")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from extensions.progress import finished_step
 from extensions.whole_file import write_whole
 
 if TYPE_CHECKING:
@@ -122,6 +123,7 @@ def _exported(
             found.append((row | {"error": _sentence(error)}, None))
             continue
         found.append((row, target / "model.xml"))
+        finished_step(f"{info.model} {precision}: exported and compared")
     return found
 
 

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from extensions.progress import drawn_only_where_watched
+from extensions.quiet import is_debugging
 from inference.resizing import PREFIX
 
 if TYPE_CHECKING:
@@ -41,17 +43,19 @@ def quantized(network: openvino.Model, files: Sequence[Path]) -> openvino.Model:
     if not files:
         msg = "int8 needs normal training pictures to find the range of each layer on; give them with --calibration"
         raise ValueError(msg)
-    logging.getLogger("nncf").setLevel(logging.ERROR)
+    if not is_debugging():
+        logging.getLogger("nncf").setLevel(logging.ERROR)
     chosen = spread(files, N_CALIBRATION)
     dataset = nncf.Dataset(chosen, lambda file: read_image(file)[None])
-    return nncf.quantize(
-        network,
-        dataset,
-        subset_size=len(chosen),
-        ignored_scope=nncf.IgnoredScope(
-            names=behind_convolutions(network), patterns=[f"{PREFIX}.*"], types=["MatMul"], validate=False
-        ),
-    )
+    with drawn_only_where_watched():
+        return nncf.quantize(
+            network,
+            dataset,
+            subset_size=len(chosen),
+            ignored_scope=nncf.IgnoredScope(
+                names=behind_convolutions(network), patterns=[f"{PREFIX}.*"], types=["MatMul"], validate=False
+            ),
+        )
 
 
 def behind_convolutions(network: openvino.Model) -> list[str]:

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
+from extensions.progress import progress_bar
 from inference.predictors import Prediction, Predictor
 from inference.sinks import AnnotatedVideo, Overlays, Sinks, Table
 from inference.sources import Item, Source
@@ -66,7 +66,7 @@ def predict(
         pictures = Overlays(output, predictor.info) if source.kind == "pictures" else video
     started = time.perf_counter()
     n_done = n_failed = n_anomalous = 0
-    bar = tqdm(total=source.total, desc="predict", unit="picture", disable=not progress)
+    bar = progress_bar(title="predict", total=source.total, unit="image", hidden=not progress, delay=0, leave=True)
     order: deque[Item] = deque()  # read and not yet in the table
     with bar, Sinks(Table(output, predictor.info.threshold), pictures) as sinks:
         for item, outcome in _in_order(predictor.stream(_readable(source, order)), order):

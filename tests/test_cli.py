@@ -137,9 +137,42 @@ def test_same_config_twice_gives_the_same_model_and_numbers(configure: Configure
     assert not torch.equal(trained(first), trained(other))
 
 
+def test_train_ends_with_its_metrics_and_the_next_command_and_draws_nothing_into_a_log(
+    configure: Configure, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    config = configure(trainer={"accelerator": "cpu", "max_epochs": 3})
+    assert main(["train", "--config", str(config)]) == 0
+    said = capsys.readouterr()
+    metrics = dict(line.split() for line in said.out.splitlines()[:-1])
+    assert 0 <= float(metrics["image_AUROC"]) <= 1
+    kept = Path("output/train/TinyNet/tiny/v0/weights/lightning/model.ckpt")
+    assert kept.is_file()
+    last = said.out.splitlines()[-1]
+    assert last.startswith(f"trained: {kept}; next: ")
+    assert f"export --checkpoint {kept}" in last
+    assert not (tmp_path / "results").exists()
+    steps = [line.partition(":")[0] for line in said.err.splitlines()]
+    assert steps[:3] == ["epoch 1 of 3", "epoch 2 of 3", "epoch 3 of 3"]
+    assert steps[3].startswith("TinyNet fitted in")
+    assert len(steps) == 4
+
+    assert main(["test", "--config", str(config), "--ckpt_path", "last"]) == 0
+    again = capsys.readouterr().out.splitlines()
+    assert dict(line.split() for line in again[:-1]) == metrics
+    assert again[-1].startswith("tested TinyNet")
+
+
+@pytest.mark.parametrize("subcommand", ["train", "fit", "validate", "test", "predict", "export"])
+def test_every_subcommand_writes_below_output(configure: Configure, subcommand: str, tiny_root: Path) -> None:
+    needed = {"predict": ["--data", str(tiny_root)], "export": ["--export_type", "torch"]}.get(subcommand, [])
+    cli = WorkbenchCLI([subcommand, "--config", str(configure()), *needed], build=False)
+    assert Path(cli.config[subcommand].default_root_dir) == Path("output/train")
+    assert Path(cli.config[subcommand].trainer.default_root_dir) == Path("output/train")
+
+
 def test_drawn_seed_is_saved_and_repeats_the_run(configure: Configure, tmp_path: Path) -> None:
     first = run("fit", configure(seed_everything=None))
-    saved = yaml.safe_load((tmp_path / "results/TinyNet/tiny/v0/config.yaml").read_text())
+    saved = yaml.safe_load((tmp_path / "output/train/TinyNet/tiny/v0/config.yaml").read_text())
     assert isinstance(saved["seed_everything"], int)
     assert not isinstance(saved["seed_everything"], bool)
     again = run("fit", configure(seed_everything=saved["seed_everything"]))
@@ -221,7 +254,7 @@ def test_checkpoint_by_name_without_a_run_or_with_several_is_an_error(configure:
         run("test", config, "--ckpt_path", "best")
     with pytest.raises(ConfigError, match=r"--ckpt_path nowhere\.ckpt: there is no such file"):
         run("test", config, "--ckpt_path", "nowhere.ckpt")
-    folder = tmp_path / "results/TinyNet/tiny/latest/weights/lightning"
+    folder = tmp_path / "output/train/TinyNet/tiny/latest/weights/lightning"
     folder.mkdir(parents=True)
     (folder / "a.ckpt").touch()
     (folder / "b.ckpt").touch()
@@ -316,7 +349,7 @@ def test_config_that_is_missing_or_broken_is_named(tmp_path: Path, capsys: pytes
     assert main(["train", "--config", str(broken)]) == 1
     assert f"{broken}:3:" in capsys.readouterr().err
     assert main(["train", f"--config={tmp_path / 'brokn.yaml'}"]) == 1
-    assert "did you mean broken.yaml?" in capsys.readouterr().err
+    assert f"did you mean {broken}?" in capsys.readouterr().err
 
 
 def test_debug_shows_where_an_error_came_from(

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
-from tqdm.auto import tqdm
 
 from benchmark.machine import environment
 from benchmark.speed import coreset, fit, grid, growth, metrics, prediction
@@ -26,6 +25,7 @@ from benchmark.speed.measurement import COLUMNS, Measurement, timed
 from benchmark.speed.settings import Settings, asked_settings
 from benchmark.speed.table import write_results
 from benchmark.store import write_json
+from extensions.progress import finished_step, progress_bar
 
 if TYPE_CHECKING:
     from extensions.data.datamodule import WorkbenchDataModule
@@ -179,11 +179,13 @@ def _read(output: Path, name: str) -> dict[str, Any]:
 def _bar(todo: Sequence[str]) -> Iterator[Callable[[str], None]]:
     """A bar over the rows whose clock goes on while a row takes its time; yields what names the next row."""
     done = threading.Event()
-    with tqdm(total=len(todo), unit="row", delay=2, disable=not todo) as bar:
+    with progress_bar(title="speed", total=len(todo), unit="row", hidden=not todo, leave=True) as bar:
         begun: list[str] = []
 
         def advance(name: str) -> None:
-            bar.update(1 if begun else 0)
+            if begun:
+                bar.update()
+                finished_step(f"{begun[-1]} measured")
             begun.append(name)
             bar.set_description(name)
 

@@ -6,31 +6,33 @@ import argparse
 import json
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
+from extensions.command import exit_code, set_help
 from extensions.escaped import print_anything
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Run the command; returns the exit code."""
+def main(arguments: Sequence[str] | None = None, *, prog: str = "python -m extensions.backbones") -> int:
+    """Run the command, called `prog`; returns the exit code."""
     print_anything()
-    parser = argparse.ArgumentParser(prog="python -m extensions.backbones", description="Backbones and their weights.")
+    parser = argparse.ArgumentParser(prog=prog, description="Backbones and their weights: list | readme.")
     commands = parser.add_subparsers(dest="command", required=True)
     show = commands.add_parser(
         "list",
         help="what is available here, where it would come from, layers, channels, strides",
-        description="Backbones of weights/manifest.yaml and architectures of our own. Any other timm name works too. "
+    )
+    set_help(
+        show,
+        "Backbones of weights/manifest.yaml and architectures of our own. Any other timm name works too. "
         "Nothing is downloaded.",
+        example="--json",
     )
     show.add_argument("--json", action="store_true", help="for programs")
     write = commands.add_parser("readme", help="write weights/README.md from weights/manifest.yaml")
     write.add_argument("--output", type=Path, help="another file")
     options = parser.parse_args(arguments)
-    try:
-        return _list(as_json=options.json) if options.command == "list" else _readme(options.output)
-    except (ValueError, RuntimeError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    return exit_code(lambda: _list(as_json=options.json) if options.command == "list" else _readme(options.output))
 
 
 def _list(*, as_json: bool) -> int:

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from lightning.pytorch.callbacks import Callback
-from tqdm import tqdm
 
 from extensions.backbones import architecture, load_backbone_weights
 from extensions.backbones.frozen import FrozenFeatureExtractor, feature_engine
@@ -24,6 +23,7 @@ from extensions.cache.features import FeatureStore
 from extensions.cache.pictures import PictureSplit
 from extensions.cache.store import WorkCache
 from extensions.cache.transforms import gives_one_size, split_transform
+from extensions.progress import progress_bar
 
 if TYPE_CHECKING:
     from anomalib.data import AnomalibDataModule
@@ -196,7 +196,7 @@ class Reuse:
         with ThreadPoolExecutor(os.cpu_count() or 1) as pool, self._on_device():
             ahead = [pool.map(split.load, batch) for batch in batches[:2]]
             written: list[Any] = []
-            for number, batch in enumerate(tqdm(batches, desc=title, unit="batch", delay=2, leave=False)):
+            for number, batch in enumerate(progress_bar(batches, title=title, unit="batch")):
                 pixels = [image for image, _ in ahead[number]]
                 if number + 2 < len(batches):
                     ahead.append(pool.map(split.load, batches[number + 2]))

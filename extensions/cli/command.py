@@ -20,9 +20,11 @@ from extensions.configuration import ConfigError
 from extensions.configuration.components import ConstructorErrors
 from extensions.configuration.errors import explain
 from extensions.data.stock import synthetic_splits, take_seed
+from extensions.epoch_lines import RunLines, lightning_bars
 
 logger = logging.getLogger(__name__)
 
+DEFAULT_ROOT = Path("output/train")
 SUBCOMMANDS = ("train", "fit", "validate", "test", "predict", "export")
 TRAINING = ("train", "fit")
 NEED_DATA = (*TRAINING, "validate", "test")
@@ -55,6 +57,7 @@ class WorkbenchCLI(AnomalibCLI):
         extensions.load()
         self._errors = ConstructorErrors()
         self._build = build
+        self.outcome: Any = None  # of the subcommand: metrics, predictions or a path
         try:
             super().__init__(args=prepare_arguments(args), run=run and build)
         except ArgumentError as error:
@@ -64,6 +67,12 @@ class WorkbenchCLI(AnomalibCLI):
     def init_parser(**kwargs: Any) -> ArgumentParser:
         """A parser that raises instead of leaving the process."""
         return AnomalibCLI.init_parser(**kwargs, exit_on_error=False)
+
+    @staticmethod
+    def add_arguments_to_parser(parser: ArgumentParser) -> None:
+        """anomalib's, but runs are written below `output`, beside what the other commands write."""
+        AnomalibCLI.add_arguments_to_parser(parser)
+        parser.set_defaults(default_root_dir=DEFAULT_ROOT)
 
     def before_instantiate_classes(self) -> None:
         """Seed everything; the seed drawn stands in the config that is saved with the run."""
@@ -135,9 +144,19 @@ class WorkbenchCLI(AnomalibCLI):
             # Engine.train would continue from this checkpoint and then test it instead of what came of it.
             datamodule = kwargs.get("datamodule")
             self.engine.fit(self.model, datamodule=datamodule, ckpt_path=kwargs["ckpt_path"])
-            self.engine.trainer.test(self.model, datamodule=datamodule)
+            self.outcome = self.engine.trainer.test(self.model, datamodule=datamodule)
         else:
-            getattr(self.engine, str(self.subcommand))(**kwargs)
+            self.outcome = getattr(self.engine, str(self.subcommand))(**kwargs)
+
+    def instantiate_engine(self) -> None:
+        """Show bars only where somebody watches, elsewhere lines; the summary of layers only where it is asked for."""
+        trainer = self._get(self.config_init, "trainer")
+        trainer["enable_progress_bar"] = lightning_bars(trainer.get("enable_progress_bar"))
+        if trainer.get("enable_model_summary") is None:
+            trainer["enable_model_summary"] = False
+        given = trainer.get("callbacks") or []
+        trainer["callbacks"] = [*(given if isinstance(given, list) else [given]), RunLines()]
+        super().instantiate_engine()
 
     def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:
         kwargs = super()._prepare_subcommand_kwargs(subcommand)

@@ -3,45 +3,48 @@
 from __future__ import annotations
 
 import argparse
-import logging
 import os
 import sys
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from extensions.command import add_set_option
+from extensions.command import add_set_option, exit_code, same_data, set_help, workbench
 from extensions.escaped import print_anything
 
 if TYPE_CHECKING:
     from anomalib.data.datamodules.base.image import AnomalibDataModule
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; 0 when all of its work was done."""
+def main(arguments: Sequence[str] | None = None, *, prog: str = "python -m extensions.data") -> int:
+    """Run the command line, called `prog`; 0 when all of its work was done."""
     print_anything()
-    options = _parser().parse_args(arguments)
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
-    warnings.filterwarnings("ignore", category=FutureWarning)  # anomalib's own, on every import
+    options = _parser(prog).parse_args(arguments)
     if options.data_root:
         os.environ["WORKBENCH_DATA"] = str(options.data_root.resolve())
-    try:
-        datamodule = _load(options.config, options.set)
-        return _sheet(datamodule, options) if options.command == "sheet" else _check(datamodule)
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 130
-    except (ValueError, OSError, RuntimeError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    return exit_code(lambda: _run(options), in_lines=True)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m extensions.data", description=__doc__)
+def _run(options: argparse.Namespace) -> int:
+    datamodule = _load(options.config, options.set)
+    return _sheet(datamodule, options) if options.command == "sheet" else _check(datamodule, options)
+
+
+def _parser(prog: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog=prog, description="Look at a data set before training on it: check | sheet.")
     commands = parser.add_subparsers(dest="command", required=True)
     check = commands.add_parser("check", help="open every file; print the counts, or all problems at once")
     sheet = commands.add_parser("sheet", help="draw test pictures beside themselves with their masks outlined")
+    set_help(
+        check,
+        "Open every file of a data set; print its counts, or all problems at once.",
+        example="--config configs/data/elpv_synthetic.yaml",
+    )
+    set_help(
+        sheet,
+        "Draw test images beside themselves with their masks outlined.",
+        example="--config configs/data/elpv_synthetic.yaml --output sheet.png",
+    )
     for command in (check, sheet):
         command.add_argument("--config", type=Path, required=True, help="YAML with a `data:` section")
         add_set_option(command, "data.init_args.seed=1")
@@ -61,7 +64,7 @@ def _load(config: Path, overrides: Sequence[str]) -> AnomalibDataModule:
     return instantiate_data(document["data"])
 
 
-def _check(datamodule: AnomalibDataModule) -> int:
+def _check(datamodule: AnomalibDataModule, options: argparse.Namespace) -> int:
     from extensions.data.checks import check_dataset
     from extensions.data.fingerprints import fingerprint
 
@@ -73,7 +76,7 @@ def _check(datamodule: AnomalibDataModule) -> int:
             "them away (val_split_mode from_train, synthetic)"
         )
         raise ValueError(msg)
-    print(f"data set {datamodule.name} {datamodule.category}".rstrip() + ": no problems that stop a run")
+    print(f"data set {datamodule.name} {datamodule.category}".rstrip())
     for name, count in found.counts.items():
         shown = ", ".join(f"{kind} {n}" for kind, n in count.items()) if isinstance(count, dict) else count
         print(f"  {name:18}{shown}")
@@ -83,6 +86,8 @@ def _check(datamodule: AnomalibDataModule) -> int:
     if drawn := getattr(datamodule, "k_shot_images", None):
         print(f"  {'k_shot':18}{', '.join(drawn)}")
     print(f"  {'sha256':18}{found.sha256}")
+    look = workbench("sheet", *same_data(options), "--output", "sheet.png")
+    print(f"no problems that stop a run in {len(found.files)} images; next, to look at them: {look}")
     return 0
 
 
@@ -100,7 +105,7 @@ def _sheet(datamodule: AnomalibDataModule, options: argparse.Namespace) -> int:
     temporary = options.output.with_name(f".{options.output.name}.part")
     Image.fromarray(contact_sheet(samples)).save(temporary, format=_format(options.output))
     temporary.replace(options.output)
-    print(f"wrote {options.output}: {len(samples)} pictures")
+    print(f"{len(samples)} images drawn: open {options.output}")
     return 0
 
 

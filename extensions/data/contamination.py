@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from tqdm import tqdm
 
 from extensions.data.arguments import checked_ratio
 from extensions.data.copies import contents_of
@@ -20,6 +19,7 @@ from extensions.data.inspection import inspect_files
 from extensions.data.mvtec_ad import MVTecAD
 from extensions.data.recurring import shifted_copies
 from extensions.data.set_aside import injection_order, largest_possible, n_available, n_injected
+from extensions.progress import progress_bar
 
 
 class Contaminated(WorkbenchDataModule):
@@ -184,7 +184,7 @@ class Contaminated(WorkbenchDataModule):
         sources = defects.iloc[: math.ceil(n / self.repeats)]
         known = list(zip(map(str, sources.index), sources["image_path"], sources["kind"], strict=True))
         rows = []
-        for content, original, kind in tqdm(known, desc="shifting defects", unit="defect", delay=2, leave=False):
+        for content, original, kind in progress_bar(known, title="shifting defects", unit="defect"):
             copies = shifted_copies(Path(original), content, self.repeats - 1, seed=self.seed)
             for path in (original, *map(str, copies)):
                 rows.append((path, "", 0, kind, "train", True))

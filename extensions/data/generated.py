@@ -17,11 +17,11 @@ import pandas as pd
 from filelock import FileLock
 from PIL import Image
 from platformdirs import user_cache_path
-from tqdm import tqdm
 
 from extensions.data.inspection import inspect_files
 from extensions.data.reading import read_image
 from extensions.data.synthetic import GENERATOR_VERSION, Defect, draw_defect
+from extensions.progress import progress_bar
 
 _LIST = "files.json"
 
@@ -148,7 +148,7 @@ def parameters_of(pictures: Sequence[Path], seed: int) -> dict[str, Any]:
 
 def drawn_defects(bases: Sequence[Path], *, seed: int) -> Iterator[tuple[Path, Defect]]:
     """Draw one defect on each base; its patches come from the next base."""
-    for index, base in enumerate(tqdm(bases, desc="drawing defects", unit="picture", delay=2, leave=False)):
+    for index, base in enumerate(progress_bar(bases, title="drawing defects", unit="image")):
         source = read_image(bases[(index + 1) % len(bases)])
         yield base, draw_defect(read_image(base), source, np.random.default_rng([seed, index]))
 

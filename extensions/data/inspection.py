@@ -12,13 +12,13 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from tqdm import tqdm
 
 from extensions.cache.store import WorkCache, key_of, open_cache
 from extensions.data.decoded import FileKey, decoded_pictures, file_key
 from extensions.data.descriptors import describe_image
 from extensions.data.marking import Look
 from extensions.data.reading import marking_of, open_upright, picture_array, reason
+from extensions.progress import progress_bar
 
 VERSION = 2  # of the facts: raised when they would differ for the same file
 FEW_COLORS = 4  # a picture of so few is drawn
@@ -67,9 +67,7 @@ def inspect_files(
     facts: dict[str, FileFacts] = {}
     with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
         done = pool.map(lambda path: _inspect(path, masks), todo)
-        for path, fact in zip(
-            todo, tqdm(done, total=len(todo), desc=title, unit="file", delay=2, leave=False), strict=True
-        ):
+        for path, fact in zip(todo, progress_bar(done, total=len(todo), title=title, unit="file"), strict=True):
             facts[path] = fact
             if fact.sha256:
                 _known[wanted[path]] = fact

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from extensions.command import add_set_option, exit_code
+from extensions.command import add_set_option, exit_code, same_data, set_help, workbench
 
 if TYPE_CHECKING:
     from benchmark.experiment import Experiment
@@ -19,24 +19,26 @@ DEFAULT_OUTPUT = Path("output/refinement")
 ROUNDS_REVIEWED = "rounds-review.csv"
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; 0 when all of its work was done."""
-    options = _parser().parse_args(arguments)
+def main(arguments: Sequence[str] | None = None, *, prog: str = "python -m extensions.refinement") -> int:
+    """Run the command line, called `prog`; 0 when all of its work was done."""
+    options = _parser(prog).parse_args(arguments)
     return exit_code(
         lambda: _run(options),
         interrupted="interrupted: what was computed from pictures is cached; the same command starts again",
     )
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m extensions.refinement",
-        description="Train, score the training pictures, remove the suspects, retrain; nothing of yours is moved.",
-        epilog=(
+def _parser(prog: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog=prog)
+    set_help(
+        parser,
+        "Train, score the training images, remove the suspects, retrain; nothing of yours is moved.",
+        notes=(
             "In the output folder: rounds.csv (a row per round; after a review rounds-review.csv), suspects.csv and "
-            "suspects.html (the suspicious pictures, most suspicious first; fill in `keep`, then --review it), and the "
+            "suspects.html (the suspicious images, most suspicious first; fill in `keep`, then --review it), and the "
             "record, scores and model of the last round with the leaderboard."
         ),
+        example="--config configs/refinement/quickstart.yaml",
     )
     parser.add_argument("--config", type=Path, required=True, help="YAML with model, data, trainer, seed, refinement")
     parser.add_argument("--output", type=Path, default=DEFAULT_OUTPUT, help="default: %(default)s/<name of the config>")
@@ -77,6 +79,7 @@ def _run(options: argparse.Namespace) -> int:
     print(_told(record))
     print("\n".join(str(output / name) for name in written.values()))
     print("\n".join(map(str, write_tables(output))))
+    print(_outcome(record, output, options))
     return 0
 
 
@@ -138,6 +141,21 @@ def _reviewed(experiment: Experiment, review: Path) -> Experiment:
     verdict = read_review(review, training_names(Screening(datamodule).datamodule))
     dropped = sorted(name for name, keep in verdict.items() if not keep)
     return replace(experiment, refinement={"strategy": "review", "dropped": dropped, "rounds": 1})
+
+
+def _outcome(record: dict[str, Any], output: Path, options: argparse.Namespace) -> str:
+    """How many images are suspicious, and what to do with them."""
+    from benchmark.refined import PAGE, SUSPECTS
+
+    last = record["refinement"]["rounds"][-1]
+    if options.review:
+        told = f"trained on {last['n_train']} images without the {last['n_removed']} you dropped"
+        return f"{told}: open {output / 'leaderboard.html'}"
+    n_images = record["refinement"]["rounds"][0]["n_train"] + record["refinement"]["n_held_out"]
+    told = f"{last['n_removed']} of {n_images} images {'is' if last['n_removed'] == 1 else 'are'} suspicious"
+    where = [] if options.output == DEFAULT_OUTPUT else ["--output", output]
+    review = [*same_data(options), *where, "--review", output / SUSPECTS]
+    return f"{told}: open {output / PAGE}; after your review: {workbench('refine', *review)}"
 
 
 def _told(record: dict[str, Any]) -> str:

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 import torch.nn.functional as F
-from tqdm import tqdm
 
+from extensions.progress import progress_bar
 from extensions.refinement.evidence import pooled
 
 if TYPE_CHECKING:
@@ -147,7 +147,7 @@ def _batches(
     keeps: bool | None = None
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         ahead = pool.map(split.load, todo[0].tolist())
-        for number, batch in enumerate(tqdm(todo, desc=f"features of {split.name}", unit="batch", delay=2)):
+        for number, batch in enumerate(progress_bar(todo, title=f"features of {split.name}", unit="batch", leave=True)):
             pixels = [image for image, _ in ahead]
             if number + 1 < len(todo):
                 ahead = pool.map(split.load, todo[number + 1].tolist())

@@ -134,6 +134,7 @@ def refine(
     evidence: Callable[[np.ndarray, Trained | None, np.random.Generator], Evidence] | None,
     train: Callable[[AnomalibDataModule], Trained],
     held_out: np.ndarray | None = None,
+    on_round: Callable[[str], None] = lambda _: None,
 ) -> Refinement:
     """Refine the training pictures of a datamodule.
 
@@ -149,6 +150,7 @@ def refine(
             random generator to what strategies may look at; None for a person's review.
         train: Trains and tests a detector on a datamodule with fewer training pictures.
         held_out: (n,) bool, which pictures `train` does not train on; None for none.
+        on_round: Gets a sentence about each round that is finished.
     """
     names = training_names(datamodule)
     held_out = np.zeros(len(names), bool) if held_out is None else held_out
@@ -171,8 +173,10 @@ def refine(
         others = {} if number else _compare(plan.compared, known, result.injected, seed=seed)
         result.rounds.append(Round(number, kept, scores, seconds, trained, others))
         if number == plan.rounds:
+            on_round(f"round {number}: {len(kept)} images, the last round")
             break
         worst = RULES[plan.rule](scores, n_start=len(names), floor=plan.floor, **plan.rule_arguments)
+        on_round(f"round {number}: {len(kept)} images, {len(worst)} to remove, {sum(seconds.values()):.1f} s")
         if not len(worst):
             break
         result.removed_in[kept[worst]] = number + 1

@@ -15,9 +15,9 @@ from typing import Any
 import jinja2
 import numpy as np
 from PIL import Image
-from tqdm import tqdm
 
 from extensions.data.reading import read_image
+from extensions.progress import progress_bar
 from extensions.refinement.suspect_lines import COLUMNS, Suspect, written
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -77,7 +77,7 @@ def suspect_page(
     heats = {i: _small(heat(suspects[i].image), suspects[i].image) for i in shown}
     scale = _scale([found for found in heats.values() if found is not None])
     cards = []
-    for i in tqdm(shown, desc="drawing suspects", unit="picture", delay=2, leave=False):
+    for i in progress_bar(shown, title="drawing suspects", unit="image"):
         thumb, problem = _thumb(picture, suspects[i].image)
         found = heats[i] if thumb else None
         colors = "" if found is None else _data_uri(_colored(found, scale))

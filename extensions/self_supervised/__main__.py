@@ -9,16 +9,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from extensions.command import add_set_option, exit_code
+from extensions.command import add_set_option, exit_code, same_data, set_help, workbench
 from extensions.self_supervised.probe_command import add_arguments
 
 DEFAULT_OUTPUT = Path("output/self_supervised")
 VIEWS = "views.png"
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; 0 when all of its work was done."""
-    options = _parser().parse_args(arguments)
+def main(arguments: Sequence[str] | None = None, *, prog: str = "python -m extensions.self_supervised") -> int:
+    """Run the command line, called `prog`; 0 when all of its work was done."""
+    options = _parser(prog).parse_args(arguments)
     if options.command == "probe":
         return exit_code(lambda: _probe(options), interrupted="interrupted: finished rows are kept")
     return exit_code(
@@ -26,15 +26,33 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m extensions.self_supervised", description=__doc__)
+def _parser(prog: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog=prog, description="Backbones that learn from your own images: fit | views | probe | export."
+    )
     commands = parser.add_subparsers(dest="command", required=True)
-    fit = commands.add_parser("fit", help="pretrain a backbone on folders of pictures; stopped, it goes on")
+    fit = commands.add_parser("fit", help="pretrain a backbone on folders of images; stopped, it goes on")
+    set_help(
+        fit,
+        "Pretrain a backbone on folders of your own images; the same command goes on where it was stopped.",
+        notes=f"`{prog} views` draws what would be learned from, `{prog} export` makes what was learned a backbone.",
+        example="--config configs/self_supervised/simclr.yaml --set 'data.init_args.folders=[my/images]'",
+    )
     fit.add_argument("--restart", action="store_true", help="begin anew though there is a checkpoint")
     views = commands.add_parser("views", help="draw a sheet of what would be learned from, to be looked at first")
+    set_help(
+        views,
+        "Draw a sheet of what would be learned from, to be looked at before hours of training.",
+        example="--config configs/self_supervised/simclr.yaml --set 'data.init_args.folders=[my/images]'",
+    )
     views.add_argument("--n", type=int, default=12, help="pictures to show (default: %(default)s)")
     export = commands.add_parser(
         "export", help="make what was pretrained a backbone with a name, in the weights folder"
+    )
+    set_help(
+        export,
+        "Make what was pretrained a backbone with a name, in the weights folder.",
+        example="--config configs/self_supervised/simclr.yaml",
     )
     add_arguments(commands.add_parser("probe", help="how well frozen features tell classes apart: linear probe, kNN"))
     export.add_argument("--replace", action="store_true", help="replace other weights of the same name")
@@ -75,7 +93,13 @@ def _fit(config: dict[str, Any], options: argparse.Namespace, output: Path) -> i
         f"loss {last.get('train_loss', float('nan')):.4f}, spread {last.get('embedding_spread', float('nan')):.3f}"
     )
     print("\n".join(str(output / name) for name in (CURVE, CURVE_PICTURE, ENCODER)))
-    return 0 if record["collapsed_at"] is None else 1
+    if record["collapsed_at"] is not None:
+        print(
+            f"collapsed in epoch {record['collapsed_at']}: what was learned is of no use, open {output / CURVE_PICTURE}"
+        )
+        return 1
+    print(f"pretrained {record['epochs']} epochs: open {output / CURVE_PICTURE}; {_export_next(config, options)}")
+    return 0
 
 
 def _views(config: dict[str, Any], options: argparse.Namespace, output: Path) -> int:
@@ -93,8 +117,22 @@ def _views(config: dict[str, Any], options: argparse.Namespace, output: Path) ->
     content = BytesIO()
     Image.fromarray(views_sheet(read_pretraining(config, options.config), n=options.n)).save(content, format="PNG")
     write_whole(output / VIEWS, content.getvalue())
-    print(output / VIEWS)
+    print(f"drawn: open {output / VIEWS}; next: {workbench('pretrain', 'fit', *_same(options))}")
     return 0
+
+
+def _same(options: argparse.Namespace) -> list[object]:
+    """The options by which another command finds the same pretraining."""
+    where = [] if options.output == DEFAULT_OUTPUT else ["--output", options.output]
+    return [*where, *same_data(options)]
+
+
+def _export_next(config: dict[str, Any], options: argparse.Namespace) -> str:
+    """What makes it a backbone."""
+    command = workbench("pretrain", "export", *_same(options))
+    return (
+        f"next: {command}" if "export" in config else f"next: add export: {{tag: NAME}} to the config, then {command}"
+    )
 
 
 def _export(config: dict[str, Any], options: argparse.Namespace, output: Path) -> int:
@@ -115,7 +153,8 @@ def _export(config: dict[str, Any], options: argparse.Namespace, output: Path) -
             msg = f"{options.config}: export.{name} is {value!r}; expected {expected}"
             raise ConfigError(msg)
     file = export(output, tag=str(tag), licence=licence, half=half, config=options.config, replace=options.replace)
-    print(f"{file}\nfrom now on: backbone: {file.name.removesuffix('.safetensors')}")
+    name = file.name.removesuffix(".safetensors")
+    print(f"{file}\nany model now takes `backbone: {name}`; next: {workbench('run', '--config', 'CONFIG')}")
     return 0
 
 

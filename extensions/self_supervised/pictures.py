@@ -13,9 +13,9 @@ import torch
 from lightning.pytorch import LightningDataModule
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset
-from tqdm import tqdm
 
 from extensions.data.reading import read_image
+from extensions.progress import progress_bar
 from extensions.seeded import seeded
 from extensions.self_supervised.found import Found, find_pictures
 
@@ -137,7 +137,7 @@ class Decoded:
 
         with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
             work = pool.map(attempt, range(len(self)))
-            found = list(tqdm(work, total=len(self), desc="decoding", unit="picture", delay=2))
+            found = list(progress_bar(work, total=len(self), title="decoding", unit="image", leave=True))
         if wrong := [text for text in found if isinstance(text, str)]:
             rest = f"; and {len(wrong) - 3} more" if len(wrong) > 3 else ""
             msg = f"{len(wrong)} of {len(self)} pictures cannot be read: {'; '.join(wrong[:3])}{rest}; remove them"

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from tqdm import tqdm
 
 from extensions.data.splits import held_out
+from extensions.progress import progress_bar
 
 if TYPE_CHECKING:
     from sklearn.linear_model import LogisticRegression
@@ -206,7 +206,7 @@ def _choose_c(
     train_x, valid_x = standardized(train_x, validation[0])
     model = _classifier(GRID[0], warm_start=True)
     accuracy = {}
-    for c in tqdm(GRID, desc="choosing C", unit="fit", delay=2, leave=False):
+    for c in progress_bar(GRID, title="choosing C", unit="fit"):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # one that has not converged competes as it is
             accuracy[c] = model.set_params(C=c).fit(train_x, train_y).score(valid_x, validation[1])

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from extensions.command import add_set_option
+from extensions.command import add_set_option, set_help
+from extensions.progress import finished_step
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,10 +28,14 @@ VERSION = 1  # raised when a number in a row changes its meaning
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what the command takes to its parser."""
-    parser.description = "Linear evaluation of frozen encoders: how well their features tell classes apart."
-    parser.epilog = (
-        "In the output folder: probe.csv, a row for each encoder and layer. Rows that are there are not computed "
-        "again, so a command that was stopped goes on where it was."
+    set_help(
+        parser,
+        "Linear evaluation of frozen encoders: how well their features tell classes apart.",
+        notes=(
+            "In the output folder: probe.csv, a row for each encoder and layer. Rows that are there are not computed "
+            "again, so a command that was stopped goes on where it was."
+        ),
+        example="--config configs/self_supervised/probe_pool.yaml --data-root DATA",
     )
     parser.add_argument("--config", type=Path, required=True, help="YAML with data, image_size, seed, encoders")
     parser.add_argument("--output", type=Path, default=DEFAULT_OUTPUT, help="default: %(default)s/<name of the config>")
@@ -59,7 +64,10 @@ def run(options: argparse.Namespace) -> int:
     settings = probe_settings(load_config(options.config, overrides=options.set), options.config)
     order = probe(settings, output / TABLE)
     rows = read_rows(output / TABLE)
-    sys.stdout.write(f"{as_text([rows[key] for key in order])}\n{output / TABLE}\n")
+    found = [rows[key] for key in order]
+    best = max(found, key=lambda row: float(row["top1"]))
+    told = f"{len(found)} {'row' if len(found) == 1 else 'rows'}, best {best['backbone']} {best['layer']}"
+    sys.stdout.write(f"{as_text(found)}\n{told} ({float(best['top1']):.1%} right): open {output / TABLE}\n")
     return 0
 
 
@@ -92,6 +100,7 @@ def probe(settings: ProbeSettings, table: Path) -> list[str]:
             key = keys[encoder, layer]
             known = read_rows(table) | {key: row | {"key": key}}  # another command may have added rows
             write_rows(table, known, order=order)
+        finished_step(f"{encoder.backbone} probed")
     return order
 
 

@@ -14,9 +14,9 @@ import numpy as np
 import torch
 from torch import nn
 from torchvision.transforms.v2.functional import normalize, resize, to_dtype
-from tqdm import tqdm
 
 from extensions import backbones
+from extensions.progress import progress_bar
 from extensions.self_supervised.probe_data import Pictures
 
 if TYPE_CHECKING:
@@ -195,7 +195,7 @@ def _batches(split: Pictures, side: int, title: str, *, order: np.ndarray | None
     todo = np.array_split(np.arange(len(split)) if order is None else order, -(-len(split) // BATCH_SIZE))
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         ahead = pool.map(load, todo[0].tolist())
-        for number in tqdm(range(len(todo)), desc=title, unit="batch", delay=2, leave=False):
+        for number in progress_bar(range(len(todo)), title=title, unit="batch"):
             pictures = list(ahead)
             if number + 1 < len(todo):
                 ahead = pool.map(load, todo[number + 1].tolist())

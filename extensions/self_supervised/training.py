@@ -15,6 +15,7 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from extensions.configuration import ConfigError, instantiate_callback
 from extensions.configuration.errors import did_you_mean
 from extensions.configuration.trainer import check_trainer
+from extensions.epoch_lines import EpochLines, lightning_bars
 from extensions.lightning_runs import interruptible, quiet
 from extensions.self_supervised.method import STAMP, Method
 from extensions.self_supervised.pictures import Pictures
@@ -95,12 +96,14 @@ def pretrain(asked: Pretraining, output: Path, *, restart: bool = False) -> dict
         Resuming(),
         FiniteLoss(checkpoint),
         curve,
+        EpochLines(),
         SafeCheckpoint(checkpoint, every_n_steps=asked.every_n_steps),
         *(instantiate_callback(spec) for spec in asked.trainer.get("callbacks") or []),
     ]
     arguments = {"accelerator": "auto", "devices": 1, "log_every_n_steps": 1, "enable_model_summary": False}
     arguments |= {key: value for key, value in asked.trainer.items() if key not in _OURS}
     arguments |= {"logger": asked.trainer.get("logger", False), "enable_checkpointing": False}
+    arguments |= {"enable_progress_bar": lightning_bars(asked.trainer.get("enable_progress_bar"))}
     with quiet(), interruptible():
         try:
             trainer = Trainer(default_root_dir=output, callbacks=callbacks, **arguments)

@@ -7,12 +7,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from extensions.command import exit_code
+from extensions.command import exit_code, set_help
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; 0 when all of its work was done."""
-    options = _parser().parse_args(arguments)
+def main(arguments: Sequence[str] | None = None, *, prog: str = "python -m extensions.transforms") -> int:
+    """Run the command line, called `prog`; 0 when all of its work was done."""
+    options = _parser(prog).parse_args(arguments)
     return exit_code(lambda: show(options))
 
 
@@ -35,14 +35,19 @@ def show(options: argparse.Namespace) -> int:
     paths = find_pictures(options.input, n=options.n)
     sheet = views_sheet(paths, size=options.size, n_views=options.views, seed=options.seed)
     write_whole(options.output, cv2.imencode(suffix, cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))[1].tobytes())
-    print(f"wrote {options.output}: {len(paths)} pictures")
+    print(f"{len(paths)} images and their views: open {options.output}")
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m extensions.transforms", description=__doc__)
+def _parser(prog: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog=prog, description="Look at the named augmentations: show.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     shown = commands.add_parser("show", help="write a sheet: pictures in rows, each augmentation in a column")
+    set_help(
+        shown,
+        "Write a sheet: images in rows, each augmentation in a column.",
+        example="--input my/images --output views.png",
+    )
     shown.add_argument("--input", type=Path, required=True, help="a picture, or a folder of them")
     shown.add_argument("--output", type=Path, required=True, help="picture to write, e.g. sheet.png")
     shown.add_argument("--n", type=int, default=4, help="pictures of a folder (default: %(default)s)")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from benchmark.augmented import without_augmentation
 from benchmark.experiment import Experiment
 from benchmark.fitted import shared_fits
 from benchmark.grid import expand
-from benchmark.interactive import record_run
+from benchmark.interactive import read_leaderboard, record_run
 from benchmark.runner import RunOptions, run_experiment
 from benchmark.store import Store
 from benchmark.sweep import run_sweep
@@ -197,6 +198,13 @@ def test_a_sweep_with_augmentations_leaves_its_sheet(tiny_config, tmp_path, caps
     path = tiny_config(2, augmentation=[None, SEEN])
     assert yaml.safe_load(path.read_text())["augmentation"]
     assert main(["run", "--config", str(path), "--output", str(tmp_path / "out")]) == 0
-    assert "4 finished" in capsys.readouterr().out
+    said = capsys.readouterr()
+    last = said.out.splitlines()[-1]
+    assert last.startswith(f"4 runs finished, 0 failed: open {tmp_path / 'out' / 'leaderboard.xlsx'}; next: ")
+    key = shlex.split(last)[shlex.split(last).index("--run") + 1]
+    best = read_leaderboard(tmp_path / "out").sort_values("rank").iloc[0]
+    assert key in best["run_keys"].split(";")
+    assert "\r" not in said.out + said.err
+    assert sum(line.startswith("finished ") for line in said.out.splitlines()) == 4
     assert (tmp_path / "out" / "augmentation_image_AUROC.png").exists()
     assert "Augmentation" in (tmp_path / "out" / "leaderboard.html").read_text()

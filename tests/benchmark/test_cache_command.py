@@ -22,13 +22,14 @@ def test_info_shows_entries_conversions_and_drawn_pictures(tmp_path, monkeypatch
     assert "0 entries" in shown["banks"]
     assert "0.02 GiB" in shown["openvino"]
     assert "leaves them" in shown["drawn"]
+    assert shown["to"].endswith("cache clear")
 
 
 def test_clear_leaves_only_drawn_pictures(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("WORKBENCH_CACHE", str(tmp_path))
     fill(tmp_path)
     assert main(["cache", "clear"]) == 0
-    assert capsys.readouterr().out == "0.02 GiB freed\n"
+    assert capsys.readouterr().out.startswith("0.02 GiB freed;")
     assert [path.parent.parent.name for path in tmp_path.rglob("some.bin")] == ["drawn"]
     assert not list(tmp_path.rglob("*.npy"))
 

@@ -24,7 +24,11 @@ def config(product: Path) -> Path:
 
 def test_check_prints_counts_or_all_problems(config: Path, product: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", "--config", str(config)]) == 0
-    assert "dent 2, scratch 3" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "dent 2, scratch 3" in said
+    n_images = len(list((product / "good").glob("*"))) + 5
+    assert said.splitlines()[-1].startswith(f"no problems that stop a run in {n_images} images; next")
+    assert f"sheet --config {config} --output sheet.png" in said.splitlines()[-1]
     (product / "good" / "000.png").write_bytes(b"")
     (product / "masks" / "dent" / "000_mask.png").unlink()
     assert main(["check", "--config", str(config)]) == 1
@@ -35,7 +39,7 @@ def test_check_prints_counts_or_all_problems(config: Path, product: Path, capsys
 
 def test_check_lists_what_few_shot_trains_on(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", "--config", str(config), "--set", "data.init_args.k_shot=2", "data.init_args.seed=1"]) == 0
-    (line,) = [line for line in capsys.readouterr().out.splitlines() if "k_shot" in line]
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("  k_shot")]
     assert line.count("good/") == 2
 
 

@@ -66,6 +66,7 @@ def test_the_command_says_what_could_not_be_compared(records, tiny_root, tmp_pat
     told = capsys.readouterr()
     assert "BackboneOcSvm, fp32:" in told.err
     assert "Padim" in told.out
+    assert told.out.splitlines()[-1] == f"1 compared, 1 with an error: open {tmp_path / 'comparison.csv'}"
     assert pd.read_csv(tmp_path / "comparison.csv")["network_images_per_second"].isna().all()
 
 

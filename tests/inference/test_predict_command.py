@@ -63,7 +63,10 @@ def test_every_file_has_a_row_and_what_cannot_be_read_its_reason(model, folder, 
     assert list(failed) == ["f_corrupt.png", "g_empty.jpg"]
     assert "truncated" in failed["f_corrupt.png"]
     assert all((row["pred_score"] == "") == (row["image"] in failed) for row in rows)
-    assert "2 could not be predicted" in capsys.readouterr().err
+    said = capsys.readouterr()
+    assert "2 could not be predicted" in said.err
+    assert said.out.splitlines()[-1].endswith(f": open {tmp_path / 'out' / 'predictions.csv'}")
+    assert "\r" not in said.err
 
 
 def test_rows_hold_what_the_predictor_says_of_the_picture_as_training_reads_it(model, folder, tmp_path):
@@ -288,7 +291,10 @@ def test_export_from_a_checkpoint_leaves_what_predict_needs(checkpoint, tiny_roo
     assert "--calibration: give a folder" in capsys.readouterr().err
     labelled = ["--calibration", str(tiny_root / "train/good"), "--labelled", str(tiny_root / "test")]
     assert main([*given, *labelled]) == 0
-    assert "0 labels flipped" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "0 labels flipped" in said
+    assert said.splitlines()[-1].startswith(f"exported fp32: {tmp_path / 'model' / 'model.xml'}; next: ")
+    assert f"predict --model {tmp_path / 'model' / 'model.xml'}" in said
     agreement = json.loads((tmp_path / "model/agreement.json").read_text())
     assert 0 <= agreement["labelled_auroc"]["fp32"] <= 1
     assert run(tmp_path / "model/model.onnx", tiny_root / "test/bad", tmp_path / "out") == 0

@@ -100,7 +100,12 @@ def test_it_leaves_rounds_suspects_and_a_record(config, tmp_path, capsys):
     assert record["metrics"]["image_AUROC"] == pytest.approx(rounds["image_AUROC"].iloc[-1])
     assert set(record["refinement"]["seconds"]) == {"features", "score", "train"}
     assert (path.parent / "rounds.csv").exists()
-    assert "features" in capsys.readouterr().out
+    said = capsys.readouterr()
+    assert "features" in said.out
+    told = f"3 of {N_GOOD + n_injected} images are suspicious: open {output / 'suspects.html'}; after your review: "
+    assert said.out.splitlines()[-1].startswith(told)
+    assert f"--review {output / 'suspects.csv'}" in said.out.splitlines()[-1]
+    assert [line.split(":")[0] for line in said.err.splitlines()] == ["round 0", "round 1", "round 2"]
 
 
 def test_a_review_is_trained_on_and_the_answers_stay(config, tmp_path, capsys):

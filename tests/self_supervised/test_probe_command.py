@@ -94,7 +94,7 @@ def test_each_encoder_and_layer_has_a_row(command, tmp_path, capsys):
     assert float(layer3["chance"]) == pytest.approx(1 / 3)
     shown = capsys.readouterr().out.splitlines()
     assert shown[1].split()[:4] == ["shades", "pixels", "16x16", "pixels"]
-    assert shown[-1] == str(tmp_path / "out/probe.csv")
+    assert shown[-1] == f"3 rows, best pixels 16x16 (100.0% right): open {tmp_path / 'out/probe.csv'}"
 
 
 def test_rows_that_are_there_are_not_computed_again(command, tmp_path, probed):

@@ -181,7 +181,12 @@ def test_the_command_writes_curve_encoder_and_record(asked, tmp_path, capsys):
     assert (tmp_path / "out" / CURVE).read_text().startswith("epoch,step,train_loss,embedding_spread")
     assert (tmp_path / "out" / "curve.png").read_bytes().startswith(b"\x89PNG")
     assert (tmp_path / "out" / ENCODER).stat().st_size > 40e6
-    assert "SimCLR of resnet18: 2 epochs" in capsys.readouterr().out
+    said = capsys.readouterr()
+    assert "SimCLR of resnet18: 2 epochs" in said.out
+    last = said.out.splitlines()[-1]
+    assert last.startswith(f"pretrained 2 epochs: open {tmp_path / 'out' / 'curve.png'}; next: ")
+    assert f"pretrain export --output {tmp_path / 'out'} --config {config}" in last
+    assert [line.split(":")[0] for line in said.err.splitlines()] == ["epoch 1 of 2", "epoch 2 of 2"]
 
 
 @pytest.mark.parametrize(

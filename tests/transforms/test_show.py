@@ -14,7 +14,7 @@ def test_a_sheet_shows_every_augmentation_of_every_picture(tiny_root, tmp_path, 
     assert (
         main(["show", "--input", str(folder), "--output", str(sheet), "--size", "48", "--n", "2", "--views", "3"]) == 0
     )
-    assert "2 pictures" in capsys.readouterr().out
+    assert capsys.readouterr().out == f"2 images and their views: open {sheet}\n"
     pixels = np.asarray(Image.open(sheet))
     assert pixels.shape == (18 + 2 * 3 * 52, len(NAMES) * 52, 3)
     first = pixels[18 : 18 + 48, :48].astype(float)

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from extensions.models.patchcore.coreset_methods import dense_patches, medoids, random_patches
 from extensions.models.patchcore.coreset_projection import from_numpy, random_projection
 from extensions.models.patchcore.coreset_search import Checkpoint, FarthestFirst
+from extensions.progress import progress_bar
 
 METHODS = ("greedy", "random", "kmeans", "density")
 NESTED = ("greedy", "random")  # a smaller ratio selects the first of what a larger one does
@@ -164,7 +164,9 @@ def _all_distances(features: torch.Tensor, n_centers: int, first: int, *, progre
     index = torch.tensor(first, device=features.device)
     selected = [index]
     nearest: torch.Tensor | None = None  # (n_points,) distance to the nearest selected point
-    for _ in tqdm(range(n_centers - 1), desc="Selecting coreset", disable=not progress, delay=2):
+    for _ in progress_bar(
+        range(n_centers - 1), title="Selecting coreset", unit="patch", hidden=not progress, leave=True
+    ):
         distances = torch.linalg.norm(features - features[index], ord=2, dim=1)
         nearest = distances if nearest is None else torch.minimum(nearest, distances)
         index = nearest.max(dim=0).indices

@@ -8,10 +8,10 @@ from typing import Protocol
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from extensions.models.patchcore.coreset_screen import Screen, principal_directions
 from extensions.models.threads import one_thread_each
+from extensions.progress import progress_bar
 
 BLOCK_ENTRIES = 2**20  # products held at once by one thread
 BLOCK_ROWS = 512
@@ -85,7 +85,9 @@ class FarthestFirst:
         saved = time.monotonic()
         with (
             one_thread_each() as pool,
-            tqdm(total=n_centers, desc="Selecting coreset", disable=not progress, delay=2) as bar,
+            progress_bar(
+                total=n_centers, title="Selecting coreset", unit="patch", hidden=not progress, leave=True
+            ) as bar,
         ):
             if checkpoint is None or not self._restore(checkpoint.load()):
                 self._measure_first()

@@ -1,0 +1,1 @@
+"""The console script `workbench`: one name for the commands of all rooms."""
