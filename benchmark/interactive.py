@@ -72,13 +72,19 @@ def run(
     return _run(experiment, Path(output), pictures=pictures)
 
 
-def experiment_of(model: Any, data: Any, **rest: Any) -> Experiment:
+def experiment_of(model: Any, data: Any, *, check: bool = True, **rest: Any) -> Experiment:
     """The experiment that a model and a datamodule, however they are given, stand for.
+
+    Args:
+        model: As in `run`.
+        data: As in `run`.
+        check: Whether the model is held against what its arguments give.
+        rest: Other arguments of `Experiment`.
 
     Raises:
         ConfigError: As in `run`.
     """
-    described = spec_of(model, "model")
+    described = spec_of(model, "model", check=check)
     for name in _NOT_RUN:
         described["init_args"].pop(name, None)
     return Experiment(model=described, data=spec_of(data, "data"), **rest)

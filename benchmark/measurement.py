@@ -15,7 +15,9 @@ from benchmark.store import CHECKPOINT, SCORES, write_text
 if TYPE_CHECKING:
     from anomalib.models import AnomalibModule
 
+    from benchmark.evaluation import Evaluation
     from benchmark.runner import RunOptions
+    from benchmark.training import Training
 
 
 def measure(prepared: Prepared, workspace: Path, options: RunOptions) -> tuple[dict[str, Any], AnomalibModule]:
@@ -98,12 +100,7 @@ def measure(prepared: Prepared, workspace: Path, options: RunOptions) -> tuple[d
     pictures = collector.pictures.draw(
         workspace, threshold=evaluation.thresholds["image"], map_range=evaluation.ranges.get("pixel", (0.0, 1.0))
     )
-    facts = {
-        "layers": list(getattr(model, "layers", []) or []),
-        "dataset": identity(prepared)["dataset"] | {"image_size": list(evaluation.image_size)},
-        "metrics": evaluation.metrics,
-        "thresholds": evaluation.thresholds,
-        "training": asdict(known.training),
+    facts = facts_of(prepared, model, evaluation, known.training) | {
         "speed": {
             "fit_seconds": known.seconds,
             "test_seconds": test_seconds + prepare_seconds["test"],
@@ -119,6 +116,17 @@ def measure(prepared: Prepared, workspace: Path, options: RunOptions) -> tuple[d
         },
     }
     return facts, model
+
+
+def facts_of(prepared: Prepared, model: AnomalibModule, evaluation: Evaluation, training: Training) -> dict[str, Any]:
+    """What a record says of a fit and its test, whoever carried them out."""
+    return {
+        "layers": list(getattr(model, "layers", []) or []),
+        "dataset": identity(prepared)["dataset"] | {"image_size": list(evaluation.image_size)},
+        "metrics": evaluation.metrics,
+        "thresholds": evaluation.thresholds,
+        "training": asdict(training),
+    }
 
 
 def _timed(work: Callable[[str], None], argument: str) -> float:

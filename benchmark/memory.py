@@ -26,6 +26,9 @@ class PeakMemory:
         >>> memory.peak_bytes
     """
 
+    peak_bytes = 0
+    is_watching = False
+
     def __enter__(self) -> PeakMemory:
         """Start sampling."""
         import torch
@@ -38,6 +41,7 @@ class PeakMemory:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._sample, daemon=True)
         self._thread.start()
+        self.is_watching = True
         return self
 
     def __exit__(
@@ -46,6 +50,7 @@ class PeakMemory:
         """Stop sampling."""
         self._stop.set()
         self._thread.join()
+        self.is_watching = False
         if self._cuda:
             import torch
 

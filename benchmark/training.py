@@ -121,7 +121,7 @@ def fit(engine: Engine, model: AnomalibModule, datamodule: AnomalibDataModule) -
     with quiet(), interruptible():
         engine.fit(model=model, datamodule=datamodule)
     seconds = time.perf_counter() - started
-    return seconds, _summary(engine, model, curve)
+    return seconds, summary(engine.trainer, model, curve)
 
 
 def test_once(engine: Engine, model: AnomalibModule, datamodule: AnomalibDataModule) -> float:
@@ -147,17 +147,22 @@ def is_gradient_model(model: AnomalibModule) -> bool:
     return "max_epochs" not in model.trainer_arguments
 
 
-def _summary(engine: Engine, model: AnomalibModule, curve: LossCurve) -> Training:
+def summary(trainer: Any, model: AnomalibModule, curve: LossCurve) -> Training:
+    """How a fit that has ended went.
+
+    Raises:
+        FloatingPointError: Its loss was no number.
+    """
     losses = curve.losses
-    epochs = int(engine.trainer.current_epoch)
+    epochs = int(trainer.current_epoch)
     if not is_gradient_model(model):
         return Training(epochs, 1, "single pass", converged=True)
     if losses and not all(math.isfinite(loss) for loss in losses):
         msg = f"the training loss became {losses[-1]} in epoch {len(losses)}; lower the learning rate"
         raise FloatingPointError(msg)
-    limit = engine.trainer.max_epochs
+    limit = trainer.max_epochs
     limit = None if limit is None or limit < 0 else limit  # -1: limited by steps or time alone
-    stopped_by, converged = _stopped_by(engine.trainer, epochs, limit), has_converged(curve.val_losses or losses)
+    stopped_by, converged = _stopped_by(trainer, epochs, limit), has_converged(curve.val_losses or losses)
     if getattr(model, "gave_up", False):
         stopped_by, converged = "loss not finite", False
     rewinds = getattr(model, "n_rewinds", 0)

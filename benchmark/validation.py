@@ -135,9 +135,12 @@ def check_callbacks(trainer: dict[str, Any]) -> None:
     """A callback that augments stands in a section of its own: what it changes must not come from the cache.
 
     Raises:
-        ConfigError: There is one among the trainer's.
+        ConfigError: There is one among the trainer's, or one that records what is recorded here anyway.
     """
     for spec in trainer.get("callbacks") or []:
+        if str(spec.get("class_path") if isinstance(spec, dict) else spec).rsplit(".", 1)[-1] == "Record":
+            msg = "trainer.callbacks: Record records a run of anomalib's Engine, and a benchmark's are; remove it here"
+            raise ConfigError(msg)
         if is_augmenting(spec):
             msg = "trainer.callbacks: in a benchmark, Augmentation stands under 'augmentation:' with its arguments"
             raise ConfigError(msg)

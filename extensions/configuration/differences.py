@@ -10,7 +10,7 @@ from typing import Any
 __all__ = ["difference", "tensor_difference"]
 
 _ATTACHED = ("post_processor", "evaluator", "visualizer")  # parts of a model that change no raw score
-_CHANGES = {"training"}  # by whoever uses the object, without a change of what it is
+_CHANGES = {"training", "trainer", *_ATTACHED}  # by whoever uses the object, without a change of what it is
 
 
 def difference(given: Any, built: Any) -> str | None:
