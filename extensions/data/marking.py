@@ -8,6 +8,7 @@ from enum import Enum
 import numpy as np
 
 MOST_CLASSES = 16  # more values than these are grey values, unless they are numbered through
+MOST_NUMBERS = 64  # as classes or instances are; more numbers in a row are those of a photograph
 LOWEST_WHITE = 32  # a JPEG mask whose white is darker than this cannot be told from compression noise
 
 
@@ -46,7 +47,7 @@ def read_marks(values: np.ndarray, *, is_jpeg: bool = False) -> Marking:
 
     Every value but 0 is defect. A mask with grey values, which come from JPEG or from soft edges, is cut at half of its
     range: what JPEG leaves around a defect would count as defect otherwise. Grey are those of a JPEG, and more than 16
-    values that are not numbered through as classes or instances are.
+    values that are not numbered through, up to 64, as classes or instances are.
 
     Args:
         values: (H, W) numbers or booleans.
@@ -54,7 +55,7 @@ def read_marks(values: np.ndarray, *, is_jpeg: bool = False) -> Marking:
     """
     levels, counts = _levels(values)
     low, high = float(levels[0]), float(levels[-1])
-    is_numbered = len(levels) == high - low + 1 and low in {0.0, 1.0} and high < 255
+    is_numbered = len(levels) == high - low + 1 and low in {0.0, 1.0} and high <= MOST_NUMBERS
     is_grey = len(levels) > 2 and (is_jpeg or (len(levels) > MOST_CLASSES and not is_numbered))
     if is_grey and high - low >= LOWEST_WHITE * (high > 1):
         cut = (low + high) / 2
