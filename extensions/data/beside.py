@@ -73,7 +73,7 @@ def set_apart(images: Sequence[Path], folder: Path, root: Path) -> tuple[list[Pa
 
 
 def _likeness(fact: FileFacts) -> int:
-    """How much a file looks like a mask: 2 for a few values, 1 for mostly black and white, 0 for a photograph."""
+    """How much a file looks like a mask: 2 for a few values, 1 for nearly only black and white, 0 for a photograph."""
     if fact.error or fact.look == Look.GREY:
         return 0
-    return 1 if fact.is_lossy else 2
+    return int(fact.is_drawn) if fact.is_lossy else 2

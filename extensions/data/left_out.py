@@ -20,7 +20,7 @@ _NO_IMAGES = {".txt", ".csv", ".json", ".xml", ".yaml", ".yml", ".md", ".zip", "
 # Pillow reads some of these only with plug-ins, and others not at all.
 _FOREIGN = {".heic", ".heif", ".avif", ".jxl", ".jp2", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".raw", ".dcm"}
 _FOREIGN |= {".exr", ".tga", ".pcx", ".psd"}
-_FORMATS = ("JPEG", "MPO", "PNG", "BMP", "TIFF", "GIF", "WEBP", "PPM", "JPEG2000")
+_FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "GIF", "WEBP", "PPM", "JPEG2000")
 
 
 def left_out(

@@ -34,12 +34,14 @@ class Marking:
         look: see `Look`.
         share: of the pixels that are marked, 0 to 1.
         is_cut: whether grey values were cut at half of their range.
+        is_crisp: whether four fifths of the pixels and more have one of two values, or nearly so: no photograph does.
     """
 
     marks: np.ndarray
     look: Look
     share: float
     is_cut: bool
+    is_crisp: bool
 
 
 def read_marks(values: np.ndarray, *, is_jpeg: bool = False) -> Marking:
@@ -71,7 +73,7 @@ def read_marks(values: np.ndarray, *, is_jpeg: bool = False) -> Marking:
         look = Look.GREY
     else:
         look = _look(marks, share, levels, is_grey=is_grey)
-    return Marking(marks, look, share, is_grey)
+    return Marking(marks, look, share, is_grey, _is_crisp(levels, counts))
 
 
 def _look(marks: np.ndarray, share: float, levels: np.ndarray, *, is_grey: bool) -> Look:
@@ -94,6 +96,12 @@ def _is_photograph(levels: np.ndarray, counts: np.ndarray) -> bool:
     between = counts[(levels > low + margin) & (levels < high - margin)].sum() / total
     white = counts[levels >= high - margin].sum() / total
     return bool(between > 0.15 or (between > 0.02 and between > white))
+
+
+def _is_crisp(levels: np.ndarray, counts: np.ndarray) -> bool:
+    margin = 0.02 * (float(levels[-1]) - float(levels[0]))
+    ends = counts[(levels <= levels[0] + margin) | (levels >= levels[-1] - margin)].sum()
+    return bool(ends >= 0.8 * counts.sum())
 
 
 def _border(marks: np.ndarray) -> float:

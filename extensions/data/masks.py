@@ -102,7 +102,8 @@ def _scored(picture: Candidate, by_name: dict[str, list[Candidate]]) -> list[tup
 
 
 def _subfolders(candidate: Candidate) -> tuple[str, ...]:
-    return tuple(_bare(part) for part in candidate.path.parent.relative_to(candidate.folder).parts)
+    parts = candidate.path.parent.relative_to(candidate.folder).parts
+    return tuple(bare for part in parts if (bare := _bare(part)))
 
 
 def _folder_names(path: Path) -> set[str]:
