@@ -99,7 +99,7 @@ def tell_near_copies(samples: pd.DataFrame, *, name: str, root: Path) -> None:
         samples = samples.assign(label_index=samples["label_index"].astype(bool) | samples["injected"].fillna(False))
     images = inspect_files(samples["image_path"], title=f"reading {name}")
     if problems := near_copies(samples, images, root=root):
-        _warn_once(f"data set {name!r} in {root}:\n{describe(problems)}")
+        _warn_once(f"data set {name!r} in {escaped(root)}:\n{describe(problems)}")
 
 
 def all_samples(datamodule: AnomalibDataModule) -> pd.DataFrame:

@@ -20,7 +20,7 @@ from extensions.data.marking import Look
 from extensions.data.reading import marking_of, open_upright, picture_array, reason
 from extensions.progress import progress_bar
 
-VERSION = 3  # of the facts: raised when they would differ for the same file
+VERSION = 4  # of the facts: raised when they would differ for the same file
 FEW_COLORS = 4  # a picture of so few is drawn
 _N_NUMBERS = 7
 

@@ -13,6 +13,7 @@ from PIL import Image
 from extensions.data.errors import Kind, Problem, describe
 from extensions.data.files import list_files, relative_name
 from extensions.data.reading import IMAGE_EXTENSIONS
+from extensions.escaped import escaped
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +43,7 @@ def left_out(
 def tell(folder: Path, problems: Sequence[Problem]) -> None:
     """Log problems that stop nobody, each list once a process."""
     if problems:
-        _warn_once(f"{folder}:\n{describe(problems)}")
+        _warn_once(f"{escaped(folder)}:\n{describe(problems)}")
 
 
 @functools.cache  # several steps of one command list the same folder
