@@ -11,6 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from extensions.data.beside import masks_beside
+from extensions.data.errors import Kind, Problem
+from extensions.data.files import list_images, relative_name
+from extensions.data.left_out import left_out, tell
 from extensions.data.reading import IMAGE_EXTENSIONS, read_image
 
 VIDEO_EXTENSIONS = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg")
@@ -83,6 +87,8 @@ def open_source(where: str, *, n_threads: int = 2) -> Source:
 def list_pictures(folder: Path) -> list[Path]:
     """All picture files in a folder and the folders in it, sorted by path; hidden ones are left out.
 
+    Files that are images but for their endings, and masks beside their images, are logged.
+
     Raises:
         FileNotFoundError: No such folder.
         ValueError: There are none in it.
@@ -90,13 +96,9 @@ def list_pictures(folder: Path) -> list[Path]:
     if not folder.is_dir():
         msg = f"{folder}: there is no such folder; expected one with pictures"
         raise FileNotFoundError(msg)
-    files = sorted(
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in IMAGE_EXTENSIONS
-        and path.is_file()
-        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-    )
+    files = list_images(folder)
+    masks = [Problem(Kind.MASK_BESIDE, relative_name(path, folder)) for path in masks_beside(files)]
+    tell(folder, [*masks, *left_out(folder, folder)])
     if not files:
         msg = f"{folder}: the folder has no pictures ({', '.join(IMAGE_EXTENSIONS)})"
         raise ValueError(msg)

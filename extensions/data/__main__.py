@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import statistics
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -85,10 +86,23 @@ def _check(datamodule: AnomalibDataModule, options: argparse.Namespace) -> int:
         print(f"  {'injected':18}{kinds} ({contamination['ratio']:.1%} of training)")
     if drawn := getattr(datamodule, "k_shot_images", None):
         print(f"  {'k_shot':18}{', '.join(drawn)}")
+    if shares := _marked_shares(datamodule):
+        median, most = statistics.median(shares), max(shares)
+        print(f"  {'marked by a mask':18}median {median:.2%} of an image, at most {most:.2%}")
     print(f"  {'sha256':18}{found.sha256}")
     look = workbench("sheet", *same_data(options), "--output", "sheet.png")
     print(f"no problems that stop a run in {len(found.files)} images; next, to look at them: {look}")
     return 0
+
+
+def _marked_shares(datamodule: AnomalibDataModule) -> list[float]:
+    """Which share of its image each mask of an anomalous image marks."""
+    from extensions.data.checks import all_samples
+    from extensions.data.inspection import inspect_files
+
+    samples = all_samples(datamodule)
+    paths = [path for path in samples["mask_path"][samples["label_index"] == 1] if path]
+    return [fact.share for fact in inspect_files(paths, masks=True).values()]
 
 
 def _sheet(datamodule: AnomalibDataModule, options: argparse.Namespace) -> int:

@@ -18,7 +18,7 @@ _ROWS = 1024
 
 def describe_image(image: Image.Image) -> np.ndarray:
     """(16, 16) uint16: 16 times the mean grey level of each part of an image of mode L or RGB."""
-    small = np.asarray(image.resize((_FINE, _FINE), Image.Resampling.BOX, reducing_gap=2.0), np.int64)
+    small = np.asarray(image.resize((_FINE, _FINE), Image.Resampling.BILINEAR, reducing_gap=2.0), np.int64)
     blocks = small.reshape(SIDE, 4, SIDE, 4, -1).sum(axis=(1, 3))  # (16, 16, C)
     grey = blocks @ _GREY // 1000 if blocks.shape[-1] == 3 else blocks[..., 0]
     return grey.astype(np.uint16)

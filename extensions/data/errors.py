@@ -25,8 +25,8 @@ class Kind(Enum):
         "name the folder of the images in mask_dir, too (class Folder), or move the masks into a folder of their own",
     )
     DEFECT_FOLDER = (
-        "folder whose name says test or defect, below a folder of good images for training",
-        "name only the folder of the good images in normal_dir, or move it",
+        "folder whose name says test or defect, below a folder of good images",
+        "name the folder of the good images alone, or move it",
     )
     GOOD_FOLDER = (
         "folder whose name says good, below a folder of anomalous images",

@@ -32,6 +32,11 @@ def list_images(
     case of extensions do not matter. Folders that are symbolic links are followed.
     """
     accepted = {extension.lower() for extension in extensions}
+    return [path for path in list_files(folder, exclude=exclude) if path.suffix.lower() in accepted]
+
+
+def list_files(folder: Path, *, exclude: Iterable[Path] = ()) -> list[Path]:
+    """All files under ``folder`` in sorted order; what is left out is as in `list_images`."""
     excluded = {path for path in exclude if path != folder}
     found: list[Path] = []
     seen: set[str] = set()
@@ -43,7 +48,7 @@ def list_images(
             continue
         seen.add(real)
         folders[:] = sorted(name for name in folders if not _is_litter(name) and here / name not in excluded)
-        found += [here / name for name in files if not _is_litter(name) and Path(name).suffix.lower() in accepted]
+        found += [here / name for name in files if not _is_litter(name)]
     return sorted(found)
 
 

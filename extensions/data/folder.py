@@ -1,7 +1,7 @@
 """A user's own folders: good pictures, bad pictures, masks."""
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +9,14 @@ import pandas as pd
 from anomalib.data.utils import TestSplitMode
 
 from extensions.data.arguments import checked_mode, checked_ratio
+from extensions.data.beside import mask_folders, masks_beside
 from extensions.data.datamodule import Listing, WorkbenchDataModule
 from extensions.data.errors import DatasetMissingError, Kind, Problem
 from extensions.data.files import absolute, data_root, list_images, relative_name
-from extensions.data.masks import MASK_FOLDER_NAMES, Candidate, pair_masks
+from extensions.data.folder_names import is_bad_folder, is_good_folder, is_no_training_folder
+from extensions.data.inspection import inspect_files
+from extensions.data.left_out import left_out
+from extensions.data.masks import Candidate, pair_masks
 from extensions.data.reading import IMAGE_EXTENSIONS
 
 Paths = str | Path | Sequence[str | Path]
@@ -24,7 +28,9 @@ class Folder(WorkbenchDataModule):
     The pictures of ``normal_dir`` train. Those of ``normal_test_dir`` and ``abnormal_dir`` test; without the former,
     ``test_split_ratio`` of the good pictures are held out. Subfolders are read; those of ``abnormal_dir`` name the
     kinds of defect. Hidden folders, and folders named in another argument, are left out. Masks are paired by name, see
-    `extensions.data.masks.pair_masks`. Without ``abnormal_dir`` there are no anomalies and no metrics.
+    `extensions.data.masks.pair_masks`. They may lie beside the images, or in a folder below them, when ``mask_dir``
+    names that folder of images: they are found by `extensions.data.beside.masks_beside` in all folders and count as
+    images in none. Without ``abnormal_dir`` there are no anomalies and no metrics.
 
     Args:
         name: the data set's name.
@@ -33,7 +39,7 @@ class Folder(WorkbenchDataModule):
         abnormal_dir: folder or folders of bad pictures.
         normal_test_dir: folder or folders of good pictures for testing.
         mask_dir: folder or folders of masks of the bad pictures; not zero means defect.
-        extensions: of picture files.
+        extensions: of picture files; an empty text stands for files without one.
         test_split_mode: ``from_dir``: as said above; ``none``: the same, but no good pictures are held out;
             ``synthetic``: the good test pictures, half of them with drawn defects, take the place of the bad ones.
         test_split_ratio: part of the good pictures that is held out for testing, 0 to below 1.
@@ -66,64 +72,129 @@ class Folder(WorkbenchDataModule):
             raise ValueError(msg)
         super().__init__(name=name, root=base if root else self._common_folder(), **kwargs)
         self.extensions = _extensions(extensions)
+        self._are_extensions_given = extensions is not None
         self.test_split_mode = checked_mode(test_split_mode, list(TestSplitMode), "test_split_mode")
         self.test_split_ratio = checked_ratio(test_split_ratio, "test_split_ratio")
         self.synthetic = self.test_split_mode == TestSplitMode.SYNTHETIC
 
     def _common_folder(self) -> Path:
-        named = [*self.normal_dirs, *self.abnormal_dirs, *self.normal_test_dirs]
-        return Path(os.path.commonpath([folder.parent for folder in named]))
+        return Path(os.path.commonpath([folder.parent for folder in self._image_dirs]))
 
     def _list(self) -> Listing:
-        named = [*self.normal_dirs, *self.abnormal_dirs, *self.normal_test_dirs, *self.mask_dirs]
-        missing = [folder for folder in named if not folder.is_dir()]
+        missing = [folder for folder in self._named if not folder.is_dir()]
         if missing:
             folders = ", ".join(str(folder) for folder in missing)
             msg = f"data set {self.name!r} lacks the folder {folders}; correct the config or $WORKBENCH_DATA"
             raise DatasetMissingError(msg)
         listing = Listing()
-        self._note_mask_folders(listing)
+        self._note_folders(listing)
+        files = {folder: self._files(folder, listing) for folder in self._named}
+        masks = self._masks_among(files, listing)
+        images = {folder: [path for path in files[folder] if path not in masks] for folder in self._image_dirs}
+        self._expect_images(images, self.extensions, listing)
         pairing = pair_masks(
-            self._candidates(self.abnormal_dirs, listing),
-            self._candidates(self.mask_dirs, listing),
-            root=self.root,
+            self._candidates(self.abnormal_dirs, images), self._mask_candidates(files, masks, listing), root=self.root
         )
         if self.mask_dirs and self.abnormal_dirs:
             listing.problems += pairing.problems
         for folder in self.normal_dirs:
-            listing.add(self._images(folder, listing), label=0, kind="good", split="train")
+            listing.add(images[folder], label=0, kind="good", split="train")
         for folder in self.normal_test_dirs:
-            listing.add(self._images(folder, listing), label=0, kind="good", split="test")
-        for picture in self._candidates(self.abnormal_dirs, Listing()):
+            listing.add(images[folder], label=0, kind="good", split="test")
+        for picture in self._candidates(self.abnormal_dirs, images):
             mask = pairing.masks.get(picture.path)
             listing.rows.append((str(picture.path), str(mask or ""), 1, _kind(picture), "test"))
         return listing
 
-    def _candidates(self, folders: Sequence[Path], listing: Listing) -> list[Candidate]:
+    @property
+    def _image_dirs(self) -> list[Path]:
+        return list(dict.fromkeys([*self.normal_dirs, *self.abnormal_dirs, *self.normal_test_dirs]))
+
+    @property
+    def _named(self) -> list[Path]:
+        return list(dict.fromkeys([*self._image_dirs, *self.mask_dirs]))
+
+    @property
+    def _own_mask_dirs(self) -> list[Path]:
+        """Those that hold masks only."""
+        return [folder for folder in self.mask_dirs if folder not in self._image_dirs]
+
+    @property
+    def _is_mixed(self) -> bool:
+        """Whether masks are expected among the images."""
+        return len(self._own_mask_dirs) < len(self.mask_dirs)
+
+    def _files(self, folder: Path, listing: Listing) -> list[Path]:
+        """The files of a folder that may be images or masks."""
+        if not self._are_extensions_given:
+            listing.problems += left_out(folder, self.root, extensions=self.extensions, exclude=self._named)
+        # A mask may carry another extension than the pictures were restricted to.
+        found = list_images(folder, extensions=(*IMAGE_EXTENSIONS, *self.extensions), exclude=self._named)
+        if folder in self._own_mask_dirs:
+            return found
+        accepted = {extension.lower() for extension in self.extensions}
+        masks = masks_beside(found) if self._is_mixed else set()
+        return [path for path in found if path.suffix.lower() in accepted or path in masks]
+
+    def _masks_among(self, files: Mapping[Path, list[Path]], listing: Listing) -> set[Path]:
+        """Masks in the folders of images; an error where no mask_dir says that they lie there."""
+        beside = {folder: masks_beside(files[folder]) for folder in self._image_dirs}
+        within = {path for place in self._mask_folders() for path in list_images(place)}
+        found = set().union(*beside.values())
+        if not self._is_mixed:
+            listing.problems += self._problems(Kind.MASK_BESIDE, found - within)
+        else:
+            normal = {path for folder in (*self.normal_dirs, *self.normal_test_dirs) for path in beside[folder]}
+            facts = inspect_files(normal, masks=True)
+            listing.problems += self._problems(Kind.MASK_ON_NORMAL, {p for p in normal if not facts[str(p)].is_black})
+        return found | within
+
+    def _mask_folders(self) -> set[Path]:
+        """Folders of masks below those of images, but for those that mask_dir names on their own."""
+        return {path for place in self._image_dirs for path in mask_folders(place, named=self._own_mask_dirs)}
+
+    def _candidates(self, folders: Sequence[Path], files: Mapping[Path, list[Path]]) -> list[Candidate]:
         # Only lists of equal length say by their order which folder of masks goes with which pictures.
         ordered = len(self.abnormal_dirs) == len(self.mask_dirs)
         return [
             Candidate(path, folder, index if ordered else 0)
             for index, folder in enumerate(folders)
-            for path in self._images(folder, listing)
+            for path in files[folder]
         ]
 
-    def _images(self, folder: Path, listing: Listing) -> list[Path]:
-        named = [*self.normal_dirs, *self.abnormal_dirs, *self.normal_test_dirs, *self.mask_dirs]
-        # A mask may carry another extension than the pictures were restricted to.
-        extensions = IMAGE_EXTENSIONS if folder in self.mask_dirs else self.extensions
-        images = list_images(folder, extensions=extensions, exclude=named)
-        if not images:
-            detail = f"expected files ending in {', '.join(extensions)}"
-            listing.problems.append(Problem(Kind.EMPTY_FOLDER, relative_name(folder, self.root), detail))
-        return images
+    def _mask_candidates(self, files: Mapping[Path, list[Path]], masks: set[Path], listing: Listing) -> list[Candidate]:
+        """The files of folders that hold masks only; of those that hold anomalous images, too, the masks."""
+        own = {folder: files[folder] for folder in self._own_mask_dirs}
+        self._expect_images(own, IMAGE_EXTENSIONS, listing)
+        if not self._is_mixed:
+            return self._candidates(self.mask_dirs, own)
+        own |= {folder: [path for path in files[folder] if path in masks] for folder in self.abnormal_dirs}
+        return self._candidates(list(own), own)
 
-    def _note_mask_folders(self, listing: Listing) -> None:
-        for folder in self.abnormal_dirs:
-            for path in sorted(folder.rglob("*")):
-                is_named = any(path == masks or masks in path.parents for masks in self.mask_dirs)
-                if path.is_dir() and path.name.lower() in MASK_FOLDER_NAMES and not is_named:
-                    listing.problems.append(Problem(Kind.MASK_FOLDER, relative_name(path, self.root)))
+    def _expect_images(self, files: Mapping[Path, list[Path]], extensions: Sequence[str], listing: Listing) -> None:
+        detail = f"expected files ending in {', '.join(extensions)}"
+        empty = [folder for folder, paths in files.items() if not paths]
+        listing.problems += self._problems(Kind.EMPTY_FOLDER, empty, detail)
+
+    def _note_folders(self, listing: Listing) -> None:
+        """Report folders below those of images whose names say that they hold something else."""
+        if not self._is_mixed:
+            listing.problems += self._problems(Kind.MASK_FOLDER, self._mask_folders())
+        for kind, folders, is_other in (
+            (Kind.DEFECT_FOLDER, self.normal_dirs, is_no_training_folder),
+            (Kind.DEFECT_FOLDER, self.normal_test_dirs, is_bad_folder),
+            (Kind.GOOD_FOLDER, self.abnormal_dirs, is_good_folder),
+        ):
+            below = {path for folder in folders for path in self._folders_below(folder) if is_other(path.name)}
+            listing.problems += self._problems(kind, below)
+
+    def _folders_below(self, folder: Path) -> set[Path]:
+        """Folders below ``folder`` that are read for it."""
+        places = {path.parent for path in list_images(folder, extensions=self.extensions, exclude=self._named)}
+        return {below for place in places for below in (place, *place.parents) if folder in below.parents}
+
+    def _problems(self, kind: Kind, paths: Iterable[Path], detail: str = "") -> list[Problem]:
+        return [Problem(kind, relative_name(path, self.root), detail) for path in sorted(paths)]
 
     def _split_test(self, samples: pd.DataFrame) -> pd.DataFrame:
         if not self.normal_test_dirs and self.test_split_mode != TestSplitMode.NONE:
@@ -150,7 +221,7 @@ def _extensions(extensions: Sequence[str] | None) -> tuple[str, ...]:
     if extensions is None:
         return IMAGE_EXTENSIONS
     given = [extensions] if isinstance(extensions, str) else extensions
-    return tuple(extension if extension.startswith(".") else f".{extension}" for extension in given)
+    return tuple(extension if extension.startswith(".") or not extension else f".{extension}" for extension in given)
 
 
 def _kind(picture: Candidate) -> str:

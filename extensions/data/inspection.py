@@ -20,7 +20,7 @@ from extensions.data.marking import Look
 from extensions.data.reading import marking_of, open_upright, picture_array, reason
 from extensions.progress import progress_bar
 
-VERSION = 2  # of the facts: raised when they would differ for the same file
+VERSION = 4  # of the facts: raised when they would differ for the same file
 FEW_COLORS = 4  # a picture of so few is drawn
 _N_NUMBERS = 7
 
@@ -29,9 +29,9 @@ _N_NUMBERS = 7
 class FileFacts:
     """What one file holds; ``size`` is (width, height) px as displayed, None when it cannot be read.
 
-    Known of masks only: ``look``; ``is_lossy``, grey values were cut; ``share`` of the pixels that are marked.
-    Of pictures only: ``is_dark``, 16 bits of which the highest four are never used; ``is_drawn``, four colors at most;
-    ``descriptor``, the bytes of `describe_image`.
+    ``is_drawn``: of pictures, four colors at most; of masks, hardly any pixel lies between two values. Known of masks
+    only: ``look``; ``is_lossy``, grey values were cut; ``share`` of the pixels that are marked. Of pictures only:
+    ``is_dark``, 16 bits of which the highest four are never used; ``descriptor``, the bytes of `describe_image`.
     """
 
     sha256: str
@@ -90,8 +90,15 @@ def _inspect(path: str, is_mask: bool) -> FileFacts:
         image = open_upright(content)
         if is_mask:
             marking = marking_of(image)
-            look, is_cut, share = marking.look, marking.is_cut, marking.share
-            return _remember(FileFacts(sha256, image.size, look=look, is_lossy=is_cut, share=share), is_mask)
+            facts = FileFacts(
+                sha256,
+                image.size,
+                look=marking.look,
+                is_lossy=marking.is_cut,
+                is_drawn=marking.is_crisp,
+                share=marking.share,
+            )
+            return _remember(facts, is_mask)
         is_dark = _is_dark(image)
         wanted = decoded_pictures.wanted
         if wanted or image.mode not in {"L", "RGB"}:  # the others may hold numbers that cannot be converted

@@ -8,6 +8,7 @@ from enum import Enum
 import numpy as np
 
 MOST_CLASSES = 16  # more values than these are grey values, unless they are numbered through
+MOST_NUMBERS = 64  # as classes or instances are; more numbers in a row are those of a photograph
 LOWEST_WHITE = 32  # a JPEG mask whose white is darker than this cannot be told from compression noise
 
 
@@ -33,12 +34,14 @@ class Marking:
         look: see `Look`.
         share: of the pixels that are marked, 0 to 1.
         is_cut: whether grey values were cut at half of their range.
+        is_crisp: whether four fifths of the pixels and more have one of two values, or nearly so: no photograph does.
     """
 
     marks: np.ndarray
     look: Look
     share: float
     is_cut: bool
+    is_crisp: bool
 
 
 def read_marks(values: np.ndarray, *, is_jpeg: bool = False) -> Marking:
@@ -46,7 +49,7 @@ def read_marks(values: np.ndarray, *, is_jpeg: bool = False) -> Marking:
 
     Every value but 0 is defect. A mask with grey values, which come from JPEG or from soft edges, is cut at half of its
     range: what JPEG leaves around a defect would count as defect otherwise. Grey are those of a JPEG, and more than 16
-    values that are not numbered through as classes or instances are.
+    values that are not numbered through, up to 64, as classes or instances are.
 
     Args:
         values: (H, W) numbers or booleans.
@@ -54,7 +57,7 @@ def read_marks(values: np.ndarray, *, is_jpeg: bool = False) -> Marking:
     """
     levels, counts = _levels(values)
     low, high = float(levels[0]), float(levels[-1])
-    is_numbered = len(levels) == high - low + 1 and low in {0.0, 1.0} and high < 255
+    is_numbered = len(levels) == high - low + 1 and low in {0.0, 1.0} and high <= MOST_NUMBERS
     is_grey = len(levels) > 2 and (is_jpeg or (len(levels) > MOST_CLASSES and not is_numbered))
     if is_grey and high - low >= LOWEST_WHITE * (high > 1):
         cut = (low + high) / 2
@@ -70,7 +73,7 @@ def read_marks(values: np.ndarray, *, is_jpeg: bool = False) -> Marking:
         look = Look.GREY
     else:
         look = _look(marks, share, levels, is_grey=is_grey)
-    return Marking(marks, look, share, is_grey)
+    return Marking(marks, look, share, is_grey, _is_crisp(levels, counts))
 
 
 def _look(marks: np.ndarray, share: float, levels: np.ndarray, *, is_grey: bool) -> Look:
@@ -93,6 +96,12 @@ def _is_photograph(levels: np.ndarray, counts: np.ndarray) -> bool:
     between = counts[(levels > low + margin) & (levels < high - margin)].sum() / total
     white = counts[levels >= high - margin].sum() / total
     return bool(between > 0.15 or (between > 0.02 and between > white))
+
+
+def _is_crisp(levels: np.ndarray, counts: np.ndarray) -> bool:
+    margin = 0.02 * (float(levels[-1]) - float(levels[0]))
+    ends = counts[(levels <= levels[0] + margin) | (levels >= levels[-1] - margin)].sum()
+    return bool(ends >= 0.8 * counts.sum())
 
 
 def _border(marks: np.ndarray) -> float:

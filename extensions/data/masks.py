@@ -11,9 +11,11 @@ from pathlib import Path
 
 from extensions.data.errors import Kind, Problem
 from extensions.data.files import relative_name
+from extensions.data.folder_names import is_mask_folder
 
-_SUFFIX = re.compile(r"[ _.\-](masks?|gt|ground[ _\-]?truth|labels?|seg|segmentation|annotations?)$", re.IGNORECASE)
-MASK_FOLDER_NAMES = {"mask", "masks", "ground_truth", "groundtruth", "ground-truth", "gt"}
+_WORDS = r"(masks?|gt|ground[ _\-]?truth|labels?|seg|segmentation|annotations?)"
+_SUFFIX = re.compile(rf"[ _.\-]{_WORDS}$", re.IGNORECASE)
+_PREFIX = re.compile(rf"^{_WORDS}[ _.\-]", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -37,13 +39,14 @@ def pair_masks(pictures: Sequence[Candidate], masks: Sequence[Candidate], *, roo
     """Pair each picture with the mask of its name.
 
     A mask fits a picture when their names without extension are equal, or equal but for ``_mask``, ``_gt`` or the like
-    at the mask's end. Where both lie in subfolders of the folders given, the subfolders must be equal, too. Of several
-    masks that fit, the one whose path shares more folder names with the picture's is taken, then the one from the
-    folder at the same place of the list. What still fits twice is a problem, as is what does not fit at all.
+    at the mask's end, or ``mask_`` at its beginning. Where both lie in subfolders of the folders given, the subfolders
+    must be equal, too. Of several masks that fit, the one whose path shares more folder names with the picture's is
+    taken, then the one from the folder at the same place of the list. What still fits twice is a problem, as is what
+    does not fit at all.
     """
     by_name: dict[str, list[Candidate]] = defaultdict(list)
     for mask in masks:
-        for name in {_normal(mask.path.stem), _without_suffix(_normal(mask.path.stem))}:
+        for name in {normal_name(mask.path.stem), base_name(mask.path.stem) or normal_name(mask.path.stem)}:
             by_name[name].append(mask)
     pairing = Pairing()
     wanted: dict[Path, list[tuple[tuple[int, int], Candidate]]] = defaultdict(list)
@@ -85,7 +88,7 @@ def _scored(picture: Candidate, by_name: dict[str, list[Candidate]]) -> list[tup
     """The masks whose names fit the picture, with how near they lie to it."""
     fitting = {
         mask.path: mask
-        for name in {_normal(picture.path.stem), _normal(picture.path.name)}
+        for name in {normal_name(picture.path.stem), normal_name(picture.path.name)}
         for mask in by_name.get(name, [])
     }
     ours = _subfolders(picture)
@@ -99,7 +102,8 @@ def _scored(picture: Candidate, by_name: dict[str, list[Candidate]]) -> list[tup
 
 
 def _subfolders(candidate: Candidate) -> tuple[str, ...]:
-    return tuple(_bare(part) for part in candidate.path.parent.relative_to(candidate.folder).parts)
+    parts = candidate.path.parent.relative_to(candidate.folder).parts
+    return tuple(bare for part in parts if (bare := _bare(part)))
 
 
 def _folder_names(path: Path) -> set[str]:
@@ -108,14 +112,19 @@ def _folder_names(path: Path) -> set[str]:
 
 def _bare(folder: str) -> str:
     """A folder's name without what only says that masks lie there."""
-    name = _normal(folder)
-    return "" if name in MASK_FOLDER_NAMES else _without_suffix(name)
+    return "" if is_mask_folder(folder) else _SUFFIX.sub("", normal_name(folder))
 
 
-def _without_suffix(stem: str) -> str:
-    return _SUFFIX.sub("", stem)
+def base_name(stem: str) -> str | None:
+    """The name of the picture that a mask of this name belongs to; None when the name says nothing of masks."""
+    name = normal_name(stem)
+    for pattern in (_SUFFIX, _PREFIX):
+        bare = pattern.sub("", name)
+        if bare not in {name, ""}:
+            return bare
+    return None
 
 
-def _normal(name: str) -> str:
-    # One file system writes "ü" as one code point, another as two.
+def normal_name(name: str) -> str:
+    """A name in one form of Unicode and in lower case: one file system writes "ü" as one code point, another as two."""
     return unicodedata.normalize("NFC", name).casefold()

@@ -1,12 +1,16 @@
 """Data sets laid out as MVTec AD: train/good, test/<kind>, ground_truth/<kind>/<name>_mask.png."""
 
 import difflib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from extensions.data.beside import set_apart
 from extensions.data.datamodule import Listing, WorkbenchDataModule
 from extensions.data.errors import DatasetMissingError, Kind, Problem
 from extensions.data.files import absolute, data_root, list_images, relative_name
+from extensions.data.folder_names import is_good_folder, is_mask_folder, nearly_named
+from extensions.data.left_out import left_out
 from extensions.data.masks import Candidate, pair_masks
 
 MVTEC_AD_CATEGORIES = (
@@ -75,12 +79,24 @@ class MVTecAD(WorkbenchDataModule):
             hint = f"nearest: {', '.join(near)}" if near else f"there are: {', '.join(there) or 'no folders'}"
             msg = f"category {self.category!r} of data set {self.name!r} is not on disk: {self.folder} ({hint})"
             raise DatasetMissingError(msg)
-        missing = [str(self.folder / part) for part in ("train/good", "test") if not (self.folder / part).is_dir()]
+        missing = [part for part in ("train/good", "test") if not (self.folder / part).is_dir()]
         if missing:
-            msg = (
-                f"data set {self.name!r} lacks the folder {' and '.join(missing)}; expected train/good and test/<kind>"
-            )
+            folders = " and ".join(str(self.folder / part) for part in missing)
+            expected = f"expected train/good and test/<kind>{self._renames(missing)}"
+            msg = f"data set {self.name!r} lacks the folder {folders}; {expected}"
             raise DatasetMissingError(msg)
+
+    def _renames(self, missing: Sequence[str]) -> str:
+        """What to rename, where a missing folder is there under nearly its name."""
+        found = []
+        for part in missing:
+            place = self.folder
+            for name in Path(part).parts:
+                near = None if (place / name).is_dir() else nearly_named(place, name)
+                if near is not None:
+                    found.append(f"; rename {near} to {name}")
+                place = place / name
+        return "".join(found)
 
 
 def list_layout(folder: Path, *, root: Path) -> Listing:
@@ -98,24 +114,38 @@ def list_layout(folder: Path, *, root: Path) -> Listing:
             Problem(Kind.EMPTY_FOLDER, relative_name(folder / "test", root), "expected <kind> folders")
         )
     for path in kinds:
-        images = _images(path, listing, root)
-        mask_folder = truth / path.name
-        masks = list_images(mask_folder) if mask_folder.is_dir() else []
-        pairing = pair_masks(
-            [Candidate(i, path) for i in images], [Candidate(m, mask_folder) for m in masks], root=root
-        )
-        is_good = path.name == "good"
-        if truth.is_dir():  # good pictures need no masks
-            wanted = (problem for problem in pairing.problems if not (is_good and problem.kind == Kind.NO_MASK))
-            listing.problems += wanted
-        for image in images:
-            mask = pairing.masks.get(image, "")
-            listing.rows.append((str(image), str(mask), 0 if is_good else 1, path.name, "test"))
+        _list_kind(path, truth, listing, root)
     if truth.is_dir():
         unknown = {path.name for path in _subfolders(truth)} - {path.name for path in kinds}
         strays = [mask for name in sorted(unknown) for mask in list_images(truth / name)]
         listing.problems += [Problem(Kind.EXTRA_MASK, relative_name(mask, root)) for mask in strays]
+    else:
+        listing.problems += [
+            Problem(Kind.NEAR_NAME, relative_name(path, root), "ground_truth is expected for masks")
+            for path in _subfolders(folder)
+            if is_mask_folder(path.name)
+        ]
     return listing
+
+
+def _list_kind(path: Path, truth: Path, listing: Listing, root: Path) -> None:
+    """List the images of ``test/<kind>`` with their masks."""
+    is_good = path.name == "good"
+    if is_good_folder(path.name) and not is_good:
+        detail = "good is expected; its images would be tested as defects"
+        listing.problems.append(Problem(Kind.NEAR_NAME, relative_name(path, root), detail))
+    images = _images(path, listing, root)
+    mask_folder = truth / path.name
+    masks = list_images(mask_folder) if mask_folder.is_dir() else []
+    pairing = pair_masks([Candidate(i, path) for i in images], [Candidate(m, mask_folder) for m in masks], root=root)
+    if truth.is_dir():  # good pictures need no masks
+        listing.problems += left_out(mask_folder, root)
+        needs_none = is_good_folder(path.name)
+        wanted = (problem for problem in pairing.problems if not (needs_none and problem.kind == Kind.NO_MASK))
+        listing.problems += wanted
+    for image in images:
+        mask = pairing.masks.get(image, "")
+        listing.rows.append((str(image), str(mask), 0 if is_good else 1, path.name, "test"))
 
 
 def _subfolders(folder: Path) -> list[Path]:
@@ -123,7 +153,8 @@ def _subfolders(folder: Path) -> list[Path]:
 
 
 def _images(folder: Path, listing: Listing, root: Path) -> list[Path]:
-    images = list_images(folder)
+    images, problems = set_apart(list_images(folder), folder, root)
+    listing.problems += [*problems, *left_out(folder, root)]
     if not images:
         listing.problems.append(Problem(Kind.EMPTY_FOLDER, relative_name(folder, root)))
     return images

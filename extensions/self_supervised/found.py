@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from extensions.data.beside import set_apart
 from extensions.data.checks import bad_names
 from extensions.data.errors import dataset_error
 from extensions.data.files import absolute, data_root, list_images, relative_name
+from extensions.data.left_out import left_out, tell
 from extensions.escaped import escaped
 
 
@@ -45,6 +47,9 @@ class Found:
 def find_pictures(folders: Sequence[str | Path]) -> Found:
     """All pictures under some folders; a relative one starts at `$WORKBENCH_DATA`.
 
+    Masks beside the pictures and in folders of their own are left out, which is logged, as are files that are images
+    but for their endings.
+
     Raises:
         ValueError: No folder is given, one is not there, holds no picture or lies in another, there is a single
             picture in all, or files have names that are not UTF-8.
@@ -74,7 +79,8 @@ def _rows(place: Path, *, several: bool) -> list[tuple[Path, str, str]]:
     if not place.is_dir():
         msg = f"{escaped(place)}: no such folder; give an existing one, or --data-root for where relative ones start"
         raise ValueError(msg)
-    paths = list_images(place)
+    paths, misplaced = set_apart(list_images(place), place, place.parent)
+    tell(place, [*misplaced, *left_out(place, place.parent)])
     if not paths:
         msg = f"{escaped(place)}: no pictures found (.png, .jpg, .bmp, .tif ...); expected them in the folder or its "
         msg += "subfolders"

@@ -11,9 +11,11 @@ from typing import Any
 
 import numpy as np
 
+from extensions.data.copies import contents_of
 from extensions.data.errors import DatasetError, DatasetMissingError, Kind, Problem, dataset_error
 from extensions.data.files import absolute, data_root, list_images, relative_name
 from extensions.data.inspection import inspect_files
+from extensions.data.left_out import left_out, tell
 from extensions.data.reading import read_image
 
 logger = logging.getLogger(__name__)
@@ -103,8 +105,11 @@ def read_folders(folder: Path, name: str) -> ProbeData:
         for path, _ in part:
             line = f"{relative_name(path, folder)}\0{facts[str(path)].sha256}\n"
             digest.update(line.encode("utf-8", "surrogateescape"))  # a name need not be UTF-8
-    contents = {split: [(str(path), facts[str(path)].sha256) for path, _ in part] for split, part in rows.items()}
+    content_of = dict(zip(facts, contents_of(facts, facts), strict=True))
+    contents = {split: [(str(path), content_of[str(path)]) for path, _ in part] for split, part in rows.items()}
     _tell_repeated(contents, name)
+    for split in found:
+        tell(folder / split, left_out(folder / split, folder))
     splits = {split: _pictures(split, part) for split, part in rows.items() if part}
     return ProbeData(name, classes, splits, digest.hexdigest())
 

@@ -1,3 +1,4 @@
+import logging
 import os
 import random
 import shutil
@@ -31,6 +32,22 @@ def test_a_class_is_a_subfolder_or_the_folder_itself(parts, monkeypatch):
 def test_other_pictures_have_another_checksum(parts, tmp_path):
     assert find_pictures([parts]).sha256 == find_pictures([parts]).sha256
     assert find_pictures([parts]).sha256 != find_pictures([parts / "spots"]).sha256
+
+
+def test_masks_and_files_of_other_endings_are_not_learned_from_and_told(parts, tmp_path, caplog):
+    root = tmp_path / "parts"
+    shutil.copytree(parts, root)
+    n_images = len(find_pictures([root]))
+    mask = Image.new("L", (32, 32))
+    mask.paste(255, (4, 4, 9, 9))
+    (root / "masks").mkdir()
+    for name in ("spots/0_mask.png", "masks/0.png", "stripes/new.gif"):
+        mask.save(root / name)
+    with caplog.at_level(logging.WARNING):
+        found = find_pictures([root])
+    assert (len(found), found.classes) == (n_images, ("spots", "stripes"))
+    for told in ("(1): parts/spots/0_mask.png", "(1): parts/masks", "parts/stripes/new.gif (1 ending in .gif)"):
+        assert told in caplog.text
 
 
 def test_folders_without_use_are_refused(parts, tmp_path):

@@ -70,6 +70,10 @@ def test_a_test_picture_that_was_learned_from_is_told(tree, caplog):
     read_probe_data(tree)
     assert "1 test pictures are also in training, such as" in caplog.text
     assert "again.png" in caplog.text
+    caplog.clear()
+    Image.open(tree / "train/cap/b.png").save(tree / "test/cap/resaved.bmp")
+    read_probe_data(tree)
+    assert "2 test pictures are also in training" in caplog.text
 
 
 @pytest.mark.parametrize(
