@@ -32,8 +32,8 @@ PROTOCOL = (
      "stated quantile of held-out normal pictures; it is never the source of a reported F1."),
     ("Training", "Early stopping sees training pictures only. A run counts as converged when its loss curve was flat "
      "at its end."),
-    ("Latency", "From one decoded image on the device to score and map: pre-processor, network, map; reading the file is "
-     "no part of it. All networks of a sweep are timed together, in turns and several times round; the value is the "
+    ("Latency", "From one decoded image to score and map: pre-processor, network, map; reading the file is no part of "
+     "it. All networks of a sweep are timed together, in turns and several times round; the value is the "
      "median over the turns' medians. Runs of the same network (class, arguments, sizes of all tensors, image size) "
      "share one time. Only times of one session compare; others, and those of a run timed alone, are not colored."),
     ("Fit time", "What the fit costs with nothing at hand: decoding, features of a frozen backbone and a memory bank "

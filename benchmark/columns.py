@@ -123,7 +123,7 @@ _TEXTS = (
     Column(name="epochs", heading="Epochs", format="0.#", width=8, note="Passes over the training pictures."),
     Column(name="stopped_by", heading="Stopped by", width=14, note="What ended the training."),
     Column(name="reused", heading="Fit without", width=18, optional=True,
-           note="What earlier runs had worked out and Fit time does not include, for it is not known how long that took; "
+           note="What earlier runs had worked out and Fit time lacks, for it is not known how long that took; "
            "blank where it includes everything."),
     Column(name="fit_machine", heading="Fitted on", width=30, optional=True,
            note="Fit times compare on one machine with as many threads; blank where a fit time leaves something out."),

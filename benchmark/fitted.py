@@ -23,8 +23,9 @@ class Fitted:
     """A fitted model and how its fit went.
 
     Attributes:
-        seconds: The fit took.
+        seconds: The fit took, beside what it reused.
         reused: What it took from the cache, as a record says it of `train`.
+        reused_seconds: What it reused had taken; None where that is not known.
         peak_bytes: Memory that fit and first test took.
     """
 
@@ -32,7 +33,13 @@ class Fitted:
     training: Training
     seconds: float
     reused: dict[str, Any]
+    reused_seconds: float | None = 0.0
     peak_bytes: int = 0
+
+    @property
+    def whole_seconds(self) -> float | None:
+        """What the fit takes with nothing at hand."""
+        return None if self.reused_seconds is None else self.seconds + self.reused_seconds
 
 
 class LastFit:

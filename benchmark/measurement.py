@@ -76,8 +76,8 @@ def measure(prepared: Prepared, workspace: Path, options: RunOptions) -> tuple[d
         with reuse.serving():
             if known is None:
                 fit_seconds, training = fit(engine, model, datamodule)
-                fit_seconds += prepare_seconds["train"] + prepare_seconds.get("val", 0.0)
-                known = Fitted(model, training, fit_seconds, reuse.report().get("train", {}))
+                own, reused = reuse.seconds("train", "val")
+                known = Fitted(model, training, fit_seconds + own, reuse.report().get("train", {}), reused)
             else:
                 engine._setup_trainer(model)
             test_seconds = test_once(engine, model, datamodule)
@@ -102,7 +102,9 @@ def measure(prepared: Prepared, workspace: Path, options: RunOptions) -> tuple[d
     )
     facts = facts_of(prepared, model, evaluation, known.training) | {
         "speed": {
-            "fit_seconds": known.seconds,
+            "fit_seconds": known.whole_seconds,
+            "fit_own_seconds": known.seconds,
+            "fit_reused_seconds": known.reused_seconds,
             "test_seconds": test_seconds + prepare_seconds["test"],
             **asdict(latency),
             "network": network_id(experiment, model, image, n_views=n_views),

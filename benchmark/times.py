@@ -26,8 +26,9 @@ def time_warnings(leaderboard: pd.DataFrame) -> Iterable[str]:
         yield f"Latency was {'; '.join(notes)}: its numbers are less sure. Quiet the machine, then --overwrite all."
     if not _all_compare("fit_seconds", blocks):
         yield (
-            "Fit times of some rows leave out what earlier runs had worked out (column Fit without), are blank, or come "
-            "from another machine or number of threads, so they are not colored."
+            "Fit times are not colored: some lack what earlier runs had worked out (column Fit without), are blank, or "
+            "come from another machine or number of threads. Where the cache does not say how long its work took, "
+            "`python -m benchmark cache clear` and --overwrite all measure anew."
         )
 
 

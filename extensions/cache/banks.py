@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from extensions.cache.costs import SelectionTimes
 from extensions.cache.store import WorkCache, key_of
 
 
@@ -20,7 +21,7 @@ def find_bank(
     *,
     is_nested: bool,
     **decisive: Any,
-) -> tuple[torch.Tensor, bool]:
+) -> tuple[torch.Tensor, float | None, bool]:
     """Take a bank from the cache, or compute and keep it; one process computes, others wait for it.
 
     Args:
@@ -31,7 +32,8 @@ def find_bank(
         decisive: What decides the bank beside the state of the random generators, for `key_of`.
 
     Returns:
-        (n_kept, n_channels), and whether it was there.
+        (n_kept, n_channels), the seconds that its selection takes (None where they are not known), and whether it was
+        there.
     """
     size = {} if is_nested else {"size": n_kept}
     key = key_of(random=_random_state(), **decisive, **size)
@@ -39,10 +41,14 @@ def find_bank(
         found = cache.get("banks", key)
         if found is not None and len(found) >= n_kept:
             cache.has("banks", key)  # it was used
-            return torch.from_numpy(np.array(found[:n_kept])), True
-        bank = compute(UnfinishedSelection(cache, key))
+            seconds = SelectionTimes.seconds(cache.noted("banks", key), n_kept)
+            return torch.from_numpy(np.array(found[:n_kept])), seconds, True
+        unfinished = UnfinishedSelection(cache, key)
+        bank = compute(unfinished)
         cache.put("banks", key, bank.numpy())
-    return bank, False
+        note = unfinished.times.note(n_kept)
+        cache.note("banks", key, note)
+    return bank, SelectionTimes.seconds(np.array(note), n_kept), False
 
 
 class UnfinishedSelection:
@@ -51,10 +57,17 @@ class UnfinishedSelection:
     def __init__(self, cache: WorkCache, key: str) -> None:
         self._cache = cache
         self._key = key
+        self.times = SelectionTimes()
 
     def load(self) -> np.ndarray | None:
         """The last state that was saved."""
-        return self._cache.get("selections", self._key)
+        state = self._cache.get("selections", self._key)
+        self.times.is_whole = state is None
+        return state
+
+    def reached(self, n_selected: int) -> None:
+        """So many patches are selected."""
+        self.times.reached(n_selected)
 
     def save(self, state: np.ndarray) -> None:
         """Put a state in the place of the last one."""

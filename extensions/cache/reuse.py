@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -19,6 +20,7 @@ from lightning.pytorch.callbacks import Callback
 from extensions.backbones import architecture, load_backbone_weights
 from extensions.backbones.frozen import FrozenFeatureExtractor, feature_engine
 from extensions.cache.banks import UnfinishedSelection, find_bank
+from extensions.cache.costs import known_seconds, note_seconds
 from extensions.cache.features import FeatureStore
 from extensions.cache.pictures import PictureSplit
 from extensions.cache.store import WorkCache
@@ -37,11 +39,18 @@ BATCH_SIZE = 16
 
 @dataclass
 class Reused:
-    """How much of a run's work was there already, in pictures."""
+    """How much of a run's work was there already, in pictures, and what the work takes.
+
+    Attributes:
+        own_seconds: Of what the run did itself.
+        reused_seconds: Of what was there, as long as it took whoever did it; None where that is not known.
+    """
 
     n_pictures: int = 0
     n_decoded: int = 0
     n_features_computed: int = 0
+    own_seconds: float = 0.0
+    reused_seconds: float | None = 0.0
 
 
 class Reuse:
@@ -87,6 +96,7 @@ class Reuse:
         self._device = device
         self._augmented = augmented
         self.has_bank = False
+        self.bank_seconds: float | None = 0.0  # of a bank that was there; None where that is not known
         self._seen: list[str] = []  # paths of the pictures of this epoch, in order
         self._batch: list[str] = []  # paths of the pictures in the batch that the model is working on
         self._places: dict[str, tuple[PictureSplit, int]] = {}
@@ -141,6 +151,7 @@ class Reuse:
         facts = self.reused[name]
         facts.n_pictures = len(split)
         todo = self._missing(split, range(len(split)))
+        self._add_known(name, sorted({*range(len(split))}.difference(todo)))
         if not todo:
             return
         undecoded = {index for index in todo if not split.is_cached(index)}
@@ -151,14 +162,31 @@ class Reuse:
                 len(todo),
                 self._datamodule.name,
             )
-            split.cache = WorkCache(None)
+            split.cache, facts.reused_seconds = WorkCache(None), 0.0
             self._places = {path: place for path, place in self._places.items() if place[0] is not split}
             return
         with self.cache.lock("fill", split.keys[0]), torch.random.fork_rng():
             left = self._missing(split, todo)  # another process may have come first
             facts.n_decoded = len(undecoded.intersection({todo[0], *left}))
             facts.n_features_computed = len(left) if self._store(split) else 0
-            self._fill(split, left)
+            self._add_known(name, sorted(set(todo).difference(left)))
+            self._fill(name, left, undecoded.intersection(left))
+
+    def _add_known(self, name: str, indices: Sequence[int]) -> None:
+        """Add what it took to make what is there."""
+        split, facts = self.splits[name], self.reused[name]
+        store = self._store(split)
+        layer = str(self._extractor.layers[-1]) if store is not None else ""
+        found = known_seconds(split, store, indices, layer)
+        known = facts.reused_seconds
+        facts.reused_seconds = None if found is None or known is None else known + found
+
+    def seconds(self, *names: str) -> tuple[float, float | None]:
+        """What this run did itself for some splits, and what it reused (None where that is not known), in seconds."""
+        facts = [self.reused[name] for name in names if name in self.reused]
+        reused = [self.bank_seconds, *(one.reused_seconds for one in facts)]
+        known = [one for one in reused if one is not None]
+        return sum(one.own_seconds for one in facts), sum(known) if len(known) == len(reused) else None
 
     def picture(self) -> torch.Tensor:
         """The first test picture, (3, H, W), as the pre-processor gets it inside `serving`."""
@@ -189,8 +217,10 @@ class Reuse:
         store = self._store(split)
         return [i for i in indices if not (store.is_cached(split, i) if store else split.is_cached(i))]
 
-    def _fill(self, split: PictureSplit, todo: Sequence[int]) -> None:
+    def _fill(self, name: str, todo: Sequence[int], undecoded: Collection[int]) -> None:
+        split, facts = self.splits[name], self.reused[name]
         store = self._store(split)
+        started, computing = time.perf_counter(), 0.0
         batches = [todo[start : start + BATCH_SIZE] for start in range(0, len(todo), BATCH_SIZE)]
         title = f"reading {split.name}"
         with ThreadPoolExecutor(os.cpu_count() or 1) as pool, self._on_device():
@@ -203,8 +233,20 @@ class Reuse:
                 for future in written:
                     future.result()
                 if store is not None:
+                    begun = time.perf_counter()
                     computed = store.compute(torch.from_numpy(np.stack(pixels)))
+                    computing += time.perf_counter() - begun
                     written = [pool.submit(store.keep, split, i, computed, place) for place, i in enumerate(batch)]
+        seconds = time.perf_counter() - started
+        facts.own_seconds += seconds
+        if store is not None and not undecoded:
+            computing = seconds
+        if facts.reused_seconds is not None and todo:  # of what was decoded before and has its features now
+            decoded = known_seconds(split, None, [index for index in todo if index not in undecoded])
+            facts.reused_seconds = None if decoded is None else facts.reused_seconds + decoded
+        n_decoded, n = max(len(undecoded), 1), max(len(todo), 1)
+        each = {"decoding": (seconds - computing) / n_decoded, "computing": computing / n}
+        note_seconds(split, store, todo, undecoded=undecoded, **each)
 
     def _has_room(self, split: PictureSplit, todo: Sequence[int]) -> bool:
         image, mask = split.load(todo[0])
@@ -288,9 +330,10 @@ class Reuse:
             return compute(None)
         layers = list(map(str, self._extractor.layers))
         patches = [self.features.key(*place, layer) for place in places if place is not None for layer in layers]
-        bank, self.has_bank = find_bank(
+        bank, seconds, self.has_bank = find_bank(
             self.cache, n_kept, compute, is_nested=is_nested, patches=patches, description=description
         )
+        self.bank_seconds = seconds if self.has_bank else 0.0
         return bank
 
 

@@ -10,10 +10,10 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from filelock import FileLock, Timeout
@@ -24,6 +24,7 @@ VERSION = "1"  # of the entries' layout and meaning; a cache of another version 
 KINDS = ("facts", "pictures", "masks", "features", "banks", "selections")
 DEFAULT_LIMIT = 20 * 2**30  # bytes
 RESERVE = 2**30  # bytes of the disk that the cache leaves free
+NOTED = b"\0seconds"  # ends a file that says behind its array what that took
 STALE = 3600  # s after which a file that was never finished is removed
 
 
@@ -101,6 +102,29 @@ class WorkCache:
         self._unseen += array.nbytes
         if self._unseen > max(self.limit // 20, 1):
             self.make_room()
+
+    def note(self, kind: str, key: str, numbers: Sequence[float]) -> None:
+        """Write some numbers behind the array of an entry, if it is there and bears none yet; no reader sees them."""
+        if self.folder is None or not len(numbers):
+            return
+        content = np.asarray(numbers, "<f8").tobytes()
+        try:
+            with self._path(kind, key).open("r+b") as file:
+                if _note_in(file) is None:
+                    file.seek(0, os.SEEK_END)
+                    file.write(content + len(content).to_bytes(8, "little") + NOTED)
+        except OSError:  # it is gone, or the disk is full: the time is not known then
+            logger.debug("cannot note the cost of %s", key, exc_info=True)
+
+    def noted(self, kind: str, key: str) -> np.ndarray | None:
+        """The numbers behind the array of an entry, or None."""
+        if self.folder is None:
+            return None
+        try:
+            with self._path(kind, key).open("rb") as file:
+                return _note_in(file)
+        except OSError:
+            return None
 
     def remove(self, kind: str, key: str) -> None:
         """Remove an entry, if it is there."""
@@ -260,6 +284,19 @@ def _listed(folder: Path) -> list[os.DirEntry[str]]:
             return list(entries)
     except OSError:
         return []
+
+
+def _note_in(file: BinaryIO) -> np.ndarray | None:
+    """The numbers at the end of an entry's file."""
+    tail = 8 + len(NOTED)
+    if file.seek(0, os.SEEK_END) < tail:
+        return None
+    file.seek(-tail, os.SEEK_END)
+    size = int.from_bytes(file.read(8), "little")
+    if file.read() != NOTED:
+        return None
+    file.seek(-tail - size, os.SEEK_END)
+    return np.frombuffer(file.read(size), "<f8")
 
 
 def _remove(path: Path) -> None:

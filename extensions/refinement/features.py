@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from extensions.cache.costs import note_seconds
 from extensions.progress import progress_bar
 from extensions.refinement.evidence import pooled
 
@@ -144,19 +146,26 @@ def _batches(
     if not missing:
         return
     todo = np.array_split(np.array(sorted(missing)), -(-len(missing) // BATCH_SIZE))
+    undecoded = {index for index in missing if not split.is_cached(index)}
     keeps: bool | None = None
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         ahead = pool.map(split.load, todo[0].tolist())
         for number, batch in enumerate(progress_bar(todo, title=f"features of {split.name}", unit="batch", leave=True)):
+            started = time.perf_counter()
             pixels = [image for image, _ in ahead]
+            decoded = time.perf_counter()
             if number + 1 < len(todo):
                 ahead = pool.map(split.load, todo[number + 1].tolist())
             computed = store.compute(torch.from_numpy(np.stack(pixels)))
+            each = {"decoding": (decoded - started) / len(batch)}
+            each["computing"] = (time.perf_counter() - decoded) / len(batch)
             if keeps is None:
                 n_bytes = sum(feature[0].nbytes for feature in computed.values())
                 keeps = split.cache.enabled and split.cache.room_for(n_bytes * len(missing))
             for place, index in enumerate(batch.tolist() if keeps else []):
                 store.keep(split, index, computed, place)
+            if keeps:
+                note_seconds(split, store, batch.tolist(), undecoded=undecoded, **each)
             yield batch.tolist(), {layer: torch.from_numpy(feature) for layer, feature in computed.items()}
 
 

@@ -180,6 +180,9 @@ class Kept:
         if not self.n_saves:
             raise KeyboardInterrupt
 
+    def reached(self, n_selected: int) -> None:
+        self.n_reached = n_selected
+
     def discard(self) -> None:
         self.state = None
 
@@ -198,6 +201,7 @@ def test_a_stopped_selection_goes_on_to_the_same_end(monkeypatch, kind, n_center
     kept.n_saves = -1
     assert greedy_k_center(features, n_centers, 3, checkpoint=kept).tolist() == whole[:n_centers].tolist()
     assert kept.state is None
+    assert kept.n_reached > 1
 
 
 def test_a_state_of_other_points_is_not_taken_over() -> None:

@@ -33,6 +33,9 @@ class Checkpoint(Protocol):
     def save(self, state: np.ndarray) -> None:
         """Keep the state, (n_bytes,) uint8."""
 
+    def reached(self, n_selected: int) -> None:
+        """So many are selected; for whoever keeps the time."""
+
     def discard(self) -> None:
         """Forget it: the selection is finished."""
 
@@ -98,6 +101,8 @@ class FarthestFirst:
                 list((map if n_products < THREADED else pool.map)(self._refresh, blocks))
                 self._select_within(group, *floor)
                 bar.update(self.n_selected - bar.n)
+                if checkpoint is not None:
+                    checkpoint.reached(self.n_selected)
                 if checkpoint is not None and time.monotonic() - saved > SAVE_EVERY:
                     checkpoint.save(self._state())
                     saved = time.monotonic()
