@@ -33,7 +33,10 @@ def measure(prepared: Prepared, workspace: Path, options: RunOptions) -> tuple[d
     from extensions.configuration import instantiate_model
     from extensions.data.decoded import decoded_pictures
     from extensions.data.fingerprints import picture_names
+    from extensions.downloads import fetching
+    from extensions.explained import step
     from extensions.lightning_runs import quiet
+    from extensions.models.limits import check_image_size, check_n_train
 
     experiment, datamodule, found = prepared.experiment, prepared.datamodule, prepared.fingerprint
     assert datamodule is not None
@@ -47,7 +50,10 @@ def measure(prepared: Prepared, workspace: Path, options: RunOptions) -> tuple[d
     known = last_fit.take(prepared, options.shared_fits)
     with quiet(), PeakMemory() as memory:
         seed_everything(experiment.seed, workers=True, verbose=False)
-        model: AnomalibModule = known.model if known else instantiate_model(experiment.model)
+        with step("building the model"), fetching():
+            model: AnomalibModule = known.model if known else instantiate_model(experiment.model)
+        check_image_size(model)
+        check_n_train(model, len(datamodule.train_data))
         wanted = dict(options.layers).get(backbone_id(experiment), ())
         validation = known is None and validates(model, datamodule)
         splits = ("test",) if known else (*SPLITS, "val") if validation else SPLITS
@@ -68,20 +74,24 @@ def measure(prepared: Prepared, workspace: Path, options: RunOptions) -> tuple[d
             progress=options.progress,
             validation=validation,
         )
-        prepare_seconds = {name: _timed(reuse.prepare, name) for name in splits}
+        with step("computing features"):
+            prepare_seconds = {name: _timed(reuse.prepare, name) for name in splits}
         decoded_pictures.forget()
         with reuse.serving():
             if known is None:
-                fit_seconds, training = fit(engine, model, datamodule)
+                with step("fit"), fetching():
+                    fit_seconds, training = fit(engine, model, datamodule)
                 fit_seconds += prepare_seconds["train"] + prepare_seconds.get("val", 0.0)
                 known = Fitted(model, training, fit_seconds, reuse.report().get("train", {}))
             else:
                 engine._setup_trainer(model)
-            test_seconds = test_once(engine, model, datamodule)
+            with step("test"):
+                test_seconds = test_once(engine, model, datamodule)
             evaluation = collector.finish(getattr(model, "label_free_threshold", None))
             set_thresholds(model, evaluation)
             n_views = next((one.n_views for one in augmentations if one.where == "tta"), 1)
-            latency = measure_latency(model, reuse.picture(), n_views=n_views)
+            with step("measuring latency"):
+                latency = measure_latency(model, reuse.picture(), n_views=n_views)
     known = replace(known, peak_bytes=max(known.peak_bytes, memory.peak_bytes))
     last_fit.keep(prepared, options.shared_fits, known)
     write_text(workspace / SCORES, evaluation.scores.to_csv(index=False))
