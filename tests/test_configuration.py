@@ -217,7 +217,7 @@ def test_module_that_fails_to_import_says_why(tmp_path: Path, monkeypatch: pytes
         ("padim.yaml", "; did you mean {0}/models/padim.yaml?"),
         ("models/yaml.yaml", " (there: padim.yaml, patchcore.yaml)"),
         ("models/benchmark.yaml", " (there: padim.yaml, patchcore.yaml)"),
-        ("data/elvp", "; did you mean {0}/data/elpv.yaml?"),
+        ("data/elvp", "; did you mean elpv.yaml?"),
     ],
 )
 def test_a_missing_config_is_compared_by_its_name_not_its_ending(tmp_path: Path, asked: str, told: str) -> None:
