@@ -36,7 +36,10 @@ def measure(prepared: Prepared, workspace: Path, options: RunOptions) -> tuple[d
     from extensions.configuration import instantiate_model
     from extensions.data.decoded import decoded_pictures
     from extensions.data.fingerprints import picture_names
+    from extensions.downloads import fetching
+    from extensions.explained import step
     from extensions.lightning_runs import quiet
+    from extensions.models.limits import check_image_size, check_n_train
 
     experiment, datamodule, found = prepared.experiment, prepared.datamodule, prepared.fingerprint
     assert datamodule is not None
@@ -50,7 +53,10 @@ def measure(prepared: Prepared, workspace: Path, options: RunOptions) -> tuple[d
     known = last_fit.take(prepared, options.shared_fits)
     with quiet(), PeakMemory() as memory:
         seed_everything(experiment.seed, workers=True, verbose=False)
-        model: AnomalibModule = known.model if known else instantiate_model(experiment.model)
+        with step("building the model"), fetching():
+            model: AnomalibModule = known.model if known else instantiate_model(experiment.model)
+        check_image_size(model)
+        check_n_train(model, len(datamodule.train_data))
         wanted = dict(options.layers).get(backbone_id(experiment), ())
         validation = known is None and validates(model, datamodule)
         splits = ("test",) if known else (*SPLITS, "val") if validation else SPLITS
@@ -71,22 +77,26 @@ def measure(prepared: Prepared, workspace: Path, options: RunOptions) -> tuple[d
             progress=options.progress,
             validation=validation,
         )
-        prepare_seconds = {name: _timed(reuse.prepare, name) for name in splits}
+        with step("computing features"):
+            prepare_seconds = {name: _timed(reuse.prepare, name) for name in splits}
         decoded_pictures.forget()
         with reuse.serving():
             if known is None:
-                fit_seconds, training = fit(engine, model, datamodule)
+                with step("fit"), fetching():
+                    fit_seconds, training = fit(engine, model, datamodule)
                 own, reused = reuse.seconds("train", "val")
                 known = Fitted(model, training, fit_seconds + own, reuse.report().get("train", {}), reused)
             else:
                 engine._setup_trainer(model)
-            test_seconds = test_once(engine, model, datamodule)
+            with step("test"):
+                test_seconds = test_once(engine, model, datamodule)
             evaluation = collector.finish(getattr(model, "label_free_threshold", None))
             set_thresholds(model, evaluation)
             n_views = next((one.n_views for one in augmentations if one.where == "tta"), 1)
             image = reuse.picture()
             few = {"enough": 3, "repeats": 5} if options.timed_later else {}
-            latency = measure_latency(model, image, n_views=n_views, **few)
+            with step("measuring latency"):
+                latency = measure_latency(model, image, n_views=n_views, **few)
     known = replace(known, peak_bytes=max(known.peak_bytes, memory.peak_bytes))
     last_fit.keep(prepared, options.shared_fits, known)
     write_text(workspace / SCORES, evaluation.scores.to_csv(index=False))

@@ -46,14 +46,17 @@ def prepare(experiment: Experiment) -> Prepared:
     from extensions.configuration import instantiate_data
     from extensions.data import fingerprint
     from extensions.data.stock import set_up
+    from extensions.explained import step
 
     dataset, category = named(experiment)
     datamodule = found = weights = error = None
     try:
-        datamodule = instantiate_data(experiment.data)
+        with step("finding the data"):
+            datamodule = instantiate_data(experiment.data)
         dataset, category = datamodule.name, datamodule.category or ""
-        set_up(datamodule, seed=experiment.seed)
-        found = fingerprint(datamodule)
+        with step("setting up the data"):
+            set_up(datamodule, seed=experiment.seed)
+            found = fingerprint(datamodule)
         _check_counts(dataset, found.counts)
         weights = find_weights(experiment)
     except Exception as caught:

@@ -16,6 +16,7 @@ from benchmark.networks import IMAGE, NETWORK
 from benchmark.preparation import Prepared, identity, named, prepare
 from benchmark.store import CHECKPOINT, SCORES, Store
 from extensions.escaped import writable
+from extensions.explained import explained
 
 logger = logging.getLogger(__name__)
 
@@ -120,7 +121,8 @@ def _carry_out(prepared: Prepared, workspace: Path, options: RunOptions) -> dict
         logger.debug("run failed", exc_info=True)
         for leftover in (SCORES, CHECKPOINT, NETWORK, IMAGE):
             (workspace / leftover).unlink(missing_ok=True)
-        record |= {"status": _status(error), "error": _describe(error), "metrics": {}}
+        described = _describe(error, what=prepared.experiment.model_name)
+        record |= {"status": _status(error), "error": described, "metrics": {}}
     return record | {"environment": dict(environment()), "seconds": time.perf_counter() - clock}
 
 
@@ -128,7 +130,8 @@ def failed_record(experiment: Experiment, error: Exception) -> dict[str, Any]:
     """What a record would say of a run that could not even be recorded; it is not on disk."""
     dataset, category = named(experiment)
     prepared = Prepared(experiment, dataset, category, key="", error=error)
-    return identity(prepared) | {"status": "failed", "error": _describe(error), "metrics": {}}
+    described = _describe(error, what=experiment.model_name)
+    return identity(prepared) | {"status": "failed", "error": described, "metrics": {}}
 
 
 def _measure(prepared: Prepared, workspace: Path, options: RunOptions) -> dict[str, Any]:
@@ -151,10 +154,9 @@ def _status(error: Exception) -> str:
     return "missing" if isinstance(error, DatasetMissingError) else "failed"
 
 
-def _describe(error: Exception) -> dict[str, str]:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+def _describe(error: Exception, *, what: str) -> dict[str, str]:
     return {
         "type": type(error).__name__,
-        "message": writable(" ".join(lines)) or type(error).__name__,
+        "message": explained(error, what=what),
         "traceback": writable("".join(traceback.format_exception(error))),
     }

@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from extensions.cli.usage import HELP_ALL, PROG, WORKS, usage, usage_of
+from extensions.downloads import download_error
 from extensions.escaped import print_anything
+from extensions.explained import explained, is_ours
 from extensions.quiet import is_debugging, set_up_output
 
 ELSEWHERE = {"benchmark": "python -m benchmark run --config FILE", "install": "pip install -e ."}
@@ -120,14 +122,9 @@ def _no_such_subcommand(args: list[str]) -> str:
 
 
 def _sentence(error: Exception) -> str:
-    """An error as its reader needs it: ours and bad values as they are, the rest with their kind."""
-    ours = type(error).__module__.split(".")[0] in {"extensions", "benchmark"}
-    if ours:
-        return str(error)
-    text = " ".join(str(error).split())
-    if isinstance(error, ValueError | OSError):
-        return text
-    return f"{type(error).__name__}: {text} (--debug shows the traceback)"
+    """An error as its reader needs it: ours as they are, the rest with their kind."""
+    text = explained(error)
+    return text if is_ours(error) or download_error(error) else f"{text} (--debug shows the traceback)"
 
 
 def _fail(message: str, code: int) -> int:

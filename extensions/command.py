@@ -11,7 +11,9 @@ import textwrap
 from collections.abc import Callable
 from pathlib import Path
 
+from extensions.downloads import download_error
 from extensions.escaped import escaped, print_anything
+from extensions.explained import is_ours
 from extensions.quiet import is_debugging, set_up_output
 
 SCRIPT = "workbench"
@@ -109,6 +111,8 @@ def add_set_option(parser: argparse.ArgumentParser, example: str) -> None:
 
 def _sentence(error: Exception) -> str:
     """The error's message; for one of the operating system that nobody has put into words, the file and what to do."""
+    if not is_ours(error) and (found := download_error(error)):
+        return found
     if not isinstance(error, OSError) or not str(error).startswith("[Errno"):
         return str(error)
     if error.filename is None:  # in words, of ours or of the system's

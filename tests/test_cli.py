@@ -193,6 +193,22 @@ def test_the_seed_draws_the_pictures_of_few_shot(configure: Configure) -> None:
     assert len({drawn(seed) for seed in range(4)}) > 1
 
 
+def test_the_seed_splits_a_stock_datamodule_and_says_so(configure: Configure, caplog: pytest.LogCaptureFixture) -> None:
+    config = configure()
+    content = yaml.safe_load(config.read_text())
+    content["data"]["init_args"].pop("normal_test_dir")
+    content["data"]["init_args"] |= {"val_split_mode": "from_test", "seed": None}
+    config.write_text(yaml.safe_dump(content))
+
+    def in_test(seed: int) -> list[str]:
+        return sorted(run("fit", config, "--seed_everything", str(seed)).datamodule.test_data.samples["image_path"])
+
+    with caplog.at_level("INFO", "extensions"):
+        assert in_test(1) == in_test(1)
+    assert "data.seed is not given: seed_everything 1 splits" in caplog.text
+    assert len({tuple(in_test(seed)) for seed in range(4)}) > 1
+
+
 def test_seed_false_seeds_nothing(configure: Configure) -> None:
     torch.manual_seed(5)
     expected = torch.get_rng_state()

@@ -96,7 +96,7 @@ def test_broken_file_is_named_with_its_line(tmp_path: Path, text: str, words: li
 
 def test_missing_file_names_the_nearest_one(tmp_path: Path) -> None:
     write(tmp_path / "patchcore.yaml", "a: 1\n")
-    with pytest.raises(ConfigError, match=r"patchcor\.yaml: no such config file; did you mean \S+/patchcore\.yaml\?"):
+    with pytest.raises(ConfigError, match=r"patchcor\.yaml: no such config file; did you mean patchcore\.yaml\?"):
         load_config(tmp_path / "patchcor.yaml")
     with pytest.raises(ConfigError, match="no folder"):
         load_config(tmp_path / "nowhere" / "patchcore.yaml")
@@ -212,12 +212,12 @@ def test_module_that_fails_to_import_says_why(tmp_path: Path, monkeypatch: pytes
 @pytest.mark.parametrize(
     ("asked", "told"),
     [
-        ("models/padim.yml", "; did you mean {0}/models/padim.yaml?"),
-        ("models/Padmi.yaml", "; did you mean {0}/models/padim.yaml?"),
+        ("models/padim.yml", "; did you mean padim.yaml?"),
+        ("models/Padmi.yaml", "; did you mean padim.yaml?"),
         ("padim.yaml", "; did you mean {0}/models/padim.yaml?"),
         ("models/yaml.yaml", " (there: padim.yaml, patchcore.yaml)"),
         ("models/benchmark.yaml", " (there: padim.yaml, patchcore.yaml)"),
-        ("data/elvp", "; did you mean {0}/data/elpv.yaml?"),
+        ("data/elvp", "; did you mean elpv.yaml?"),
     ],
 )
 def test_a_missing_config_is_compared_by_its_name_not_its_ending(tmp_path: Path, asked: str, told: str) -> None:

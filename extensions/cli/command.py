@@ -20,7 +20,9 @@ from extensions.configuration import ConfigError
 from extensions.configuration.components import ConstructorErrors
 from extensions.configuration.errors import explain
 from extensions.data.stock import synthetic_splits, take_seed
+from extensions.downloads import fetching
 from extensions.epoch_lines import RunLines, lightning_bars
+from extensions.models.limits import check_image_size
 
 logger = logging.getLogger(__name__)
 
@@ -88,8 +90,9 @@ class WorkbenchCLI(AnomalibCLI):
         if not self._build:
             return
         self.parser.add_instantiator(self._errors, object)
-        with self._errors:
+        with self._errors, fetching():
             super().instantiate_classes()
+        check_image_size(self.model)
         self._seed_data()
         if self.subcommand in TRAINING:
             check_training_length(self.model, self._plain("trainer") or {})

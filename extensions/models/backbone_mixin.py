@@ -11,6 +11,7 @@ from torch import nn
 from extensions import backbones
 from extensions.backbones import ResolvedWeights, WeightsNotFoundError
 from extensions.models.checkpoint_mixin import CheckpointMixin, restoring
+from extensions.models.limits import check_image_size
 from extensions.models.pre_processor import ImageSize, default_pre_processor
 
 
@@ -65,6 +66,7 @@ class BackboneMixin(CheckpointMixin):
         self.hparams["layers"] = list(layers)
         if restoring.get():
             return
+        check_image_size(self)
         if not pre_trained:
             if weights is not None:
                 msg = f"weights={str(weights)!r} is given but pre_trained=False ignores it: drop one of the two."

@@ -3,11 +3,13 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -312,6 +314,23 @@ def test_a_name_that_is_not_utf8_costs_its_own_run_alone(data, tiny_root, tmp_pa
     (failed,) = (r for _, r in Store(tmp_path / os.fsdecode(b"out\xdf")).records() if r["status"] == "failed")
     assert r"test/bad/Stra\xdfe.png; rename them" in failed["error"]["message"]
     assert r"Stra\xdfe.png" in capsys.readouterr().out
+
+
+def test_a_stock_datamodule_without_a_seed_gives_the_same_run_twice(tiny_root, tmp_path):
+    arguments = {"name": "x", "root": str(tiny_root), "normal_dir": "train/good", "abnormal_dir": "test/bad"}
+    stock = {"class_path": "anomalib.data.Folder", "init_args": arguments | {"num_workers": 0}}
+    one = Experiment(model=spec("Padim", n_features=10), data=stock)
+    first, second = (run_experiment(one, tmp_path / name, options=QUIET) for name in ("a", "b"))
+    assert first["status"] == second["status"] == "finished", first["error"]
+    assert (first["key"], first["metrics"]) == (second["key"], second["metrics"])
+    assert first["metrics"]["image_AUROC"] is not None
+
+
+def test_an_error_from_the_depths_names_model_step_and_kind(data, tmp_path):
+    one = Experiment(model={"class_path": "anomalib.models.Fre", "init_args": {"backbone": "nosuchnet"}}, data=data)
+    one = replace(one, trainer={"max_epochs": 1})
+    record = run_experiment(one, tmp_path, options=QUIET)
+    assert re.match(r"Fre, building the model: \w+: .*nosuchnet", record["error"]["message"])
 
 
 def test_a_killed_sweep_resumes_without_rerunning_what_was_finished(data, tmp_path):

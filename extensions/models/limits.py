@@ -1,0 +1,57 @@
+"""What a model cannot take: images too small for its blur, training sets too small for its statistics."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from anomalib.models.components.classification import KDEClassifier
+from anomalib.models.components.filters import GaussianBlur2d
+from torch import nn
+from torchvision.transforms.v2 import CenterCrop, Compose, Resize, Transform
+
+
+def smallest_image(network: nn.Module) -> int:
+    """Shortest side in px of the images whose anomaly maps a network can blur: it reflects them at their borders."""
+    blurs = [module for module in network.modules() if isinstance(module, GaussianBlur2d)]
+    return max((max(blur.kernel.shape[-2:]) // 2 + 1 for blur in blurs if blur.padding == "same"), default=1)
+
+
+def check_image_size(model: Any) -> None:
+    """Refuse a pre-processor that makes images too small for its model.
+
+    Raises:
+        ValueError: It names the size, the least one, and what to do.
+    """
+    size, least = seen_size(getattr(model.pre_processor, "transform", None)), smallest_image(model.model)
+    if size is not None and min(size) < least:
+        msg = (
+            f"{type(model).__name__} would see images of {size[0]} x {size[1]} px (image_size, center_crop), and "
+            f"blurs its anomaly maps over {2 * least - 1} px: expected {least} px or more for each side"
+        )
+        raise ValueError(msg)
+
+
+def check_n_train(model: Any, n_train: int) -> None:
+    """Refuse a training set from which a model would fit nothing, without a word.
+
+    Raises:
+        ValueError: It names the number of images, the least one, and what to do.
+    """
+    for module in model.modules():
+        if isinstance(module, KDEClassifier) and n_train < module.n_pca_components:
+            msg = (
+                f"{type(model).__name__} takes {module.n_pca_components} principal components (n_pca_components) of "
+                f"its training images, and found {n_train} images; give as many images or more, or lower it"
+            )
+            raise ValueError(msg)
+
+
+def seen_size(transform: Transform | None) -> tuple[int, int] | None:
+    """Height and width in px that the last resize or crop of a transform makes; None where that is not fixed."""
+    size: tuple[int, int] | None = None
+    for module in transform.transforms if isinstance(transform, Compose) else [transform]:
+        if isinstance(module, Resize | CenterCrop):
+            sides = [module.size] if isinstance(module.size, int) else list(module.size)
+            is_fixed = len(sides) == 2 or isinstance(module, CenterCrop)
+            size = (sides[0], sides[-1]) if is_fixed else None
+    return size

@@ -1,0 +1,44 @@
+"""anomalib's own datamodules: what was checked is what is tested."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from anomalib.data import Folder as StockFolder
+from lightning.pytorch.trainer.states import TrainerFn
+
+from extensions.data import DatasetError
+from extensions.data.stock import set_up, take_seed
+
+
+def stock(root: Path, **arguments: object) -> StockFolder:
+    return StockFolder("x", normal_dir="good", root=root, abnormal_dir="bad", num_workers=0, **arguments)  # type: ignore[arg-type]
+
+
+def in_test(datamodule: StockFolder) -> list[str]:
+    return sorted(datamodule.test_data.samples["image_path"])
+
+
+def test_a_second_set_up_keeps_the_splits(product: Path) -> None:
+    data = stock(product)
+    set_up(data, seed=1)
+    first = in_test(data)
+    data.setup()
+    data.setup(TrainerFn.FITTING)
+    assert in_test(data) == first
+
+
+def test_the_runs_seed_splits_where_there_is_none(product: Path) -> None:
+    first, second, other, own = (stock(product), stock(product), stock(product), stock(product, seed=1))
+    for data, seed in ((first, 1), (second, 1), (other, 2), (own, 2)):
+        set_up(data, seed=seed)
+    assert in_test(first) == in_test(second) == in_test(own)
+    assert in_test(first) != in_test(other)
+    assert not take_seed(own, 5)
+
+
+@pytest.mark.parametrize("mode", ["test_split_mode", "val_split_mode"])
+def test_defects_drawn_from_the_global_state_are_refused(product: Path, mode: str) -> None:
+    with pytest.raises(DatasetError, match=rf"'x': {mode}=synthetic of Folder draws other defects"):
+        set_up(stock(product, **{mode: "synthetic"}), seed=0)
