@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from extensions.data.errors import DatasetError
+from extensions.data.errors import DatasetError, DatasetMissingError
+from extensions.escaped import escaped
 
 if TYPE_CHECKING:
     from anomalib.data.datamodules.base.image import AnomalibDataModule
@@ -21,6 +22,7 @@ def set_up(datamodule: AnomalibDataModule, *, seed: int) -> None:
 
     Raises:
         DatasetError: anomalib would draw synthetic defects, which no seed of its own repeats.
+        DatasetMissingError: A folder is not there.
     """
     if hasattr(datamodule, "take_run_seed"):  # one of ours
         datamodule.take_run_seed(seed)
@@ -34,7 +36,12 @@ def set_up(datamodule: AnomalibDataModule, *, seed: int) -> None:
         )
         raise DatasetError(msg)
     take_seed(datamodule, seed)
-    datamodule.setup()
+    try:
+        datamodule.setup()
+    except FileNotFoundError as error:
+        reason = escaped(str(error))
+        msg = f"data set {datamodule.name!r} is not on this disk ({reason}); correct its folders in the config"
+        raise DatasetMissingError(msg) from error
     datamodule._is_setup = True  # anomalib notes it only for its Trainer, and would split again
 
 

@@ -8,7 +8,7 @@ import pytest
 from anomalib.data import Folder as StockFolder
 from lightning.pytorch.trainer.states import TrainerFn
 
-from extensions.data import DatasetError
+from extensions.data import DatasetError, DatasetMissingError
 from extensions.data.stock import set_up, take_seed
 
 
@@ -42,3 +42,8 @@ def test_the_runs_seed_splits_where_there_is_none(product: Path) -> None:
 def test_defects_drawn_from_the_global_state_are_refused(product: Path, mode: str) -> None:
     with pytest.raises(DatasetError, match=rf"'x': {mode}=synthetic of Folder draws other defects"):
         set_up(stock(product, **{mode: "synthetic"}), seed=0)
+
+
+def test_a_folder_that_is_not_there_is_missing_data(product: Path) -> None:
+    with pytest.raises(DatasetMissingError, match=r"'x' is not on this disk \(.*nowhere"):
+        set_up(stock(product / "nowhere"), seed=0)
