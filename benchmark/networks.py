@@ -19,7 +19,18 @@ if TYPE_CHECKING:
     import torch
     from anomalib.models import AnomalibModule
 
-__all__ = ["IMAGE", "NETWORK", "Run", "clear_networks", "keep_image", "load_network", "network_id", "runs_of", "tidy"]
+__all__ = [
+    "IMAGE",
+    "NETWORK",
+    "Keeper",
+    "Run",
+    "by_network",
+    "clear_networks",
+    "keep_image",
+    "load_network",
+    "network_id",
+    "runs_of",
+]
 
 NETWORK = "network.ckpt"
 """A checkpoint that is there to be timed, and goes afterwards."""
@@ -106,24 +117,63 @@ def runs_of(store: Store, experiments: Sequence[Experiment] | None = None) -> li
     ]
 
 
-def tidy(store: Store, experiments: Sequence[Experiment], *, keep: str) -> None:
-    """Drop the checkpoints that are not to be kept, but leave one of each network that is still to be timed.
+class Keeper:
+    """Drops checkpoints that are not to be kept as a sweep goes on, but leaves one of each network that waits for time.
 
     Of `keep: best` one checkpoint per model, data set and category stays: that of the best image AUROC, ties by pixel
-    AUROC.
+    AUROC. Only the runs that it is told of are touched, so that other sweeps may share the folder.
 
     Args:
         store: Where the runs are.
-        experiments: Those of this sweep; the files of others in the same folder are not touched.
         keep: `best`, `all` or `none`.
     """
-    with store.lock(KEEP):
-        runs = runs_of(store, experiments)
-        for run in _worse(runs) if keep == "best" else []:
-            run.record["files"]["checkpoint"] = None
-            write_json(run.folder / RECORD, run.record)
+
+    def __init__(self, store: Store, keep: str) -> None:
+        self._store = store
+        self._keep = keep
+        self._best: dict[tuple[str, str, str], Run] = {}
+        self._held: dict[str | None, Run] = {}  # by network
+        self._n_bytes = 0
+
+    def add(self, record: Record) -> None:
+        """A run has ended, or had before."""
+        if record["status"] != "finished":
+            return
+        dataset = record["dataset"]
+        folder = self._store.folder(
+            dataset=dataset["name"], category=dataset["category"], model=record["model"],
+            backbone=record["backbone"], key=record["key"],
+        )  # fmt: skip
+        run = Run(folder, record)
+        with self._store.lock(KEEP):
+            if self._keep == "best" and record["files"]["checkpoint"]:
+                group = (record["model"], dataset["name"], dataset["category"])
+                rivals = [run, *([self._best[group]] if group in self._best else [])]
+                *worse, self._best[group] = sorted(rivals, key=_quality)
+                for one in worse:
+                    self._demote(one)
+            self._hold(run)
+
+    def _demote(self, run: Run) -> None:
+        """A checkpoint becomes a network that is there to be timed."""
+        record = self._store.read(run.folder) or run.record  # another sweep may have timed it meanwhile
+        record["files"]["checkpoint"] = None
+        write_json(run.folder / RECORD, record)
+        if (run.folder / CHECKPOINT).is_file():
             (run.folder / CHECKPOINT).replace(run.folder / NETWORK)
-        _drop_spare(runs)
+        self._hold(Run(run.folder, record))
+
+    def _hold(self, run: Run) -> None:
+        """Leave one file of each network that was not timed, and no more bytes than `MOST_BYTES`."""
+        holder = self._held.get(run.network)
+        is_held = holder is not None and holder.folder != run.folder
+        path = run.folder / NETWORK
+        size = path.stat().st_size if path.is_file() else 0
+        if run.session is not None or (size and (is_held or self._n_bytes + size > MOST_BYTES)):
+            _remove(run)
+        elif not is_held and run.file is not None:
+            self._held[run.network] = run
+            self._n_bytes += size
 
 
 def clear_networks(store: Store, experiments: Sequence[Experiment]) -> None:
@@ -133,36 +183,10 @@ def clear_networks(store: Store, experiments: Sequence[Experiment]) -> None:
             _remove(run)
 
 
-def _worse(runs: Iterable[Run]) -> list[Run]:
-    """All but the best checkpoint of each model, data set and category."""
-    groups: dict[tuple[str, str, str], list[Run]] = {}
-    for run in runs:
-        if run.record["files"]["checkpoint"]:
-            dataset = run.record["dataset"]
-            groups.setdefault((run.record["model"], dataset["name"], dataset["category"]), []).append(run)
-    return [run for group in groups.values() for run in sorted(group, key=_quality)[:-1]]
-
-
 def _quality(run: Run) -> tuple[float, float, str]:
     metrics = run.record["metrics"]
     scores = [metrics[name] if metrics[name] is not None else -1.0 for name in ("image_AUROC", "pixel_AUROC")]
     return scores[0], scores[1], run.record["key"]
-
-
-def _drop_spare(runs: Sequence[Run]) -> None:
-    """Leave one file of each network that was not timed, and no more bytes than `MOST_BYTES`."""
-    held = {run.network for run in runs if run.file is not None and run.file.name == CHECKPOINT}
-    n_bytes = 0
-    for run in runs:
-        path = run.folder / NETWORK
-        if not path.is_file():
-            continue
-        size = path.stat().st_size
-        if run.session is not None or run.network in held or n_bytes + size > MOST_BYTES:
-            _remove(run)
-        else:
-            held.add(run.network)
-            n_bytes += size
 
 
 def _remove(run: Run) -> None:

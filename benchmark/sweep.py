@@ -17,7 +17,7 @@ from benchmark.experiment import Experiment
 from benchmark.fitted import shared_fits
 from benchmark.latency_session import measure_latencies
 from benchmark.naming import labels
-from benchmark.networks import tidy
+from benchmark.networks import Keeper
 from benchmark.preparation import backbone_id, named
 from benchmark.runner import RunOptions
 from benchmark.store import Store, write_json
@@ -66,7 +66,7 @@ def run_sweep(
         layers=shared_layers(experiments),
         shared_fits=shared_fits(experiments),
     )
-    told = settings_told(experiments)
+    told, keeper = settings_told(experiments), Keeper(store, keep)
     counts: Counter[str] = Counter()
     without_pictures = 0
     bar = progress_bar(
@@ -83,7 +83,7 @@ def run_sweep(
             counts[record["status"]] += 1
             bar.update()
             say(describe(experiment, record, told[experiment.experiment_id]))
-            tidy(store, experiments, keep=keep)
+            keeper.add(record)
             shows_none = record["status"] == "finished" and not record["files"]["pictures"]
             without_pictures += shows_none and not experiment.augmentations
     measure_latencies(store, experiments, progress=options.progress)
@@ -209,7 +209,7 @@ def describe(experiment: Experiment, record: dict[str, Any], settings: str | Non
     data = " ".join(filter(None, (dataset["name"], dataset["category"])))
     few = dataset.get("k_shot")
     told = experiment.settings if settings is None else settings
-    size = image_size(record)
+    size = "" if "image_size=" in told else "x".join(dict.fromkeys((image_size(record) or "").split("x")))
     parts = [
         f"{detector} on {data}",
         f"{size} px" if size else "",

@@ -10,7 +10,7 @@ import pytest
 
 from benchmark import latency, latency_session
 from benchmark.experiment import Experiment
-from benchmark.networks import IMAGE, NETWORK, Run, network_id, runs_of, tidy
+from benchmark.networks import IMAGE, NETWORK, Keeper, Run, network_id, runs_of
 from benchmark.runner import RunOptions
 from benchmark.store import RECORD, Store, write_json
 from benchmark.sweep import run_sweep
@@ -152,7 +152,7 @@ def fake_run(store: Store, name: str, *, network: str, auroc: float, session: st
     (folder / file).write_bytes(b"0" * 10)
     (folder / IMAGE).touch()
     record = {
-        "key": name, "status": "finished", "experiment_id": name, "model": "Padim",
+        "key": name, "status": "finished", "experiment_id": name, "model": "Padim", "backbone": "",
         "dataset": {"name": "tiny", "category": ""}, "metrics": {"image_AUROC": auroc, "pixel_AUROC": None},
         "speed": {"network": network, "latency_session": session},
         "files": {"checkpoint": file if file == "model.ckpt" else None},
@@ -160,11 +160,11 @@ def fake_run(store: Store, name: str, *, network: str, auroc: float, session: st
     write_json(folder / RECORD, record)
 
 
-class Named:
-    """Stands for an experiment of which only the id counts."""
-
-    def __init__(self, name: str) -> None:
-        self.experiment_id = name
+def kept(store: Store, names: str, keep: str) -> None:
+    keeper = Keeper(store, keep)
+    for run in runs_of(store):
+        if run.folder.name in names:
+            keeper.add(run.record)
 
 
 def test_one_file_of_each_network_waits_and_the_best_checkpoint_stays(tmp_path):
@@ -172,7 +172,7 @@ def test_one_file_of_each_network_waits_and_the_best_checkpoint_stays(tmp_path):
     for name, network, auroc in (("a", "x", 0.9), ("b", "x", 0.8), ("c", "y", 0.7), ("d", "y", 0.6)):
         fake_run(store, name, network=network, auroc=auroc, file="model.ckpt")
     fake_run(store, "e", network="z", auroc=0.1, session="done", file="model.ckpt")
-    tidy(store, [Named(name) for name in "abcde"], keep="best")
+    kept(store, "abcde", "best")
     files = {
         run.folder.name: {path.name for path in run.folder.iterdir()} - {RECORD} for run in runs_of(store)
     }  # x waits in the checkpoint of a, y in c alone, z was timed
@@ -185,7 +185,7 @@ def test_networks_that_nobody_asked_to_keep_take_so_much_room_and_no_more(tmp_pa
     store = Store(tmp_path)
     for name in "abc":
         fake_run(store, name, network=name, auroc=0.5, file=NETWORK)
-    tidy(store, [Named(name) for name in "abc"], keep="none")
+    kept(store, "abc", "none")
     assert left(tmp_path) == [IMAGE, IMAGE, NETWORK, NETWORK]
 
 
@@ -193,7 +193,7 @@ def test_the_files_of_other_sweeps_are_left_alone(tmp_path):
     store = Store(tmp_path)
     for name in "ab":
         fake_run(store, name, network="x", auroc=0.5, file=NETWORK)
-    tidy(store, [Named("a")], keep="none")
+    kept(store, "b", "none")
     assert left(tmp_path) == [IMAGE, IMAGE, NETWORK, NETWORK]
 
 
