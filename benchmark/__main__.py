@@ -88,7 +88,7 @@ def table(options: argparse.Namespace) -> int:
     from benchmark.tables import write_tables
 
     if not (options.output / "runs").is_dir():
-        msg = f"{options.output}: no folder 'runs' in it, expected the output folder of `benchmark run`"
+        msg = f"{options.output}: no folder 'runs' in it, expected the output folder of `workbench run`"
         raise ValueError(msg)
     print("\n".join(str(path) for path in write_tables(options.output)))
     print(f"written again from the records: open {options.output / SHEET}{_next(options.output)}")

@@ -125,6 +125,7 @@ def _time_in_turns(timed: dict[str, _Timed], *, progress: bool) -> dict[str, Any
             load.look()
             done += 1
             n_rounds = MORE_ROUNDS if load.note else ROUNDS
+            bar.total = bar.n + (n_rounds - done) * len(timed)
             if done >= FEWEST_ROUNDS and time.monotonic() - started > LIMIT[0] + LIMIT[1] * len(timed):
                 break
     return {

@@ -78,6 +78,7 @@ def _help_all(subcommand: str, prog: str) -> None:
     set_up_output()
     from extensions.cli import WorkbenchCLI
 
+    print(f"usage: {prog} {subcommand} --config FILE [options]\n", flush=True)
     WorkbenchCLI([subcommand, "--help"], build=False)
 
 

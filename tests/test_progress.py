@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import re
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -56,6 +58,13 @@ def test_what_is_hidden_shows_nothing_on_a_terminal_either(monkeypatch: pytest.M
     shown = terminal(monkeypatch)
     assert list(progress_bar(range(3), title="reading", unit="image", delay=0, hidden=True)) == [0, 1, 2]
     assert shown.getvalue() == ""
+
+
+def test_all_bars_go_through_one_place() -> None:
+    root = Path(__file__).resolve().parent.parent
+    files = [path for room in ("extensions", "benchmark", "inference") for path in (root / room).rglob("*.py")]
+    users = [path for path in files if re.search(r"^\s*(from|import) tqdm", path.read_text(encoding="utf-8"), re.M)]
+    assert users == [root / "extensions" / "progress.py"]
 
 
 @pytest.mark.parametrize(("total", "told"), [(3, [1, 2, 3]), (12, [2, 3, 4, 5, 6, 8, 9, 10, 11, 12])])

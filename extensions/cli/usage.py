@@ -62,6 +62,7 @@ def usage_of(subcommand: str, prog: str) -> str:
         "and data known by name.\n\n"
         f"options:\n{_table(_OPTIONS[subcommand])}\n\n"
         f"all keys of a config, with their values: {prog} {subcommand} --config FILE --print_config\n"
+        f"what a class takes: {prog} {subcommand} --model.help extensions.Padim\n"
         f"everything anomalib's parser takes: {prog} {subcommand} {HELP_ALL}\n\n"
         f"example:\n  {prog} {subcommand} {example(subcommand)}\n"
     )
