@@ -82,6 +82,8 @@ def predict(options: argparse.Namespace) -> int:
     if predictor.info.threshold is not None:
         told += f", {report.n_anomalous} anomalous (raw score >= {predictor.info.threshold:g})"
     print(f"{told}: {options.output / 'predictions.csv'}")
+    for remark in report.remarks:
+        print(remark, file=sys.stderr)
     if report.n_failed:
         print(f"{report.n_failed} could not be predicted: see the column error", file=sys.stderr)
     if report.n_missing:
