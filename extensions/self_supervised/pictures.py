@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from extensions.data.reading import read_stored
-from extensions.data.remarks import sentences, warn_once
+from extensions.data.remarks import of_one, sentences, warn_once
 from extensions.data.stored import Stored
 from extensions.seeded import seeded
 from extensions.self_supervised.found import Found, find_pictures
@@ -127,12 +127,8 @@ class Decoded:
         picture, stored = self._decode(index)
         if stored != Stored() and not self._is_told:
             self._is_told = True
-            self._tell({index: stored}, n_files=1)
+            warn_once(f"{self._paths[index]}, and perhaps others: {' '.join(of_one(stored))}")
         return picture
-
-    def _tell(self, found: dict[int, Stored], *, n_files: int) -> None:
-        for sentence in sentences({str(self._paths[index]): one for index, one in found.items()}, n_files=n_files):
-            warn_once(sentence)
 
     def _decode(self, index: int) -> tuple[np.ndarray, Stored]:
         picture, stored = read_stored(self._paths[index])
@@ -160,7 +156,8 @@ class Decoded:
             raise ValueError(msg)
         read = [one for one in found if not isinstance(one, str)]
         remarked = {index: stored for index, (_, stored) in enumerate(read) if stored != Stored()}
-        self._tell(remarked, n_files=len(self))
+        for sentence in sentences({str(self._paths[i]): one for i, one in remarked.items()}, n_files=len(self)):
+            warn_once(sentence)
         return [picture for picture, _ in read]
 
 
