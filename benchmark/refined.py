@@ -163,12 +163,15 @@ def _heat(
     """From a picture's name to the anomaly map of the last detector, which never saw what was removed."""
     import torch
 
+    from extensions.data.stock_datasets import read_as_ours
+
+    data = read_as_ours(datamodule.train_data)
     places = {name: place for place, name in enumerate(names)}
     transform = getattr(model.pre_processor, "transform", None)
     model.eval()
 
     def heat(name: str) -> np.ndarray | None:
-        image = datamodule.train_data[places[name]].image[None]
+        image = data[places[name]].image[None]
         with torch.inference_mode():
             output = model.model((transform(image) if transform is not None else image).to(model.device))
         return None if output.anomaly_map is None else output.anomaly_map[0, 0].float().cpu().numpy()

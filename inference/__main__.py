@@ -83,6 +83,8 @@ def predict(options: argparse.Namespace) -> int:
     told = f"{report.n_done} predicted in {report.seconds:.1f} s"
     if predictor.info.threshold is not None:
         told += f", {report.n_anomalous} anomalous (raw score >= {predictor.info.threshold:g})"
+    for remark in report.remarks:
+        print(remark, file=sys.stderr)
     drawn = f", overlays in {options.output}" if options.overlays else ""
     if report.n_failed:
         print(f"{report.n_failed} could not be predicted: see the column error", file=sys.stderr)

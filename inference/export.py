@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from anomalib.models import AnomalibModule
 
     from inference.predictors import OpenVinoPredictor
+
+logger = logging.getLogger(__name__)
 
 NETWORK = "model.xml"
 ONNX = "model.onnx"
@@ -62,7 +65,8 @@ def export_model(
         ValueError: Something given cannot be, or the model cannot be exported.
         OSError: The output cannot be written.
     """
-    from extensions.data.reading import read_image
+    from extensions.data.reading import read_stored
+    from extensions.data.remarks import sentences
     from inference.network import to_openvino, write_onnx
     from inference.preprocessing import preprocessing_of
 
@@ -71,8 +75,9 @@ def export_model(
         msg = f"precision is {options.precision!r}; expected one of {', '.join(PRECISIONS)}"
         raise ValueError(msg)
     chosen = spread(files, options.n_pictures)
-    for file in chosen:  # what cannot be read is told before the work
-        read_image(file)
+    stored = {str(file): read_stored(file)[1] for file in chosen}  # what cannot be read is told before the work
+    for sentence in sentences(stored, n_files=len(chosen)):
+        logger.warning(sentence)
     with whole_folder(output, FILES) as folder, tempfile.TemporaryDirectory(dir=folder) as scratch:
         pictures = with_defects(chosen, Path(scratch), seed=options.seed)
         write_onnx(model, preprocessing_of(model), folder / ONNX)

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
+from extensions.data.remarks import sentences
+from extensions.data.stored import Stored
 from extensions.progress import progress_bar
 from inference.predictors import Prediction, Predictor
 from inference.sinks import AnnotatedVideo, Overlays, Sinks, Table
@@ -27,6 +29,7 @@ class Report:
         n_anomalous: Of those done.
         n_missing: Frames that a video promised and did not have.
         seconds: From the first picture asked for to the last file written.
+        remarks: Sentences about images that were read, but perhaps not as their owner thinks.
     """
 
     n_done: int
@@ -34,6 +37,7 @@ class Report:
     n_anomalous: int
     n_missing: int
     seconds: float
+    remarks: tuple[str, ...] = ()
 
     @property
     def is_complete(self) -> bool:
@@ -66,6 +70,7 @@ def predict(
         pictures = Overlays(output, predictor.info) if source.kind == "pictures" else video
     started = time.perf_counter()
     n_done = n_failed = n_anomalous = 0
+    remarked: dict[str, Stored] = {}
     bar = progress_bar(title="predict", total=source.total, unit="image", hidden=not progress, delay=0, leave=True)
     order: deque[Item] = deque()  # read and not yet in the table
     with bar, Sinks(Table(output, predictor.info.threshold), pictures) as sinks:
@@ -76,11 +81,14 @@ def predict(
                 sinks.table.add(item.name, " ".join(str(outcome).split()))
                 continue
             n_done += 1
+            if item.stored != Stored():
+                remarked[item.name] = item.stored
             n_anomalous += bool(outcome.pred_label)
             sinks.table.add(item.name, outcome)
             if sinks.pictures is not None and item.picture is not None:
                 sinks.pictures.add(item.name, item.picture, outcome)
-    return Report(n_done, n_failed, n_anomalous, source.missing, time.perf_counter() - started)
+    remarks = tuple(sentences(remarked, n_files=n_done))
+    return Report(n_done, n_failed, n_anomalous, source.missing, time.perf_counter() - started, remarks)
 
 
 def _readable(source: Source, order: deque[Item]) -> Iterator[tuple[Item, np.ndarray]]:

@@ -25,7 +25,9 @@ from fastapi.middleware.trustedhost import TrustedHostMiddleware
 from PIL import Image, UnidentifiedImageError
 from starlette.requests import ClientDisconnect
 
-from extensions.data.reading import open_upright, picture_array, reason
+from extensions.data.reading import open_stored, picture_array, reason
+from extensions.data.remarks import of_one
+from extensions.data.stored import Stored
 from inference.connections import Connection
 from inference.metadata import ModelInfo
 from inference.overlays import at_most, heat_map_on
@@ -141,12 +143,13 @@ def answer(predictor: Predictor, content: bytes, *, with_map: bool = False, view
 
     Returns:
         JSON: `pred_score` (raw, higher is more anomalous), `pred_score_normalized`, `threshold` (raw), `pred_label`,
-        `latency_ms` (of the network), `width` and `height` in px.
+        `latency_ms` (of the network), `width` and `height` in px, `remarks` (sentences about how the file stores the
+        image, mostly none).
 
     Raises:
         HTTPException: As `decoded`; 500 the network could not compute.
     """
-    picture = decoded(content)
+    picture, stored = decoded(content)
     try:
         prediction = predictor.predict([picture])[0]
     except (RuntimeError, MemoryError) as error:
@@ -161,6 +164,7 @@ def answer(predictor: Predictor, content: bytes, *, with_map: bool = False, view
         "latency_ms": prediction.latency_ms,
         "width": picture.shape[1],
         "height": picture.shape[0],
+        "remarks": of_one(stored),
     }
     if with_map:
         found |= _map_of(prediction)
@@ -171,8 +175,8 @@ def answer(predictor: Predictor, content: bytes, *, with_map: bool = False, view
     return found
 
 
-def decoded(content: bytes) -> np.ndarray:
-    """The pixels of a picture file as training reads them, (H, W, 3) uint8 RGB.
+def decoded(content: bytes) -> tuple[np.ndarray, Stored]:
+    """The pixels of an image file as training reads them, (H, W, 3) uint8 RGB, and what is to be told of it.
 
     Raises:
         HTTPException: 415 it is no picture; 422 a picture that is damaged, too large or of unknown range.
@@ -183,7 +187,8 @@ def decoded(content: bytes) -> np.ndarray:
         with Image.open(BytesIO(content), formats=FORMATS) as header:
             width, height = header.size
         if width * height <= MAX_PIXELS:
-            return picture_array(open_upright(content))
+            image, stored = open_stored(content)
+            return picture_array(image), stored
         size = f"{width} x {height} px"
     except UnidentifiedImageError as error:
         raise HTTPException(415, f"this is no picture; expected one of {', '.join(FORMATS)}") from error

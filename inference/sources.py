@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,8 @@ from extensions.data.beside import masks_beside
 from extensions.data.errors import Kind, Problem
 from extensions.data.files import list_images, relative_name
 from extensions.data.left_out import left_out, tell
-from extensions.data.reading import IMAGE_EXTENSIONS, read_image
+from extensions.data.reading import IMAGE_EXTENSIONS, read_stored
+from extensions.data.stored import Stored
 
 VIDEO_EXTENSIONS = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg")
 MAX_CAMERAS = 1000
@@ -30,11 +31,13 @@ class Item:
         name: Path below the input folder, or file name and number of the frame.
         picture: (H, W, 3) uint8 RGB; None when it could not be read.
         error: Why not.
+        stored: What is to be told of the file.
     """
 
     name: str
     picture: np.ndarray | None
     error: str = ""
+    stored: Stored = field(default_factory=Stored)
 
 
 @dataclass
@@ -123,7 +126,8 @@ def _read_ahead(files: list[Path], root: Path, n_threads: int) -> Iterator[Item]
 
 def _read(file: Path, name: str) -> Item:
     try:
-        return Item(name, read_image(file))
+        picture, stored = read_stored(file)
+        return Item(name, picture, stored=stored)
     except (OSError, ValueError, MemoryError) as error:
         return Item(name, None, " ".join(str(error).split()))
 

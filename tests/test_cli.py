@@ -3,6 +3,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -10,12 +11,14 @@ from anomalib import LearningType
 from anomalib.data import InferenceBatch
 from anomalib.models import AnomalibModule
 from anomalib.pre_processing import PreProcessor
+from PIL import Image
 from torch import nn
 from torchvision.transforms.v2 import Resize
 
 from extensions.__main__ import main
 from extensions.cli import UsageError, WorkbenchCLI
 from extensions.configuration import ConfigError
+from extensions.models.padim.torch_model import PadimModel
 
 
 class Net(nn.Module):
@@ -292,6 +295,45 @@ def test_predict_takes_the_training_config_and_a_folder_of_pictures(configure: C
     cli = run("predict", config, "--ckpt_path", "last", "--data", str(tiny_root / "test/bad"))
     (loader,) = cli.engine.trainer.predict_dataloaders
     assert len(loader.dataset) == 4
+
+
+@pytest.fixture
+def fitted(configure: Configure) -> Path:
+    """Config of a PaDiM of 32 px that was fitted."""
+    sized = {"class_path": "extensions.Padim", "init_args": {**PADIM["init_args"], "image_size": 32, "n_features": 8}}
+    config = configure(sized)
+    run("fit", config)
+    return config
+
+
+def test_predict_reads_files_as_training_does(fitted: Path, tmp_path: Path) -> None:
+    values = np.linspace(0, 65535, 64 * 64).reshape(64, 64)
+    for name, pixels in (("8.png", (values / 257).round().astype(np.uint8)), ("16.png", values.astype(np.uint16))):
+        (tmp_path / "given").mkdir(exist_ok=True)
+        Image.fromarray(pixels).save(tmp_path / "given" / name)
+    seen: dict[str, torch.Tensor] = {}
+    forward = PadimModel.forward
+
+    def remember(model: PadimModel, images: torch.Tensor) -> InferenceBatch:
+        seen[str(len(seen))] = images.clone()
+        return forward(model, images)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(PadimModel, "forward", remember)
+        run("predict", fitted, "--ckpt_path", "last", "--data", str(tmp_path / "given"))
+    torch.testing.assert_close(seen["0"], seen["1"], atol=0.02, rtol=0)
+
+
+@pytest.mark.parametrize("command", [["test"], ["predict"], ["export", "--export_type", "torch"]])
+def test_a_config_that_differs_from_the_checkpoint_is_refused(
+    fitted: Path, capsys: pytest.CaptureFixture, command: list[str]
+) -> None:
+    name, *more = command
+    args = [name, "--config", str(fitted), "--ckpt_path", "last", "--model.image_size", "48", *more]
+    assert main(args) == 1
+    said = "The checkpoint is of image_size=32, the model of image_size=48: build it with image_size=32."
+    assert said in capsys.readouterr().err
+    assert main([*args[:5], *more]) == 0
 
 
 def test_short_names_mean_our_classes(configure: Configure) -> None:

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from torchvision.transforms.v2 import Transform
 
 MAPPED = 10_000  # pictures; a process may map some ten thousand files
-READER = 1  # raised when a reader gives other pixels for the same file
-MASK_READER = 2  # the same for masks
+READER = 2  # raised when a reader gives other pixels for the same file
+MASK_READER = 3  # the same for masks
 
 
 class PictureSplit(Dataset):

@@ -25,6 +25,7 @@ from extensions.cache.features import FeatureStore
 from extensions.cache.pictures import PictureSplit
 from extensions.cache.store import WorkCache
 from extensions.cache.transforms import gives_one_size, split_transform
+from extensions.data.stock_datasets import read_as_ours
 from extensions.progress import progress_bar
 
 if TYPE_CHECKING:
@@ -116,7 +117,7 @@ class Reuse:
             if dataset is not None and len(dataset):
                 augmentations = getattr(self._datamodule, f"{name}_augmentations", None)
                 self.splits[name] = PictureSplit(
-                    dataset,
+                    read_as_ours(dataset) if getattr(self._model, "reads_as_ours", False) else dataset,
                     self.cache,
                     self._fixed,
                     augmentations=augmentations,

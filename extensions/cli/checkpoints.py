@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from extensions.configuration import ConfigError
+
+if TYPE_CHECKING:
+    from anomalib.models import AnomalibModule
 
 NAMES = ("best", "last")
 
@@ -35,6 +39,35 @@ def find_checkpoint(ckpt_path: str | Path, *, root: Path, model: str, dataset: P
         msg = f"--ckpt_path {ckpt_path}: {found}; train first with the same --default_root_dir, or give the file"
         raise ConfigError(msg)
     return _choose(str(ckpt_path), folders[0])
+
+
+def check_export(model: AnomalibModule, path: Path) -> None:
+    """Refuse to export the checkpoint of a model that was built otherwise than the config says.
+
+    Anomalib's export would silently drop what the config says; `test` and `predict` load the checkpoint into the model
+    and refuse it there.
+
+    Raises:
+        ValueError: As `CheckpointMixin.check_settings`, or it is no checkpoint.
+    """
+    import pickle
+
+    import torch
+    from anomalib.utils.serialization import anomalib_safe_globals
+
+    if not hasattr(model, "check_settings"):
+        return
+    try:
+        with anomalib_safe_globals(extra=model.checkpoint_safe_globals()):
+            stored = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+        msg = f"--ckpt_path {path}: this cannot be read as a checkpoint; expected one of {model.name}"
+        raise ConfigError(msg) from error
+    try:
+        model.check_settings(stored)
+    except ValueError as error:
+        msg = f"--ckpt_path {path}: {error}"
+        raise ConfigError(msg) from error
 
 
 def _existing(path: Path) -> Path:

@@ -14,7 +14,7 @@ from jsonargparse import ArgumentError, ArgumentParser
 
 import extensions
 from extensions.cli.arguments import config_files, prepare_arguments
-from extensions.cli.checkpoints import find_checkpoint
+from extensions.cli.checkpoints import check_export, find_checkpoint
 from extensions.cli.training import apply_seed, check_training_length, use_optimizer
 from extensions.configuration import ConfigError
 from extensions.configuration.components import ConstructorErrors
@@ -173,6 +173,8 @@ class WorkbenchCLI(AnomalibCLI):
                 dataset=dataset,
             )
             logger.info("checkpoint: %s", kwargs["ckpt_path"])
+            if subcommand == "export":
+                check_export(self.model, kwargs["ckpt_path"])
         return kwargs
 
     def _plain(self, key: str) -> dict[str, Any] | None:

@@ -20,6 +20,7 @@ from extensions.data.folder_names import is_good_folder
 from extensions.data.generated import is_built
 from extensions.data.inspection import FileFacts, inspect_files
 from extensions.data.mask_checks import mask_problems
+from extensions.data.remarks import remarks
 from extensions.escaped import escaped, is_utf8
 
 if TYPE_CHECKING:
@@ -39,7 +40,8 @@ def check_dataset(datamodule: AnomalibDataModule) -> None:
     folders that are empty or nearly named as expected, masks without pictures and pictures without masks. Logged as
     warnings only, since results stay right or most likely do: masks that mark nothing or most of an image, masks with
     grey values, the same picture twice in one split, nearly the same one in two, files left out because of their
-    ending. A file is read once a process as long as its size and time of change stay.
+    ending, 16-bit images of 12 bits or fewer, files of several pages. A file is read once a process as long as its size
+    and time of change stay.
 
     Raises:
         DatasetError: lists all problems together, the first 20 files of each kind by name.
@@ -78,7 +80,7 @@ def find_problems(samples: pd.DataFrame, *, name: str, root: Path) -> list[Probl
         if fact.error
     ]
     problems += bad_names([*images, *masks], root=root)
-    problems += [Problem(Kind.DARK, relative_name(path, root)) for path, fact in images.items() if fact.is_dark]
+    problems += remarks({relative_name(path, root): fact.stored for path, fact in images.items()})
     drawn = [path for path, fact in images.items() if fact.is_drawn]
     if len(drawn) < MOST_DRAWN * len(images):  # else the images of this data set are like that
         problems += [Problem(Kind.DRAWN, relative_name(path, root)) for path in drawn]

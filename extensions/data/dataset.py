@@ -4,6 +4,7 @@ import torch
 from anomalib import TaskType
 from anomalib.data.dataclasses import ImageItem
 from anomalib.data.datasets.base.image import AnomalibDataset
+from anomalib.data.utils import LabelName
 from pandas import DataFrame
 from torchvision.transforms.v2 import Transform
 from torchvision.transforms.v2.functional import to_dtype, to_image
@@ -44,30 +45,36 @@ class WorkbenchDataset(AnomalibDataset):
         return self._task
 
     def __getitem__(self, index: int) -> ImageItem:
-        """Read one picture.
+        """Read one image, see `read_item`."""
+        return read_item(self, index)
 
-        Returns:
-            ``image`` (3, H, W) float32 in [0, 1]; ``gt_mask`` (H, W) uint8 zeros and ones, None for classification;
-            ``gt_label`` 0 or 1; ``image_path``; ``mask_path``.
-        """
-        row = self.samples.iloc[index]
-        pixels = decoded_pictures.take(row.image_path)
-        if pixels is None:
-            pixels = read_image(row.image_path)
-        image = to_dtype(to_image(pixels), torch.float32, scale=True)
-        gt_mask = None
-        if self.task == TaskType.SEGMENTATION:
-            is_marked = row.label_index == 1 and row.mask_path
-            marks = torch.from_numpy(read_mask(row.mask_path)) if is_marked else torch.zeros(image.shape[-2:])
-            gt_mask = Mask(marks, dtype=torch.uint8)
-        if self.augmentations:
-            image, gt_mask = (
-                self.augmentations(image, gt_mask) if gt_mask is not None else (self.augmentations(image), None)
-            )
-        return ImageItem(
-            image=image,
-            gt_mask=gt_mask,
-            gt_label=torch.tensor(int(row.label_index)),
-            image_path=row.image_path,
-            mask_path=row.mask_path,
+
+def read_item(dataset: AnomalibDataset, index: int) -> ImageItem:
+    """Read one image of a data set, and its mask.
+
+    Returns:
+        ``image`` (3, H, W) float32 in [0, 1]; ``gt_mask`` (H, W) uint8 zeros and ones, None for classification;
+        ``gt_label`` 0 or 1; ``image_path``; ``mask_path``. Of images of an unknown label neither mask nor label.
+    """
+    row = dataset.samples.iloc[index]
+    pixels = decoded_pictures.take(row.image_path)
+    if pixels is None:
+        pixels = read_image(row.image_path)
+    image = to_dtype(to_image(pixels), torch.float32, scale=True)
+    is_known = row.label_index != LabelName.UNKNOWN
+    gt_mask = None
+    if dataset.task == TaskType.SEGMENTATION:
+        is_marked = row.label_index == LabelName.ABNORMAL and row.mask_path
+        marks = torch.from_numpy(read_mask(row.mask_path)) if is_marked else torch.zeros(image.shape[-2:])
+        gt_mask = Mask(marks, dtype=torch.uint8)
+    if dataset.augmentations:
+        image, gt_mask = (
+            dataset.augmentations(image, gt_mask) if gt_mask is not None else (dataset.augmentations(image), None)
         )
+    return ImageItem(
+        image=image,
+        gt_mask=gt_mask if is_known else None,
+        gt_label=torch.tensor(int(row.label_index)) if is_known else None,
+        image_path=row.image_path,
+        mask_path=row.mask_path,
+    )

@@ -64,7 +64,11 @@ class Kind(Enum):
         "mask with grey values (JPEG noise, soft edges), cut at half of their range",
         "export masks as PNG with two values",
     )
-    DARK = ("16-bit picture in the lowest sixteenth of its range, read as almost black", "rescale them to 16 bits")
+    DARK = (
+        "16-bit image that uses the lowest sixteenth of its range and is left with some 16 levels",
+        "rescale them to the full range, here and on the line",
+    )
+    PAGES = ("image file of several pages, of which the first is read", "save each page as a file of its own")
     SAME_TWICE = ("same picture twice", "keep one copy")
     NEAR_COPY = (
         "test image that is nearly the same as one in training (resized, compressed or exposed anew?)",
@@ -93,6 +97,7 @@ _WARNINGS = {
     Kind.IGNORE_MASK,
     Kind.LOSSY_MASK,
     Kind.DARK,
+    Kind.PAGES,
     Kind.SAME_TWICE,
     Kind.NEAR_COPY,
     Kind.NEAR_LABELS,

@@ -7,7 +7,7 @@ import hashlib
 import os
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -17,12 +17,13 @@ from extensions.cache.store import WorkCache, key_of, open_cache
 from extensions.data.decoded import FileKey, decoded_pictures, file_key
 from extensions.data.descriptors import describe_image
 from extensions.data.marking import Look
-from extensions.data.reading import marking_of, open_upright, picture_array, reason
+from extensions.data.reading import marking_of, open_stored, open_upright, picture_array, reason
+from extensions.data.stored import Stored
 from extensions.progress import progress_bar
 
-VERSION = 4  # of the facts: raised when they would differ for the same file
+VERSION = 5  # of the facts: raised when they would differ for the same file
 FEW_COLORS = 4  # a picture of so few is drawn
-_N_NUMBERS = 7
+_N_NUMBERS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +32,7 @@ class FileFacts:
 
     ``is_drawn``: of pictures, four colors at most; of masks, hardly any pixel lies between two values. Known of masks
     only: ``look``; ``is_lossy``, grey values were cut; ``share`` of the pixels that are marked. Of pictures only:
-    ``is_dark``, 16 bits of which the highest four are never used; ``descriptor``, the bytes of `describe_image`.
+    ``stored``, what is to be told of how the file stores them; ``descriptor``, the bytes of `describe_image`.
     """
 
     sha256: str
@@ -39,7 +40,7 @@ class FileFacts:
     error: str = ""
     look: Look = Look.MARKED
     is_lossy: bool = False
-    is_dark: bool = False
+    stored: Stored = field(default_factory=Stored)
     is_drawn: bool = False
     share: float = 0.0
     descriptor: bytes = b""
@@ -87,8 +88,8 @@ def _inspect(path: str, is_mask: bool) -> FileFacts:
     if (facts := _remembered(sha256, is_mask)) is not None:
         return facts
     try:
-        image = open_upright(content)
         if is_mask:
+            image = open_upright(content)
             marking = marking_of(image)
             facts = FileFacts(
                 sha256,
@@ -99,7 +100,7 @@ def _inspect(path: str, is_mask: bool) -> FileFacts:
                 share=marking.share,
             )
             return _remember(facts, is_mask)
-        is_dark = _is_dark(image)
+        image, stored = open_stored(content)
         wanted = decoded_pictures.wanted
         if wanted or image.mode not in {"L", "RGB"}:  # the others may hold numbers that cannot be converted
             picture = picture_array(image)
@@ -109,9 +110,9 @@ def _inspect(path: str, is_mask: bool) -> FileFacts:
                 image = Image.fromarray(picture)
     except Exception as error:  # Pillow raises many types for broken files; each becomes part of the report
         return FileFacts(sha256, error=reason(error))
-    is_drawn = image.getcolors(FEW_COLORS) is not None
+    is_drawn = not stored.largest and image.getcolors(FEW_COLORS) is not None
     descriptor = describe_image(image).tobytes()
-    return _remember(FileFacts(sha256, image.size, is_dark=is_dark, is_drawn=is_drawn, descriptor=descriptor), is_mask)
+    return _remember(FileFacts(sha256, image.size, stored=stored, is_drawn=is_drawn, descriptor=descriptor), is_mask)
 
 
 def _remembered(sha256: str, is_mask: bool) -> FileFacts | None:
@@ -119,13 +120,13 @@ def _remembered(sha256: str, is_mask: bool) -> FileFacts | None:
     found = _cache().get("facts", key_of(file=sha256, mask=is_mask, version=VERSION))
     if found is None or found.dtype != np.int64 or len(found) < _N_NUMBERS:
         return None
-    width, height, look, is_lossy, is_dark, is_drawn, millionths = map(int, found[:_N_NUMBERS])
+    width, height, look, is_lossy, largest, pages, is_drawn, millionths = map(int, found[:_N_NUMBERS])
     return FileFacts(
         sha256,
         (width, height),
         look=Look(look),
         is_lossy=bool(is_lossy),
-        is_dark=bool(is_dark),
+        stored=Stored(largest, pages),
         is_drawn=bool(is_drawn),
         share=millionths / 1e6,
         descriptor=found[_N_NUMBERS:].tobytes(),
@@ -134,7 +135,8 @@ def _remembered(sha256: str, is_mask: bool) -> FileFacts | None:
 
 def _remember(facts: FileFacts, is_mask: bool) -> FileFacts:
     assert facts.size is not None
-    numbers = [*facts.size, facts.look.value, facts.is_lossy, facts.is_dark, facts.is_drawn, round(facts.share * 1e6)]
+    stored, share = facts.stored, round(facts.share * 1e6)
+    numbers = [*facts.size, facts.look.value, facts.is_lossy, stored.largest, stored.pages, facts.is_drawn, share]
     assert len(numbers) == _N_NUMBERS
     values = np.concatenate([np.array(numbers, np.int64), np.frombuffer(facts.descriptor, np.int64)])
     _cache().put("facts", key_of(file=facts.sha256, mask=is_mask, version=VERSION), values)
@@ -149,7 +151,3 @@ def _cache() -> WorkCache:
 def _open_cache(*_: str | None) -> WorkCache:
     """Opened once, and again when the environment names another."""
     return open_cache()
-
-
-def _is_dark(image: Image.Image) -> bool:
-    return image.mode.startswith("I") and 255 < np.asarray(image).max() < 4096

@@ -13,12 +13,21 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from extensions.data.marking import Marking, read_marks
+from extensions.data.stored import (
+    ORIENTATION,
+    Stored,
+    is_deep_planar,
+    is_white_at_zero,
+    low_value,
+    n_pages,
+    sixteen_bits,
+)
 
 # .jfif and .jpe are JPEG under other names: Windows and some browsers save pictures so.
 IMAGE_EXTENSIONS = (".png", ".jpg", ".jpeg", ".jfif", ".jpe", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
 _MAX_16_BIT = 65535
-_ORIENTATION = 0x0112
 _LOSSY = {"JPEG", "MPO"}  # Pillow's names of formats
+_TIFF = (b"II*\x00", b"MM\x00*")
 _PNG = b"\x89PNG\r\n\x1a\n"
 _PNG_CHUNKS = frozenset({b"IHDR", b"IDAT", b"IEND", b"pHYs", b"tIME", b"sRGB", b"gAMA", b"cHRM"})
 
@@ -29,6 +38,8 @@ def read_image(path: str | Path) -> np.ndarray:
     - 16-bit grey: the full range 0..65535 becomes 0..255, whatever part of it the camera used.
     - Floating point: values must lie in [0, 1].
     - Transparency (also of palettes): the picture is laid over black, so colors hidden below it cannot leak in.
+    - 16-bit color: the higher byte of each color.
+    - TIFFs that say that 0 is white: inverted, as they are shown.
     - CMYK, palette, one-bit: converted by Pillow. Of a file with several pages the first is read.
 
     Raises:
@@ -62,21 +73,57 @@ def read_mask(path: str | Path) -> np.ndarray:
         raise ValueError(msg) from error
 
 
+def read_stored(path: str | Path) -> tuple[np.ndarray, Stored]:
+    """As `read_image`, with what is to be told of the file."""
+    try:
+        image, stored = open_stored(Path(path).read_bytes())
+        return picture_array(image), stored
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # as in read_image
+        msg = f"cannot read the image {path}: {reason(error)}"
+        raise ValueError(msg) from error
+
+
 def open_upright(content: bytes) -> Image.Image:
     """Decode a whole picture file and apply its EXIF orientation."""
+    return open_stored(content)[0]
+
+
+def open_stored(content: bytes) -> tuple[Image.Image, Stored]:
+    """As `open_upright`, with what is to be told of the file."""
     if not content:
         msg = "the file is empty (0 bytes)"
         raise ValueError(msg)
     pixels = _plain_png(content)
     if pixels is not None:
-        return Image.fromarray(pixels)
-    image = Image.open(BytesIO(content))
+        return Image.fromarray(pixels), Stored()
+    try:
+        image = Image.open(BytesIO(content))
+    except Image.UnidentifiedImageError as error:
+        if not content.startswith(_TIFF):
+            raise
+        msg = "a TIFF of bits or channels that are not known here; save it as 8 or 16 bits, grey or RGB"
+        raise ValueError(msg) from error
+    pages = n_pages(image)
     image.load()
-    if image.getexif().get(_ORIENTATION, 1) != 1:
-        upright = ImageOps.exif_transpose(image)
-        upright.format = image.format
-        return upright
-    return image
+    stored = Stored(low_value(image, content), pages)
+    decoded: Image.Image = image
+    if is_deep_planar(image):
+        decoded = Image.fromarray((sixteen_bits(content) >> 8).astype(np.uint8))
+    elif is_white_at_zero(image):
+        decoded = _inverted(image)
+    if (orientation := image.getexif().get(ORIENTATION, 1)) != 1:
+        decoded.getexif()[ORIENTATION] = orientation
+        decoded = ImageOps.exif_transpose(decoded)
+    decoded.format = image.format
+    return decoded, stored
+
+
+def _inverted(image: Image.Image) -> Image.Image:
+    """Of a deep grey image that says that 0 is white."""
+    values = np.asarray(image)
+    return Image.fromarray((1 if image.mode == "F" else _MAX_16_BIT) - values)
 
 
 def _plain_png(content: bytes) -> np.ndarray | None:

@@ -13,9 +13,10 @@ from extensions.backbones import ResolvedWeights, WeightsNotFoundError
 from extensions.models.checkpoint_mixin import CheckpointMixin, restoring
 from extensions.models.limits import check_image_size
 from extensions.models.pre_processor import ImageSize, default_pre_processor
+from extensions.models.reading_mixin import ReadingMixin
 
 
-class BackboneMixin(CheckpointMixin):
+class BackboneMixin(ReadingMixin, CheckpointMixin):
     """Mix-in for anomalib models that compare features of a backbone; put it before anomalib's class.
 
     Attributes:
@@ -24,6 +25,8 @@ class BackboneMixin(CheckpointMixin):
         backbone_weights: Where the weights came from; None for random ones and those of a checkpoint of unknown origin.
     """
 
+    # Backbone and layers are compared by what the checkpoint says of its tensors, which are also its weights.
+    only_for_fit: ClassVar[frozenset[str]] = frozenset({"backbone", "layers", "weights", "pre_trained"})
     reductions: ClassVar[tuple[int, ...]] = (4, 8, 16)
     extractor_name: ClassVar[str] = "feature_extractor"
     uses_pixels: ClassVar[bool] = False  # whether the model looks at more of a picture than its backbone's features
@@ -111,11 +114,11 @@ class BackboneMixin(CheckpointMixin):
             else None,
         }
 
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Compare the checkpoint with this model before any tensor is copied.
+    def check_settings(self, checkpoint: dict[str, Any]) -> None:
+        """Compare backbone and layers, then the rest.
 
         Raises:
-            ValueError: Another backbone or other layers, or as `CheckpointMixin.on_load_checkpoint`.
+            ValueError: Another backbone or other layers, or as `CheckpointMixin.check_settings`.
         """
         stored = checkpoint.get("backbone") or {}
         hyper_parameters = checkpoint.get("hyper_parameters", {})
@@ -127,6 +130,10 @@ class BackboneMixin(CheckpointMixin):
                 f"{self.backbone} with {', '.join(self.layers)}: build it with backbone={backbone!r}, layers={layers}."
             )
             raise ValueError(msg)
+        super().check_settings(checkpoint)
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """As `CheckpointMixin.on_load_checkpoint`; the weights are those of the checkpoint's origin."""
         super().on_load_checkpoint(checkpoint)
-        weights = stored.get("weights")
+        weights = (checkpoint.get("backbone") or {}).get("weights")
         self.backbone_weights = ResolvedWeights(**weights, path=None) if weights else None

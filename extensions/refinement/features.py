@@ -88,6 +88,7 @@ def training_features(
     from extensions.cache import open_cache
     from extensions.cache.pictures import PictureSplit
     from extensions.cache.transforms import split_transform
+    from extensions.data.stock_datasets import read_as_ours
     from extensions.models.pre_processor import default_pre_processor
 
     datamodule.setup("fit")
@@ -96,7 +97,7 @@ def training_features(
         raise ValueError(msg)
     parts = split_transform(default_pre_processor(backbone, image_size=image_size).transform)
     assert parts is not None  # nothing in the default is random
-    split = PictureSplit(datamodule.train_data, cache or open_cache(), parts[0])
+    split = PictureSplit(read_as_ours(datamodule.train_data), cache or open_cache(), parts[0])
     store = _feature_store(backbone, weights=weights, layers=layers, normalize=parts[1])
     missing = {index for index in range(len(split)) if not store.is_cached(split, index)}
     patches = np.empty((len(split), 0, 0), np.float32)

@@ -81,7 +81,9 @@ class Sources:
         """Batches of the kept pictures, in order, as the detector's network gets them, without augmentations."""
         import torch
 
-        data = with_training(self._datamodule, kept).train_data
+        from extensions.data.stock_datasets import read_as_ours
+
+        data = read_as_ours(with_training(self._datamodule, kept).train_data)
         data.augmentations = None
         transform = getattr(model.pre_processor, "transform", None)
         for start in range(0, len(data), BATCH):

@@ -14,7 +14,9 @@ from lightning.pytorch import LightningDataModule
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
-from extensions.data.reading import read_image
+from extensions.data.reading import read_stored
+from extensions.data.remarks import of_one, sentences, warn_once
+from extensions.data.stored import Stored
 from extensions.progress import progress_bar
 from extensions.seeded import seeded
 from extensions.self_supervised.found import Found, find_pictures
@@ -102,6 +104,8 @@ class Pictures(LightningDataModule):
 class Decoded:
     """Pictures as arrays (H, W, 3) uint8, the shorter side reduced to some px; kept while they fit into memory.
 
+    Warns of files that do not use their 16 bits or have several pages; of too many to be kept when the first is read.
+
     Raises:
         ValueError: Some cannot be read; the first are named. Of too many pictures to be kept each is read when needed,
             and the error comes then.
@@ -110,6 +114,7 @@ class Decoded:
     def __init__(self, paths: Sequence[Path], side: int) -> None:
         self._paths, self._side = list(paths), side
         self._kept: list[np.ndarray] | None = None
+        self._is_told = False
         if len(self._paths) * side * side * 3 * 1.4 <= MEMORY:
             self._kept = self._decode_all()
 
@@ -117,19 +122,26 @@ class Decoded:
         return len(self._paths)
 
     def __getitem__(self, index: int) -> np.ndarray:
-        return self._kept[index] if self._kept is not None else self._decode(index)
+        if self._kept is not None:
+            return self._kept[index]
+        picture, stored = self._decode(index)
+        if stored != Stored() and not self._is_told:
+            self._is_told = True
+            warn_once(f"{self._paths[index]}, and perhaps others: {' '.join(of_one(stored))}")
+        return picture
 
-    def _decode(self, index: int) -> np.ndarray:
-        picture = read_image(self._paths[index])
+    def _decode(self, index: int) -> tuple[np.ndarray, Stored]:
+        picture, stored = read_stored(self._paths[index])
         height, width = picture.shape[:2]
         scale = self._side / min(height, width)
         if scale >= 1:
-            return picture
+            return picture, stored
         size = (max(self._side, round(width * scale)), max(self._side, round(height * scale)))
-        return np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0))
+        resized = Image.fromarray(picture).resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0)
+        return np.asarray(resized), stored
 
     def _decode_all(self) -> list[np.ndarray]:
-        def attempt(index: int) -> np.ndarray | str:
+        def attempt(index: int) -> tuple[np.ndarray, Stored] | str:
             try:
                 return self._decode(index)
             except (OSError, ValueError) as error:
@@ -142,7 +154,11 @@ class Decoded:
             rest = f"; and {len(wrong) - 3} more" if len(wrong) > 3 else ""
             msg = f"{len(wrong)} of {len(self)} pictures cannot be read: {'; '.join(wrong[:3])}{rest}; remove them"
             raise ValueError(msg)
-        return [picture for picture in found if not isinstance(picture, str)]
+        read = [one for one in found if not isinstance(one, str)]
+        remarked = {index: stored for index, (_, stored) in enumerate(read) if stored != Stored()}
+        for sentence in sentences({str(self._paths[i]): one for i, one in remarked.items()}, n_files=len(self)):
+            warn_once(sentence)
+        return [picture for picture, _ in read]
 
 
 class ViewDataset(Dataset):

@@ -14,9 +14,9 @@ import numpy as np
 from extensions.data.copies import contents_of
 from extensions.data.errors import DatasetError, DatasetMissingError, Kind, Problem, dataset_error
 from extensions.data.files import absolute, data_root, list_images, relative_name
-from extensions.data.inspection import inspect_files
 from extensions.data.left_out import left_out, tell
 from extensions.data.reading import read_image
+from extensions.data.remarks import tell_remarks
 
 logger = logging.getLogger(__name__)
 
@@ -95,7 +95,7 @@ def read_folders(folder: Path, name: str) -> ProbeData:
         split: [(path, classes.index(kind)) for kind, paths in kinds.items() for path in paths]
         for split, kinds in found.items()
     }
-    facts = inspect_files((path for part in rows.values() for path, _ in part), title=f"checking {name}")
+    facts = tell_remarks((path for part in rows.values() for path, _ in part), title=f"checking {name}")
     if broken := [
         Problem(Kind.UNREADABLE, relative_name(path, folder), fact.error) for path, fact in facts.items() if fact.error
     ]:

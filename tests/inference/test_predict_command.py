@@ -53,6 +53,17 @@ def folder(tiny_root, tmp_path):
     return root
 
 
+def test_low_16_bit_images_are_told_with_their_number(model, tmp_path, capsys):
+    (tmp_path / "in").mkdir()
+    for number, largest in enumerate((4000, 200, 65535)):
+        Image.fromarray(np.full((40, 40), largest, np.uint16)).save(tmp_path / f"in/{number}.png")
+    assert run(model, tmp_path / "in", tmp_path / "out") == 0
+    told = [line for line in capsys.readouterr().err.splitlines() if "lowest sixteenth" in line]
+    assert len(told) == 1
+    assert told[0].startswith("2 of 3 images: 16-bit image")
+    assert "such as 0.png (largest value 4000 of 65535: 12 bits stored in 16); rescale them" in told[0]
+
+
 def test_every_file_has_a_row_and_what_cannot_be_read_its_reason(model, folder, tmp_path, capsys):
     assert run(model, folder, tmp_path / "out") == 1
     rows = table(tmp_path / "out")

@@ -62,6 +62,7 @@ def test_a_picture_is_answered_with_score_threshold_and_label(port):
         "pred_label": True,
         "width": 9,
         "height": 6,
+        "remarks": [],
     }
     assert ask(port, "POST", "/predict", picture(grey(99)))[1]["pred_label"] is False
 
@@ -72,6 +73,12 @@ def test_the_map_comes_back_with_its_raw_values(port):
     low, high = found["anomaly_map_range"]
     stored = np.asarray(Image.open(BytesIO(base64.b64decode(found["anomaly_map"]))), np.float64)
     assert np.abs(low + stored / 65535 * (high - low) - pixels[..., 0]).max() < 0.01
+
+
+def test_a_low_16_bit_image_is_told_in_its_answer(port):
+    found = ask(port, "POST", "/predict", picture(np.full((4, 4), 4000, np.uint16)))[1]
+    assert len(found["remarks"]) == 1
+    assert "(largest value 4000 of 65535: 12 bits stored in 16); rescale" in found["remarks"][0]
 
 
 def test_pixels_are_read_as_in_training(port):

@@ -1,5 +1,7 @@
 """What every model promises: fit, test, checkpoint and reload through anomalib's Engine, and errors that help."""
 
+import inspect
+
 import pytest
 import torch
 from anomalib.models import AnomalibModule
@@ -8,6 +10,7 @@ from lightning import seed_everything
 import extensions
 from extensions.backbones import WeightsNotFoundError
 from extensions.models import backbone_mixin
+from extensions.models.settings import COMPONENTS, differences
 
 ON_BACKBONES = {
     "Patchcore": {"coreset_sampling_ratio": 0.05, "num_neighbors": 3},
@@ -25,6 +28,32 @@ WITHOUT_BACKBONE = {
 }
 MODELS = ON_BACKBONES | WITHOUT_BACKBONE
 WITHOUT_MAP = {"BackboneOcSvm"}
+# Another value for each init argument but those of the backbone, which are compared on their own.
+OF_ALL = {"image_size": 96, "center_crop": 32}
+RATES = {"lr": 0.5, "weight_decay": 0.5}
+OTHERWISE = {
+    "Patchcore": {
+        "coreset_sampling_ratio": 0.5, "coreset": "random", "max_memory_bytes": 0,
+        "num_neighbors": 1, "neighborhood": 5, "precision": "float16",
+    },
+    "Padim": {"n_features": 10},
+    "Cflow": {
+        "fiber_batch_size": 7, "lr": 0.5, "lr_schedule": "cosine", "decoder": "other", "condition_vector": 8,
+        "coupling_blocks": 1, "clamp_alpha": 1.0, "permute_soft": True,
+    },
+    "Stfpm": {"student_backbone": "resnet34", "momentum": 0.1, **RATES},
+    "ContrastiveStfpm": {
+        "contrastive_weight": 0, "projection_size": 4, "temperature": 1.0, "queue_size": 3,
+        "views": {"min_scale": 0.5}, "momentum": 0.1, **RATES,
+    },
+    "ReverseDistillation": {"anomaly_map_mode": "multiply", "lr": 0.5},
+    "Fastflow": {"flow_steps": 1, "conv3x3_only": True, "hidden_ratio": 0.5, "lr_schedule": "cosine", **RATES},
+    "BackboneOcSvm": {"nu": 0.1, "gamma": 1.0},
+    "ConvAutoencoder": {"latent_dim": 8, "loss": "ssim", **RATES},
+    "AutoencoderOcSvm": {
+        "latent_dim": 8, "loss": "ssim", "nu": 0.1, "gamma": 1.0, "autoencoder_checkpoint": "none.ckpt", **RATES,
+    },
+}  # fmt: skip
 on_backbones = pytest.mark.parametrize("name", list(ON_BACKBONES), indirect=True, scope="module")
 
 
@@ -117,6 +146,34 @@ def test_checkpoint_of_other_layers_or_backbone_is_refused(fitted, bare):
     for other in ({"layers": ["layer2"]}, {"backbone": "resnet34"}):
         with pytest.raises(ValueError, match="build it with backbone='resnet18'"):
             type(fitted[0]).load_from_checkpoint(fitted[1], **(other | bare))
+
+
+def test_every_init_argument_is_compared_with_the_checkpoint_or_changes_no_score(
+    name, fitted, pictures, bare, raw_scores
+):
+    model, checkpoint = fitted
+    kind, others = type(model), OF_ALL | OTHERWISE[name]
+    only_for_fit = frozenset().union(*(vars(parent).get("only_for_fit", ()) for parent in kind.__mro__))
+    asked = set(inspect.signature(kind).parameters) - COMPONENTS - {"backbone", "layers", "weights", "pre_trained"}
+    assert set(others) == asked, "give another value of each init argument"
+
+    stored = torch.load(checkpoint, weights_only=True)["hyper_parameters"]
+    assert differences(kind, model.hparams, stored) == {}
+    for argument in asked - only_for_fit:
+        found = differences(kind, model.hparams | {argument: others[argument]}, stored)
+        assert found == {argument: (stored[argument], others[argument])}
+
+    free = {argument: others[argument] for argument in asked & only_for_fit}
+    again = kind.load_from_checkpoint(checkpoint, **bare, **free)
+    assert_equal_predictions(raw_scores(again, pictures), raw_scores(model, pictures))
+
+
+def test_checkpoint_of_another_image_size_is_refused_before_it_is_used(name, fitted, bare, engine, tiny_folder):
+    said = "image_size=64, the model of image_size=96: build it with image_size=64"
+    with pytest.raises(ValueError, match=said):
+        engine().predict(build(name, bare, image_size=96), datamodule=tiny_folder(), ckpt_path=fitted[1])
+    with pytest.raises(ValueError, match=said):
+        type(fitted[0]).load_from_checkpoint(fitted[1], image_size=96, **bare)
 
 
 @on_backbones

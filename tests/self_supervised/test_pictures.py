@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from extensions.data import DatasetError
-from extensions.self_supervised import Pictures
+from extensions.self_supervised import Pictures, pictures
 from extensions.self_supervised.found import find_pictures
 from extensions.self_supervised.pictures import Decoded
 
@@ -128,3 +128,16 @@ def test_a_name_that_is_not_utf8_is_told_before_any_work(parts, tmp_path):
         shutil.copy(parts / "spots" / f"{index}.png", tmp_path / os.fsdecode(b"Stra\xdfe%d.png" % index))
     with pytest.raises(DatasetError, match=r"not UTF-8 \(3\): .*Stra\\xdfe0\.png.*; rename them"):
         find_pictures([tmp_path])
+
+
+@pytest.mark.parametrize("memory", [pictures.MEMORY, 0])
+def test_low_16_bit_images_are_told_whether_kept_or_read_again(tmp_path, caplog, monkeypatch, memory):
+    monkeypatch.setattr(pictures, "MEMORY", memory)
+    paths = [tmp_path / f"{number}.png" for number in range(3)]
+    for path, largest in zip(paths, (65535, 4000, 3000), strict=True):
+        Image.fromarray(np.full((16, 16), largest, np.uint16)).save(path)
+    decoded = Decoded(paths, 8)
+    assert [decoded[index].max() for index in range(3)] == [255, 16, 12]
+    (told,) = [record.message for record in caplog.records if "lowest sixteenth" in record.message]
+    assert "(largest value 4000 of 65535: 12 bits stored in 16)" in told
+    assert told.startswith("2 of 3" if memory else f"{paths[1]}, and perhaps others: ")

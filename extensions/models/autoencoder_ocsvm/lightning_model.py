@@ -56,6 +56,7 @@ class AutoencoderOcSvm(ConvAutoencoder):
         >>> Engine().fit(model, datamodule=Elpv())
     """
 
+    only_for_fit = frozenset({"autoencoder_checkpoint", "nu", "gamma"})
     model: AutoencoderOcSvmModel
 
     def __init__(

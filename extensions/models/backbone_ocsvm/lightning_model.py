@@ -54,6 +54,7 @@ class BackboneOcSvm(RefitMixin, BackboneMixin, MemoryBankMixin, AnomalibModule):
 
     reductions = (8, 16)
     store_name = "embedding_store"
+    only_for_fit = frozenset({"nu", "gamma"})
     model: BackboneOcSvmModel
 
     def __init__(

@@ -64,6 +64,7 @@ class Cflow(HeldOutMixin, BackboneMixin, AnomalibCflow):
 
     reductions = (8, 16, 32)
     extractor_name = "encoder"
+    only_for_fit = frozenset({"fiber_batch_size", "lr", "lr_schedule"})
     model: CflowModel
 
     def __init__(

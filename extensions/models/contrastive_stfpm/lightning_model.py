@@ -75,6 +75,8 @@ class ContrastiveStfpm(HeldOutMixin, Stfpm):
         >>> model.embed(images)
     """
 
+    # Not contrastive_weight: it decides whether there is a head.
+    only_for_fit = frozenset({"temperature", "queue_size", "views"})
     model: ContrastiveStfpmModel
 
     def __init__(

@@ -18,13 +18,14 @@ from extensions.models.conv_autoencoder.loss import LOSSES, reconstruction_loss
 from extensions.models.conv_autoencoder.torch_model import STRIDE, ConvAutoencoderModel
 from extensions.models.held_out import holds_out_training_pictures
 from extensions.models.pre_processor import ImageSize, pixel_pre_processor, size_pair
+from extensions.models.reading_mixin import ReadingMixin
 from extensions.models.rewinding import RewindMixin
 from extensions.models.training_pass import evaluating, training_pictures
 
 QUANTILE = 0.8  # of the training pictures' scores: where the threshold without labels lies
 
 
-class ConvAutoencoder(RewindMixin, CheckpointMixin, AnomalibModule):
+class ConvAutoencoder(RewindMixin, ReadingMixin, CheckpointMixin, AnomalibModule):
     """Convolutional autoencoder: what it cannot draw again was not among the training pictures.
 
     Bergmann et al., "Improving Unsupervised Defect Segmentation by Applying Structural Similarity to Autoencoders",
@@ -65,6 +66,7 @@ class ConvAutoencoder(RewindMixin, CheckpointMixin, AnomalibModule):
         >>> model.reconstruct(images)
     """
 
+    only_for_fit = frozenset({"loss", "lr", "weight_decay"})  # scores are those of one error, whatever the loss
     model: ConvAutoencoderModel
     _label_free_threshold: torch.Tensor
 

@@ -59,6 +59,7 @@ class Patchcore(RefitMixin, BackboneMixin, AnomalibPatchcore):
 
     reductions = (8, 16)
     store_name = "embedding_store"
+    only_for_fit = frozenset({"coreset_sampling_ratio", "coreset", "max_memory_bytes"})
     model: PatchcoreModel
 
     def __init__(

@@ -52,6 +52,7 @@ class ReverseDistillation(BackboneMixin, AnomalibReverseDistillation):
 
     reductions = (4, 8, 16)
     extractor_name = "encoder"
+    only_for_fit = frozenset({"lr"})
     model: ReverseDistillationModel
 
     def __init__(

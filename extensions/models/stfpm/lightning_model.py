@@ -55,6 +55,7 @@ class Stfpm(BackboneMixin, AnomalibStfpm):
     reductions = (4, 8, 16)
     extractor_name = "teacher_model"
     uses_pixels = True  # the student does
+    only_for_fit = frozenset({"lr", "momentum", "weight_decay"})
     student_backbone: str | None = None
     model: STFPMModel
 
