@@ -31,6 +31,7 @@ options:
   --ckpt_path FILE         a checkpoint, or best or last of the newest run in --default_root_dir
   --default_root_dir DIR   where runs are written (results)
   --record DIR             train only: also write a benchmark record into DIR, which the leaderboard reads
+  --log NAME               with --record: also send the record to wandb, mlflow or tensorboard (offline)
   --debug                  show the traceback of an error (also WORKBENCH_DEBUG=1)
 
 python -m extensions SUBCOMMAND --help shows everything a subcommand takes.
@@ -73,28 +74,29 @@ def _run(args: list[str]) -> None:
     warnings.filterwarnings("ignore", message="The anomalib.models.components.dinov2 package is deprecated")
     logging.basicConfig(format="%(message)s")  # as Lightning shows its own messages
     logging.getLogger("extensions").setLevel(logging.INFO)
-    args, folder = _without_record(args)
+    args, folder, log = _without_record(args)
     from extensions.cli import WorkbenchCLI  # torch and anomalib: seconds that --help need not wait for
 
     if folder is None:
         WorkbenchCLI(args)
         return
     config = WorkbenchCLI(args, build=False).training_config()
-    print(f"record: {_record(config, folder)}")
+    print(f"record: {_record(config, folder, log)}")
 
 
-def _record(config: dict[str, Any], folder: Path) -> Path:
+def _record(config: dict[str, Any], folder: Path, log: list[str]) -> Path:
     """Train and evaluate by the benchmark's protocol."""
     from benchmark.interactive import record_run
 
-    return record_run(config, folder)
+    return record_run(config, folder, log=log)
 
 
-def _without_record(args: list[str]) -> tuple[list[str], Path | None]:
-    """The arguments without `--record DIR`, and DIR."""
+def _without_record(args: list[str]) -> tuple[list[str], Path | None, list[str]]:
+    """The arguments without `--record DIR` and `--log NAME`, DIR and all NAMEs."""
     from extensions.configuration import ConfigError
 
     rest: list[str] = []
+    log: list[str] = []
     folder: str | None = None
     remaining = iter(args)
     for arg in remaining:
@@ -102,14 +104,21 @@ def _without_record(args: list[str]) -> tuple[list[str], Path | None]:
             folder = next(remaining, "")
         elif arg.startswith("--record="):
             folder = arg.partition("=")[2]
+        elif arg == "--log":
+            log.append(next(remaining, ""))
+        elif arg.startswith("--log="):
+            log.append(arg.partition("=")[2])
         else:
             rest.append(arg)
+    if folder is None and not log:
+        return rest, None, []
     if folder is None:
-        return rest, None
+        msg = "--log sends a record, and there is none without --record DIR; give both"
+        raise ConfigError(msg)
     if args[0] != "train" or not folder or folder.startswith("-"):
         msg = f"--record: expected 'train … --record DIR', found {' '.join(args[:1])} with {folder!r}"
         raise ConfigError(msg)
-    return rest, Path(folder)
+    return rest, Path(folder), log
 
 
 def _no_such_subcommand(args: list[str]) -> str:
