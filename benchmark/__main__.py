@@ -35,6 +35,7 @@ def run(options: argparse.Namespace) -> int:
     from benchmark.disk import DiskFullError, room_for
     from benchmark.executor import parse_executor
     from benchmark.grid import expand
+    from benchmark.log import open_sinks
     from benchmark.runner import RunOptions
     from benchmark.sweep import run_sweep, select
     from benchmark.tables import write_tables
@@ -60,6 +61,7 @@ def run(options: argparse.Namespace) -> int:
     if options.dry_run:
         return _dry_run(experiments, output, options.overwrite)
     _check_writable(output)
+    sinks = open_sinks([config.get("log"), *options.log])  # a missing package ends here
     has_room = True
     try:
         with room_for(output):
@@ -72,6 +74,7 @@ def run(options: argparse.Namespace) -> int:
                 command=portable_command(options.arguments),
                 config=options.config.name,
                 partial=bool(filters),
+                sinks=sinks,
             )
     except DiskFullError:
         has_room = False  # nor for the tables
@@ -234,6 +237,10 @@ def _parser(prog: str) -> argparse.ArgumentParser:
         metavar="K=V",
         help="only these, e.g. model=Padim; of a key given twice either value",
     )
+    one.add_argument(
+        "--log", nargs="+", action="extend", default=[], metavar="wandb|mlflow|tensorboard",
+        help="send each finished run there, too; nothing goes to the network (settings: 'log:' in the config)",
+    )  # fmt: skip
     add_set_option(one, "seeds=[0,1,2]")
     one.add_argument("--dry-run", action="store_true", help="list the experiments and run nothing")
     one.add_argument("--data-root", type=Path, help="folder that relative data roots start from ($WORKBENCH_DATA)")

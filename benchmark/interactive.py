@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +12,7 @@ from benchmark.augmentation_frames import augmentation_frame
 from benchmark.augmented import without_augmentation
 from benchmark.experiment import Experiment
 from benchmark.leaderboard import frames
+from benchmark.log import Sink, open_sinks, send
 from benchmark.runner import RunOptions, run_experiment
 from benchmark.single_run import Run, RunError, run_of
 from benchmark.store import RECORD
@@ -41,6 +42,7 @@ def run(
     augmentation: Any = None,
     output: Path | str = DEFAULT_OUTPUT,
     pictures: int = 0,
+    log: Any = None,
 ) -> Run:
     """Run one experiment, unless its record is there, write the tables and return the run.
 
@@ -56,9 +58,11 @@ def run(
             `extensions.transforms.AugmentationSettings`; None augments nothing.
         output: Folder of records and tables.
         pictures: How many best and worst images to draw beside the record, for the gallery of the HTML page.
+        log: Loggers that get the finished run, such as `"tensorboard"` or `["mlflow", {"wandb": {"project": "caps"}}]`,
+            see `benchmark.log.check_log`; none changes the record.
 
     Raises:
-        ConfigError: The model or the data cannot be described.
+        ConfigError: The model or the data cannot be described, or a logger is not installed.
         RunError: The run failed; its record holds the traceback.
 
     Example:
@@ -69,7 +73,7 @@ def run(
     experiment = experiment_of(
         model, data, trainer=trainer or {}, seed=seed, refinement=refinement, augmentation=augmentation
     )
-    return _run(experiment, Path(output), pictures=pictures)
+    return _run(experiment, Path(output), sinks=open_sinks(log), pictures=pictures)
 
 
 def experiment_of(model: Any, data: Any, *, check: bool = True, **rest: Any) -> Experiment:
@@ -90,7 +94,7 @@ def experiment_of(model: Any, data: Any, *, check: bool = True, **rest: Any) -> 
     return Experiment(model=described, data=spec_of(data, "data"), **rest)
 
 
-def _run(experiment: Experiment, output: Path, *, pictures: int = 0) -> Run:
+def _run(experiment: Experiment, output: Path, *, sinks: Sequence[Sink], pictures: int) -> Run:
     record = run_experiment(
         experiment, output, options=RunOptions(sweep="single runs", overwrite="failed", pictures=pictures)
     )
@@ -100,15 +104,18 @@ def _run(experiment: Experiment, output: Path, *, pictures: int = 0) -> Run:
     write_tables(output)
     if record["status"] != "finished":
         raise RunError(record["error"]["message"])
-    return run_of(record, experiment, output)
+    found = run_of(record, experiment, output)
+    send(record, found.folder, sinks=sinks, output=output)
+    return found
 
 
-def record_run(config: dict[str, Any], output: Path) -> Path:
+def record_run(config: dict[str, Any], output: Path, *, log: Any = None) -> Path:
     """Run a configuration of the command line and file its record; return the record's path.
 
     Args:
         config: Keys of anomalib's command line: model, data, trainer, seed_everything.
         output: Folder of records and tables.
+        log: As in `run`.
 
     Raises:
         RunError: The run failed; its record holds the traceback.
@@ -116,7 +123,9 @@ def record_run(config: dict[str, Any], output: Path) -> Path:
     seed = config.get("seed_everything")
     seed = seed if isinstance(seed, int) and not isinstance(seed, bool) else 0
     trainer, augmentation = without_augmentation(config.get("trainer") or {})
-    found = run(config["model"], config["data"], trainer=trainer, seed=seed, augmentation=augmentation, output=output)
+    found = run(
+        config["model"], config["data"], trainer=trainer, seed=seed, augmentation=augmentation, output=output, log=log
+    )
     return found.folder / RECORD
 
 

@@ -18,8 +18,10 @@ from lightning.pytorch.callbacks import Callback
 from benchmark.disk import room_for
 from benchmark.evaluation import Evaluation, ScoreCollector, set_thresholds, test_samples
 from benchmark.latency import measure_latency
+from benchmark.log import open_sinks, send
 from benchmark.measurement import facts_of
 from benchmark.memory import PeakMemory, model_bytes
+from benchmark.networks import keep_image, network_id
 from benchmark.preparation import Prepared, identity, prepare
 from benchmark.recordable import check_start, experiment_of_trainer, seed_in_effect
 from benchmark.single_run import Run, run_of
@@ -50,6 +52,7 @@ class Record(Callback):
         output: Folder of records and tables.
         seed: Of the run; None takes that of the last `lightning.seed_everything`, to be called right before the model
             is built.
+        log: Loggers that get the record, too, as in `benchmark.run`.
 
     Attributes:
         run: The finished run, see `benchmark.Run`; None before the test has ended.
@@ -64,8 +67,9 @@ class Record(Callback):
         >>> engine.train(Patchcore("resnet18"), datamodule=Elpv())
     """
 
-    def __init__(self, output: str | Path, *, seed: int | None = None) -> None:
+    def __init__(self, output: str | Path, *, seed: int | None = None, log: Any = None) -> None:
         self.output = Path(output)
+        self._sinks = open_sinks(log)
         self.seed = seed
         self.run: Run | None = None
         self._prepared: Prepared | None = None
@@ -150,12 +154,15 @@ class Record(Callback):
     def on_test_end(self, trainer: Any, pl_module: Any) -> None:
         """Compute the metrics and write everything."""
         assert self._collector is not None
+        assert self._prepared is not None
         seconds = time.perf_counter() - self._facts["test_clock"]
         self._stop_watching()
         evaluation = self._collector.finish(getattr(pl_module, "label_free_threshold", None))
         self._collector = None
-        latency = measure_latency(pl_module, trainer.datamodule.test_data[0].image)
-        speed = {"fit_seconds": self._facts["fit_seconds"], "test_seconds": seconds, **asdict(latency)}
+        image = trainer.datamodule.test_data[0].image
+        speed = {"fit_seconds": self._facts["fit_seconds"], "test_seconds": seconds}
+        speed |= asdict(measure_latency(pl_module, image))
+        speed["network"] = network_id(self._prepared.experiment, pl_module, image)
         self.run = self._write(trainer, pl_module, evaluation, speed)
 
     def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:
@@ -203,8 +210,10 @@ class Record(Callback):
             if keeps:
                 with _with_thresholds(model, evaluation), room_for(workspace / CHECKPOINT, model_bytes(model.model)):
                     trainer.save_checkpoint(workspace / CHECKPOINT, weights_only=False)
+                keep_image(workspace, trainer.datamodule.test_data[0].image)
             store.commit(workspace, folder, record)
         write_tables(self.output)
+        send(record, folder, sinks=self._sinks, output=self.output)
         logger.info("Record: %s", folder)
         return run_of(record, prepared.experiment, self.output)
 

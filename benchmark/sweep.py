@@ -16,8 +16,9 @@ from benchmark.executor import LOCAL, Executor, run_all
 from benchmark.experiment import Experiment
 from benchmark.fitted import shared_fits
 from benchmark.latency_session import measure_latencies
+from benchmark.log import Sink, send
 from benchmark.naming import labels
-from benchmark.networks import Keeper
+from benchmark.networks import Keeper, runs_of
 from benchmark.preparation import backbone_id, named
 from benchmark.runner import RunOptions
 from benchmark.store import Store, write_json
@@ -40,6 +41,7 @@ def run_sweep(
     command: str = "",
     config: str = "",
     partial: bool = False,
+    sinks: Sequence[Sink] = (),
 ) -> Counter[str]:
     """Run what has no record yet, time the networks together, and return how many runs ended with each status.
 
@@ -51,6 +53,7 @@ def run_sweep(
         executor: Where runs are carried out.
         command: For the About sheet.
         config: Name of the configuration file, for the About sheet.
+        sinks: Loggers that get each finished run, when its latency is known.
         partial: These are a part of the sweep, so what was asked for before still counts as asked for.
     """
     store = Store(output)
@@ -87,6 +90,8 @@ def run_sweep(
             shows_none = record["status"] == "finished" and not record["files"]["pictures"]
             without_pictures += shows_none and not experiment.augmentations
     measure_latencies(store, experiments, progress=options.progress)
+    for run in runs_of(store, experiments) if sinks else []:
+        send(run.record, run.folder, sinks=sinks, output=output)
     if options.pictures and without_pictures:
         logger.warning(
             "%d runs were there before pictures were asked for; --overwrite all draws them", without_pictures

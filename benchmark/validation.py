@@ -10,6 +10,7 @@ from typing import Any
 
 from benchmark.augmented import is_augmenting
 from benchmark.experiment import Experiment
+from benchmark.log import check_log
 from extensions.configuration import ConfigError, describe_data, describe_model
 from extensions.configuration.errors import did_you_mean
 from extensions.configuration.trainer import check_trainer
@@ -36,6 +37,7 @@ KEYS = (
     "trainer",
     "keep",
     "pictures",
+    "log",
     "resources",
 )
 RESOURCES = ("cpus", "gpus")
@@ -67,6 +69,7 @@ def check_config(config: dict[str, Any]) -> None:
         raise ConfigError(msg)
     check_mapping(config.get("trainer"), "trainer")
     check_resources(config.get("resources"))
+    check_log(config.get("log"))
     _check_refinement(config.get("refinement"))
     _check_augmentation(config.get("augmentation"))
     _check_name(config.get("name"))

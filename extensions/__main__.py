@@ -57,7 +57,7 @@ def main(argv: Sequence[str] | None = None, *, prog: str = PROG) -> int:
 def _run(args: list[str]) -> None:
     """Run a subcommand, or record a training."""
     set_up_output(told=logging.INFO)
-    args, folder = _without_record(args)
+    args, folder, log = _without_record(args)
     from extensions.cli import WorkbenchCLI  # torch and anomalib: seconds that --help need not wait for
     from extensions.cli.arguments import config_files
     from extensions.cli.outcome import told
@@ -69,7 +69,7 @@ def _run(args: list[str]) -> None:
             print(told(cli, Path(files[0]) if len(files) == 1 else None))
         return
     config = WorkbenchCLI(args, build=False).training_config()
-    print(f"record: {_record(config, folder)}; open {folder / 'leaderboard.html'}")
+    print(f"record: {_record(config, folder, log)}; open {folder / 'leaderboard.html'}")
 
 
 def _help_all(subcommand: str, prog: str) -> None:
@@ -82,18 +82,19 @@ def _help_all(subcommand: str, prog: str) -> None:
     WorkbenchCLI([subcommand, "--help"], build=False)
 
 
-def _record(config: dict[str, Any], folder: Path) -> Path:
+def _record(config: dict[str, Any], folder: Path, log: list[str]) -> Path:
     """Train and evaluate by the benchmark's protocol."""
     from benchmark.interactive import record_run
 
-    return record_run(config, folder)
+    return record_run(config, folder, log=log)
 
 
-def _without_record(args: list[str]) -> tuple[list[str], Path | None]:
-    """The arguments without `--record DIR`, and DIR."""
+def _without_record(args: list[str]) -> tuple[list[str], Path | None, list[str]]:
+    """The arguments without `--record DIR` and `--log NAME`, DIR and all NAMEs."""
     from extensions.configuration import ConfigError
 
     rest: list[str] = []
+    log: list[str] = []
     folder: str | None = None
     remaining = iter(args)
     for arg in remaining:
@@ -101,14 +102,21 @@ def _without_record(args: list[str]) -> tuple[list[str], Path | None]:
             folder = next(remaining, "")
         elif arg.startswith("--record="):
             folder = arg.partition("=")[2]
+        elif arg == "--log":
+            log.append(next(remaining, ""))
+        elif arg.startswith("--log="):
+            log.append(arg.partition("=")[2])
         else:
             rest.append(arg)
+    if folder is None and not log:
+        return rest, None, []
     if folder is None:
-        return rest, None
+        msg = "--log sends a record, and there is none without --record DIR; give both"
+        raise ConfigError(msg)
     if args[0] != "train" or not folder or folder.startswith("-"):
         msg = f"--record: expected 'train … --record DIR', found {' '.join(args[:1])} with {folder!r}"
         raise ConfigError(msg)
-    return rest, Path(folder)
+    return rest, Path(folder), log
 
 
 def _no_such_subcommand(args: list[str]) -> str:

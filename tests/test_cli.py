@@ -430,7 +430,7 @@ def test_record_hands_the_checked_config_to_the_benchmark(
 
     recorded = []
 
-    def record_run(config: dict, output: Path) -> Path:
+    def record_run(config: dict, output: Path, *, log: list) -> Path:
         recorded.append((config, output))
         return output / "record.json"
 

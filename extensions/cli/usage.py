@@ -19,12 +19,13 @@ _ROOT = ("--default_root_dir DIR", "where runs are written (output/train)")
 _SEED = ("--seed_everything N", "seeds everything before the model is built; drawn and told when it is not given")
 _DEBUG = ("--debug", "show the traceback of an error; WORKBENCH_DEBUG=1 also shows all that libraries say")
 _RECORD = ("--record DIR", "also write a benchmark record into DIR, which the leaderboard reads")
+_LOG = ("--log NAME", "with --record: also send the record to wandb, mlflow or tensorboard (offline)")
 _DATA = ("--data PATH", "an image or a folder of images, instead of the config's test set")
 _TYPE = ("--export_type TYPE", "torch, onnx or openvino")
 _PADIM = "--config configs/models/padim.yaml"
 
 _OPTIONS = {
-    "train": (_CONFIG, _RECORD, _CHECKPOINT, _ROOT, _SEED, _DEBUG),
+    "train": (_CONFIG, _RECORD, _LOG, _CHECKPOINT, _ROOT, _SEED, _DEBUG),
     "fit": (_CONFIG, _CHECKPOINT, _ROOT, _SEED, _DEBUG),
     "validate": (_CONFIG, _CHECKPOINT, _ROOT, _DEBUG),
     "test": (_CONFIG, _CHECKPOINT, _ROOT, _DEBUG),
@@ -48,7 +49,7 @@ def usage(prog: str) -> str:
         f"usage: {prog} SUBCOMMAND --config FILE [options]\n\n"
         "anomalib's own command line, with our models, backbones and data known by name.\n\n"
         f"subcommands:\n{works}\n\n"
-        f"options:\n{_table((_CONFIG, _CHECKPOINT, _ROOT, ('--record DIR', f'train only: {_RECORD[1]}'), _DEBUG))}\n\n"
+        f"options:\n{_table((_CONFIG, _CHECKPOINT, _ROOT, ('--record DIR', f'train only: {_RECORD[1]}'), _LOG, _DEBUG))}\n\n"
         f"{prog} SUBCOMMAND --help shows the options that matter and an example, {HELP_ALL} everything it takes.\n"
         "python -m extensions.backbones list shows the backbones; python -m benchmark compares models.\n"
     )
