@@ -18,6 +18,7 @@ from lightning.pytorch.callbacks import Callback
 from benchmark.disk import room_for
 from benchmark.evaluation import Evaluation, ScoreCollector, set_thresholds, test_samples
 from benchmark.latency import measure_latency
+from benchmark.local import keep_place
 from benchmark.measurement import facts_of
 from benchmark.memory import PeakMemory, model_bytes
 from benchmark.preparation import Prepared, identity, prepare
@@ -203,6 +204,7 @@ class Record(Callback):
             if keeps:
                 with _with_thresholds(model, evaluation), room_for(workspace / CHECKPOINT, model_bytes(model.model)):
                     trainer.save_checkpoint(workspace / CHECKPOINT, weights_only=False)
+            keep_place(prepared, workspace)
             store.commit(workspace, folder, record)
         write_tables(self.output)
         logger.info("Record: %s", folder)
