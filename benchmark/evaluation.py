@@ -125,16 +125,27 @@ class ScoreCollector(Callback):
         )
 
     def _thresholds(self, labels: np.ndarray, scores: np.ndarray, *, has_pixels: bool) -> dict[str, Any]:
-        image: float | None
-        if labels.any() and not labels.all():
-            image, source = best_threshold(labels, scores), "maximal F1 on all labelled test pictures"
-        elif labels.any():
-            image, source = None, "none, for no test picture is normal"
-        else:
-            image = float(np.quantile(scores, NORMAL_QUANTILE))
-            source = f"{NORMAL_QUANTILE:.0%} quantile of {len(scores)} held-out normal pictures"
+        image, source = image_threshold(labels, scores)
         pixel = self._pixel.threshold() if has_pixels and self._pixel is not None else None
         return {"image": image, "pixel": pixel, "source": source}
+
+
+def image_threshold(labels: np.ndarray, scores: np.ndarray) -> tuple[float | None, str]:
+    """The threshold that a checkpoint carries, and how it was found.
+
+    Args:
+        labels: ``(N,)``, 0 normal, 1 anomalous.
+        scores: ``(N,)`` raw scores, higher is more anomalous.
+
+    Returns:
+        That of maximal F1 where there are both kinds, a quantile where all are normal, None where none is.
+    """
+    if labels.any() and not labels.all():
+        return best_threshold(labels, scores), "maximal F1 on all labelled test pictures"
+    if labels.any():
+        return None, "none, for no test picture is normal"
+    source = f"{NORMAL_QUANTILE:.0%} quantile of {len(scores)} held-out normal pictures"
+    return float(np.quantile(scores, NORMAL_QUANTILE)), source
 
 
 def set_thresholds(model: AnomalibModule, evaluation: Evaluation) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import itertools
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 
 from benchmark.experiment import Experiment, constructor_defaults
 from benchmark.validation import check_config, check_experiments, check_mapping, check_resources
-from extensions.configuration import ConfigError, load_config
+from extensions.configuration.variants import data_entries, entry_of, variants
 
 
 def expand(config: dict[str, Any], *, folder: Path = Path()) -> list[Experiment]:
@@ -33,9 +32,9 @@ def expand(config: dict[str, Any], *, folder: Path = Path()) -> list[Experiment]
     """
     check_config(config)
     models = [found for entry in config["models"] for found in _expand_model(entry, config, folder)]
-    augmentations = [found for entry in _augmentations(config) for found in _grid(entry)]
-    data = [found for entry in config["data"] for found in _grid(_section(entry, "data", folder))]
-    refinements = [found for entry in config.get("refinement") or [None] for found in _grid(entry)]
+    augmentations = [found for entry in _augmentations(config) for found in variants(entry)]
+    data = data_entries(config["data"], folder)
+    refinements = [found for entry in config.get("refinement") or [None] for found in variants(entry)]
     return check_experiments(
         [
             Experiment(
@@ -59,35 +58,10 @@ def _augmentations(config: dict[str, Any]) -> list[Any]:
     return section if isinstance(section, list) and section else [section]
 
 
-def _section(entry: dict[str, Any], section: str, folder: Path) -> dict[str, Any]:
-    """One entry of `models` or `data`, its `config:` file loaded and overlaid by its own values."""
-    named = isinstance(entry, dict) and (
-        isinstance(entry.get("config"), str) or isinstance(entry.get("class_path"), str | dict)
-    )
-    if not named:
-        msg = f"an entry of {section!r} needs 'class_path' (or 'config': a file), found {entry!r}"
-        raise ConfigError(msg)
-    spec = {**entry, "init_args": check_mapping(entry.get("init_args"), f"init_args in {section!r}")}
-    if "config" not in entry:
-        return spec
-    own = {"models": "model"}.get(section, section)
-    path = folder / spec.pop("config")
-    loaded = load_config(path)
-    if not isinstance(loaded.get(own), dict):
-        msg = f"{path}: no section {own!r} in this file"
-        raise ConfigError(msg)
-    merged = {**copy.deepcopy(loaded[own]), **spec}
-    merged["init_args"] = {**check_mapping(loaded[own].get("init_args"), f"{path}: init_args"), **spec["init_args"]}
-    if own == "model":
-        trainers = [check_mapping(found.get("trainer"), "trainer") for found in (loaded, spec)]
-        merged["trainer"] = trainers[0] | trainers[1]
-    return merged
-
-
 def _expand_model(
     entry: dict[str, Any], config: dict[str, Any], folder: Path
 ) -> Iterator[tuple[dict[str, Any], dict[str, Any], dict[str, float]]]:
-    for variant in _grid(_section(entry, "models", folder)):
+    for variant in variants(entry_of(entry, "models", folder)):
         trainer = {**(config.get("trainer") or {}), **check_mapping(variant.pop("trainer", None), "trainer")}
         resources = {**(config.get("resources") or {}), **check_resources(variant.pop("resources", None))}
         arguments = check_mapping(variant["init_args"], "init_args in 'models'")
@@ -103,18 +77,3 @@ def _expand_model(
 def _takes_backbone(class_path: str) -> bool:
     """Whether the model's constructor has an argument `backbone`."""
     return "backbone" in constructor_defaults(class_path, "model")
-
-
-def _grid(spec: Any) -> list[Any]:
-    """Every combination of the `{grid: [...]}` values inside `spec`."""
-    if isinstance(spec, dict):
-        if "grid" in spec:
-            if spec.keys() != {"grid"} or not isinstance(spec["grid"], list) or not spec["grid"]:
-                msg = f"found {spec!r}, expected a list of values and nothing else, such as {{grid: [0.01, 0.1]}}"
-                raise ConfigError(msg)
-            return [variant for value in spec["grid"] for variant in _grid(value)]
-        combinations = itertools.product(*(_grid(value) for value in spec.values()))
-        return [dict(zip(spec, values, strict=True)) for values in combinations]
-    if isinstance(spec, list):
-        return [list(values) for values in itertools.product(*(_grid(value) for value in spec))]
-    return [spec]

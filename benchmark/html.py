@@ -15,6 +15,7 @@ import pandas as pd
 
 from benchmark.augmentation_frames import AUGMENTATION, CHANGED
 from benchmark.columns import BY_CATEGORY, FAILURES, LEADERBOARD, Column, column, compares, is_shown, shown_dataset
+from benchmark.export_commands import Export, exports
 from benchmark.gallery import Picture, gallery
 from benchmark.leaderboard import Frames
 from benchmark.scatter import Point, scatter_points
@@ -48,11 +49,17 @@ def write_html(tables: Frames, path: Path, output: Path) -> None:
     )
     charts = scatter_points(tables.leaderboard)
     models = sorted({model for series in charts.values() for model in series})
+    runs = exports(tables, output)
     page = environment.get_template("leaderboard.html").render(
         best=tables.about.loc[tables.about["section"] == "Result", ["name", "value"]].itertuples(index=False),
+        best_runs={
+            _shown(line): found
+            for (_, line), found in reversed(list(zip(tables.leaderboard.iterrows(), runs, strict=True)))
+            if line["rank"] is not pd.NA and line["rank"] == 1
+        },
         warnings=tables.about.loc[tables.about["section"] == "Warnings", "value"].tolist(),
         datasets=list(dict.fromkeys(_shown(line) for _, line in tables.leaderboard.iterrows())),
-        leaderboard=_table(tables.leaderboard, LEADERBOARD, compared=("dataset",)),
+        leaderboard=_table(tables.leaderboard, LEADERBOARD, compared=("dataset",), exports=runs),
         by_category=_table(tables.by_category, BY_CATEGORY, compared=("dataset", "category")),
         failures=_table(tables.failures, FAILURES),
         charts=[(name, _chart(series, models)) for name, series in charts.items()],
@@ -98,8 +105,14 @@ def format_number(value: float, number_format: str) -> str:
     return f"{value:,.{decimals}f}" if "," in number_format else f"{value:.{decimals}f}"
 
 
-def _table(frame: pd.DataFrame, names: Sequence[str], *, compared: Sequence[str] = ()) -> dict[str, Any]:
-    """Columns and rows of one table."""
+def _table(
+    frame: pd.DataFrame,
+    names: Sequence[str],
+    *,
+    compared: Sequence[str] = (),
+    exports: Sequence[Sequence[Export]] = (),
+) -> dict[str, Any]:
+    """Columns and rows of one table; `exports` of each row where they are shown."""
     columns = [column(name) for name in names if name not in _DETAILS and is_shown(name, frame[name])]
     shades = {entry.name: _shades(frame, entry, compared) for entry in columns}
     rows: list[dict[str, Any]] = []
@@ -110,7 +123,7 @@ def _table(frame: pd.DataFrame, names: Sequence[str], *, compared: Sequence[str]
             look = "unranked" if pd.isna(line["rank"]) else "best" if line["rank"] == 1 else ""
         if rows and rows[-1]["dataset"] != _shown(line):
             look += " block"
-        rows.append({"dataset": _shown(line), "look": look, "cells": cells})
+        rows.append({"dataset": _shown(line), "look": look, "cells": cells, "exports": exports[i] if exports else ()})
     return {"columns": columns, "rows": rows}
 
 

@@ -161,7 +161,7 @@ def _settings(rows: Sequence[Row]) -> dict[str, str]:
     }
 
 
-def _goodness(line: dict[str, Any]) -> tuple[float, float, float]:
+def goodness(line: dict[str, Any]) -> tuple[float, float, float]:
     """Sorts the best first: image AUROC, then pixel AUROC, then latency; blanks last."""
     image, pixel, latency = line["image_AUROC"], line["pixel_AUROC"], line["latency_ms"]
     return (
@@ -175,7 +175,7 @@ def _order(line: dict[str, Any]) -> tuple:
     return (
         line["dataset"],
         line.get("rank") or np.inf,
-        _goodness(line),
+        goodness(line),
         line["model"],
         line["backbone"],
         line["settings"],
@@ -191,7 +191,7 @@ def _rank(lines: list[dict[str, Any]]) -> None:
             if line["dataset"] == dataset and line["_complete"] and line["image_AUROC"] is not None
         ]
         for line in ranked:
-            line["rank"] = 1 + sum(_goodness(other) < _goodness(line) for other in ranked)
+            line["rank"] = 1 + sum(goodness(other) < goodness(line) for other in ranked)
 
 
 def _frame(lines: list[dict[str, Any]]) -> pd.DataFrame:

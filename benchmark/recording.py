@@ -18,6 +18,7 @@ from lightning.pytorch.callbacks import Callback
 from benchmark.disk import room_for
 from benchmark.evaluation import Evaluation, ScoreCollector, set_thresholds, test_samples
 from benchmark.latency import measure_latency
+from benchmark.local import keep_place
 from benchmark.log import open_sinks, send
 from benchmark.measurement import facts_of
 from benchmark.memory import PeakMemory, model_bytes
@@ -211,6 +212,7 @@ class Record(Callback):
                 with _with_thresholds(model, evaluation), room_for(workspace / CHECKPOINT, model_bytes(model.model)):
                     trainer.save_checkpoint(workspace / CHECKPOINT, weights_only=False)
                 keep_image(workspace, trainer.datamodule.test_data[0].image)
+            keep_place(prepared, workspace)
             store.commit(workspace, folder, record)
         write_tables(self.output)
         send(record, folder, sinks=self._sinks, output=self.output)

@@ -12,6 +12,7 @@ from typing import Any
 
 from benchmark.disk import DiskFullError, room_for
 from benchmark.experiment import Experiment
+from benchmark.local import keep_place
 from benchmark.networks import IMAGE, NETWORK
 from benchmark.preparation import Prepared, identity, named, prepare
 from benchmark.store import CHECKPOINT, SCORES, Store
@@ -87,9 +88,11 @@ def _run(
             return None
         there = store.read(folder)
         if there is not None and not is_due(there, options.overwrite):
+            keep_place(prepared, folder)  # the same data may lie elsewhere by now
             return there
         with store.workspace() as workspace:
             record = _carry_out(prepared, workspace, options)
+            keep_place(prepared, workspace)
             if there is not None and there["status"] == "finished" != record["status"]:
                 logger.warning("%s: the run failed; the finished one of before stays", folder)
             else:

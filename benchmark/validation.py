@@ -14,6 +14,7 @@ from benchmark.log import check_log
 from extensions.configuration import ConfigError, describe_data, describe_model
 from extensions.configuration.errors import did_you_mean
 from extensions.configuration.trainer import check_trainer
+from extensions.configuration.variants import check_mapping
 from extensions.refinement.plan import Plan
 
 __all__ = [
@@ -75,20 +76,6 @@ def check_config(config: dict[str, Any]) -> None:
     _check_name(config.get("name"))
     _check_seeds(config.get("seeds"))
     _check_backbones(config.get("backbones"))
-
-
-def check_mapping(value: Any, where: str) -> dict[str, Any]:
-    """The value, an empty mapping for nothing.
-
-    Raises:
-        ConfigError: It is neither a mapping nor nothing.
-    """
-    if value is None:
-        return {}
-    if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
-        msg = f"{where}: found {value!r}, expected names with values such as 'name: value'"
-        raise ConfigError(msg)
-    return value
 
 
 def is_seed(value: Any) -> bool:

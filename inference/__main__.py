@@ -31,27 +31,37 @@ def export(options: argparse.Namespace) -> int:
     check_replaceable(options.output, FILES)
     if options.labelled:
         labelled_pictures(options.labelled)
-
-    chosen = ExportOptions(
-        precision=options.precision, allow_difference=options.allow_difference, labelled=options.labelled
-    )
     files = list_pictures(options.calibration) if options.calibration else []
+    from inference.chosen import chosen_checkpoint, chosen_run, stand_in
+    from inference.cost import told_of_int8
+
     if options.run:
-        from inference.runs import model_of_run
-
-        model, info, trained_on = model_of_run(options.run, options.records, options.data_root)
-        files = files or trained_on
-    elif not files:
-        msg = "--calibration: give a folder of normal training pictures, on which the export is compared and calibrated"
-        raise ValueError(msg)
+        chosen = chosen_run(options.run, options.records, data_root=options.data_root, files=files)
     else:
-        from inference.checkpoints import load_checkpoint
-
-        model, info = load_checkpoint(options.checkpoint, model_class=options.model_class)
-    agreement = export_model(model, info, options.output, files=files, options=chosen)
+        chosen = chosen_checkpoint(
+            options.checkpoint,
+            model_class=options.model_class,
+            data_root=options.data_root,
+            files=files,
+            precision=options.precision,
+        )
+    if chosen.told:
+        print(chosen.told)
+    run = chosen.load()
+    agreement = export_model(
+        run.model,
+        run.info,
+        options.output,
+        files=run.images,
+        options=ExportOptions(
+            precision=options.precision, allow_difference=options.allow_difference, labelled=options.labelled
+        ),
+        fitted_on=run.fitted_on,
+        stand_in=stand_in(run, files),
+    )
     print(agreement.sentence())
-    if aurocs := agreement.summary.get("labelled_auroc"):
-        print(", ".join(f"image AUROC {name} {value:.4f}" for name, value in aurocs.items()))
+    if told := told_of_int8(agreement.summary, precision=options.precision):
+        print(told)
     if not agreement.agrees:
         print("the difference was allowed", file=sys.stderr)
     model_file = options.output / "model.xml"
@@ -80,17 +90,13 @@ def predict(options: argparse.Namespace) -> int:
         model_class=options.model_class,
     )
     report = run(predictor, source, options.output, overlays=options.overlays)
-    told = f"{report.n_done} predicted in {report.seconds:.1f} s"
-    if predictor.info.threshold is not None:
-        told += f", {report.n_anomalous} anomalous (raw score >= {predictor.info.threshold:g})"
     for remark in report.remarks:
         print(remark, file=sys.stderr)
-    drawn = f", overlays in {options.output}" if options.overlays else ""
     if report.n_failed:
         print(f"{report.n_failed} could not be predicted: see the column error", file=sys.stderr)
     if report.n_missing:
         print(f"the video ends {report.n_missing} frames early", file=sys.stderr)
-    print(f"{told}: open {options.output / 'predictions.csv'}{drawn}")
+    print(report.sentence(predictor.info.threshold, options.output, overlays=options.overlays))
     return 0 if report.is_complete else 1
 
 
@@ -117,6 +123,7 @@ def bench(options: argparse.Namespace) -> int:
 def compare(options: argparse.Namespace) -> int:
     """`inference compare`: the models of a benchmark on the line, beside one another."""
     from inference.compare import TABLE, CompareOptions, compare_runs
+    from inference.verdicts import sentences
 
     frame = compare_runs(
         options.records,
@@ -136,6 +143,7 @@ def compare(options: argparse.Namespace) -> int:
     failed = frame[frame["error"].notna()].to_dict("records")
     for row in failed:
         print(f"{row['model'] or row['run']}, {row['precision']}: {row['error']}", file=sys.stderr)
+    print("\n".join(sentences(frame)))
     print(f"{len(frame) - len(failed)} compared, {len(failed)} with an error: open {options.output / TABLE}")
     return 1 if len(failed) else 0
 
@@ -227,10 +235,15 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     which = one.add_mutually_exclusive_group(required=True)
     which.add_argument("--checkpoint", type=_path, help="a trained model (.ckpt)")
     which.add_argument(
-        "--run", type=_given, metavar="KEY", help="a run of the leaderboard, by its key or the beginning of it"
+        "--run",
+        type=_given,
+        metavar="KEY",
+        help="a run of the leaderboard, by its key or the beginning of it, or best, or best:DATASET",
     )
     one.add_argument("--records", type=_path, default=Path("output"), help="with --run: output folder of the benchmark")
-    one.add_argument("--data-root", type=_path, help="with --run: where relative data roots start ($WORKBENCH_DATA)")
+    one.add_argument(
+        "--data-root", type=_path, help="where relative data roots start (default: $WORKBENCH_DATA, else as in the run)"
+    )
     one.add_argument("--model-class", metavar="CLASS", help="of a checkpoint that does not tell, e.g. extensions.Padim")
     one.add_argument("--output", type=_path, required=True, help="folder for the exported model; there whole or not")
     one.add_argument("--precision", choices=("fp32", "fp16", "int8"), default="fp32", help="of the IR (default: fp32)")
@@ -281,9 +294,13 @@ def _parser(prog: str) -> argparse.ArgumentParser:
         example="--records output/quickstart --input my/test --precision fp32 int8",
     )
     five.add_argument("--records", type=Path, required=True, help="output folder of the benchmark")
-    five.add_argument("--run", metavar="KEY", nargs="+", default=[], help="only these runs, by their keys")
+    five.add_argument("--run", metavar="KEY", nargs="+", default=[], help="only these runs: keys, best, best:DATASET")
     five.add_argument("--input", type=Path, required=True, help="folder with good/ and others, to compare on")
-    five.add_argument("--data-root", type=Path, help="where relative data roots of the records start ($WORKBENCH_DATA)")
+    five.add_argument(
+        "--data-root",
+        type=_path,
+        help="where relative data roots start (default: $WORKBENCH_DATA, else as in the runs)",
+    )
     five.add_argument("--precision", nargs="+", choices=("fp32", "fp16", "int8"), default=["fp32"])
     five.add_argument("--output", type=Path, default=Path("output/compare"), help="folder for exports and table")
     five.add_argument("--streams", type=_positive, default=2, help="batches computed at the same time (default: 2)")

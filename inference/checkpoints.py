@@ -11,12 +11,14 @@ from inference.metadata import ModelInfo
 
 if TYPE_CHECKING:
     from anomalib.models import AnomalibModule
+    from anomalib.post_processing import PostProcessor
 
 RECORD = "record.json"  # the benchmark's, beside the checkpoint that it kept
 CLASS_KEY = "class_path"
 # A threshold found by maximal F1 is the score of some picture, whose label would be decided by rounding. So much of the
 # range of scores below it, that picture is anomalous in every engine.
 MARGIN = 1e-5
+LEVELS = ("image", "pixel")
 NOT_IN_INFO = {"n_masks", "k_shot_images", "contamination"}
 
 
@@ -138,18 +140,39 @@ def versions() -> dict[str, str]:
 def _scale(model: AnomalibModule) -> dict[str, Any]:
     """Thresholds, less `MARGIN`, and ranges of the model's post-processor; None what it does not know."""
     post = model.post_processor
-    known: dict[str, Any] = dict.fromkeys(("threshold", "pixel_threshold", "score_range", "map_range"))
     if post is None or not hasattr(post, "image_min"):
-        return known
-    for level, threshold, span in (("image", "threshold", "score_range"), ("pixel", "pixel_threshold", "map_range")):
-        value = float(getattr(post, f"{level}_threshold"))
-        low, high = float(getattr(post, f"{level}_min")), float(getattr(post, f"{level}_max"))
+        return dict.fromkeys(("threshold", "pixel_threshold", "score_range", "map_range"))
+    told = [(float(getattr(post, f"{level}_min")), float(getattr(post, f"{level}_max"))) for level in LEVELS]
+    return scale_of(post, float(post.image_threshold), float(post.pixel_threshold), *told)
+
+
+def scale_of(
+    post: PostProcessor | None,
+    threshold: float | None,
+    pixel_threshold: float | None,
+    score_range: tuple[float, float],
+    map_range: tuple[float, float],
+) -> dict[str, Any]:
+    """Values of a `ModelInfo`: thresholds as a post-processor's sensitivities move them, less `MARGIN`, and ranges.
+
+    Args:
+        post: Of the model; None moves nothing.
+        threshold: On raw scores; None or NaN where it is not known.
+        pixel_threshold: The same on raw maps.
+        score_range: Least and largest score; not finite where it is not known.
+        map_range: The same for maps.
+    """
+    known: dict[str, Any] = dict.fromkeys(("threshold", "pixel_threshold", "score_range", "map_range"))
+    given = zip(LEVELS, ("threshold", "pixel_threshold"), (threshold, pixel_threshold), strict=True)
+    for (level, name, value), span, (low, high) in zip(
+        given, ("score_range", "map_range"), (score_range, map_range), strict=True
+    ):
         has_range = math.isfinite(low) and math.isfinite(high)
-        if math.isfinite(value):
+        if value is not None and math.isfinite(value):
             # anomalib's sensitivity moves the threshold on the normalized scale: 0.5 leaves it.
-            moved = 0.5 - float(getattr(post, f"{level}_sensitivity"))
+            moved = 0.5 - float(getattr(post, f"{level}_sensitivity", 0.5))
             span_size = high - low if has_range else abs(value)
-            known[threshold] = value + (moved * span_size if has_range else 0.0) - MARGIN * span_size
+            known[name] = value + (moved * span_size if has_range else 0.0) - MARGIN * span_size
         if has_range:
             known[span] = (low, high)
     return known

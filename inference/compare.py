@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,18 +14,19 @@ import pandas as pd
 
 from extensions.progress import finished_step
 from extensions.whole_file import write_whole
+from inference.verdicts import KEPT, REJECTED, judge_speed
 
 if TYPE_CHECKING:
-    from anomalib.models import AnomalibModule
+    from inference.runs import FoundRun, TrainedRun
 
-    from inference.metadata import ModelInfo
+logger = logging.getLogger(__name__)
 
 TABLE = "comparison.csv"
 COLUMNS = (
     "run", "model", "backbone", "precision", "n_pictures", "largest_score_difference", "mean_score_difference",
     "largest_map_difference", "n_flipped", "n_flipped_near", "image_AUROC_trained", "image_AUROC",
-    "backbone_images_per_second", "network_images_per_second", "end_to_end_images_per_second", "latency_p50_ms",
-    "megabytes", "error",
+    "threshold_trained", "threshold", "threshold_fitted_on", "backbone_images_per_second",
+    "network_images_per_second", "end_to_end_images_per_second", "latency_p50_ms", "megabytes", "verdict", "error",
 )  # fmt: skip
 MEASURED = {"backbone": "backbone", "network": "network", "end to end": "end_to_end"}
 
@@ -66,26 +68,24 @@ def compare_runs(records: Path, folder: Path, output: Path, options: CompareOpti
 
     Returns:
         One row of `COLUMNS` for each model and precision. Differences are parts of the range of the trained model's
-        scores, and of its maps, on these pictures; `n_flipped_near` counts labels that differ within the tolerance of
-        the threshold, `n_flipped` the others. AUROCs are those of these pictures.
+        scores, and of its maps, on these images. Each network judges by its own threshold: int8's is fitted anew on
+        `threshold_fitted_on`, blank where it is that of training. `n_flipped_near` counts labels that differ within the
+        tolerance of a threshold of training, `n_flipped` the others. AUROCs are those of these images. `verdict` is
+        `kept`, `rejected`, or `kept, but slower than fp32 here`.
 
     Raises:
         ValueError: There is no such run, or the folder is not labelled.
+        RuntimeError: The images of none of the runs can be had.
     """
-    from benchmark.archive import load
     from inference.quantization import labelled_pictures
 
     options = options or CompareOptions()
     files, labels = labelled_pictures(folder)
-    known = [record["key"] for record in load(records).records if record["status"] == "finished"]
-    keys = list(options.keys) or known
-    if not keys:
-        msg = f"{records}/runs: there is no finished run in it; expected the output folder of `benchmark run`"
-        raise ValueError(msg)
+    found = _found(records, options)
     rows: list[dict[str, Any]] = []
     exports: dict[int, Path] = {}
-    for key in keys:
-        for row, exported in _exported(key, records, output, files, labels, options):
+    for run in found:
+        for row, exported in _exported(run, output, files, labels, options):
             if exported is not None:
                 exports[len(rows)] = exported
             rows.append(row)
@@ -96,73 +96,113 @@ def compare_runs(records: Path, folder: Path, output: Path, options: CompareOpti
     return frame
 
 
+def _found(records: Path, options: CompareOptions) -> list[FoundRun | dict[str, Any]]:
+    """The runs, or the rows that say why one cannot be compared; before any model is loaded."""
+    from benchmark.archive import load
+    from inference.runs import find_run
+
+    keys = list(options.keys) or [one["key"] for one in load(records).records if one["status"] == "finished"]
+    if not keys:
+        msg = f"{records}/runs: there is no finished run in it; expected the output folder of `benchmark run`"
+        raise ValueError(msg)
+    found: list[FoundRun | dict[str, Any]] = []
+    for key in keys:
+        try:
+            run = find_run(key, records, options.data_root)
+            run.check(needs_images=True)
+        except (RuntimeError, OSError, ValueError) as error:
+            if isinstance(error, ValueError) and options.keys:  # a key that is none: what was asked for cannot be done
+                raise
+            found.append(_row({"run": key, "verdict": REJECTED, "error": _sentence(error)}))
+            last = error
+        else:
+            found.append(run)
+            if run.told:
+                logger.warning("%s", run.told)
+    if all(isinstance(one, dict) for one in found):
+        raise last
+    return found
+
+
 def _exported(
-    key: str, records: Path, output: Path, files: list[Path], labels: np.ndarray, options: CompareOptions
+    run: FoundRun | dict[str, Any], output: Path, files: list[Path], labels: np.ndarray, options: CompareOptions
 ) -> list[tuple[dict[str, Any], Path | None]]:
     """Rows of one run, and its exports."""
-    from inference.runs import model_of_run
-
+    if isinstance(run, dict):
+        return [(run, None)]
     try:
-        model, info, trained_on = model_of_run(key, records, options.data_root)
+        trained = run.load()
     except (ValueError, RuntimeError, OSError) as error:
-        return [(_row({"run": key, "error": _sentence(error)}), None)]
-    found: list[tuple[dict[str, Any], Path | None]] = []
+        return [(_row({"run": run.key, "verdict": REJECTED, "error": _sentence(error)}), None)]
+    info = trained.info
+    rows: list[tuple[dict[str, Any], Path | None]] = []
     for precision in options.precisions:
-        target = output / f"{info.model}-{str(info.run_key or key)[:8]}" / precision
+        target = output / f"{info.model}-{str(info.run_key or run.key)[:8]}" / precision
         row = _row(
             {
-                "run": info.run_key or key,
+                "run": info.run_key or run.key,
                 "model": info.model,
                 "backbone": (info.backbone or {}).get("name"),
                 "precision": precision,
             }
         )
         try:
-            row |= _agreement(model, info, target, precision, trained_on, files, labels)
+            row |= _agreement(trained, target, precision, files, labels)
         except (ValueError, RuntimeError, OSError) as error:
-            found.append((row | {"error": _sentence(error)}, None))
+            rows.append((row | {"verdict": REJECTED, "error": _sentence(error)}, None))
             continue
-        found.append((row, target / "model.xml"))
+        rows.append((row, target / "model.xml"))
         finished_step(f"{info.model} {precision}: exported and compared")
-    return found
+    return rows
 
 
-def _agreement(
-    model: AnomalibModule,
-    info: ModelInfo,
-    target: Path,
-    precision: str,
-    trained_on: list[Path],
-    files: list[Path],
-    labels: np.ndarray,
-) -> dict[str, Any]:
-    """Export, then compare on all pictures of the folder."""
+def _agreement(run: TrainedRun, target: Path, precision: str, files: list[Path], labels: np.ndarray) -> dict[str, Any]:
+    """Export, then compare on all images of the folder."""
     from sklearn.metrics import roc_auc_score
 
-    from inference.agreement import TOLERANCES, compare
+    from inference.agreement import AUROC_DROP, TOLERANCES, compare
     from inference.export import ExportOptions, export_model
     from inference.predictors import load_predictor
 
     export_model(
-        model, info, target, files=trained_on, options=ExportOptions(precision=precision, allow_difference=True)
+        run.model,
+        run.info,
+        target,
+        files=run.images,
+        options=ExportOptions(precision=precision, allow_difference=True, measures_speed=False),
+        fitted_on=run.fitted_on,
     )
+    predictor = load_predictor(target / "model.xml")
     with tempfile.TemporaryDirectory() as scratch:
         agreement = compare(
-            model,
-            load_predictor(target / "model.xml"),
+            run.model,
+            predictor,
             [(file, "") for file in files],
             names=[file.name for file in files],
             tolerances=TOLERANCES[precision],
             workspace=Path(scratch),
         )
-    aurocs = {
-        column: roc_auc_score(labels, [row[score] for row in agreement.rows])
-        for column, score in (("image_AUROC_trained", "torch_score"), ("image_AUROC", "exported_score"))
-    }
+    trained, found = (
+        float(roc_auc_score(labels, [row[score] for row in agreement.rows]))
+        for score in ("torch_score", "exported_score")
+    )
     size = sum((target / name).stat().st_size for name in ("model.xml", "model.bin"))
     told = {name: value for name, value in agreement.summary.items() if name in COLUMNS}
-    error = None if agreement.agrees else f"differs from training by more than is accepted: {agreement.sentence()}"
-    return told | aurocs | {"megabytes": size / 1e6, "error": error}
+    refitted, errors = predictor.info.refitted, []
+    if not agreement.agrees:
+        errors.append(f"differs from training by more than is accepted: {agreement.sentence()}")
+    if refitted and trained - found > AUROC_DROP:
+        errors.append(f"the image AUROC falls from {trained:.4f} to {found:.4f}; accepted is {AUROC_DROP} less")
+    return told | {
+        "image_AUROC_trained": trained,
+        "image_AUROC": found,
+        "threshold_trained": predictor.info.trained_threshold,
+        "threshold": predictor.info.threshold,
+        "threshold_fitted_on": refitted["on"] if refitted else None,
+        "megabytes": size / 1e6,
+        "verdict": REJECTED if errors else KEPT,
+        "error": "; ".join(errors) or None,
+    }
 
 
 def _add_speed(rows: list[dict[str, Any]], exports: dict[int, Path], folder: Path, options: CompareOptions) -> None:
@@ -182,6 +222,7 @@ def _add_speed(rows: list[dict[str, Any]], exports: dict[int, Path], folder: Pat
         for what, column in MEASURED.items():
             rows[row][f"{column}_images_per_second"] = of_one["images_per_second"].get(what)
         rows[row]["latency_p50_ms"] = of_one.at["network", "latency_p50_ms"]
+    judge_speed(rows)
 
 
 def _written(rows: list[dict[str, Any]], output: Path) -> pd.DataFrame:

@@ -7,12 +7,22 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from extensions.escaped import spreadsheet_name
-from inference.agreement import N_PICTURES, TOLERANCES, Agreement, DisagreementError, compare, with_defects
+from inference.agreement import (
+    DRAWN_FLIPPED_PART,
+    N_PICTURES,
+    TOLERANCES,
+    Agreement,
+    DisagreementError,
+    compare,
+    with_defects,
+)
+from inference.cost import cost_sentence, is_kept, own_threshold, speeds
 from inference.metadata import PRECISIONS, ModelInfo, info_path
-from inference.quantization import labelled_auroc, quantized, spread
+from inference.quantization import labelled_pictures, quantized, spread
+from inference.refit import FittedOn, auroc, score
 from inference.whole_folder import whole_folder
 
 if TYPE_CHECKING:
@@ -38,6 +48,7 @@ class ExportOptions:
         labelled: Folder with `good` and other pictures, on which the AUROC of another precision is held against fp32.
         n_pictures: Compared at most, evenly spread over those given.
         seed: Of the drawn defects.
+        measures_speed: Whether the speed of int8 is held against that of fp32, for a moment.
     """
 
     precision: str = "fp32"
@@ -45,20 +56,33 @@ class ExportOptions:
     labelled: Path | None = None
     n_pictures: int = N_PICTURES
     seed: int = 0
+    measures_speed: bool = True
 
 
 def export_model(
-    model: AnomalibModule, info: ModelInfo, output: Path, *, files: Sequence[Path], options: ExportOptions | None = None
+    model: AnomalibModule,
+    info: ModelInfo,
+    output: Path,
+    *,
+    files: Sequence[Path],
+    options: ExportOptions | None = None,
+    fitted_on: FittedOn | None = None,
+    stand_in: FittedOn | None = None,
 ) -> Agreement:
     """Write a model and compare it with what was trained; the output is there whole or not at all.
+
+    int8 moves scores, so its threshold and ranges are fitted anew on the images that those of training were fitted on;
+    without them on the labelled ones; without those they stay, and the summary has no `quantized`.
 
     Args:
         model: As rebuilt from its checkpoint.
         info: What is known of it.
         output: Folder for `model.xml`, `model.bin`, `model.onnx`, `model.json`, `agreement.json`, `agreement.csv`; an
             earlier export in it is replaced.
-        files: Normal pictures, those trained on if possible: to compare, and to calibrate int8.
+        files: Normal images, those trained on if possible: to compare, and to calibrate int8.
         options: See `ExportOptions`.
+        fitted_on: The images on which the model's threshold was fitted.
+        stand_in: Others to which the same rule can be applied, see `own_threshold`.
 
     Raises:
         DisagreementError: The exported network differs by more than is accepted; nothing is written.
@@ -74,6 +98,10 @@ def export_model(
     if options.precision not in PRECISIONS:
         msg = f"precision is {options.precision!r}; expected one of {', '.join(PRECISIONS)}"
         raise ValueError(msg)
+    if not files:
+        msg = "there are no images to compare the exported network on; give a folder of good ones with --calibration"
+        raise ValueError(msg)
+    labelled = _labelled(options.labelled)
     chosen = spread(files, options.n_pictures)
     stored = {str(file): read_stored(file)[1] for file in chosen}  # what cannot be read is told before the work
     for sentence in sentences(stored, n_files=len(chosen)):
@@ -83,10 +111,18 @@ def export_model(
         write_onnx(model, preprocessing_of(model), folder / ONNX)
         network = to_openvino(folder / ONNX)
         info = replace(info, precision=options.precision)
-        reference = _auroc(_saved(network, info, Path(scratch) / NETWORK), options)
+        told: dict[str, Any] = {}
         if options.precision == "int8":
+            full = saved(network, info, Path(scratch) / "fp32.xml")
             network = quantized(network, files)
-        predictor = _saved(network, info, folder / NETWORK)
+            small = saved(network, info, Path(scratch) / "int8.xml")
+            info, told = own_threshold(model, full, small, fitted_on or labelled, labelled, stand_in)
+            if options.measures_speed:
+                told["images_per_second"] = speeds(full, small, chosen[0])
+        elif labelled is not None:
+            full = saved(network, info, Path(scratch) / NETWORK)
+            told = {"labelled_auroc": {"fp32": auroc(score(full, labelled, model), labelled)}}
+        predictor = saved(network, info, folder / NETWORK)
         agreement = compare(
             model,
             predictor,
@@ -94,14 +130,16 @@ def export_model(
             names=[spreadsheet_name(file.name) for file in chosen],
             tolerances=TOLERANCES[options.precision],
             workspace=Path(scratch) / "engine",
+            flipped_part=DRAWN_FLIPPED_PART,
         )
-        if reference is not None:
-            found = _auroc(predictor, options)
-            agreement.summary["labelled_auroc"] = {"fp32": reference, options.precision: found}
+        if labelled is not None and options.precision == "fp16":
+            told["labelled_auroc"]["fp16"] = auroc(score(predictor, labelled, model), labelled)
+        agreement.summary.update(told)
+        agreement.summary["agrees"] &= is_kept(told)
         if not agreement.agrees and not options.allow_difference:
             msg = (
-                f"the exported {info.model} differs from the trained model ({agreement.sentence()}); nothing was "
-                "written, --allow-difference accepts it"
+                f"the exported {info.model} differs from the trained model ({agreement.sentence()}"
+                f"{'; ' if told else ''}{cost_sentence(told)}); nothing was written, --allow-difference accepts it"
             )
             raise DisagreementError(msg)
         info = replace(info, agreement=agreement.summary)
@@ -111,11 +149,14 @@ def export_model(
     return agreement
 
 
-def _auroc(predictor: OpenVinoPredictor, options: ExportOptions) -> float | None:
-    return None if options.labelled is None else labelled_auroc(predictor, options.labelled)
+def _labelled(folder: Path | None) -> FittedOn | None:
+    if folder is None:
+        return None
+    files, is_anomalous = labelled_pictures(folder)
+    return FittedOn.from_files(files, is_anomalous, f"the labelled images in {folder.name}")
 
 
-def _saved(network: openvino.Model, info: ModelInfo, path: Path) -> OpenVinoPredictor:
+def saved(network: openvino.Model, info: ModelInfo, path: Path) -> OpenVinoPredictor:
     """Write the network once (its file stays mapped while the predictor lives) and open it as others will."""
     import openvino
 

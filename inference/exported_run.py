@@ -32,7 +32,8 @@ class ExportedRun:
 def export_run(run: Run, output: Path, *, precision: str = "fp32") -> ExportedRun:
     """Write the model of a run for the line; of a run whose model was not kept, after fitting it again.
 
-    It is compared with the trained model, and for int8 calibrated, on the run's own training images.
+    It is compared with the trained model, and for int8 calibrated, on the run's own training images; the threshold of
+    int8 is fitted anew on its test images.
 
     Args:
         run: Of the benchmark.
@@ -44,13 +45,19 @@ def export_run(run: Run, output: Path, *, precision: str = "fp32") -> ExportedRu
         RuntimeError: The run leaves no model, its data are not there any more, or the network differs from the model.
     """
     from inference.export import FILES, NETWORK, ExportOptions, export_model
-    from inference.runs import model_of_experiment
+    from inference.runs import found_of
     from inference.whole_folder import check_replaceable
 
     check_replaceable(output, FILES)
-    model, info, trained_on = model_of_experiment(run._experiment, run.key, run.folder, run.output)
-    if not trained_on:
-        msg = f"run {run.key}: its training images are not there any more, and the export is compared on them"
-        raise RuntimeError(msg)
-    agreement = export_model(model, info, output, files=trained_on, options=ExportOptions(precision=precision))
+    found = found_of(run._experiment, run.key, run.folder, run.output)
+    found.check(needs_images=True)
+    trained = found.load()
+    agreement = export_model(
+        trained.model,
+        trained.info,
+        output,
+        files=trained.images,
+        options=ExportOptions(precision=precision),
+        fitted_on=trained.fitted_on,
+    )
     return ExportedRun(output / NETWORK, agreement)

@@ -32,6 +32,9 @@ class ModelInfo:
         dataset: What it was trained on, as its record has it; None when unknown.
         run_key: Of the benchmark's record; None when it has none.
         versions: Of the libraries that exported it.
+        refitted: Of a quantized network whose threshold and ranges are its own: `on`, the images they were fitted on;
+            `pixel_threshold`, whether that was fitted, too; `trained`, what training had. None where they are those of
+            training.
         agreement: Summary of `agreement.json`; None when it was not compared.
     """
 
@@ -49,7 +52,13 @@ class ModelInfo:
     dataset: dict[str, Any] | None = None
     run_key: str | None = None
     versions: dict[str, str] = field(default_factory=dict)
+    refitted: dict[str, Any] | None = None
     agreement: dict[str, Any] | None = None
+
+    @property
+    def trained_threshold(self) -> float | None:
+        """The threshold of the trained model's own scores."""
+        return self.refitted["trained"]["threshold"] if self.refitted else self.threshold
 
     def normalized(self, score: float) -> float | None:
         """A raw score on anomalib's scale from 0 to 1 with the threshold at 0.5; None where its range is unknown."""
@@ -111,7 +120,7 @@ def _check(values: dict[str, Any]) -> None:
     for name in ("score_range", "map_range"):
         low, high = values[name] or (0, 0)
         sound[name] = math.isfinite(low) and math.isfinite(high) and low <= high
-    for name in ("backbone", "dataset", "versions", "agreement"):
+    for name in ("backbone", "dataset", "versions", "refitted", "agreement"):
         sound[name] = isinstance(values.get(name), dict | None)
     if wrong := [name for name, is_sound in sound.items() if not is_sound]:
         msg = f"{wrong[0]} is {str(values[wrong[0]])[:80]}"

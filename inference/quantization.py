@@ -16,8 +16,6 @@ from inference.resizing import PREFIX
 if TYPE_CHECKING:
     import openvino
 
-    from inference.predictors import Predictor
-
 CONVOLUTIONS = ("Convolution", "GroupConvolution", "ConvolutionBackpropData")
 N_CALIBRATION = 300  # pictures at most: NNCF's own default
 
@@ -70,25 +68,6 @@ def behind_convolutions(network: openvino.Model) -> list[str]:
     plain = {"Constant", "Parameter", "Result"}
     behind = [one for one in network.get_ordered_ops() if one.get_type_name() not in plain]
     return [one.get_friendly_name() for one in behind if one.get_friendly_name() not in before]
-
-
-def labelled_auroc(predictor: Predictor, folder: Path) -> float:
-    """Area under the ROC curve on a folder whose `good` pictures are normal and all others anomalous.
-
-    Raises:
-        ValueError: One of the two is missing, or a picture cannot be read.
-    """
-    from sklearn.metrics import roc_auc_score
-
-    from extensions.data.reading import read_image
-
-    files, labels = labelled_pictures(folder)
-    scores = []
-    for _, outcome in predictor.stream((file, read_image(file)) for file in files):
-        if isinstance(outcome, Exception):
-            raise outcome
-        scores.append(outcome.pred_score)
-    return float(roc_auc_score(labels, scores))
 
 
 def labelled_pictures(folder: Path) -> tuple[list[Path], np.ndarray]:

@@ -14,8 +14,9 @@ import numpy as np
 from extensions.data.remarks import sentences
 from extensions.data.stored import Stored
 from extensions.progress import progress_bar
+from inference.overlay_files import FOLDER, VIDEO, remove_earlier
 from inference.predictors import Prediction, Predictor
-from inference.sinks import AnnotatedVideo, Overlays, Sinks, Table
+from inference.sinks import COLUMNS, TABLE, AnnotatedVideo, Overlays, Sinks, Table
 from inference.sources import Item, Source
 
 
@@ -29,6 +30,7 @@ class Report:
         n_anomalous: Of those done.
         n_missing: Frames that a video promised and did not have.
         seconds: From the first picture asked for to the last file written.
+        unit: What was looked at, `image` or `frame`.
         remarks: Sentences about images that were read, but perhaps not as their owner thinks.
     """
 
@@ -37,6 +39,7 @@ class Report:
     n_anomalous: int
     n_missing: int
     seconds: float
+    unit: str = "image"
     remarks: tuple[str, ...] = ()
 
     @property
@@ -44,14 +47,25 @@ class Report:
         """Whether every picture has a prediction."""
         return not self.n_failed and not self.n_missing and self.n_done > 0
 
+    def sentence(self, threshold: float | None, output: Path, *, overlays: bool) -> str:
+        """What was found, and where to look at it."""
+        units = self.unit if self.n_done == 1 else f"{self.unit}s"
+        if threshold is None:
+            found = f"{self.n_done} {units} scored; without a threshold none is judged (give one by --threshold)"
+        else:
+            is_are = "is" if self.n_anomalous == 1 else "are"
+            found = f"{self.n_anomalous} of {self.n_done} {units} {is_are} anomalous (raw score >= {threshold:.6g})"
+        drawn = f", heat maps in {output / (VIDEO if self.unit == 'frame' else FOLDER)}" if overlays else ""
+        return f"{found}, in {self.seconds:.1f} s: open {output / TABLE}{drawn}"
+
 
 def predict(
     predictor: Predictor, source: Source, output: Path, *, overlays: bool = False, progress: bool = True
 ) -> Report:
     """Predict on all pictures of a source.
 
-    Leaves `predictions.csv`, with `overlays` also `overlays/<image>.png` or, for frames, `annotated.mp4`. What was done
-    before Ctrl-C or an error is there whole.
+    Leaves `predictions.csv`, with `overlays` also PNG files in `overlays/`, named after the images, or, for frames,
+    `annotated.mp4`. What was done before Ctrl-C or an error is there whole; what an earlier run left there is removed.
 
     Args:
         predictor: See `load_predictor`.
@@ -64,10 +78,11 @@ def predict(
         OSError: The output cannot be written.
     """
     check_writable(output)
+    remove_earlier(output, table=TABLE, columns=COLUMNS)
     pictures: Overlays | AnnotatedVideo | None = None
     if overlays:
-        video = AnnotatedVideo(output / "annotated.mp4", predictor.info, source.frames_per_second)
-        pictures = Overlays(output, predictor.info) if source.kind == "pictures" else video
+        video = AnnotatedVideo(output / VIDEO, predictor.info, source.frames_per_second)
+        pictures = Overlays(output, predictor.info, names=source.names) if source.kind == "pictures" else video
     started = time.perf_counter()
     n_done = n_failed = n_anomalous = 0
     remarked: dict[str, Stored] = {}
@@ -87,8 +102,11 @@ def predict(
             sinks.table.add(item.name, outcome)
             if sinks.pictures is not None and item.picture is not None:
                 sinks.pictures.add(item.name, item.picture, outcome)
-    remarks = tuple(sentences(remarked, n_files=n_done))
-    return Report(n_done, n_failed, n_anomalous, source.missing, time.perf_counter() - started, remarks)
+    unit = "image" if source.kind == "pictures" else "frame"
+    seconds = time.perf_counter() - started
+    return Report(
+        n_done, n_failed, n_anomalous, source.missing, seconds, unit, tuple(sentences(remarked, n_files=n_done))
+    )
 
 
 def _readable(source: Source, order: deque[Item]) -> Iterator[tuple[Item, np.ndarray]]:

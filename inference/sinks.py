@@ -6,6 +6,7 @@ import csv
 import io
 import time
 from collections import deque
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 from types import TracebackType
@@ -14,9 +15,10 @@ from typing import Any
 import cv2
 import numpy as np
 
-from extensions.escaped import escaped, file_name, spreadsheet_name
+from extensions.escaped import escaped, spreadsheet_name
 from extensions.whole_file import write_whole
 from inference.metadata import ModelInfo
+from inference.overlay_files import FOLDER, marked, overlay_names
 from inference.overlays import overlay
 from inference.predictors import Prediction
 
@@ -31,7 +33,7 @@ class Table:
 
     Names are escaped where they are not UTF-8 or hold control characters, and get `./` where a spreadsheet would take
     them for a formula. `pred_score` and `threshold` are raw; `pred_label` is 1 for anomalous, 0 for normal, blank
-    without a threshold.
+    without a threshold; `latency_ms` is what the image took of the network's time, see `Prediction`.
 
     Args:
         folder: Output folder.
@@ -71,31 +73,34 @@ class Table:
 
 
 class Overlays:
-    """PNG files in `overlays/`, written by threads beside the work; `.png` is added to the picture's own name.
+    """PNG files in `overlays/`, written by threads beside the work, named by `overlay_names`.
 
     The name is escaped as in the table, and cut where it is too long.
 
     Args:
         folder: Output folder.
         info: Of the model.
+        names: Of all images that will come; of one that is not among them the name is made when it comes.
     """
 
-    def __init__(self, folder: Path, info: ModelInfo, *, n_threads: int = 1) -> None:
-        self.folder = folder / "overlays"
+    def __init__(self, folder: Path, info: ModelInfo, *, names: Sequence[str] = (), n_threads: int = 1) -> None:
+        self.folder = folder / FOLDER
         self._info = info
+        self._names = overlay_names(names)
         self._pool = ThreadPoolExecutor(n_threads)
         self._waiting: deque[Future[None]] = deque()
 
     def add(self, name: str, picture: np.ndarray, prediction: Prediction) -> None:
         """Have an overlay drawn and written; waits for earlier ones when many are pending."""
-        self._waiting.append(self._pool.submit(self._write, name, picture, prediction))
+        target = self._names.get(name) or overlay_names([name])[name]
+        self._waiting.append(self._pool.submit(self._write, target, picture, prediction))
         while len(self._waiting) > WAITING:
             self._waiting.popleft().result()
 
     def _write(self, name: str, picture: np.ndarray, prediction: Prediction) -> None:
         drawn = overlay(picture, prediction, self._info)
         _, encoded = cv2.imencode(".png", cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_PNG_COMPRESSION, 1])
-        write_whole(self.folder / PurePosixPath(f"{file_name(name)}.png"), encoded.tobytes())
+        write_whole(self.folder / PurePosixPath(name), marked(encoded.tobytes()))
 
     def close(self) -> None:
         """Wait for what is pending."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -50,6 +50,7 @@ class Source:
         items: The pictures, in order.
         frames_per_second: Of a video.
         missing: Frames that a video promised and did not have; known at its end.
+        names: Of all items, where they are known before they are read.
     """
 
     kind: str
@@ -57,6 +58,7 @@ class Source:
     items: Iterator[Item]
     frames_per_second: float = 0.0
     missing: int = 0
+    names: Sequence[str] = ()
 
 
 def open_source(where: str, *, n_threads: int = 2) -> Source:
@@ -75,14 +77,14 @@ def open_source(where: str, *, n_threads: int = 2) -> Source:
     path = Path(where)
     if path.is_dir():
         files = list_pictures(path)
-        return Source("pictures", len(files), _read_ahead(files, path, n_threads))
+        return _files(files, path, n_threads)
     if not path.exists():
         msg = f"{where}: there is no such file or folder; expected pictures, a video, camera:0 or rtsp://…"
         raise FileNotFoundError(msg)
     if path.suffix.lower() in VIDEO_EXTENSIONS:
         return _captured(where, path.name, live=False)
     if path.suffix.lower() in IMAGE_EXTENSIONS:
-        return Source("pictures", 1, _read_ahead([path], path.parent, 1))
+        return _files([path], path.parent, 1)
     msg = f"{where}: this is no picture ({', '.join(IMAGE_EXTENSIONS)}) and no video ({', '.join(VIDEO_EXTENSIONS)})"
     raise ValueError(msg)
 
@@ -106,6 +108,11 @@ def list_pictures(folder: Path) -> list[Path]:
         msg = f"{folder}: the folder has no pictures ({', '.join(IMAGE_EXTENSIONS)})"
         raise ValueError(msg)
     return files
+
+
+def _files(files: list[Path], root: Path, n_threads: int) -> Source:
+    names = [file.relative_to(root).as_posix() for file in files]
+    return Source("pictures", len(files), _read_ahead(files, root, n_threads), names=names)
 
 
 def _read_ahead(files: list[Path], root: Path, n_threads: int) -> Iterator[Item]:

@@ -33,3 +33,33 @@ function filter() {
 }
 dataset.addEventListener("change", filter);
 search.addEventListener("input", filter);
+
+// Copying: the clipboard where the browser offers it to a page from a file, else the older way; the command is shown in any case.
+const copied = document.getElementById("copied");
+let hiding;
+function copyOldWay(text) {
+  const field = document.createElement("textarea");
+  field.value = text;
+  document.body.append(field);
+  field.select();
+  const done = document.execCommand("copy");
+  field.remove();
+  return done;
+}
+async function copyText(text) {
+  try {
+    await navigator.clipboard.writeText(text);
+    return true;
+  } catch {
+    return copyOldWay(text);
+  }
+}
+for (const button of document.querySelectorAll("button.copy")) {
+  button.addEventListener("click", async () => {
+    const done = await copyText(button.dataset.command);
+    copied.replaceChildren(done ? "Copied: " : "Copy it from here: ", Object.assign(document.createElement("code"), { textContent: button.dataset.command }));
+    copied.hidden = false;
+    clearTimeout(hiding);
+    if (done) hiding = setTimeout(() => { copied.hidden = true; }, 8000);
+  });
+}

@@ -44,12 +44,13 @@ _MORE = {
 
 def usage(prog: str) -> str:
     """What `prog --help` prints."""
+    options = (_CONFIG, _CHECKPOINT, _ROOT, ("--record DIR", f"train only: {_RECORD[1]}"), _LOG, _DEBUG)
     works = "\n".join(f"  {name:10} {work}" for name, work in WORKS.items())
     return (
         f"usage: {prog} SUBCOMMAND --config FILE [options]\n\n"
         "anomalib's own command line, with our models, backbones and data known by name.\n\n"
         f"subcommands:\n{works}\n\n"
-        f"options:\n{_table((_CONFIG, _CHECKPOINT, _ROOT, ('--record DIR', f'train only: {_RECORD[1]}'), _LOG, _DEBUG))}\n\n"
+        f"options:\n{_table(options)}\n\n"
         f"{prog} SUBCOMMAND --help shows the options that matter and an example, {HELP_ALL} everything it takes.\n"
         "python -m extensions.backbones list shows the backbones; python -m benchmark compares models.\n"
     )

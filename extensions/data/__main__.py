@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import argparse
 import os
-import statistics
 import sys
 from collections.abc import Sequence
+from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from extensions.command import add_set_option, exit_code, same_data, set_help, workbench
+from extensions.data import documents
 from extensions.escaped import print_anything
-
-if TYPE_CHECKING:
-    from anomalib.data.datamodules.base.image import AnomalibDataModule
 
 
 def main(arguments: Sequence[str] | None = None, *, prog: str = "python -m extensions.data") -> int:
@@ -27,8 +24,40 @@ def main(arguments: Sequence[str] | None = None, *, prog: str = "python -m exten
 
 
 def _run(options: argparse.Namespace) -> int:
-    datamodule = _load(options.config, options.set)
-    return _sheet(datamodule, options) if options.command == "sheet" else _check(datamodule, options)
+    """Check or draw every data set of a document; what is wrong with one does not hide the others."""
+    from extensions.configuration import load_config
+
+    is_check = options.command == "check"
+    if not is_check:
+        _format(options.output)
+    document = load_config(options.config, overrides=options.set)
+    found = list(documents.data_sets(document, options.config, every_seed=is_check))
+    told: list[documents.Told] = []
+    problems: list[str] = []
+    taken: set[Path] = set()
+    for one in found:
+        try:
+            if is_check:
+                one_told = one.check()
+            else:
+                one_told = _sheet(one, _target(one, options.output, taken, is_alone=len(found) == 1), options.n)
+        except (ValueError, OSError, RuntimeError) as error:
+            problems.append(str(error))
+            continue
+        if one_told not in told:  # seeds that split alike
+            print(one_told.text)
+            told.append(one_told)
+    if problems:
+        raise ValueError("\n".join(dict.fromkeys(problems)))
+    n_images = sum(one.n_images for one in told)
+    if is_check:
+        where = "" if len(told) == 1 else f" of {len(told)} data sets"
+        look = f"; next, to look at them: {workbench('sheet', *same_data(options), '--output', 'sheet.png')}"
+        can_draw = all(isinstance(one, documents.Detected) for one in found)
+        print(f"no problems that stop a run in {n_images} images{where}{look if can_draw else ''}")
+    else:
+        print(f"{n_images} images drawn: open {', '.join(map(str, sorted(taken)))}")
+    return 0
 
 
 def _parser(prog: str) -> argparse.ArgumentParser:
@@ -47,84 +76,44 @@ def _parser(prog: str) -> argparse.ArgumentParser:
         example="--config configs/data/elpv_synthetic.yaml --output sheet.png",
     )
     for command in (check, sheet):
-        command.add_argument("--config", type=Path, required=True, help="YAML with a `data:` section")
+        command.add_argument("--config", type=Path, required=True, help="YAML with a `data:` section, of any command")
         add_set_option(command, "data.init_args.seed=1")
         command.add_argument("--data-root", type=Path, metavar="DIR", help="where relative folders of data start")
-    sheet.add_argument("--output", type=Path, required=True, help="picture to write, e.g. sheet.png")
+    sheet.add_argument("--output", type=Path, required=True, help="image to write, e.g. sheet.png")
     sheet.add_argument("--n", type=int, default=24, help="pictures to show (default: %(default)s)")
     return parser
 
 
-def _load(config: Path, overrides: Sequence[str]) -> AnomalibDataModule:
-    from extensions.configuration import ConfigError, instantiate_data, load_config
+def _sheet(one: documents.DataSet, target: Path, n: int) -> documents.Told:
+    from io import BytesIO
 
-    document = load_config(config, overrides=overrides)
-    if "data" not in document:
-        msg = f"{config} has no `data:` section; found {', '.join(document) or 'nothing'}"
-        raise ConfigError(msg)
-    return instantiate_data(document["data"])
-
-
-def _check(datamodule: AnomalibDataModule, options: argparse.Namespace) -> int:
-    from extensions.data.checks import check_dataset
-    from extensions.data.fingerprints import fingerprint
-
-    check_dataset(datamodule)
-    found = fingerprint(datamodule)
-    if not found.counts["n_train"]:
-        msg = (
-            f"data set {datamodule.name!r} has no training pictures; add some, or lower val_split_ratio where it takes "
-            "them away (val_split_mode from_train, synthetic)"
-        )
-        raise ValueError(msg)
-    print(f"data set {datamodule.name} {datamodule.category}".rstrip())
-    for name, count in found.counts.items():
-        shown = ", ".join(f"{kind} {n}" for kind, n in count.items()) if isinstance(count, dict) else count
-        print(f"  {name:18}{shown}")
-    if contamination := getattr(datamodule, "contamination", None):
-        kinds = ", ".join(f"{kind} {n}" for kind, n in contamination["kinds"].items()) or "no defects"
-        print(f"  {'injected':18}{kinds} ({contamination['ratio']:.1%} of training)")
-    if drawn := getattr(datamodule, "k_shot_images", None):
-        print(f"  {'k_shot':18}{', '.join(drawn)}")
-    if shares := _marked_shares(datamodule):
-        median, most = statistics.median(shares), max(shares)
-        print(f"  {'marked by a mask':18}median {median:.2%} of an image, at most {most:.2%}")
-    print(f"  {'sha256':18}{found.sha256}")
-    look = workbench("sheet", *same_data(options), "--output", "sheet.png")
-    print(f"no problems that stop a run in {len(found.files)} images; next, to look at them: {look}")
-    return 0
-
-
-def _marked_shares(datamodule: AnomalibDataModule) -> list[float]:
-    """Which share of its image each mask of an anomalous image marks."""
-    from extensions.data.checks import all_samples
-    from extensions.data.inspection import inspect_files
-
-    samples = all_samples(datamodule)
-    paths = [path for path in samples["mask_path"][samples["label_index"] == 1] if path]
-    return [fact.share for fact in inspect_files(paths, masks=True).values()]
-
-
-def _sheet(datamodule: AnomalibDataModule, options: argparse.Namespace) -> int:
     from PIL import Image
 
-    from extensions.data.contact_sheet import choose_samples, contact_sheet
+    from extensions.whole_file import write_whole
 
-    datamodule.setup()
-    samples = choose_samples(datamodule.test_data.samples, options.n)
-    if samples.empty:
-        msg = f"data set {datamodule.name!r} has no test pictures to show"
-        raise ValueError(msg)
-    options.output.parent.mkdir(parents=True, exist_ok=True)
-    temporary = options.output.with_name(f".{options.output.name}.part")
-    Image.fromarray(contact_sheet(samples)).save(temporary, format=_format(options.output))
-    temporary.replace(options.output)
-    print(f"{len(samples)} images drawn: open {options.output}")
-    return 0
+    image, n_shown = one.sheet(n)
+    content = BytesIO()
+    Image.fromarray(image).save(content, format=_format(target))
+    write_whole(target, content.getvalue())
+    return documents.Told(str(target), n_shown)
+
+
+def _target(one: documents.DataSet, output: Path, taken: set[Path], *, is_alone: bool) -> Path:
+    """Of several data sets each has its name in its file's, and a number where another has the same."""
+    target = output
+    for number in count(1):
+        if is_alone:
+            break
+        name = one.file_name if number == 1 else f"{one.file_name}-{number}"
+        target = output.with_name(f"{output.stem}-{name}{output.suffix}")
+        if target not in taken:
+            break
+    taken.add(target)
+    return target
 
 
 def _format(path: Path) -> str:
-    """Pillow's name of the format, since the temporary file has another extension."""
+    """Pillow's name of the format that a file's ending asks for."""
     from PIL import Image
 
     known = Image.registered_extensions()

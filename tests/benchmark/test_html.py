@@ -113,6 +113,24 @@ def test_synthetic_failed_and_unranked_rows_are_marked(text: str) -> None:
     assert any(EVIL in row for row in page.tables["failures"])
 
 
+def test_run_keys_stand_beside_a_command_to_copy(text: str, output: Path) -> None:
+    from benchmark.archive import load
+
+    archive = load(output)
+    page = Page(text)
+    commands = [attributes["data-command"] for tag, attributes in page.tags if "data-command" in attributes]
+    finished = {record["key"] for record in archive.records if record["status"] == "finished"}
+    assert {str(command).split()[3] for command in commands} == finished
+    assert all(str(command).startswith("workbench export --run ") for command in commands)
+    assert all(str(command).endswith(f"--records {output} --output model") for command in commands)
+    place = page.tables["leaderboard"][0].index("Runs")
+    board = frames(archive.records).leaderboard
+    for row, (_, line) in zip(page.tables["leaderboard"][1:], board.iterrows(), strict=True):
+        assert row[place].startswith(line["status"])
+    best = text.split("</header>")[0]
+    assert all(key in best for key in board.loc[board["rank"] == 1, "run_keys"].str.split(";").explode())
+
+
 def test_every_complete_row_is_a_point_in_a_chart(text: str, output: Path) -> None:
     from benchmark.archive import load
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -91,3 +92,68 @@ def test_every_config_builds_its_datamodule(path: Path) -> None:
     from extensions.configuration import instantiate_data, load_config
 
     assert instantiate_data(load_config(path)["data"]).name
+
+
+@pytest.fixture
+def benchmark_config(config: Path, product: Path, tmp_path: Path) -> Path:
+    """A benchmark over two data sets: a file named in it, and a grid over two shares of held-out images."""
+    arguments = {"name": "other", "root": str(product), "normal_dir": "good", "abnormal_dir": "bad"}
+    shares = {"test_split_ratio": {"grid": [0.25, 0.5]}}
+    path = tmp_path / "grid.yaml"
+    data = [{"config": str(config)}, {"class_path": "extensions.Folder", "init_args": {**arguments, **shares}}]
+    path.write_text(yaml.safe_dump({"models": [{"class_path": "extensions.Padim"}], "data": data, "seeds": [0, 1]}))
+    return path
+
+
+def test_check_reads_a_benchmarks_list_and_its_grid(
+    benchmark_config: Path, product: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["check", "--config", str(benchmark_config)]) == 0
+    told = capsys.readouterr().out
+    assert told.count("data set product\n") == 1  # both seeds split alike
+    assert told.count("data set other\n") == 2
+    assert re.search(r"no problems that stop a run in \d+ images of 3 data sets", told.splitlines()[-1])
+    assert len({line for line in told.splitlines() if "n_test_normal" in line}) >= 2
+    (product / "good" / "000.png").write_bytes(b"")
+    assert main(["check", "--config", str(benchmark_config)]) == 1
+    problems = capsys.readouterr().err
+    assert "data set 'product'" in problems
+    assert "data set 'other'" in problems
+
+
+def test_check_draws_with_each_seed_of_the_runs(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    settings = ["data.init_args.k_shot=2", "seeds=[0, 1]"]
+    assert main(["check", "--config", str(config), "--set", *settings]) == 0
+    drawn = {line for line in capsys.readouterr().out.splitlines() if "k_shot" in line}
+    assert len(drawn) == 2
+
+
+def test_check_reads_configs_of_pretraining_and_probes(
+    product: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pretraining, probe = tmp_path / "fit.yaml", tmp_path / "probe.yaml"
+    data = {"class_path": "extensions.self_supervised.Pictures", "init_args": {"folders": [str(product / "bad")]}}
+    pretraining.write_text(yaml.safe_dump({"model": {"class_path": "extensions.self_supervised.SimCLR"}, "data": data}))
+    for split in ("train", "test"):
+        (tmp_path / "classes" / split).mkdir(parents=True)
+        for kind in ("dent", "scratch"):
+            (tmp_path / "classes" / split / kind).symlink_to(product / "bad" / kind)
+    probe.write_text(yaml.safe_dump({"data": {"root": str(tmp_path / "classes")}, "encoders": ["pixels"]}))
+    assert main(["check", "--config", str(pretraining)]) == 0
+    assert "dent 2, scratch 3" in capsys.readouterr().out
+    assert main(["check", "--config", str(probe)]) == 0
+    assert "classes           dent, scratch" in capsys.readouterr().out
+    for path, remedy in ((pretraining, "views --config"), (probe, "give a config of a detector")):
+        assert main(["sheet", "--config", str(path), "--output", str(tmp_path / "sheet.png")]) == 1
+        assert remedy in capsys.readouterr().err
+    (product / "bad" / "dent" / "000.png").write_bytes(b"")
+    assert main(["check", "--config", str(pretraining)]) == 1
+    assert "bad/dent/000.png" in capsys.readouterr().err
+
+
+def test_a_sheet_of_several_data_sets_is_one_file_each(benchmark_config: Path, tmp_path: Path) -> None:
+    (tmp_path / "new").mkdir()
+    given = ["--config", str(benchmark_config), "--output", str(tmp_path / "new/sheet.png"), "--n", "2"]
+    assert main(["sheet", *given]) == 0
+    names = ["sheet-other-2.png", "sheet-other.png", "sheet-product.png"]
+    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == names

@@ -8,6 +8,7 @@ from extensions.data.reading import read_image
 from inference.__main__ import main
 from inference.compare import COLUMNS, CompareOptions, compare_runs
 from inference.predictors import load_predictor
+from inference.verdicts import judge_speed, sentences
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +58,10 @@ def test_models_of_a_benchmark_stand_side_by_side(records, tiny_root, tmp_path):
     assert (frame.loc["Padim", ["backbone_images_per_second", "end_to_end_images_per_second"]] > 0).all(axis=None)
     assert frame.loc["Padim", "fp16"]["megabytes"] < padim["megabytes"]
     assert "map" in frame.loc["BackboneOcSvm", "fp32"]["error"]
+    assert set(frame.loc["Padim", "verdict"]) == {"kept"}
+    assert set(frame.loc["BackboneOcSvm", "verdict"]) == {"rejected"}
+    assert padim["threshold"] == padim["threshold_trained"]
+    assert pd.isna(padim["threshold_fitted_on"])
     assert tuple(pd.read_csv(tmp_path / "comparison.csv").columns) == COLUMNS
 
 
@@ -70,10 +75,55 @@ def test_the_command_says_what_could_not_be_compared(records, tiny_root, tmp_pat
     assert pd.read_csv(tmp_path / "comparison.csv")["network_images_per_second"].isna().all()
 
 
-def test_a_key_that_is_not_there_is_a_row_with_its_reason(records, tiny_root, tmp_path):
-    options = CompareOptions(keys=["nothing"], seconds=0)
-    frame = compare_runs(records, tiny_root / "test", tmp_path, options)
-    assert "expected one run with this key" in frame["error"].item()
+def test_a_key_that_is_not_there_is_told_before_anything_is_loaded(records, tiny_root, tmp_path, monkeypatch):
+    monkeypatch.setattr("inference.runs.FoundRun.load", lambda _: pytest.fail("loaded"))
+    for keys in (["nothing"], ["best:nothing"]):
+        with pytest.raises(ValueError, match=r"expected one run with this key|there is no 'nothing'"):
+            compare_runs(records, tiny_root / "test", tmp_path, CompareOptions(keys=keys, seconds=0))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_runs_whose_images_are_gone_are_rows_beside_the_others(records, tiny_root, tmp_path):
+    copy = tmp_path / "records"
+    shutil.copytree(records, copy)
+    (local,) = copy.glob("runs/**/BackboneOcSvm*/*/local.json")
+    told = json.loads(local.read_text())
+    told["data"]["init_args"]["root"] = str(tmp_path / "nowhere" / tiny_root.name)
+    local.write_text(json.dumps(told))
+    frame = compare_runs(copy, tiny_root / "test", tmp_path / "out", CompareOptions(seconds=0)).set_index("model")
+    assert frame.loc["Padim", "verdict"] == "kept"
+    (error,) = frame["error"].dropna()
+    assert "nowhere" in error
+    assert "--data-root" in error
+    (copy / local.parent.relative_to(copy)).rename(tmp_path / "aside")
+    for left in copy.glob("runs/**/local.json"):
+        left.write_text(left.read_text().replace(str(tiny_root), str(tmp_path / "nowhere")))
+    with pytest.raises(RuntimeError, match="nowhere"):  # none is left that could be compared
+        compare_runs(copy, tiny_root / "test", tmp_path / "none", CompareOptions(seconds=0))
+
+
+def rows_of(*speeds, model="Padim", verdict="kept"):
+    return [
+        dict.fromkeys(COLUMNS) | {
+            "run": model, "model": model, "backbone": "resnet18", "precision": precision, "verdict": verdict,
+            "network_images_per_second": speed,
+        }
+        for precision, speed in zip(("fp32", "int8"), speeds, strict=True)
+    ]  # fmt: skip
+
+
+def test_int8_that_is_not_faster_here_is_kept_but_not_recommended():
+    rows = [*rows_of(50.0, 100.0), *rows_of(50.0, 40.0, model="Stfpm"), *rows_of(50.0, None, model="Cflow")]
+    rows += rows_of(50.0, 40.0, model="Fastflow", verdict="rejected")
+    judge_speed(rows)
+    slower = "kept, but not faster than fp32 here"
+    assert [row["verdict"] for row in rows[1::2]] == ["kept", slower, "kept", "rejected"]
+    assert sentences(pd.DataFrame(rows, columns=list(COLUMNS))) == [
+        "Padim resnet18: int8 is 2.0 times as fast as fp32 on this machine (100 against 50 images/s)",
+        "Stfpm resnet18: int8 is slower than fp32 on this machine (40 against 50 images/s): take fp32 here",
+        "fp32: 3 of 4 kept",
+        "int8: 3 of 4 kept",
+    ]
 
 
 def test_records_and_labelled_pictures_are_needed(tiny_root, tmp_path):

@@ -111,8 +111,47 @@ def test_a_given_threshold_decides(model, tiny_root, tmp_path):
 def test_overlays_lie_below_the_names_of_their_pictures(model, folder, tmp_path):
     run(model, folder, tmp_path / "out", "--overlays")
     drawn = {path.relative_to(tmp_path / "out/overlays").as_posix() for path in (tmp_path / "out").rglob("*.png")}
-    assert drawn == {f"{row['image']}.png" for row in table(tmp_path / "out") if not row["error"]}
-    assert read_image(tmp_path / "out/overlays/a/000.png.png").shape[1] == 64
+    assert drawn == {row["image"] for row in table(tmp_path / "out") if not row["error"]}
+    assert read_image(tmp_path / "out/overlays/a/000.png").shape[1] == 64
+
+
+def test_overlays_of_images_that_differ_by_extension_are_kept_apart(model, tiny_root, tmp_path):
+    good, bad = (read_image(tiny_root / f"test/{kind}/000.png") for kind in ("good", "bad"))
+    (tmp_path / "in").mkdir()
+    Image.fromarray(good).save(tmp_path / "in/x.bmp")
+    Image.fromarray(bad).save(tmp_path / "in/x.png")
+    assert run(model, tmp_path / "in", tmp_path / "out", "--overlays") == 0
+    assert sorted(path.name for path in (tmp_path / "out/overlays").iterdir()) == ["x-bmp.png", "x.png"]
+    alone = tmp_path / "alone"
+    assert run(model, tiny_root / "test/bad/000.png", alone, "--overlays") == 0
+    assert np.array_equal(read_image(alone / "overlays/000.png"), read_image(tmp_path / "out/overlays/x.png"))
+
+
+def test_nothing_of_an_earlier_run_stays_beside_a_new_table(model, tiny_root, video, tmp_path):
+    out = tmp_path / "out"
+    assert run(model, tiny_root / "test/good", out, "--overlays") == 0
+    (out / "overlays/mine.txt").write_text("mine")
+    assert run(model, video, out, "--overlays") == 0
+    left = sorted(path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file())
+    assert left == ["annotated.mp4", "overlays/mine.txt", "predictions.csv"]
+    assert run(model, tiny_root / "test/bad/000.png", out) == 0
+    assert sorted(path.name for path in out.iterdir()) == ["overlays", "predictions.csv"]
+    assert run(model, tmp_path / "nowhere", out) == 1  # a new run that cannot begin takes nothing away
+    assert len(table(out)) == 1
+
+
+def test_the_last_line_says_what_was_found_and_where(model, tiny_root, video, tmp_path, capsys):
+    out = tmp_path / "out"
+    for given, more, expected in [
+        (tiny_root / "test/good", ["--threshold", "-1", "--overlays"], r"4 of 4 images are anomalous.*heat maps in .*"),
+        (tiny_root / "test/bad/000.png", ["--threshold", "1e9"], r"0 of 1 image are anomalous.*predictions.csv"),
+        (video, ["--threshold", "-1", "--overlays"], r"12 of 12 frames are anomalous.*heat maps in .*annotated.mp4"),
+    ]:
+        assert run(model, given, out, *more) == 0
+        last = capsys.readouterr().out.splitlines()[-1]
+        assert re.fullmatch(expected, last)
+        assert f": open {out / 'predictions.csv'}" in last
+    (out / "annotated.mp4").unlink()
 
 
 def test_an_outline_surrounds_what_reaches_the_pixel_threshold(model, pictures):
@@ -343,6 +382,6 @@ def test_no_name_costs_a_row_or_an_overlay(model, tiny_root, tmp_path, capsys):
     overlays = {path.relative_to(output / "overlays").as_posix() for path in (output / "overlays").rglob("*.png")}
     assert len(overlays) == len(NAMES)
     assert all(name.encode() for name in overlays)
-    assert r"Stra\xdfe.png.png" in overlays
+    assert r"Stra\xdfe.png" in overlays
     assert run(model, tmp_path / "in" / os.fsdecode(b"gone\xff.png"), output) == 1
     assert "no such file" in capsys.readouterr().err

@@ -154,3 +154,35 @@ def test_what_is_no_checkpoint_is_told_without_advice_to_load_it(checkpoint, tmp
 def test_another_device_is_an_error_that_says_what_is_there(exported):
     with pytest.raises(ValueError, match=r"device 'NPU7'.*this machine has CPU"):
         load_predictor(exported / "model.xml", device="NPU7")
+
+
+def test_latency_is_the_time_of_its_batch_divided_by_its_pictures_and_warm(exported, pictures, monkeypatch):
+    predictor = load_predictor(exported / "model.xml", streams=1, batch=3)
+    log = []
+
+    class Request:
+        """Counts what it is asked; `latency` is what OpenVINO says of the last one, in ms."""
+
+        latency = 600.0
+
+        def __init__(self, request):
+            self._request = request
+
+        def __getattr__(self, name):
+            return getattr(self._request, name)
+
+        def infer(self, inputs, **options):
+            log.append(("untimed", len(inputs[0])))
+            return self._request.infer(inputs, **options)
+
+        def start_async(self, inputs, **options):
+            log.append(("timed", len(inputs[0])))
+            return self._request.start_async(inputs, **options)
+
+    monkeypatch.setattr(predictor, "_requests", [Request(one) for one in predictor._requests])
+    found = predictor.predict(pictures[:4])
+    assert [one.latency_ms for one in found] == [200.0, 200.0, 200.0, 600.0]
+    n_requests = len(predictor._requests)
+    assert log == [("untimed", 1)] * n_requests + [("timed", 3), ("timed", 1)]
+    predictor.predict(pictures[:1])
+    assert log[n_requests + 2 :] == [("timed", 1)]

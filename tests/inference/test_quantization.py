@@ -1,12 +1,14 @@
 import numpy as np
 import pytest
 
+from benchmark.metrics.image import best_threshold
 from extensions.data.reading import read_image
 from extensions.openvino_core import openvino_core
+from inference.__main__ import main
 from inference.checkpoints import load_checkpoint
 from inference.export import ExportOptions, export_model
 from inference.predictors import load_predictor
-from inference.quantization import labelled_auroc, spread
+from inference.quantization import labelled_pictures, spread
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +47,33 @@ def test_int8_scores_of_normal_pictures_are_near_those_of_fp32_and_the_auroc_of_
     assert np.abs(small / full - 1).max() < 0.2
 
 
+def test_int8_has_a_threshold_of_its_own_and_tells_both(quantized, exported, tiny_root):
+    agreement, output = quantized
+    info, trained = (load_predictor(folder / "model.xml").info for folder in (output, exported))
+    files, labels = labelled_pictures(tiny_root / "test")
+    small = load_predictor(output / "model.xml")
+    scores = [small.predict([read_image(file)])[0].pred_score for file in files]
+    assert info.score_range == pytest.approx((min(scores), max(scores)), rel=1e-5)
+    assert info.threshold == pytest.approx(best_threshold(labels, scores), rel=1e-3)
+    assert info.trained_threshold == trained.threshold
+    assert info.refitted["on"] == "the labelled images in test: 4 normal, 4 anomalous"
+    told = agreement.summary["quantized"]
+    assert told["threshold"] == {"fp32": trained.threshold, "int8": info.threshold}
+    assert told["judged_on_fitted"]
+    assert set(agreement.summary["images_per_second"]) == {"fp32", "int8"}
+    assert agreement.summary["own_threshold"]
+    assert agreement.summary["threshold"] == trained.threshold
+
+
+def test_without_the_images_int8_keeps_the_trained_threshold_and_says_so(checkpoint, normal, tmp_path, capsys):
+    given = ["--checkpoint", str(checkpoint), "--calibration", str(normal[0].parent), "--precision", "int8"]
+    assert main(["export", *given, "--allow-difference", "--output", str(tmp_path / "model")]) == 0
+    assert "was not fitted anew" in capsys.readouterr().out
+    info = load_predictor(tmp_path / "model/model.xml").info
+    assert info.refitted is None
+    assert info.threshold == load_checkpoint(checkpoint)[1].threshold
+
+
 def test_fp16_halves_the_file_and_agrees(checkpoint, normal, exported, tmp_path):
     model, info = load_checkpoint(checkpoint)
     agreement = export_model(
@@ -55,11 +84,10 @@ def test_fp16_halves_the_file_and_agrees(checkpoint, normal, exported, tmp_path)
     assert agreement.summary["largest_score_difference"] < 0.01
 
 
-def test_a_labelled_folder_needs_both_kinds(exported, tiny_root):
-    predictor = load_predictor(exported / "model.xml")
-    assert 0 <= labelled_auroc(predictor, tiny_root / "test") <= 1
+def test_a_labelled_folder_needs_both_kinds(tiny_root):
+    assert labelled_pictures(tiny_root / "test")[1].tolist() == [True] * 4 + [False] * 4
     with pytest.raises(ValueError, match="found 0 good and 4 other ones"):
-        labelled_auroc(predictor, tiny_root / "test/bad")
+        labelled_pictures(tiny_root / "test/bad")
 
 
 def test_pictures_are_spread_over_all_that_are_given():

@@ -12,7 +12,7 @@ from benchmark.experiment import Experiment
 from benchmark.runner import RunOptions, run_experiment
 from benchmark.store import Store
 from inference.__main__ import main
-from inference.runs import model_of_run
+from inference.runs import find_run, model_of_run
 
 TURNED = {"name": "rotation", "where": "train"}
 SEEN = {"name": "flip", "where": "tta", "n_views": 2}
@@ -111,7 +111,7 @@ def test_what_cannot_be_had_is_one_sentence(plain, tiny_root, tmp_path):
     with pytest.raises(RuntimeError, match=rf"{key} was not kept and cannot be fitted again: .*nowhere"):
         model_of_run(key, tmp_path, tmp_path / "nowhere")
     never = dataclasses.replace(plain, refinement={**ONE_REMOVED, "retrain": "never"})
-    with pytest.raises(RuntimeError, match="its refinement only removes pictures"):
+    with pytest.raises(RuntimeError, match="its refinement only removes images"):
         model_of_run(recorded(never, tmp_path / "never", keep=True)["key"], tmp_path / "never", tiny_root.parent)
     path = next(tmp_path.glob("runs/**/record.json"))
     found = json.loads(path.read_text())
@@ -119,6 +119,81 @@ def test_what_cannot_be_had_is_one_sentence(plain, tiny_root, tmp_path):
         path.write_text(json.dumps(found | change))
         with pytest.raises(ValueError, match=sentence):
             model_of_run(key, tmp_path)
+
+
+@pytest.fixture
+def elsewhere(plain, tiny_root, tmp_path, monkeypatch):
+    """Key of a kept run whose data root was `tiny_root`'s parent, while the variable now names a folder without it."""
+    key = recorded(plain, tmp_path / "out", keep=True)["key"]
+    (tmp_path / "empty").mkdir()
+    monkeypatch.setenv("WORKBENCH_DATA", str(tmp_path / "empty"))
+    return key
+
+
+def relative(plain, tiny_root):
+    data = plain.data | {"init_args": plain.data["init_args"] | {"root": tiny_root.name}}
+    return dataclasses.replace(plain, data=data)
+
+
+def test_images_are_looked_for_where_the_option_then_the_variable_then_the_run_says(
+    plain, tiny_root, tmp_path, monkeypatch, caplog
+):
+    key = recorded(relative(plain, tiny_root), tmp_path / "out", keep=True)["key"]
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    for option, variable, expected in [
+        (tiny_root.parent, empty, "--data-root"),
+        (None, tiny_root.parent, "$WORKBENCH_DATA"),
+        (None, empty, "kept with the run"),
+        (None, None, "kept with the run"),
+    ]:
+        monkeypatch.setenv("WORKBENCH_DATA", str(variable or ""))
+        run = find_run(key, tmp_path / "out", option)
+        assert (run.place.source, run.place.root, run.has_images) == (expected, tiny_root.parent, True)
+        assert ("are not at" in caplog.text) is (option is None and variable == empty)
+        caplog.clear()
+    asked = find_run(key, tmp_path / "out", empty)  # what is asked for is not silently replaced
+    assert (asked.has_images, asked.place.source) == (False, "--data-root")
+    for local in (tmp_path / "out").rglob("local.json"):
+        local.unlink()
+    monkeypatch.chdir(tiny_root.parent)
+    monkeypatch.delenv("WORKBENCH_DATA")
+    assert find_run(key, tmp_path / "out").place.source == "the working directory"
+
+
+def test_absolute_roots_are_found_without_any_data_root(elsewhere, tiny_root, tmp_path):
+    run = find_run(elsewhere, tmp_path / "out")
+    assert run.has_images
+    assert run.prepared.datamodule.root == tiny_root
+    assert sorted(run.load().fitted_on.files) == sorted((tiny_root / "test").rglob("*.png"))
+
+
+def test_data_that_are_not_there_are_told_before_a_model_is_loaded(plain, tiny_root, tmp_path, monkeypatch, capsys):
+    key = recorded(relative(plain, tiny_root), tmp_path / "out", keep=True)["key"]
+    monkeypatch.setattr("inference.checkpoints.load_checkpoint", lambda *_, **__: pytest.fail("loaded"))
+    (checkpoint,) = (tmp_path / "out").rglob("model.ckpt")
+    for which in (["--run", key, "--records", str(tmp_path / "out")], ["--checkpoint", str(checkpoint)]):
+        given = ["export", *which, "--data-root", str(tmp_path), "--output", str(tmp_path / "model")]
+        assert main(given) == 1
+        told = capsys.readouterr().err
+        assert f"start at {tmp_path} (--data-root)" in told
+        assert "by --data-root" in told
+    given = ["--records", str(tmp_path / "out"), "--input", str(tiny_root / "test"), "--output", str(tmp_path / "all")]
+    assert main(["compare", *given, "--data-root", str(tmp_path)]) == 1
+    assert f"start at {tmp_path} (--data-root)" in capsys.readouterr().err
+
+
+def test_export_takes_the_best_run_and_says_which(elsewhere, tmp_path, capsys):
+    given = ["export", "--run", "best", "--records", str(tmp_path / "out"), "--output", str(tmp_path / "model")]
+    assert main(given) == 0
+    assert f"best on tiny: Padim resnet18, run {elsewhere}" in capsys.readouterr().out
+    assert json.loads((tmp_path / "model/model.json").read_text())["run_key"] == elsewhere
+
+
+def test_a_checkpoint_beside_its_record_needs_no_calibration(elsewhere, tmp_path):
+    (checkpoint,) = (tmp_path / "out").rglob("model.ckpt")
+    assert main(["export", "--checkpoint", str(checkpoint), "--output", str(tmp_path / "model")]) == 0
+    assert json.loads((tmp_path / "model/agreement.json").read_text())["n_pictures"] == 8
 
 
 def test_export_takes_a_run(plain, tiny_root, tmp_path, capsys):
