@@ -407,7 +407,7 @@ def test_config_that_is_missing_or_broken_is_named(tmp_path: Path, capsys: pytes
     assert main(["train", "--config", str(broken)]) == 1
     assert f"{broken}:3:" in capsys.readouterr().err
     assert main(["train", f"--config={tmp_path / 'brokn.yaml'}"]) == 1
-    assert f"did you mean {broken}?" in capsys.readouterr().err
+    assert "did you mean broken.yaml?" in capsys.readouterr().err
 
 
 def test_debug_shows_where_an_error_came_from(
