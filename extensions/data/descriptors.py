@@ -9,19 +9,18 @@ from PIL import Image
 
 SIDE = 16  # px; larger ones tell images apart better, but not from what JPEG makes of them
 _FINE = 4 * SIDE  # px; Pillow rounds to 8 bits, which the mean over 4 x 4 px evens out
-_GREY = np.array([299, 587, 114])  # ITU-R 601-2, as Pillow's conversion to grey
 WEAKEST = 0.5  # grey levels; what varies less than this shows no more than noise
 TYPICAL_NEIGHBOR = 4  # an image may have so many copies, less one, before they count as usual
 NEAR = 0.1  # of the typical distance
 _ROWS = 1024
+_SAMPLE = 1000  # images of which the typical distance is taken
 
 
 def describe_image(image: Image.Image) -> np.ndarray:
-    """(16, 16) uint16: 16 times the mean grey level of each part of an image of mode L or RGB."""
-    small = np.asarray(image.resize((_FINE, _FINE), Image.Resampling.BILINEAR, reducing_gap=2.0), np.int64)
-    blocks = small.reshape(SIDE, 4, SIDE, 4, -1).sum(axis=(1, 3))  # (16, 16, C)
-    grey = blocks @ _GREY // 1000 if blocks.shape[-1] == 3 else blocks[..., 0]
-    return grey.astype(np.uint16)
+    """(16, 16) uint16: 16 times the mean grey level of each part of an image."""
+    grey = image.convert("L").resize((_FINE, _FINE), Image.Resampling.BILINEAR, reducing_gap=2.0)
+    blocks = np.asarray(grey).reshape(SIDE, 4, SIDE, 4)
+    return blocks.sum(axis=(1, 3), dtype=np.uint16)  # (16, 16)
 
 
 def standardized(descriptors: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
@@ -58,19 +57,24 @@ def near_pairs(descriptors: Sequence[np.ndarray], groups: Sequence[int]) -> list
     if len(index) <= TYPICAL_NEIGHBOR:
         return []
     rows -= rows.mean(axis=0)  # what all images share would drown small differences in rounding
-    typical, nearest = [], []
+    limit = NEAR * _typical(rows)
+    pairs = []
     for start in range(0, len(rows), _ROWS):
         part = slice(start, start + _ROWS)
         distance = _distances(rows[part], rows)
-        distance[np.arange(len(distance)), np.arange(start, start + len(distance))] = np.inf
-        typical.append(np.partition(distance, TYPICAL_NEIGHBOR - 1, axis=1)[:, TYPICAL_NEIGHBOR - 1])
         distance[group_of[None, :] >= group_of[part, None]] = np.inf
         best = distance.argmin(axis=1)
-        nearest.append((best, distance[np.arange(len(distance)), best]))
-    limit = NEAR * float(np.median(np.concatenate(typical)))
-    other = np.concatenate([best for best, _ in nearest])
-    far = np.concatenate([distance for _, distance in nearest])
-    return [(int(index[other[row]]), int(index[row])) for row in np.flatnonzero(far < limit)]
+        near = np.flatnonzero(distance[np.arange(len(distance)), best] < limit)
+        pairs += [(int(index[best[row]]), int(index[start + row])) for row in near]
+    return pairs
+
+
+def _typical(rows: np.ndarray) -> float:
+    """The median distance to the fourth nearest image."""
+    some = np.arange(0, len(rows), -(-len(rows) // _SAMPLE))
+    distance = _distances(rows[some], rows)
+    distance[np.arange(len(some)), some] = np.inf
+    return float(np.median(np.partition(distance, TYPICAL_NEIGHBOR - 1, axis=1)[:, TYPICAL_NEIGHBOR - 1]))
 
 
 def _distances(some: np.ndarray, rows: np.ndarray) -> np.ndarray:
