@@ -225,7 +225,9 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     )
     one.add_argument("--config", type=Path, required=True, help="grid of models, backbones, data sets, seeds (YAML)")
     one.add_argument("--output", type=Path, help="folder of records and tables (default: output/<name of the grid>)")
-    one.add_argument("--overwrite", choices=("missing", "failed", "all"), default="missing", help="what is run again")
+    one.add_argument(
+        "--overwrite", choices=("missing", "failed", "latency", "all"), default="missing", help="what is run again"
+    )
     one.add_argument(
         "--executor", default="local", metavar="local|processes:N|ray[:ADDRESS]", help="where runs are carried out"
     )

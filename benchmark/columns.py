@@ -60,8 +60,10 @@ def compares(entry: Column, block: pd.DataFrame) -> bool:
     """Whether the values of a column compare among these rows, so that colors may say which is better."""
     if not entry.alike or entry.alike not in block.columns:
         return True
-    keys = block.loc[block[entry.name].notna(), entry.alike]
-    return keys.nunique(dropna=False) <= 1 and not keys.isna().any() and not keys.isin(NOT_ALIKE).any()
+    there = block[block[entry.name].notna()]
+    keys = there[entry.alike]
+    is_quiet = entry.alike != "latency_session" or bool(there["latency_note"].isna().all())
+    return is_quiet and keys.nunique(dropna=False) <= 1 and not keys.isna().any() and not keys.isin(NOT_ALIKE).any()
 
 
 def _metric_columns() -> list[Column]:

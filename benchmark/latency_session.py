@@ -66,7 +66,9 @@ class _Timed:
         }
 
 
-def measure_latencies(store: Store, experiments: Sequence[Experiment], *, progress: bool = False) -> str | None:
+def measure_latencies(
+    store: Store, experiments: Sequence[Experiment], *, again: bool = False, progress: bool = False
+) -> str | None:
     """Time the networks of a folder in turns, write the times into their records, and return the session's name.
 
     Each network is timed once, for all runs that have it: those that differ in seed or data alone share one. With the
@@ -76,10 +78,11 @@ def measure_latencies(store: Store, experiments: Sequence[Experiment], *, progre
     Args:
         store: Where the runs are.
         experiments: Of the sweep that ended.
+        again: Time what is at hand even if all of it was timed before.
         progress: Show a bar when it takes longer than two seconds.
     """
     with store.lock(LOCK):
-        fresh = [run for run in runs_of(store, experiments) if run.session is None and run.file is not None]
+        fresh = [run for run in runs_of(store, experiments) if (again or run.session is None) and run.file]
         if not any(_is_here(run) for run in fresh):
             clear_networks(store, experiments)
             return None

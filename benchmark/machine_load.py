@@ -12,7 +12,7 @@ import psutil
 
 __all__ = ["MachineLoad", "busy_note"]
 
-BUSY = 0.1  # share of the cores that others may use
+BUSY = 0.15  # share of the cores that others may use
 UNSTEADY = 0.25  # by how much the same work may take longer
 WORK = (320, 12)  # side of a matrix and how often it is multiplied: some milliseconds
 

@@ -29,7 +29,7 @@ def measure(prepared: Prepared, workspace: Path, options: RunOptions) -> tuple[d
     from benchmark.fitted import Fitted, last_fit
     from benchmark.latency import measure_latency
     from benchmark.memory import PeakMemory, model_bytes
-    from benchmark.networks import NETWORK, keep_image, network_id
+    from benchmark.networks import keep_for_timing, keep_image, network_id
     from benchmark.training import device_of, fit, make_engine, test_once, validates
     from extensions.cache import open_cache
     from extensions.cache.reuse import SPLITS, Reuse
@@ -102,11 +102,12 @@ def measure(prepared: Prepared, workspace: Path, options: RunOptions) -> tuple[d
     write_text(workspace / SCORES, evaluation.scores.to_csv(index=False))
     # The thresholds of augmented scores are not those of the model alone, which is all that a checkpoint holds.
     keep_checkpoint = options.keep_checkpoint and not in_test
-    if keep_checkpoint or options.timed_later:
-        path = workspace / (CHECKPOINT if keep_checkpoint else NETWORK)
-        with room_for(path, model_bytes(model.model)):
-            engine.trainer.save_checkpoint(path, weights_only=not keep_checkpoint)
-        keep_image(workspace, image)
+    if keep_checkpoint:
+        with room_for(workspace / CHECKPOINT, model_bytes(model.model)):
+            engine.trainer.save_checkpoint(workspace / CHECKPOINT, weights_only=False)
+            keep_image(workspace, image)
+    elif options.timed_later:
+        keep_for_timing(workspace, image, lambda path: engine.trainer.save_checkpoint(path, weights_only=True))
     pictures = collector.pictures.draw(
         workspace, threshold=evaluation.thresholds["image"], map_range=evaluation.ranges.get("pixel", (0.0, 1.0))
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,13 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmark.disk import room_for
+from benchmark.disk import DiskFullError, room_for
 from benchmark.experiment import Experiment
 from benchmark.store import CHECKPOINT, KEEP, RECORD, Store, write_json
 
 if TYPE_CHECKING:
     import torch
     from anomalib.models import AnomalibModule
+
+logger = logging.getLogger(__name__)
 
 __all__ = [
     "IMAGE",
@@ -26,6 +29,7 @@ __all__ = [
     "Run",
     "by_network",
     "clear_networks",
+    "keep_for_timing",
     "keep_image",
     "load_network",
     "network_id",
@@ -83,6 +87,18 @@ def keep_image(workspace: Path, image: torch.Tensor) -> None:
     is_narrow = bool(np.allclose(narrow / 255, pixels, atol=1e-6))
     with room_for(workspace / IMAGE):
         np.save(workspace / IMAGE, narrow if is_narrow else pixels, allow_pickle=False)
+
+
+def keep_for_timing(workspace: Path, image: torch.Tensor, save: Callable[[Path], None]) -> None:
+    """Keep a network that nobody asked to keep, if the disk has room for it; else its run alone has timed it."""
+    try:
+        with room_for(workspace / NETWORK):
+            save(workspace / NETWORK)
+            keep_image(workspace, image)
+    except DiskFullError as error:
+        logger.warning("%s; its latency is that of its run alone", error)
+        for name in (NETWORK, IMAGE):
+            (workspace / name).unlink(missing_ok=True)
 
 
 def load_network(run: Run) -> tuple[AnomalibModule, torch.Tensor]:

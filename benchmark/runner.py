@@ -30,7 +30,8 @@ class RunOptions:
 
     Args:
         sweep: Name under which the record is filed.
-        overwrite: `missing` runs what has no record, `failed` also what failed, `all` everything.
+        overwrite: `missing` runs what has no record, `failed` also what failed, `all` everything; with `latency` a
+            sweep also times again what was kept.
         keep_checkpoint: Save `model.ckpt` beside the record.
         pictures: How many best and worst pictures to draw; 0 draws none.
         progress: Show a progress bar of the run.

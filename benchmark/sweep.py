@@ -89,7 +89,7 @@ def run_sweep(
             keeper.add(record)
             shows_none = record["status"] == "finished" and not record["files"]["pictures"]
             without_pictures += shows_none and not experiment.augmentations
-    measure_latencies(store, experiments, progress=options.progress)
+    measure_latencies(store, experiments, again=options.overwrite == "latency", progress=options.progress)
     for run in runs_of(store, experiments) if sinks else []:
         send(run.record, run.folder, sinks=sinks, output=output)
     if options.pictures and without_pictures:

@@ -16,14 +16,15 @@ __all__ = ["latency_sessions", "time_warnings"]
 def time_warnings(leaderboard: pd.DataFrame) -> Iterable[str]:
     """What a reader should know before comparing times."""
     blocks = [block for _, block in leaderboard.groupby("dataset")]
-    if not _all_compare("latency_ms", blocks):
+    again = "the command of the sweep with `--overwrite latency` times all checkpoints that were kept together."
+    if not _all_compare("latency_ms", [block.assign(latency_note=None) for block in blocks]):
         yield (
             "Latencies were not all measured in one session, so they are not colored: of one network they differ by "
-            "what else the machine did. Another sweep into this folder times all checkpoints that were kept together."
+            f"what else the machine did; {again}"
         )
     notes = sorted({note for text in leaderboard["latency_note"].dropna() for note in str(text).split(";")})
     if notes:
-        yield f"Latency was {'; '.join(notes)}: its numbers are less sure. Quiet the machine, then --overwrite all."
+        yield f"Latency was {'; '.join(notes)}, so it is not colored; on a quiet machine {again}"
     if not _all_compare("fit_seconds", blocks):
         yield (
             "Fit times are not colored: some lack what earlier runs had worked out (column Fit without), are blank, or "

@@ -100,6 +100,10 @@ def test_a_later_sweep_times_what_was_kept_again_and_a_repeated_one_nothing(one,
     sessions = {speed["latency_session"] for speed in speeds(tmp_path).values()}
     assert len(sessions) == 1
     assert first not in sessions
+    run_sweep([one], tmp_path, options=dataclasses.replace(QUIET, overwrite="latency"), keep="all")
+    again = {speed["latency_session"] for speed in speeds(tmp_path).values()}
+    assert len(again) == 1
+    assert again != sessions
 
 
 def test_a_network_that_cannot_be_loaded_keeps_the_time_of_its_run(one, tmp_path, turns, monkeypatch, caplog):

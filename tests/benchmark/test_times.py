@@ -63,10 +63,12 @@ def test_other_data_sets_are_colored_all_the_same(tmp_path):
     assert "latency_ms" in colored(records, tmp_path)
 
 
-def test_a_busy_machine_is_told_in_the_sheet():
+def test_a_busy_machine_is_told_in_the_sheet_and_colors_nothing(tmp_path):
     record = timed("A", 10.0)
     record["speed"]["latency_note"] = "measured while other processes used 1.4 of 2 cores"
-    assert "measured while other processes used 1.4 of 2 cores: its numbers are less sure" in warnings([record])
+    assert "measured while other processes used 1.4 of 2 cores, so it is not colored" in warnings([record])
+    assert "not all measured in one session" not in warnings([record, timed("B", 20.0)])
+    assert "latency_ms" not in colored([record, timed("B", 20.0)], tmp_path)
     assert frames([record]).runs["latency_note"].tolist() == ["measured while other processes used 1.4 of 2 cores"]
 
 

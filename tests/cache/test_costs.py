@@ -14,6 +14,7 @@ from benchmark.summary import reused
 from extensions.cache import open_cache
 from extensions.cache.costs import SelectionTimes
 from extensions.cache.store import WorkCache
+from extensions.data import Folder
 from extensions.refinement.features import training_features
 
 
@@ -97,9 +98,10 @@ def test_images_decoded_for_another_backbone_keep_their_part_of_the_cost(tiny_ro
     assert 0 < record["speed"]["fit_reused_seconds"] < sum(float(note[0]) for note in decoded)
 
 
-def test_features_that_a_ranking_computed_are_counted(tiny_root, tiny_folder, weights, tmp_path, cache):
+def test_features_that_a_ranking_computed_are_counted(tiny_root, weights, tmp_path, cache):
     layers = ["layer2", "layer3"]
-    training_features(tiny_folder(), backbone="resnet18", weights=weights, layers=layers, image_size=32)
+    data = Folder("tiny", "train/good", tiny_root, "test/bad", "test/good", num_workers=0)
+    training_features(data, backbone="resnet18", weights=weights, layers=layers, image_size=32)
     record = finish(tiny_root, weights, tmp_path / "a", "Padim", n_features=5)
     assert record["reused"]["train"] == {"pictures": 8, "features": 8, "of": 8}
     assert record["speed"]["fit_seconds"] > record["speed"]["fit_own_seconds"]
