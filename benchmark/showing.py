@@ -64,7 +64,9 @@ def draw(run: Run, *, n: int) -> Figure:
     """
     import matplotlib.pyplot as plt
 
-    chosen = choose(run.scores, run.threshold, n)
+    found = choose(run.scores, run.threshold, n)
+    chosen = {heading: rows for heading, rows in found.items() if len(rows)}
+    none = "".join(f", {heading}" for heading in found if heading not in chosen)
     panels = _panels(run, {image for rows in chosen.values() for image in rows["image"]})
     has_masks = any(panel.mask is not None for panel in panels.values())
     has_maps = any(panel.anomaly_map is not None for panel in panels.values())
@@ -84,7 +86,7 @@ def draw(run: Run, *, n: int) -> Figure:
             truth = (row["kind"] or "anomalous") if row["label"] else "normal"
             parts[0].set_title(f"{truth}, score {row['score']:.3g}", fontsize=8, loc="left")
     threshold = "" if run.threshold is None else f", threshold {run.threshold:.3g}"
-    figure.suptitle(f"{run.record['model']} on {run.record['dataset']['name']}{threshold}", fontsize=10)
+    figure.suptitle(f"{run.record['model']} on {run.record['dataset']['name']}{threshold}{none}", fontsize=10)
     figure.tight_layout()
     plt.close(figure)
     return figure

@@ -1,5 +1,6 @@
 """Plug-ins for anomalib: models, backbones and data, importable flat (`extensions.Patchcore` works as class_path)."""
 
+import warnings
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -90,8 +91,10 @@ def __getattr__(name: str) -> Any:
     if name not in _MODULES:
         msg = f"module {__name__!r} has no attribute {name!r}"
         raise AttributeError(msg, name=name, obj=import_module(__name__))
-    import_module("extensions.backbones").register()
-    export = getattr(import_module(_MODULES[name]), name)
+    with warnings.catch_warnings():  # what anomalib and timm deprecate among themselves, nobody here can change
+        warnings.simplefilter("ignore")
+        import_module("extensions.backbones").register()
+        export = getattr(import_module(_MODULES[name]), name)
     globals()[name] = export
     return export
 

@@ -14,22 +14,17 @@ image_size = 224  # px, of the detector
 n_shown = 4
 
 # %%
-import logging
 import os
-import warnings
 from pathlib import Path
-
-warnings.filterwarnings("ignore")
-logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
 
 output = Path("output/notebook/backbones").resolve()
 os.environ["WORKBENCH_WEIGHTS"] = str(output / "weights")  # leave this out and it goes to weights/ of the project
 
-import matplotlib.pyplot as plt
 import pandas as pd
+from PIL import Image
 
 import benchmark
-from extensions import Elpv
+from extensions import Elpv, Patchcore
 
 # %% [markdown]
 # ## The pictures
@@ -71,9 +66,7 @@ config = {
     "trainer": {"max_epochs": epochs, "enable_progress_bar": False},
     "seed": 0,
 }
-plt.figure(figsize=(4, 8))
-plt.imshow(views_sheet(read_pretraining(config, Path("notebook")), n=n_shown))
-plt.axis("off")
+Image.fromarray(views_sheet(read_pretraining(config, Path("notebook")), n=n_shown))
 
 # %% [markdown]
 # ## Pretrain
@@ -102,8 +95,7 @@ export(output / "simclr", tag="cells", licence="CC BY-NC-SA 4.0 (ELPV)", config=
 # a few minutes of training say little; `configs/benchmark/backbones.yaml` is the real comparison.
 
 # %%
-data = {"class_path": "extensions.Elpv", "init_args": {"n_train": n_pictures, "n_test": n_test, "num_workers": 0}}
-for name, settings in (("resnet18", {"pre_trained": False}), ("resnet18.cells", {}), ("tf_efficientnet_lite0", {})):
-    arguments = {"backbone": name, "image_size": image_size, "coreset_sampling_ratio": 0.01, **settings}
-    benchmark.run({"class_path": "extensions.Patchcore", "init_args": arguments}, data, output=output / "runs")
+for backbone, is_trained in (("resnet18", False), ("resnet18.cells", True), ("tf_efficientnet_lite0", True)):
+    model = Patchcore(backbone, pre_trained=is_trained, image_size=image_size, coreset_sampling_ratio=0.01)
+    benchmark.run(model, cells, output=output / "runs")
 benchmark.read_leaderboard(output / "runs")[["rank", "backbone", "settings", "image_AUROC", "image_F1Score", "status"]]
