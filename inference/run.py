@@ -49,7 +49,7 @@ class Report:
 
     def sentence(self, threshold: float | None, output: Path, *, overlays: bool) -> str:
         """What was found, and where to look at it."""
-        units = self.unit if self.n_done == 1 else f"{self.unit}s"
+        units = f"{self.unit}s"
         if threshold is None:
             found = f"{self.n_done} {units} scored; without a threshold none is judged (give one by --threshold)"
         else:

@@ -23,7 +23,9 @@ def judge_speed(rows: Sequence[dict[str, Any]]) -> None:
 
 def sentences(frame: pd.DataFrame) -> list[str]:
     """What was found, for a person: of int8 what it gains on this machine, of each precision how many are kept."""
-    rows: list[dict[str, Any]] = [dict(line) for _, line in frame.astype(object).where(frame.notna(), None).iterrows()]
+    rows: list[dict[str, Any]] = [
+        {str(name): None if pd.isna(value) else value for name, value in line.items()} for _, line in frame.iterrows()
+    ]
     told = []
     for row in rows:
         full = _at_fp32(row, rows)

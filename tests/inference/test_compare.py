@@ -97,7 +97,7 @@ def test_runs_whose_images_are_gone_are_rows_beside_the_others(records, tiny_roo
     assert "--data-root" in error
     (copy / local.parent.relative_to(copy)).rename(tmp_path / "aside")
     for left in copy.glob("runs/**/local.json"):
-        left.write_text(left.read_text().replace(str(tiny_root), str(tmp_path / "nowhere")))
+        left.write_text(left.read_text().replace(str(tiny_root), str(tmp_path / "nowhere" / tiny_root.name)))
     with pytest.raises(RuntimeError, match="nowhere"):  # none is left that could be compared
         compare_runs(copy, tiny_root / "test", tmp_path / "none", CompareOptions(seconds=0))
 

@@ -16,21 +16,22 @@ RED = (10, 60, 90, 130, 200)  # mean and red channel of the grey images
 
 @pytest.fixture(scope="module")
 def model():
-    return extensions.Padim("resnet18", pre_trained=False, image_size=(8, 8), n_features=4)
+    """Only what it makes of masks plays a part: nothing, for they have its size."""
+    return extensions.Padim("resnet18", pre_trained=False, image_size=(24, 24), n_features=4)
 
 
 @pytest.fixture(scope="module")
 def images(tmp_path_factory):
-    """Five grey images of 8 px, the two brightest anomalous; the mask of each marks the left half."""
+    """Five grey images of 24 px, the two brightest anomalous; the mask of each marks the left half."""
     folder = tmp_path_factory.mktemp("grey")
     files = [folder / f"{red}.png" for red in RED]
     for file, red in zip(files, RED, strict=True):
-        pixels = np.full((8, 8, 3), red, np.uint8)
+        pixels = np.full((24, 24, 3), red, np.uint8)
         if red >= 130:
-            pixels[:, 4:] = 20
+            pixels[:, 12:] = 20
         Image.fromarray(pixels).save(file)
-    half = np.zeros((8, 8), np.uint8)
-    half[:, :4] = 255
+    half = np.zeros((24, 24), np.uint8)
+    half[:, :12] = 255
     Image.fromarray(half).save(folder / "mask.bmp")
     masks = (None, None, None, folder / "mask.bmp", folder / "mask.bmp")
     return FittedOn(tuple(files), np.array([False] * 3 + [True] * 2), masks, "five images")
