@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,8 +14,8 @@ from torch.utils.data import ConcatDataset, Dataset, Subset
 from torchvision.transforms.v2.functional import to_dtype, to_image
 
 from extensions.data.dataset import read_item
-from extensions.data.reading import read_image
-from extensions.data.remarks import tell_remarks
+from extensions.data.reading import IMAGE_EXTENSIONS, read_image
+from extensions.data.remarks import tell_remarks, warn_once
 from extensions.data.stored import is_plain
 
 if TYPE_CHECKING:
@@ -86,6 +86,7 @@ def read_as_ours(dataset: Any) -> Any:
         return ConcatDataset([read_as_ours(part) for part in dataset.datasets])
     if isinstance(dataset, PredictDataset) and type(dataset).__getitem__ is PredictDataset.__getitem__:
         _check(dataset.image_filenames)
+        _tell_left_out(dataset.image_filenames)
         return StockImages(dataset)
     if not isinstance(dataset, AnomalibDataset) or "image_path" not in dataset.samples:
         return dataset
@@ -108,6 +109,21 @@ def _check(paths: Iterable[str | Path]) -> None:
             f"{len(broken)} of {len(facts)} images cannot be read, such as {broken[0]}; replace them, or take them out"
         )
         raise ValueError(msg)
+
+
+def _tell_left_out(paths: Sequence[Path]) -> None:
+    """Warn of image files beside those of a folder that anomalib does not take for images."""
+    if len(paths) == 1:  # somebody asked for this one
+        return
+    known, folders = set(paths), {path.parent for path in paths}
+    beside = (path for folder in sorted(folders) for path in sorted(folder.iterdir()))
+    left = [path for path in beside if path.suffix.lower() in IMAGE_EXTENSIONS and path not in known]
+    if left := [path for path in left if path.is_file() and not path.name.startswith(".")]:
+        endings = ", ".join(sorted({path.suffix for path in left}))
+        warn_once(
+            f"{len(left)} image files are left out, such as {left[0]}: anomalib's PredictDataset does not know "
+            f"{endings}; rename them, or use `python -m inference predict`"
+        )
 
 
 def _check_plain(paths: Iterable[str | Path], what: str) -> None:

@@ -97,6 +97,15 @@ def test_low_files_are_told_once(odd, caplog):
     assert "low.png (largest value 4000 of 65535: 12 bits stored in 16)" in told[0]
 
 
+def test_files_that_anomalib_leaves_out_of_a_folder_are_told(odd, caplog):
+    Image.new("RGB", (9, 9)).save(odd / "a.jfif", "JPEG")
+    (odd / "notes.txt").write_text("no image")
+    read_as_ours(PredictDataset(odd))
+    (told,) = [record.message for record in caplog.records if "left out" in record.message]
+    assert told.startswith("1 image files are left out")
+    assert "a.jfif: anomalib's PredictDataset does not know .jfif; rename them" in told
+
+
 def test_defects_drawn_on_what_anomalib_misreads_are_refused(odd, tmp_path, monkeypatch):
     monkeypatch.setattr("anomalib.data.utils.synthetic.ROOT", tmp_path / "drawn")
     source = folder_of(odd.parent, val_split_mode="none", test_split_mode="none").train_data
