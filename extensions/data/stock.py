@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
+from extensions.data.checks import check_dataset
 from extensions.data.errors import DatasetError, DatasetMissingError
 from extensions.escaped import escaped
 
@@ -21,7 +22,8 @@ def set_up(datamodule: AnomalibDataModule, *, seed: int) -> None:
     called, and without a seed differently each time: it gets the run's seed where it has none.
 
     Raises:
-        DatasetError: anomalib would draw synthetic defects, which no seed of its own repeats.
+        DatasetError: anomalib would draw synthetic defects, which no seed of its own repeats; or all problems of the
+            files together, see `check_dataset`.
         DatasetMissingError: A folder is not there.
     """
     if hasattr(datamodule, "take_run_seed"):  # one of ours
@@ -43,6 +45,7 @@ def set_up(datamodule: AnomalibDataModule, *, seed: int) -> None:
         msg = f"data set {datamodule.name!r} is not on this disk ({reason}); correct its folders in the config"
         raise DatasetMissingError(msg) from error
     datamodule._is_setup = True  # anomalib notes it only for its Trainer, and would split again
+    check_dataset(datamodule)  # as ours check themselves
 
 
 def take_seed(datamodule: AnomalibDataModule, seed: int) -> bool:

@@ -9,6 +9,7 @@ from anomalib.data import Folder as StockFolder
 from lightning.pytorch.trainer.states import TrainerFn
 
 from extensions.data import DatasetError, DatasetMissingError
+from extensions.data.errors import Kind
 from extensions.data.stock import set_up, take_seed
 
 
@@ -47,3 +48,12 @@ def test_defects_drawn_from_the_global_state_are_refused(product: Path, mode: st
 def test_a_folder_that_is_not_there_is_missing_data(product: Path) -> None:
     with pytest.raises(DatasetMissingError, match=r"'x' is not on this disk \(.*nowhere"):
         set_up(stock(product / "nowhere"), seed=0)
+
+
+def test_the_files_are_checked_as_those_of_our_own_datamodules(product: Path) -> None:
+    image = sorted((product / "good").glob("*.png"))[0]
+    (product / "bad" / "copy.png").write_bytes(image.read_bytes())
+    (product / "bad" / "torn.png").write_bytes(image.read_bytes()[:100])
+    with pytest.raises(DatasetError, match=r"2 problems") as caught:
+        set_up(stock(product), seed=0)
+    assert {problem.kind for problem in caught.value.problems} >= {Kind.UNREADABLE}
