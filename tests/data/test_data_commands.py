@@ -124,7 +124,7 @@ def test_check_reads_a_benchmarks_list_and_its_grid(
 def test_check_draws_with_each_seed_of_the_runs(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     settings = ["data.init_args.k_shot=2", "seeds=[0, 1]"]
     assert main(["check", "--config", str(config), "--set", *settings]) == 0
-    drawn = {line for line in capsys.readouterr().out.splitlines() if "k_shot" in line}
+    drawn = {line for line in capsys.readouterr().out.splitlines() if line.startswith("  k_shot")}
     assert len(drawn) == 2
 
 
