@@ -161,7 +161,9 @@ class Record(Callback):
         evaluation = self._collector.finish(getattr(pl_module, "label_free_threshold", None))
         self._collector = None
         image = trainer.datamodule.test_data[0].image
-        speed = {"fit_seconds": self._facts["fit_seconds"], "test_seconds": seconds}
+        fit_seconds = self._facts["fit_seconds"]
+        speed = {"fit_seconds": fit_seconds, "fit_own_seconds": fit_seconds, "fit_reused_seconds": 0.0}
+        speed["test_seconds"] = seconds
         speed |= asdict(measure_latency(pl_module, image))
         speed["network"] = network_id(self._prepared.experiment, pl_module, image)
         self.run = self._write(trainer, pl_module, evaluation, speed)
