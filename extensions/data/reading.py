@@ -46,13 +46,7 @@ def read_image(path: str | Path) -> np.ndarray:
         ValueError: the file cannot be decoded, or holds numbers whose range is not known; the file is named.
         FileNotFoundError: no such file.
     """
-    try:
-        return picture_array(open_upright(Path(path).read_bytes()))
-    except FileNotFoundError:
-        raise
-    except Exception as error:  # Pillow raises many types for broken files, most without the file's name
-        msg = f"cannot read the picture {path}: {reason(error)}"
-        raise ValueError(msg) from error
+    return read_stored(path)[0]
 
 
 def read_mask(path: str | Path) -> np.ndarray:
@@ -68,7 +62,7 @@ def read_mask(path: str | Path) -> np.ndarray:
         return mask_array(open_upright(Path(path).read_bytes()))
     except FileNotFoundError:
         raise
-    except Exception as error:  # as in read_image
+    except Exception as error:  # as in read_stored
         msg = f"cannot read the mask {path}: {reason(error)}"
         raise ValueError(msg) from error
 
@@ -80,8 +74,8 @@ def read_stored(path: str | Path) -> tuple[np.ndarray, Stored]:
         return picture_array(image), stored
     except FileNotFoundError:
         raise
-    except Exception as error:  # as in read_image
-        msg = f"cannot read the image {path}: {reason(error)}"
+    except Exception as error:  # Pillow raises many types for broken files, most without the file's name
+        msg = f"cannot read the picture {path}: {reason(error)}"
         raise ValueError(msg) from error
 
 
