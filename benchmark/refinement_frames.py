@@ -11,6 +11,7 @@ import pandas as pd
 
 from benchmark.archive import Record, fact
 from benchmark.experiment import PROTOCOL_VERSION, is_location
+from benchmark.naming import labels
 
 __all__ = ["REFINEMENT", "ROUNDS", "is_ranking_only", "refinement_frame", "rounds_frame"]
 
@@ -157,7 +158,11 @@ def _counted(records: Sequence[Record]) -> list[Record]:
         current = record.get("protocol_version") == PROTOCOL_VERSION and record["status"] == "finished"
         if current and "refinement" in record and fact(record, "experiment", "refinement", "strategy") != "review":
             newest[record["experiment_id"]] = record
-    return [record | {"settings_of_detector": _detector(record)} for record in newest.values()]
+    found = list(newest.values())
+    trained = [{name: (record.get("experiment") or {}).get(name) for name in ("model", "trainer")} for record in found]
+    seen = [(record["dataset"]["name"], record["dataset"].get("category")) for record in found]
+    told = labels([_detector(record) for record in found], trained, alike=seen)
+    return [record | {"settings_of_detector": text} for record, text in zip(found, told, strict=True)]
 
 
 def _detector(record: Record) -> str:

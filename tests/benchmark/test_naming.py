@@ -5,8 +5,9 @@ import pytest
 from benchmark.experiment import Experiment
 from benchmark.leaderboard import frames
 from benchmark.naming import differences
+from benchmark.refinement_frames import rounds_frame
 from benchmark.sweep import describe, settings_told
-from tests.benchmark.fabricated import make_plan, make_record
+from tests.benchmark.fabricated import make_plan, make_record, make_refinement
 
 DATA = {"class_path": "extensions.Folder", "init_args": {"name": "tiles", "root": "/line/tiles", "normal_dir": "good"}}
 
@@ -102,3 +103,11 @@ def test_the_line_of_a_refinement_says_what_it_removed_and_that_of_a_failure_its
     failed = describe(experiment, make_record(status="failed"))
     assert failed.startswith("failed   Padim resnet18 on elpv mono, strategy=consensus")
     assert failed.endswith("broken.png is truncated")
+
+
+def test_refinements_of_detectors_that_read_the_same_are_told_apart():
+    records = [make_refinement("consensus", 0, auroc=0.9, gain=0.1, ratio=ratio) for ratio in (0.1, 0.2)]
+    for record, size in zip(records, (128, 256), strict=True):
+        record["experiment"]["model"] = {"class_path": "extensions.Patchcore", "init_args": {"image_size": size}}
+    told = rounds_frame(records)["detector"].unique().tolist()
+    assert told == ["Patchcore resnet18, image_size=128", "Patchcore resnet18, image_size=256"]
