@@ -13,14 +13,20 @@ Item = TypeVar("Item")
 EVERY_S = 30.0  # s between two plain lines of one piece of work
 
 
+def is_notebook() -> bool:
+    """Whether this process is the kernel of a notebook; that the package of kernels is imported says nothing."""
+    ipython = sys.modules.get("IPython")
+    return hasattr(getattr(ipython, "get_ipython", lambda: None)(), "kernel")
+
+
 def is_watched() -> bool:
     """Whether bars can be drawn: standard error is a terminal, or this is a notebook."""
-    return sys.stderr.isatty() or "ipykernel" in sys.modules
+    return sys.stderr.isatty() or is_notebook()
 
 
 def draws_on_stdout() -> bool:
     """Whether libraries that draw their bars on standard output, such as rich, can do so."""
-    return is_watched() and (sys.stdout.isatty() or "ipykernel" in sys.modules)
+    return is_watched() and (sys.stdout.isatty() or is_notebook())
 
 
 @contextmanager

@@ -31,6 +31,8 @@ class ReadingMixin(_Module):
     def setup(self, stage: str) -> None:
         """Have the trainer pass its loaders on with our reader."""
         super().setup(stage)
+        if self._trainer is None:  # set up by hand, to be fed by hand
+            return
         strategy = self.trainer.strategy
         if not isinstance(strategy.process_dataloader, LoaderReader):
             strategy.process_dataloader = LoaderReader(self.trainer, strategy.process_dataloader)
