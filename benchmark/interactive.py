@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ from benchmark.runner import RunOptions, run_experiment
 from benchmark.single_run import Run, RunError, run_of
 from benchmark.store import RECORD
 from benchmark.tables import write_tables
-from extensions.configuration import spec_of
+from extensions.configuration import ConfigError, spec_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -88,6 +89,11 @@ def experiment_of(model: Any, data: Any, *, check: bool = True, **rest: Any) -> 
     Raises:
         ConfigError: As in `run`.
     """
+    try:
+        json.dumps(rest.get("trainer"))
+    except TypeError as error:
+        msg = f"trainer: found an object ({error}), expected numbers, texts, or entries with class_path and init_args"
+        raise ConfigError(msg) from error
     described = spec_of(model, "model", check=check)
     for name in _NOT_RUN:
         described["init_args"].pop(name, None)

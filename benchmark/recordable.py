@@ -83,6 +83,9 @@ def _check_limits(trainer: Any) -> None:
     if trainer.world_size > 1:
         msg = f"Record: found {trainer.world_size} devices, expected Engine(devices=1), for a recorded run uses one"
         raise ConfigError(msg)
+    if trainer.fit_loop.epoch_progress.current.processed:
+        msg = "Record: this Engine has carried out a fit before and would not train again; make a new Engine"
+        raise ConfigError(msg)
     if trainer.ckpt_path is not None:
         msg = f"Record: this fit goes on from {trainer.ckpt_path}, and a record starts at the seed; leave out ckpt_path"
         raise ConfigError(msg)

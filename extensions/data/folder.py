@@ -13,7 +13,7 @@ from extensions.data.beside import mask_folders, masks_beside
 from extensions.data.datamodule import Listing, WorkbenchDataModule
 from extensions.data.errors import DatasetMissingError, Kind, Problem
 from extensions.data.files import absolute, data_root, list_images, relative_name
-from extensions.data.folder_names import is_bad_folder, is_good_folder, is_no_training_folder
+from extensions.data.folder_names import is_bad_folder, is_good_folder, is_no_training_folder, nearly_named
 from extensions.data.inspection import inspect_files
 from extensions.data.left_out import left_out
 from extensions.data.masks import Candidate, pair_masks
@@ -84,7 +84,9 @@ class Folder(WorkbenchDataModule):
         missing = [folder for folder in self._named if not folder.is_dir()]
         if missing:
             folders = ", ".join(str(folder) for folder in missing)
-            msg = f"data set {self.name!r} lacks the folder {folders}; correct the config or $WORKBENCH_DATA"
+            near = [found for folder in missing if (found := nearly_named(folder.parent, folder.name)) is not None]
+            there = f"; there is {', '.join(map(str, near))}" if near else ""
+            msg = f"data set {self.name!r} lacks the folder {folders}{there}; correct the config or $WORKBENCH_DATA"
             raise DatasetMissingError(msg)
         listing = Listing()
         self._note_folders(listing)

@@ -21,7 +21,7 @@ from extensions.data.reading import marking_of, open_stored, open_upright, pictu
 from extensions.data.stored import Stored
 from extensions.progress import progress_bar
 
-VERSION = 5  # of the facts: raised when they would differ for the same file
+VERSION = 6  # of the facts: raised when they would differ for the same file
 FEW_COLORS = 4  # a picture of so few is drawn
 _N_NUMBERS = 8
 

@@ -9,6 +9,7 @@ import numpy as np
 
 MOST_CLASSES = 16  # more values than these are grey values, unless they are numbered through
 MOST_NUMBERS = 64  # as classes or instances are; more numbers in a row are those of a photograph
+FLAT = 0.85  # of the pixels in the background: then the rest is drawn, however soft its edges are
 LOWEST_WHITE = 32  # a JPEG mask whose white is darker than this cannot be told from compression noise
 
 
@@ -48,8 +49,9 @@ def read_marks(values: np.ndarray, *, is_jpeg: bool = False) -> Marking:
     """Tell defect from background.
 
     Every value but 0 is defect. A mask with grey values, which come from JPEG or from soft edges, is cut at half of its
-    range: what JPEG leaves around a defect would count as defect otherwise. Grey are those of a JPEG, and more than 16
-    values that are not numbered through, up to 64, as classes or instances are.
+    range: what JPEG leaves around a defect would count as defect otherwise. Grey are those of a JPEG, few values beside
+    black and white, as in a JPEG saved as PNG, and more than 16 values that are not numbered through, up to 64, as
+    those of classes or instances are.
 
     Args:
         values: (H, W) numbers or booleans.
@@ -58,7 +60,8 @@ def read_marks(values: np.ndarray, *, is_jpeg: bool = False) -> Marking:
     levels, counts = _levels(values)
     low, high = float(levels[0]), float(levels[-1])
     is_numbered = len(levels) == high - low + 1 and low in {0.0, 1.0} and high <= MOST_NUMBERS
-    is_grey = len(levels) > 2 and (is_jpeg or (len(levels) > MOST_CLASSES and not is_numbered))
+    is_noisy = len(levels) <= MOST_CLASSES and _is_noisy(levels)
+    is_grey = len(levels) > 2 and (is_jpeg or is_noisy or (len(levels) > MOST_CLASSES and not is_numbered))
     if is_grey and high - low >= LOWEST_WHITE * (high > 1):
         cut = (low + high) / 2
         marks = (values >= cut).astype(np.uint8)
@@ -89,13 +92,26 @@ def _look(marks: np.ndarray, share: float, levels: np.ndarray, *, is_grey: bool)
 
 
 def _is_photograph(levels: np.ndarray, counts: np.ndarray) -> bool:
-    """Whether many pixels, and more than are white, lie away from both ends of the range."""
+    """Whether many pixels, and more than are white, lie away from both ends of the range.
+
+    Soft edges of thin defects do so, too, but stand on a background of one value, from which heat maps rise slowly.
+    """
     low, high = float(levels[0]), float(levels[-1])
     margin = (high - low) / 8
     total = counts.sum()
+    if counts[levels <= low + margin / 4].sum() >= FLAT * total:
+        return False
     between = counts[(levels > low + margin) & (levels < high - margin)].sum() / total
     white = counts[levels >= high - margin].sum() / total
     return bool(between > 0.15 or (between > 0.02 and between > white))
+
+
+def _is_noisy(levels: np.ndarray) -> bool:
+    """Whether there are values next to black and next to white, and none between."""
+    low, high = float(levels[0]), float(levels[-1])
+    margin = (high - low) / 8
+    is_low, is_high = levels <= low + margin, levels >= high - margin
+    return bool(high == 255 and is_low.sum() > 1 and is_high.sum() > 1 and (is_low | is_high).all())
 
 
 def _is_crisp(levels: np.ndarray, counts: np.ndarray) -> bool:

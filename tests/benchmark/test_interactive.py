@@ -226,3 +226,8 @@ def test_a_failed_run_raises_and_leaves_its_record(folders, tmp_path):
         benchmark.run({"class_path": "extensions.Stfpm", "init_args": MODEL | {"layers": ["layer1"]}},
                       extensions.Folder(**folders), output=tmp_path)  # fmt: skip
     assert len(list(Path(tmp_path).glob("runs/**/record.json"))) == 1
+
+
+def test_a_callback_given_as_an_object_is_refused_in_one_sentence():
+    with pytest.raises(ConfigError, match=r"trainer: found an object .*expected numbers, texts, or entries"):
+        experiment_of("Padim", "Elpv", trainer={"callbacks": [object()]})

@@ -187,3 +187,12 @@ def test_an_augmented_fit_is_recorded_as_such(data, tmp_path):
 def test_a_benchmark_refuses_the_callback():
     with pytest.raises(ConfigError, match="Record records"):
         check_callbacks({"callbacks": [{"class_path": "extensions.Record", "init_args": {"output": "x"}}]})
+
+
+def test_a_second_fit_of_one_engine_which_would_not_train_is_told(data, tmp_path):
+    made = engine(tmp_path, Record(tmp_path / "mine"))
+    seed_everything(3)
+    made.fit(padim(), datamodule=data())
+    seed_everything(4)
+    with pytest.raises(ConfigError, match="make a new Engine"):
+        made.fit(padim(), datamodule=data())

@@ -88,3 +88,8 @@ def test_anomalibs_own_datamodules_are_checked_for_them(product: Path, picture: 
     with pytest.raises(DatasetError) as caught:
         check_dataset(StockFolder("x", root=product, normal_dir="good", abnormal_dir="bad"))
     assert [(p.kind, p.file) for p in caught.value.problems] == [(Kind.GOOD_FOLDER, "bad/ok")]
+
+
+def test_a_folder_that_is_there_under_nearly_its_name_is_named(product: Path) -> None:
+    with pytest.raises(DatasetMissingError, match=r"there is .*bad"):
+        Folder("x", "good", root=product, abnormal_dir="Bad").setup()

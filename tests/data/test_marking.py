@@ -90,6 +90,25 @@ def test_photographs_and_heat_maps_are_no_masks() -> None:
     assert [read_marks(values).look for values in (noise, heat, heat / 255)] == [Look.GREY] * 3
 
 
+@pytest.mark.parametrize("suffix", ["png", "jpg"])
+def test_thin_defects_with_soft_edges_are_masks(tmp_path: Path, suffix: str) -> None:
+    large = Image.new("L", (256, 256))
+    ImageDraw.Draw(large).line([(10, 10), (240, 200)], fill=255, width=3)
+    large.resize((64, 64), Image.Resampling.BILINEAR).save(tmp_path / f"mask.{suffix}")
+    values = np.asarray(Image.open(tmp_path / f"mask.{suffix}"))
+    marking = read_marks(values, is_jpeg=suffix == "jpg")
+    assert (marking.look, marking.is_cut) == (Look.MARKED, True)
+
+
+@pytest.mark.parametrize("quality", [50, 75, 90])
+def test_a_jpeg_saved_as_png_leaves_no_noise_around_the_defect(tmp_path: Path, quality: int) -> None:
+    values = np.zeros((64, 64), np.uint8)
+    values[16:24, 21:31] = 255
+    Image.fromarray(values).save(tmp_path / "mask.jpg", quality=quality)
+    Image.open(tmp_path / "mask.jpg").save(tmp_path / "mask.png")
+    assert np.array_equal(read_mask(tmp_path / "mask.png"), values > 0)
+
+
 def test_class_numbers_do_not_survive_jpeg(tmp_path: Path) -> None:
     Image.fromarray(square(3)).save(tmp_path / "mask.jpg")
     values = np.asarray(Image.open(tmp_path / "mask.jpg"))
