@@ -42,10 +42,10 @@ def spec_of(given: Any, role: str, *, check: bool = True) -> dict[str, Any]:
         >>> spec_of(Patchcore("resnet18"), "model")
         {'class_path': 'extensions.Patchcore', 'init_args': {'backbone': 'resnet18'}}
     """
-    if isinstance(given, Mapping):
-        return checked_spec(dict(given), role)
-    if isinstance(given, str):
-        return checked_spec(given, role)
+    if isinstance(given, Mapping | str):
+        checked = checked_spec(given if isinstance(given, str) else dict(given), role)
+        _check_module(checked["class_path"], role)
+        return checked
     base = base_class(role)
     if inspect.isclass(given) and issubclass(given, base):
         return checked_spec(_path(given, role), role)
@@ -69,10 +69,26 @@ def _path(kind: type, role: str) -> str:
             f"{role}: {kind.__name__} is defined inside a function, where no other process finds it; define it outside"
         )
         raise ConfigError(msg)
+    _check_module(path, role)
     for package in ("extensions", ROLES[role][0]):
         if getattr(importlib.import_module(package), kind.__name__, None) is kind:
             return f"{package}.{kind.__name__}"
     return path
+
+
+def _check_module(path: str, role: str) -> None:
+    """Refuse a class of a script or notebook: a record names it by a path that may stand for other code each time.
+
+    Raises:
+        ConfigError: The class is of a script or a notebook.
+    """
+    module, _, name = path.partition(".")
+    if module == "__main__":
+        msg = (
+            f"{role}: {name} is defined in a script or notebook, where its code may change under one name, and a "
+            "record would not tell; put it in a module of its own and import it"
+        )
+        raise ConfigError(msg)
 
 
 def _arguments(given: Any, role: str) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -127,6 +128,17 @@ def test_what_a_record_cannot_hold_is_refused_in_one_sentence(make, words, tmp_p
         benchmark.run(make(), "Elpv", output=tmp_path)
     assert "\n" not in str(caught.value)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("make", [lambda kind: kind(**MODEL, n_features=10), lambda kind: kind, lambda _: "OfAScript"])
+def test_a_class_of_a_script_or_notebook_is_refused(make):
+    kind = type("OfAScript", (extensions.Padim,), {"__module__": "__main__"})
+    sys.modules["__main__"].OfAScript = kind
+    try:
+        with pytest.raises(ConfigError, match=r"OfAScript is defined in a script or notebook.*in a module of its own"):
+            experiment_of(make(kind), "Elpv")
+    finally:
+        del sys.modules["__main__"].OfAScript
 
 
 def test_a_changed_datamodule_is_refused():
