@@ -12,7 +12,7 @@ from typing import Any
 
 from extensions.configuration.classes import ROLES, base_class
 from extensions.configuration.components import checked_spec, instantiate_data, instantiate_model
-from extensions.configuration.differences import difference
+from extensions.configuration.differences import difference, sample_difference
 from extensions.configuration.errors import ConfigError
 from extensions.configuration.given import RemembersArguments, given_arguments
 
@@ -182,13 +182,36 @@ def _check_unchanged(given: Any, spec: dict[str, Any], role: str) -> None:
         return
     with seeded(0):
         built = _BUILD[role](spec)
-    found = difference(given, built)
-    if found is not None:
+        is_set_up = role == "data" and hasattr(given, "train_data") and _set_up_as(given, built)
+    if (found := difference(given, built)) is not None:
         msg = (
             f"{role}: this {name} is not what its arguments give: {found}; set it by an argument, or subclass "
             f"{name} and name that class"
         )
         raise ConfigError(msg)
+    if is_set_up and (found := sample_difference(given, built)) is not None:
+        msg = (
+            f"data: this {name} was set up and is not what its arguments give on this disk now: {found}; a run sets it "
+            "up anew, so choose its images by its arguments and folders, and build it again"
+        )
+        raise ConfigError(msg)
+
+
+def _set_up_as(given: Any, built: Any) -> bool:
+    """Set a datamodule up with the seeds of another one that was; whether it could be done."""
+    from extensions.data.stock import synthetic_splits
+
+    if hasattr(given, "take_run_seed"):  # one of ours
+        if given._run_seed is not None:
+            built.take_run_seed(given._run_seed)
+    elif synthetic_splits(given):
+        return False  # a run refuses it
+    try:
+        built.setup()
+    except Exception:  # the run will meet it, and its record tell it
+        logger.debug("%s could not be set up", type(built).__name__, exc_info=True)
+        return False
+    return True
 
 
 def _short(value: Any) -> str:

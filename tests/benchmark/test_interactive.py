@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 import benchmark
 import extensions
@@ -148,6 +150,46 @@ def test_a_changed_datamodule_is_refused():
         experiment_of("Padim", extensions.Elpv(augmentations=padim().pre_processor.transform))
 
 
+@pytest.mark.parametrize("package", ["extensions", "anomalib.data"])
+def test_a_datamodule_with_other_samples_than_its_arguments_give_is_refused(package, folders):
+    def make(**arguments):
+        return importlib.import_module(package).Folder(**{**folders, **arguments})
+
+    def with_other_samples(data, change):
+        data.setup()
+        data.train_data.samples = change(data.train_data.samples)
+        return data
+
+    untouched = make(seed=1, val_split_mode="from_test")
+    untouched.setup()
+    experiment_of("Padim", untouched)
+    with pytest.raises(ConfigError, match=r"its train_data holds 5 samples, not 8; .* build it again"):
+        experiment_of("Padim", with_other_samples(make(seed=1), lambda rows: rows.iloc[:5].reset_index(drop=True)))
+    with pytest.raises(ConfigError, match=r"its train_data holds .* 1, not .* 0; "):
+        experiment_of("Padim", with_other_samples(make(seed=1), lambda rows: rows.assign(label_index=1)))
+    subset = make(seed=1)
+    subset.setup()
+    subset.train_data = torch.utils.data.Subset(subset.train_data, [0, 1])
+    with pytest.raises(ConfigError, match="its train_data is a Subset, not a "):
+        experiment_of("Padim", subset)
+
+
+def test_splits_that_a_seed_draws_are_compared_with_those_of_the_same_seed(folders):
+    import anomalib.data
+
+    few = extensions.Folder(**folders, k_shot=3)
+    few.take_run_seed(5)
+    contaminated = extensions.ContaminatedFolder(**folders, contamination_ratio=0.2, largest_ratio=0.2)
+    contaminated.take_run_seed(5)
+    unseeded = anomalib.data.Folder(**folders, val_split_mode="from_test")
+    for data in (few, contaminated, unseeded):
+        data.setup()
+        experiment_of("Padim", data)
+    unseeded.test_data.samples = unseeded.test_data.samples.iloc[:1].reset_index(drop=True)
+    with pytest.raises(ConfigError, match=r"its splits hold \d+ samples, not 16; "):
+        experiment_of("Padim", unseeded)
+
+
 def test_weights_put_in_by_hand_are_refused():
     model = extensions.Padim("tf_efficientnet_lite0")
     next(iter(model.model.feature_extractor.parameters())).data.zero_()
@@ -170,8 +212,6 @@ def test_a_model_from_a_checkpoint_is_refused(found):
 
 
 def test_describing_an_object_draws_no_random_number(folders):
-    import torch
-
     torch.manual_seed(5)
     expected = torch.rand(1)
     model = padim(n_features=10)
