@@ -8,6 +8,8 @@ from enum import Enum
 from pathlib import PurePath
 from typing import Any
 
+from extensions.configuration.python_numbers import python_numbers
+
 __all__ = ["difference", "sample_difference", "tensor_difference"]
 
 _ATTACHED = ("post_processor", "evaluator", "visualizer")  # parts of a model that change no raw score
@@ -113,7 +115,7 @@ def _attributes(given: Any, built: Any, where: str) -> str | None:
             if callable(value) and hasattr(type(given), name):
                 return f"{where}{name} was replaced by hand"
             continue
-        other = vars(built)[name]
+        value, other = python_numbers(value), python_numbers(vars(built)[name])
         if _is_plain(value) and _is_plain(other) and value != other and str(value) != str(other):  # a path is its text
             return f"{where}{name} is {value!r}, not {other!r}"
         if _is_plain(value) != _is_plain(other):

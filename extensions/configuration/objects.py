@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import itertools
 import logging
 from collections.abc import Mapping
 from enum import Enum
@@ -11,16 +12,24 @@ from pathlib import PurePath
 from typing import Any
 
 from extensions.configuration.classes import ROLES, base_class
-from extensions.configuration.components import checked_spec, instantiate_data, instantiate_model
+from extensions.configuration.components import (
+    checked_spec,
+    describe_data,
+    describe_model,
+    instantiate_data,
+    instantiate_model,
+)
 from extensions.configuration.differences import difference, sample_difference
 from extensions.configuration.errors import ConfigError
 from extensions.configuration.given import RemembersArguments, given_arguments
+from extensions.configuration.python_numbers import python_numbers
 
 logger = logging.getLogger(__name__)
 
 __all__ = ["spec_of"]
 
 _BUILD = {"model": instantiate_model, "data": instantiate_data}
+_DESCRIBE = {"model": describe_model, "data": describe_data}
 _NOT_DATA = object()  # what no entry of a config can hold
 
 
@@ -43,7 +52,7 @@ def spec_of(given: Any, role: str, *, check: bool = True) -> dict[str, Any]:
         {'class_path': 'extensions.Patchcore', 'init_args': {'backbone': 'resnet18'}}
     """
     if isinstance(given, Mapping | str):
-        checked = checked_spec(given if isinstance(given, str) else dict(given), role)
+        checked = checked_spec(python_numbers(given), role)
         _check_module(checked["class_path"], role)
         return checked
     base = base_class(role)
@@ -111,7 +120,20 @@ def _arguments(given: Any, role: str) -> dict[str, Any]:
                 "numbers, texts, or an entry of a config with class_path and init_args"
             )
             raise ConfigError(msg)
-    return plain
+    enums = {name: value for name, value in found.items() if isinstance(value, Enum) and value.name != value.value}
+    return plain | (_spelled(enums, plain, path=_path(type(given), role), role=role) if enums else {})
+
+
+def _spelled(enums: Mapping[str, Enum], plain: dict[str, Any], *, path: str, role: str) -> dict[str, Any]:
+    """Members of enumerations as a config spells them: by name where the annotation is the enumeration alone."""
+    for spellings in itertools.product(("value", "name"), repeat=len(enums)):
+        told = {name: getattr(enums[name], how) for name, how in zip(enums, spellings, strict=True)}
+        try:
+            _DESCRIBE[role]({"class_path": path, "init_args": plain | told})
+        except ConfigError:
+            continue
+        return told
+    return {}  # something else is wrong, and told when the object is built
 
 
 def _kept_arguments(given: Any, role: str) -> dict[str, Any]:
@@ -151,6 +173,7 @@ def _without_defaults(given: Any, arguments: dict[str, Any]) -> dict[str, Any]:
 
 def _plain(value: Any) -> Any:
     """A value as JSON has it; `_NOT_DATA` for what it has not."""
+    value = python_numbers(value)
     if isinstance(value, Enum):
         return value.value
     if value is None or isinstance(value, bool | int | float | str):
@@ -164,7 +187,7 @@ def _plain(value: Any) -> Any:
         parts = [_plain(part) for part in value]
         return _NOT_DATA if _NOT_DATA in parts else parts
     if hasattr(value, "item") and getattr(value, "ndim", None) == 0:
-        return value.item()  # a number of NumPy's
+        return value.item()  # a number of torch's
     return _NOT_DATA
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from anomalib import PrecisionType
 
 import benchmark
 import extensions
@@ -101,6 +102,34 @@ def test_objects_of_anomalib_are_described_by_what_they_keep(tiny_root):
     assert found.data["init_args"] == {
         "name": "tiny", "normal_dir": "train/good", "root": str(tiny_root), "val_split_mode": "none",
     }  # fmt: skip
+
+
+def test_a_member_of_an_enumeration_is_described_as_its_class_reads_it():
+    import anomalib.models
+    from anomalib.models.components.classification import FeatureScalingMethod
+
+    found = experiment_of(
+        anomalib.models.Dfkde(pre_trained=False, feature_scaling_method=FeatureScalingMethod.NORM), "Elpv"
+    )
+    assert found.model["init_args"] == {"pre_trained": False, "feature_scaling_method": "NORM"}
+    by_value = extensions.Patchcore(pre_trained=False, precision=PrecisionType.FLOAT16)
+    assert experiment_of(by_value, "Elpv").model["init_args"]["precision"] == "float16"
+
+
+def test_numbers_of_numpy_are_those_of_python(folders):
+    def told(whole, real):
+        arguments = {"pre_trained": False, "coreset_sampling_ratio": real(0.5), "num_neighbors": whole(3)}
+        data = extensions.Folder(**folders, k_shot=whole(3), seed=whole(1), test_split_ratio=real(0.25))
+        return [
+            experiment_of(model, data, seed=whole(2), trainer={"max_epochs": whole(4)})
+            for model in (
+                extensions.Patchcore(**arguments, image_size=(whole(64), whole(64))),
+                {"class_path": "Patchcore", "init_args": arguments | {"image_size": (whole(64), whole(64))}},
+            )
+        ]
+
+    (expected, _), found = told(int, float), told(np.int64, np.float32)
+    assert [one.experiment_id for one in found] == [expected.experiment_id] * 2
 
 
 def padim(**arguments):
