@@ -19,6 +19,7 @@ from benchmark.single_run import Run, RunError, run_of
 from benchmark.store import RECORD
 from benchmark.tables import write_tables
 from extensions.configuration import ConfigError, spec_of
+from extensions.configuration.python_numbers import python_numbers
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -89,6 +90,7 @@ def experiment_of(model: Any, data: Any, *, check: bool = True, **rest: Any) -> 
     Raises:
         ConfigError: As in `run`.
     """
+    rest = python_numbers(rest)
     try:
         json.dumps(rest.get("trainer"))
     except TypeError as error:

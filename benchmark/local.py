@@ -78,7 +78,10 @@ def read_local(folder: Path, experiment: Experiment) -> Local | None:
 
 def _read(folder: Path) -> dict | None:
     try:
-        found = json.loads((folder / LOCAL).read_text(encoding="utf-8"))
+        text = (folder / LOCAL).read_text(encoding="utf-8")
+        found = json.loads(text)
     except (OSError, ValueError):
+        return None
+    if "\\u0000" in text:  # no path has one
         return None
     return found if isinstance(found, dict) else None

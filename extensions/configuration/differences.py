@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from enum import Enum
 from pathlib import PurePath
 from typing import Any
 
-__all__ = ["difference", "tensor_difference"]
+from extensions.configuration.python_numbers import python_numbers
+
+__all__ = ["difference", "sample_difference", "tensor_difference"]
 
 _ATTACHED = ("post_processor", "evaluator", "visualizer")  # parts of a model that change no raw score
 _CHANGES = {"training", "trainer", *_ATTACHED}  # by whoever uses the object, without a change of what it is
@@ -65,6 +68,40 @@ def tensor_difference(given: Any, built: Any, *, only: str | None = "") -> str |
     return None
 
 
+def sample_difference(given: Any, built: Any) -> str | None:
+    """The first split of a datamodule that holds other samples, in words; None for none. Their order does not matter.
+
+    Without a seed anomalib's datamodules split differently each time, so all samples are compared together.
+
+    Args:
+        given: A datamodule that was set up.
+        built: One of the same class and arguments, set up too.
+    """
+    samples: list[Counter[tuple[str, ...]]] = [Counter(), Counter()]
+    for split in ("train_data", "val_data", "test_data"):
+        pair = getattr(given, split, None), getattr(built, split, None)
+        if type(pair[0]) is not type(pair[1]):
+            return f"its {split} is a {type(pair[0]).__name__}, not a {type(pair[1]).__name__}"
+        rows = [_rows(getattr(dataset, "samples", None)) for dataset in pair]
+        if getattr(built, "seed", 0) is None:
+            samples = [before + more for before, more in zip(samples, rows, strict=True)]
+        elif rows[0] != rows[1]:
+            return _other_rows(f"its {split} holds", *rows)
+    return None if samples[0] == samples[1] else _other_rows("its splits hold", *samples)
+
+
+def _rows(samples: Any) -> Counter[tuple[str, ...]]:
+    """How often each image stands in a split with each mask and label."""
+    columns = [name for name in ("image_path", "mask_path", "label_index") if name in getattr(samples, "columns", ())]
+    return Counter(zip(*(map(str, samples[name]) for name in columns), strict=True)) if columns else Counter()
+
+
+def _other_rows(which: str, found: Counter[tuple[str, ...]], wanted: Counter[tuple[str, ...]]) -> str:
+    if found.total() != wanted.total():
+        return f"{which} {found.total()} samples, not {wanted.total()}"
+    return f"{which} {' '.join(min(found - wanted))}, not {' '.join(min(wanted - found))}"
+
+
 def _parts(model: Any) -> dict[str, Any]:
     return {name: part for name, part in model.named_modules() if name.split(".")[0] not in _ATTACHED}
 
@@ -78,7 +115,7 @@ def _attributes(given: Any, built: Any, where: str) -> str | None:
             if callable(value) and hasattr(type(given), name):
                 return f"{where}{name} was replaced by hand"
             continue
-        other = vars(built)[name]
+        value, other = python_numbers(value), python_numbers(vars(built)[name])
         if _is_plain(value) and _is_plain(other) and value != other and str(value) != str(other):  # a path is its text
             return f"{where}{name} is {value!r}, not {other!r}"
         if _is_plain(value) != _is_plain(other):

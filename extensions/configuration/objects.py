@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import itertools
 import logging
 from collections.abc import Mapping
 from enum import Enum
@@ -11,16 +12,24 @@ from pathlib import PurePath
 from typing import Any
 
 from extensions.configuration.classes import ROLES, base_class
-from extensions.configuration.components import checked_spec, instantiate_data, instantiate_model
-from extensions.configuration.differences import difference
+from extensions.configuration.components import (
+    checked_spec,
+    describe_data,
+    describe_model,
+    instantiate_data,
+    instantiate_model,
+)
+from extensions.configuration.differences import difference, sample_difference
 from extensions.configuration.errors import ConfigError
 from extensions.configuration.given import RemembersArguments, given_arguments
+from extensions.configuration.python_numbers import python_numbers
 
 logger = logging.getLogger(__name__)
 
 __all__ = ["spec_of"]
 
 _BUILD = {"model": instantiate_model, "data": instantiate_data}
+_DESCRIBE = {"model": describe_model, "data": describe_data}
 _NOT_DATA = object()  # what no entry of a config can hold
 
 
@@ -42,10 +51,10 @@ def spec_of(given: Any, role: str, *, check: bool = True) -> dict[str, Any]:
         >>> spec_of(Patchcore("resnet18"), "model")
         {'class_path': 'extensions.Patchcore', 'init_args': {'backbone': 'resnet18'}}
     """
-    if isinstance(given, Mapping):
-        return checked_spec(dict(given), role)
-    if isinstance(given, str):
-        return checked_spec(given, role)
+    if isinstance(given, Mapping | str):
+        checked = checked_spec(python_numbers(given), role)
+        _check_module(checked["class_path"], role)
+        return checked
     base = base_class(role)
     if inspect.isclass(given) and issubclass(given, base):
         return checked_spec(_path(given, role), role)
@@ -69,10 +78,26 @@ def _path(kind: type, role: str) -> str:
             f"{role}: {kind.__name__} is defined inside a function, where no other process finds it; define it outside"
         )
         raise ConfigError(msg)
+    _check_module(path, role)
     for package in ("extensions", ROLES[role][0]):
         if getattr(importlib.import_module(package), kind.__name__, None) is kind:
             return f"{package}.{kind.__name__}"
     return path
+
+
+def _check_module(path: str, role: str) -> None:
+    """Refuse a class of a script or notebook: a record names it by a path that may stand for other code each time.
+
+    Raises:
+        ConfigError: The class is of a script or a notebook.
+    """
+    module, _, name = path.partition(".")
+    if module == "__main__":
+        msg = (
+            f"{role}: {name} is defined in a script or notebook, where its code may change under one name, and a "
+            "record would not tell; put it in a module of its own and import it"
+        )
+        raise ConfigError(msg)
 
 
 def _arguments(given: Any, role: str) -> dict[str, Any]:
@@ -95,7 +120,20 @@ def _arguments(given: Any, role: str) -> dict[str, Any]:
                 "numbers, texts, or an entry of a config with class_path and init_args"
             )
             raise ConfigError(msg)
-    return plain
+    enums = {name: value for name, value in found.items() if isinstance(value, Enum) and value.name != value.value}
+    return plain | (_spelled(enums, plain, path=_path(type(given), role), role=role) if enums else {})
+
+
+def _spelled(enums: Mapping[str, Enum], plain: dict[str, Any], *, path: str, role: str) -> dict[str, Any]:
+    """Members of enumerations as a config spells them: by name where the annotation is the enumeration alone."""
+    for spellings in itertools.product(("value", "name"), repeat=len(enums)):
+        told = {name: getattr(enums[name], how) for name, how in zip(enums, spellings, strict=True)}
+        try:
+            _DESCRIBE[role]({"class_path": path, "init_args": plain | told})
+        except ConfigError:
+            continue
+        return told
+    return {}  # something else is wrong, and told when the object is built
 
 
 def _kept_arguments(given: Any, role: str) -> dict[str, Any]:
@@ -135,6 +173,7 @@ def _without_defaults(given: Any, arguments: dict[str, Any]) -> dict[str, Any]:
 
 def _plain(value: Any) -> Any:
     """A value as JSON has it; `_NOT_DATA` for what it has not."""
+    value = python_numbers(value)
     if isinstance(value, Enum):
         return value.value
     if value is None or isinstance(value, bool | int | float | str):
@@ -148,7 +187,7 @@ def _plain(value: Any) -> Any:
         parts = [_plain(part) for part in value]
         return _NOT_DATA if _NOT_DATA in parts else parts
     if hasattr(value, "item") and getattr(value, "ndim", None) == 0:
-        return value.item()  # a number of NumPy's
+        return value.item()  # a number of torch's
     return _NOT_DATA
 
 
@@ -166,13 +205,36 @@ def _check_unchanged(given: Any, spec: dict[str, Any], role: str) -> None:
         return
     with seeded(0):
         built = _BUILD[role](spec)
-    found = difference(given, built)
-    if found is not None:
+        is_set_up = role == "data" and hasattr(given, "train_data") and _set_up_as(given, built)
+    if (found := difference(given, built)) is not None:
         msg = (
             f"{role}: this {name} is not what its arguments give: {found}; set it by an argument, or subclass "
             f"{name} and name that class"
         )
         raise ConfigError(msg)
+    if is_set_up and (found := sample_difference(given, built)) is not None:
+        msg = (
+            f"data: this {name} was set up and is not what its arguments give on this disk now: {found}; a run sets it "
+            "up anew, so choose its images by its arguments and folders, and build it again"
+        )
+        raise ConfigError(msg)
+
+
+def _set_up_as(given: Any, built: Any) -> bool:
+    """Set a datamodule up with the seeds of another one that was; whether it could be done."""
+    from extensions.data.stock import synthetic_splits
+
+    if hasattr(given, "take_run_seed"):  # one of ours
+        if given._run_seed is not None:
+            built.take_run_seed(given._run_seed)
+    elif synthetic_splits(given):
+        return False  # a run refuses it
+    try:
+        built.setup()
+    except Exception:  # the run will meet it, and its record tell it
+        logger.debug("%s could not be set up", type(built).__name__, exc_info=True)
+        return False
+    return True
 
 
 def _short(value: Any) -> str:

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
+from extensions.configuration.python_numbers import python_numbers
+
 
 def checked_mode(value: Any, allowed: Sequence[Any], argument: str) -> Any:
     """The mode, or a ValueError that lists those that are possible."""
@@ -17,6 +19,7 @@ def checked_mode(value: Any, allowed: Sequence[Any], argument: str) -> Any:
 
 def checked_ratio(value: float, argument: str) -> float:
     """The ratio, or a ValueError when it is not from 0 to below 1."""
+    value = python_numbers(value)
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1:
         msg = f"{argument} is {value}; expected a number from 0 to below 1"
         raise ValueError(msg)
@@ -25,14 +28,16 @@ def checked_ratio(value: float, argument: str) -> float:
 
 def checked_k_shot(value: int | None) -> int | None:
     """The number of pictures, or a ValueError when it is not 1 or more."""
+    value = python_numbers(value)
     if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
-        msg = f"k_shot is {value}; expected 1 or more pictures to train on, or null for all"
+        msg = f"k_shot is {value!r}; expected 1 or more pictures to train on, or null for all"
         raise ValueError(msg)
     return value
 
 
 def checked_seed(value: int, argument: str) -> int:
     """The seed, or a ValueError when it is not a whole number from 0 on."""
+    value = python_numbers(value)
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
         msg = f"{argument} is {value!r}; expected a whole number from 0 on"
         raise ValueError(msg)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from extensions.data.checks import check_dataset
@@ -42,7 +43,16 @@ def set_up(datamodule: AnomalibDataModule, *, seed: int) -> None:
         datamodule.setup()
     except FileNotFoundError as error:
         reason = escaped(str(error))
-        msg = f"data set {datamodule.name!r} is not on this disk ({reason}); correct its folders in the config"
+        root = getattr(datamodule, "root", None)
+        is_relative = root is None or not Path(root).expanduser().is_absolute()
+        hint = (
+            ": relative ones of anomalib's own datamodules start at the working directory, not at --data-root, so give "
+            "an absolute root, or use extensions.Folder"
+        )
+        msg = (
+            f"data set {datamodule.name!r} is not on this disk ({reason}); correct its folders in the config"
+            f"{hint if is_relative else ''}"
+        )
         raise DatasetMissingError(msg) from error
     datamodule._is_setup = True  # anomalib notes it only for its Trainer, and would split again
     check_dataset(datamodule)  # as ours check themselves

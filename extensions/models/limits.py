@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from numbers import Integral
 from typing import Any
 
+import torch
 from anomalib.models.components.classification import KDEClassifier
 from anomalib.models.components.filters import GaussianBlur2d
 from torch import nn
@@ -43,6 +45,29 @@ def check_n_train(model: Any, n_train: int) -> None:
                 f"{type(model).__name__} takes {module.n_pca_components} principal components (n_pca_components) of "
                 f"its training images, and found {n_train} images; give as many images or more, or lower it"
             )
+            raise ValueError(msg)
+
+
+def check_fitted(name: str, learned: torch.Tensor, *, training: bool) -> None:
+    """Refuse to score with a memory bank that nothing is in.
+
+    Raises:
+        RuntimeError: It names the model, and what to do.
+    """
+    if not training and not learned.numel():
+        msg = f"this {name} has not been fitted: fit the model first, or load a checkpoint of a finished fit."
+        raise RuntimeError(msg)
+
+
+def check_whole(**given: Any) -> None:
+    """Refuse arguments, by name, that count something and are no whole numbers; None is left alone.
+
+    Raises:
+        ValueError: It names the first one.
+    """
+    for name, value in given.items():
+        if value is not None and (isinstance(value, bool) or not isinstance(value, Integral)):
+            msg = f"{name} is {value!r}; expected a whole number."
             raise ValueError(msg)
 
 

@@ -4,6 +4,7 @@ from anomalib.pre_processing import PreProcessor
 from torchvision.transforms.v2 import CenterCrop, Compose, Normalize, Resize, Transform
 
 from extensions.backbones import normalization
+from extensions.configuration.python_numbers import python_numbers
 
 ImageSize = int | tuple[int, int]
 
@@ -53,6 +54,7 @@ def _shaping(image_size: ImageSize, center_crop: ImageSize | None) -> list[Trans
 
 def size_pair(size: ImageSize, argument: str) -> tuple[int, int]:
     """Return (height, width) in px; ValueError naming `argument` unless both are positive whole numbers."""
+    size = python_numbers(size)
     pair = (size, size) if isinstance(size, int) else tuple(size)
     if len(pair) != 2 or not all(isinstance(side, int) and side > 0 for side in pair):
         msg = f"{argument} is {size!r}; expected one positive number of px or (height, width)."

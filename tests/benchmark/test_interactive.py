@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import importlib
+import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
+from anomalib import PrecisionType
 
 import benchmark
 import extensions
@@ -100,6 +104,34 @@ def test_objects_of_anomalib_are_described_by_what_they_keep(tiny_root):
     }  # fmt: skip
 
 
+def test_a_member_of_an_enumeration_is_described_as_its_class_reads_it():
+    import anomalib.models
+    from anomalib.models.components.classification import FeatureScalingMethod
+
+    found = experiment_of(
+        anomalib.models.Dfkde(pre_trained=False, feature_scaling_method=FeatureScalingMethod.NORM), "Elpv"
+    )
+    assert found.model["init_args"] == {"pre_trained": False, "feature_scaling_method": "NORM"}
+    by_value = extensions.Patchcore(pre_trained=False, precision=PrecisionType.FLOAT16)
+    assert experiment_of(by_value, "Elpv").model["init_args"]["precision"] == "float16"
+
+
+def test_numbers_of_numpy_are_those_of_python(folders):
+    def told(whole, real):
+        arguments = {"pre_trained": False, "coreset_sampling_ratio": real(0.5), "num_neighbors": whole(3)}
+        data = extensions.Folder(**folders, k_shot=whole(3), seed=whole(1), test_split_ratio=real(0.25))
+        return [
+            experiment_of(model, data, seed=whole(2), trainer={"max_epochs": whole(4)})
+            for model in (
+                extensions.Patchcore(**arguments, image_size=(whole(64), whole(64))),
+                {"class_path": "Patchcore", "init_args": arguments | {"image_size": (whole(64), whole(64))}},
+            )
+        ]
+
+    (expected, _), found = told(int, float), told(np.int64, np.float32)
+    assert [one.experiment_id for one in found] == [expected.experiment_id] * 2
+
+
 def padim(**arguments):
     return extensions.Padim(**MODEL, **arguments)
 
@@ -129,11 +161,62 @@ def test_what_a_record_cannot_hold_is_refused_in_one_sentence(make, words, tmp_p
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("make", [lambda kind: kind(**MODEL, n_features=10), lambda kind: kind, lambda _: "OfAScript"])
+def test_a_class_of_a_script_or_notebook_is_refused(make):
+    kind = type("OfAScript", (extensions.Padim,), {"__module__": "__main__"})
+    sys.modules["__main__"].OfAScript = kind
+    try:
+        with pytest.raises(ConfigError, match=r"OfAScript is defined in a script or notebook.*in a module of its own"):
+            experiment_of(make(kind), "Elpv")
+    finally:
+        del sys.modules["__main__"].OfAScript
+
+
 def test_a_changed_datamodule_is_refused():
     with pytest.raises(ConfigError, match="train_batch_size is 5, not 32"):
         experiment_of("Padim", changed(extensions.Elpv(), train_batch_size=5))
     with pytest.raises(ConfigError, match="given augmentations="):
         experiment_of("Padim", extensions.Elpv(augmentations=padim().pre_processor.transform))
+
+
+@pytest.mark.parametrize("package", ["extensions", "anomalib.data"])
+def test_a_datamodule_with_other_samples_than_its_arguments_give_is_refused(package, folders):
+    def make(**arguments):
+        return importlib.import_module(package).Folder(**{**folders, **arguments})
+
+    def with_other_samples(data, change):
+        data.setup()
+        data.train_data.samples = change(data.train_data.samples)
+        return data
+
+    untouched = make(seed=1, val_split_mode="from_test")
+    untouched.setup()
+    experiment_of("Padim", untouched)
+    with pytest.raises(ConfigError, match=r"its train_data holds 5 samples, not 8; .* build it again"):
+        experiment_of("Padim", with_other_samples(make(seed=1), lambda rows: rows.iloc[:5].reset_index(drop=True)))
+    with pytest.raises(ConfigError, match=r"its train_data holds .* 1, not .* 0; "):
+        experiment_of("Padim", with_other_samples(make(seed=1), lambda rows: rows.assign(label_index=1)))
+    subset = make(seed=1)
+    subset.setup()
+    subset.train_data = torch.utils.data.Subset(subset.train_data, [0, 1])
+    with pytest.raises(ConfigError, match="its train_data is a Subset, not a "):
+        experiment_of("Padim", subset)
+
+
+def test_splits_that_a_seed_draws_are_compared_with_those_of_the_same_seed(folders):
+    import anomalib.data
+
+    few = extensions.Folder(**folders, k_shot=3)
+    few.take_run_seed(5)
+    contaminated = extensions.ContaminatedFolder(**folders, contamination_ratio=0.2, largest_ratio=0.2)
+    contaminated.take_run_seed(5)
+    unseeded = anomalib.data.Folder(**folders, val_split_mode="from_test")
+    for data in (few, contaminated, unseeded):
+        data.setup()
+        experiment_of("Padim", data)
+    unseeded.test_data.samples = unseeded.test_data.samples.iloc[:1].reset_index(drop=True)
+    with pytest.raises(ConfigError, match=r"its splits hold \d+ samples, not 16; "):
+        experiment_of("Padim", unseeded)
 
 
 def test_weights_put_in_by_hand_are_refused():
@@ -158,8 +241,6 @@ def test_a_model_from_a_checkpoint_is_refused(found):
 
 
 def test_describing_an_object_draws_no_random_number(folders):
-    import torch
-
     torch.manual_seed(5)
     expected = torch.rand(1)
     model = padim(n_features=10)

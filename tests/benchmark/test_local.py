@@ -47,6 +47,8 @@ def test_absolute_paths_come_back_for_the_same_experiment_alone(tmp_path):
     assert found.experiment.data["init_args"]["root"] == "/somewhere/tiny"
     assert found.data_root == Path.cwd()
     assert read_local(tmp_path, dataclasses.replace(told, data=padim({"name": "other", "root": "tiny"}).data)) is None
+    (tmp_path / LOCAL).write_text((tmp_path / LOCAL).read_text().replace('"data_root": "', '"data_root": "\\u0000'))
+    assert read_local(tmp_path, told) is None
     (tmp_path / LOCAL).write_text("{}")
     assert read_local(tmp_path, told) is None
     (tmp_path / LOCAL).unlink()

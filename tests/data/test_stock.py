@@ -50,6 +50,14 @@ def test_a_folder_that_is_not_there_is_missing_data(product: Path) -> None:
         set_up(stock(product / "nowhere"), seed=0)
 
 
+def test_a_relative_root_that_is_not_there_says_where_it_starts(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("WORKBENCH_DATA", str(tmp_path))
+    with pytest.raises(DatasetMissingError, match=r"start at the working directory, not at --data-root"):
+        set_up(stock(Path("nowhere")), seed=0)
+    with pytest.raises(DatasetMissingError, match=r"in the config$"):
+        set_up(stock(tmp_path / "nowhere"), seed=0)
+
+
 def test_the_files_are_checked_as_those_of_our_own_datamodules(product: Path) -> None:
     image = sorted((product / "good").glob("*.png"))[0]
     (product / "bad" / "copy.png").write_bytes(image.read_bytes())

@@ -12,6 +12,26 @@ from extensions.models.limits import check_image_size, check_n_train, seen_size,
 SETTINGS = {"backbone": "resnet18", "pre_trained": False, "evaluator": False, "visualizer": False}
 
 
+@pytest.mark.parametrize(
+    ("name", "argument"),
+    [
+        ("Patchcore", "num_neighbors"), ("Patchcore", "neighborhood"), ("Patchcore", "max_memory_bytes"),
+        ("Padim", "n_features"), ("Cflow", "coupling_blocks"), ("Cflow", "condition_vector"),
+        ("Fastflow", "flow_steps"), ("ContrastiveStfpm", "queue_size"), ("ConvAutoencoder", "latent_dim"),
+    ],
+)  # fmt: skip
+def test_a_count_that_is_no_whole_number_is_refused(name, argument):
+    with pytest.raises(ValueError, match=rf"{argument} is 8\.0; expected a whole number"):
+        getattr(extensions, name)(**{argument: 8.0})
+
+
+@pytest.mark.parametrize("name", ["Padim", "Patchcore"])
+def test_a_model_that_was_not_fitted_says_so(name):
+    model = getattr(extensions, name)(pre_trained=False).eval()
+    with pytest.raises(RuntimeError, match=f"this {name} has not been fitted"):
+        model.model(torch.zeros(1, 3, 64, 64))
+
+
 @pytest.mark.parametrize("name", ["Padim", "Patchcore"])
 def test_images_too_small_to_be_blurred_are_refused_at_construction(name: str) -> None:
     with pytest.raises(ValueError, match=rf"{name} would see images of 16 x 16 px .* expected 17 px or more"):

@@ -17,6 +17,7 @@ from extensions.backbones import architecture
 from extensions.models.backbone_mixin import BackboneMixin
 from extensions.models.cflow.torch_model import CflowModel, shuffled_batches, to_fibers
 from extensions.models.held_out import HeldOutMixin, holds_out_training_pictures
+from extensions.models.limits import check_whole
 from extensions.models.pre_processor import ImageSize
 
 
@@ -89,6 +90,12 @@ class Cflow(HeldOutMixin, BackboneMixin, AnomalibCflow):
         evaluator: Evaluator | bool = True,
         visualizer: Visualizer | bool = True,
     ) -> None:
+        check_whole(
+            fiber_batch_size=fiber_batch_size, condition_vector=condition_vector, coupling_blocks=coupling_blocks
+        )
+        if coupling_blocks < 1:
+            msg = f"coupling_blocks is {coupling_blocks}; expected at least 1."
+            raise ValueError(msg)
         if fiber_batch_size < 1:
             msg = f"fiber_batch_size is {fiber_batch_size}; expected at least 1."
             raise ValueError(msg)

@@ -21,6 +21,7 @@ from extensions.models.contrastive_stfpm.loss import contrastive_loss, matching_
 from extensions.models.contrastive_stfpm.torch_model import ContrastiveStfpmModel
 from extensions.models.contrastive_stfpm.views import MILD, check_view_settings, make_views
 from extensions.models.held_out import HeldOutMixin, holds_out_training_pictures
+from extensions.models.limits import check_whole
 from extensions.models.pre_processor import ImageSize
 from extensions.models.stfpm import Stfpm
 
@@ -101,6 +102,7 @@ class ContrastiveStfpm(HeldOutMixin, Stfpm):
         evaluator: Evaluator | bool = True,
         visualizer: Visualizer | bool = True,
     ) -> None:
+        check_whole(projection_size=projection_size, queue_size=queue_size)
         _check_numbers(
             contrastive_weight=contrastive_weight,
             projection_size=projection_size,

@@ -17,6 +17,7 @@ from extensions.models.checkpoint_mixin import CheckpointMixin
 from extensions.models.conv_autoencoder.loss import LOSSES, reconstruction_loss
 from extensions.models.conv_autoencoder.torch_model import STRIDE, ConvAutoencoderModel
 from extensions.models.held_out import holds_out_training_pictures
+from extensions.models.limits import check_whole
 from extensions.models.pre_processor import ImageSize, pixel_pre_processor, size_pair
 from extensions.models.reading_mixin import ReadingMixin
 from extensions.models.rewinding import RewindMixin
@@ -87,6 +88,7 @@ class ConvAutoencoder(RewindMixin, ReadingMixin, CheckpointMixin, AnomalibModule
         if loss not in LOSSES:
             msg = f"loss is {loss!r}; expected one of {', '.join(LOSSES)}."
             raise ValueError(msg)
+        check_whole(latent_dim=latent_dim)
         _check_numbers(latent_dim=latent_dim, lr=lr, weight_decay=weight_decay)
         size = _seen_size(image_size, center_crop)
         if pre_processor is True:

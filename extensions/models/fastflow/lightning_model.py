@@ -18,6 +18,7 @@ from extensions.models.backbone_mixin import BackboneMixin
 from extensions.models.cflow.lightning_model import cosine_lr
 from extensions.models.fastflow.torch_model import FastflowModel
 from extensions.models.held_out import HeldOutMixin, holds_out_training_pictures
+from extensions.models.limits import check_whole
 from extensions.models.pre_processor import ImageSize
 
 
@@ -85,6 +86,7 @@ class Fastflow(HeldOutMixin, BackboneMixin, AnomalibFastflow):
         evaluator: Evaluator | bool = True,
         visualizer: Visualizer | bool = True,
     ) -> None:
+        check_whole(flow_steps=flow_steps)
         if flow_steps < 1:
             msg = f"flow_steps is {flow_steps}; expected at least 1."
             raise ValueError(msg)

@@ -10,6 +10,7 @@ from torch import nn
 
 from extensions.backbones import architecture, layer_table
 from extensions.models.backbone_mixin import BackboneMixin
+from extensions.models.limits import check_whole
 from extensions.models.padim.torch_model import PadimModel, derive_n_features
 from extensions.models.pre_processor import ImageSize
 from extensions.models.refit_mixin import RefitMixin
@@ -64,6 +65,7 @@ class Padim(RefitMixin, BackboneMixin, AnomalibPadim):
         evaluator: Evaluator | bool = True,
         visualizer: Visualizer | bool = True,
     ) -> None:
+        check_whole(n_features=n_features)
         layers = self._resolve_layers(backbone, layers)
         n_channels = sum(layer.channels for layer in layer_table(backbone) if layer.name in layers)
         n_features = derive_n_features(backbone, layers, n_channels, n_features)

@@ -9,6 +9,7 @@ from anomalib.models.image.padim.torch_model import PadimModel as AnomalibPadimM
 from torch.nn import functional as F
 
 from extensions.backbones.frozen import FrozenFeatureExtractor, freeze
+from extensions.models.limits import check_fitted
 from extensions.models.padim.anomaly_map import AnomalyMapGenerator
 from extensions.models.threads import one_thread_each
 
@@ -36,7 +37,12 @@ class PadimModel(AnomalibPadimModel):
         self.anomaly_map_generator = AnomalyMapGenerator()
 
     def forward(self, input_tensor: torch.Tensor) -> torch.Tensor | InferenceBatch:
-        """Score pictures; in training collect their embeddings."""
+        """Score pictures; in training collect their embeddings.
+
+        Raises:
+            RuntimeError: Nothing was fitted.
+        """
+        check_fitted("Padim", self.gaussian.inv_covariance, training=self.training)
         output = super().forward(input_tensor)
         if isinstance(output, InferenceBatch):
             return output._replace(pred_score=output.pred_score.flatten())  # (N,)

@@ -12,6 +12,7 @@ from torch import nn
 
 from extensions.backbones import architecture
 from extensions.models.backbone_mixin import BackboneMixin
+from extensions.models.limits import check_whole
 from extensions.models.patchcore.coreset import check_method
 from extensions.models.patchcore.torch_model import PatchcoreModel
 from extensions.models.pre_processor import ImageSize
@@ -82,6 +83,7 @@ class Patchcore(RefitMixin, BackboneMixin, AnomalibPatchcore):
         evaluator: Evaluator | bool = True,
         visualizer: Visualizer | bool = True,
     ) -> None:
+        check_whole(num_neighbors=num_neighbors, neighborhood=neighborhood, max_memory_bytes=max_memory_bytes)
         if not 0 < coreset_sampling_ratio <= 1:
             msg = f"coreset_sampling_ratio is {coreset_sampling_ratio}; expected a share greater than 0 and at most 1."
             raise ValueError(msg)

@@ -11,6 +11,7 @@ from anomalib.models.image.patchcore.torch_model import PatchcoreModel as Anomal
 from torch.nn import functional as F
 
 from extensions.backbones.frozen import FrozenFeatureExtractor, freeze
+from extensions.models.limits import check_fitted
 from extensions.models.patchcore.anomaly_map import AnomalyMapGenerator
 from extensions.models.patchcore.coreset import NESTED, select_coreset
 from extensions.models.patchcore.coreset_search import Checkpoint
@@ -83,7 +84,12 @@ class PatchcoreModel(AnomalibPatchcoreModel):
         return {name: value for name, value in self.__dict__.items() if name not in _NOT_COPIED}
 
     def forward(self, input_tensor: torch.Tensor) -> torch.Tensor | InferenceBatch:
-        """Score pictures; in training collect their patches, or the promise of them where the bank may be known."""
+        """Score pictures; in training collect their patches, or the promise of them where the bank may be known.
+
+        Raises:
+            RuntimeError: Nothing was fitted.
+        """
+        check_fitted("Patchcore", self.memory_bank, training=self.training)
         if not self.training or self.find_later is None or self.tiler:
             return super().forward(input_tensor)
         find = self.find_later(input_tensor) if len(self.embedding_store) else None
