@@ -115,12 +115,19 @@ def _attributes(given: Any, built: Any, where: str) -> str | None:
             if callable(value) and hasattr(type(given), name):
                 return f"{where}{name} was replaced by hand"
             continue
-        value, other = python_numbers(value), python_numbers(vars(built)[name])
+        value, other = (_listed(python_numbers(one)) for one in (value, vars(built)[name]))
         if _is_plain(value) and _is_plain(other) and value != other and str(value) != str(other):  # a path is its text
             return f"{where}{name} is {value!r}, not {other!r}"
         if _is_plain(value) != _is_plain(other):
             return f"{where}{name} is a {type(value).__name__}, not a {type(other).__name__}"
     return None
+
+
+def _listed(value: Any) -> Any:
+    """Tuples as lists, which is what a configuration makes of them."""
+    if isinstance(value, list | tuple):
+        return [_listed(one) for one in value]
+    return {name: _listed(one) for name, one in value.items()} if type(value) is dict else value
 
 
 def _is_plain(value: Any) -> bool:

@@ -104,6 +104,13 @@ def test_objects_of_anomalib_are_described_by_what_they_keep(tiny_root):
     }  # fmt: skip
 
 
+def test_layers_given_as_a_tuple_are_those_of_a_list():
+    import anomalib.models
+
+    found = experiment_of(anomalib.models.Patchcore(pre_trained=False), "Elpv").model
+    assert found == {"class_path": "anomalib.models.Patchcore", "init_args": {"pre_trained": False}}
+
+
 def test_a_member_of_an_enumeration_is_described_as_its_class_reads_it():
     import anomalib.models
     from anomalib.models.components.classification import FeatureScalingMethod
