@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 import logging
 import sys
 from collections.abc import Sequence
@@ -15,6 +16,7 @@ from extensions.escaped import print_anything
 from extensions.explained import explained, is_ours
 from extensions.quiet import is_debugging, set_up_output
 
+HEADLINE = ("image_AUROC", "image_F1Score", "pixel_AUROC", "pixel_F1Score")
 ELSEWHERE = {"benchmark": "python -m benchmark run --config FILE", "install": "pip install -e ."}
 
 
@@ -69,7 +71,7 @@ def _run(args: list[str]) -> None:
             print(told(cli, Path(files[0]) if len(files) == 1 else None))
         return
     config = WorkbenchCLI(args, build=False).training_config()
-    print(f"record: {_record(config, folder, log)}; open {folder / 'leaderboard.html'}")
+    print(_recorded(_record(config, folder, log), folder))
 
 
 def _help_all(subcommand: str, prog: str) -> None:
@@ -87,6 +89,19 @@ def _record(config: dict[str, Any], folder: Path, log: list[str]) -> Path:
     from benchmark.interactive import record_run
 
     return record_run(config, folder, log=log)
+
+
+def _recorded(path: Path, folder: Path) -> str:
+    """The last lines of a run that was recorded: its metrics, and what to do next."""
+    from extensions.cli.outcome import metrics_table
+    from extensions.command import workbench
+
+    record = json.loads(path.read_text(encoding="utf-8"))
+    metrics = {name: record["metrics"].get(name) for name in HEADLINE}
+    table = metrics_table([{name: value for name, value in metrics.items() if value is not None}])
+    use = workbench("export", "--run", record["key"], "--records", folder, "--output", "model")
+    last = f"record: {path}; open {folder / 'leaderboard.html'}; next: {use}"
+    return f"{table}\n{last}" if table else last
 
 
 def _without_record(args: list[str]) -> tuple[list[str], Path | None, list[str]]:

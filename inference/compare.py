@@ -62,7 +62,8 @@ def compare_runs(records: Path, folder: Path, output: Path, options: CompareOpti
 
     Args:
         records: Output folder of `benchmark run`; models that it did not keep are fitted again.
-        folder: Labelled pictures: `good` and others, such as `test` of an MVTec category.
+        folder: Labelled images: `good` and others, such as `test` of an MVTec category. Masks, and images that a run
+            was trained on, are left out and told.
         output: For the exports and `comparison.csv`.
         options: See `CompareOptions`.
 
@@ -85,7 +86,7 @@ def compare_runs(records: Path, folder: Path, output: Path, options: CompareOpti
     rows: list[dict[str, Any]] = []
     exports: dict[int, Path] = {}
     for run in found:
-        for row, exported in _exported(run, output, files, labels, options):
+        for row, exported in _exported(run, output, folder, files, labels, options):
             if exported is not None:
                 exports[len(rows)] = exported
             rows.append(row)
@@ -124,10 +125,23 @@ def _found(records: Path, options: CompareOptions) -> list[FoundRun | dict[str, 
     return found
 
 
+def _unseen(files: list[Path], trained_on: list[Path]) -> np.ndarray:
+    """Places of the files that a model was not trained on."""
+    seen = {path.resolve() for path in trained_on}
+    return np.flatnonzero([file.resolve() not in seen for file in files])
+
+
 def _exported(
-    run: FoundRun | dict[str, Any], output: Path, files: list[Path], labels: np.ndarray, options: CompareOptions
+    run: FoundRun | dict[str, Any],
+    output: Path,
+    folder: Path,
+    files: list[Path],
+    labels: np.ndarray,
+    options: CompareOptions,
 ) -> list[tuple[dict[str, Any], Path | None]]:
-    """Rows of one run, and its exports."""
+    """Rows of one run, and its exports; images that it was trained on are left out."""
+    from inference.quantization import check_labels
+
     if isinstance(run, dict):
         return [(run, None)]
     try:
@@ -135,6 +149,16 @@ def _exported(
     except (ValueError, RuntimeError, OSError) as error:
         return [(_row({"run": run.key, "verdict": REJECTED, "error": _sentence(error)}), None)]
     info = trained.info
+    places = _unseen(files, trained.images)
+    chosen = [files[place] for place in places]
+    try:
+        check_labels(labels[places], folder)
+    except ValueError as error:
+        told = f"{error}, but for those that the run was trained on; give its test images"
+        return [(_row({"run": run.key, "model": info.model, "verdict": REJECTED, "error": told}), None)]
+    if len(chosen) < len(files):
+        n_seen = len(files) - len(chosen)
+        logger.warning("%s: run %s was trained on %d of these images; they are left out", folder, run.key, n_seen)
     rows: list[tuple[dict[str, Any], Path | None]] = []
     for precision in options.precisions:
         target = output / f"{info.model}-{str(info.run_key or run.key)[:8]}" / precision
@@ -147,7 +171,7 @@ def _exported(
             }
         )
         try:
-            row |= _agreement(trained, target, precision, files, labels)
+            row |= _agreement(trained, target, precision, chosen, labels[places])
         except (ValueError, RuntimeError, OSError) as error:
             rows.append((row | {"verdict": REJECTED, "error": _sentence(error)}, None))
             continue

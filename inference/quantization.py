@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 CONVOLUTIONS = ("Convolution", "GroupConvolution", "ConvolutionBackpropData")
 N_CALIBRATION = 300  # pictures at most: NNCF's own default
 
+logger = logging.getLogger(__name__)
+
 
 def quantized(network: openvino.Model, files: Sequence[Path]) -> openvino.Model:
     """A copy of the network whose convolutions compute in 8 bits.
@@ -73,22 +75,39 @@ def behind_convolutions(network: openvino.Model) -> list[str]:
 def labelled_pictures(folder: Path) -> tuple[list[Path], np.ndarray]:
     """Files of a folder, and for each whether it is anomalous: all are but those below a folder `good`.
 
+    Masks, beside the images or in folders of their own, are left out and told.
+
     Raises:
         ValueError: One of the two is missing.
         FileNotFoundError: No such folder.
     """
+    from extensions.data.beside import mask_folders, masks_beside
     from inference.sources import list_pictures
 
     files = list_pictures(folder)
-    labels = np.array(["good" not in file.relative_to(folder).parts[:-1] for file in files])
+    of_masks, beside = set(mask_folders(folder)), masks_beside(files)
+    masks = [file for file in files if file in beside or of_masks & set(file.parents)]
+    if masks:
+        logger.warning(
+            "%s: %d masks among the images are left out, such as %s", folder, len(masks), masks[0].relative_to(folder)
+        )
+        files = [file for file in files if file not in set(masks)]
+    labels = np.array(["good" not in file.relative_to(folder).parts[:-1] for file in files], bool)
+    check_labels(labels, folder)
+    return files, labels
+
+
+def check_labels(labels: np.ndarray, folder: Path) -> None:
+    """Whether there are normal and anomalous images.
+
+    Raises:
+        ValueError: One of the two is missing.
+    """
     if not labels.any() or labels.all():
         n_good = int((~labels).sum())
-        msg = (
-            f"{folder}: expected pictures in a folder 'good' and in others, found {n_good} good and "
-            f"{len(files) - n_good} other ones"
-        )
+        msg = f"{folder}: expected images in a folder 'good' and in others, found {n_good} good and "
+        msg += f"{len(labels) - n_good} other ones"
         raise ValueError(msg)
-    return files, labels
 
 
 def spread(files: Sequence[Path], n_files: int) -> list[Path]:

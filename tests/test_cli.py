@@ -432,14 +432,20 @@ def test_record_hands_the_checked_config_to_the_benchmark(
 
     def record_run(config: dict, output: Path, *, log: list) -> Path:
         recorded.append((config, output))
-        return output / "record.json"
+        path = tmp_path / "out/record.json"
+        path.parent.mkdir()
+        path.write_text('{"key": "0123abcd", "metrics": {"image_AUROC": 0.75, "pixel_AUROC": null}}')
+        return path
 
     monkeypatch.setattr(benchmark.interactive, "record_run", record_run)
     args = ["train", "--config", str(configure(PADIM)), "--model.n_features", "6", "--record", "out"]
     assert main(args) == 0
     ((config, output),) = recorded
     assert output == Path("out")
-    assert "out/record.json" in capsys.readouterr().out
+    first, last = capsys.readouterr().out.splitlines()[-2:]
+    assert first.split() == ["image_AUROC", "0.7500"]
+    assert "out/record.json" in last
+    assert last.endswith("export --run 0123abcd --records out --output model")
     assert config["seed_everything"] == 1
     assert config["model"]["class_path"] == "extensions.Padim"
     assert config["model"]["init_args"]["n_features"] == 6

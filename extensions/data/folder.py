@@ -86,7 +86,8 @@ class Folder(WorkbenchDataModule):
             folders = ", ".join(str(folder) for folder in missing)
             near = [found for folder in missing if (found := nearly_named(folder.parent, folder.name)) is not None]
             there = f"; there is {', '.join(map(str, near))}" if near else ""
-            msg = f"data set {self.name!r} lacks the folder {folders}{there}; correct the config or $WORKBENCH_DATA"
+            msg = f"data set {self.name!r} lacks the folder {folders}{there}; correct the config, --data-root or "
+            msg += "$WORKBENCH_DATA"
             raise DatasetMissingError(msg)
         listing = Listing()
         self._note_folders(listing)

@@ -71,7 +71,8 @@ class MVTecAD(WorkbenchDataModule):
 
     def _find_folders(self) -> None:
         if not self.root.is_dir():
-            msg = f"data set {self.name!r} is not at {self.root}; set its root in the config, or $WORKBENCH_DATA"
+            msg = f"data set {self.name!r} is not at {self.root}; set its root in the config, --data-root or "
+            msg += "$WORKBENCH_DATA"
             raise DatasetMissingError(msg)
         if not self.folder.is_dir():
             there = sorted(path.name for path in self.root.iterdir() if path.is_dir() and not path.name.startswith("."))

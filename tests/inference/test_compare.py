@@ -75,6 +75,22 @@ def test_the_command_says_what_could_not_be_compared(records, tiny_root, tmp_pat
     assert pd.read_csv(tmp_path / "comparison.csv")["network_images_per_second"].isna().all()
 
 
+def test_masks_and_images_of_the_training_are_no_test_images(records, tiny_root, tmp_path, caplog):
+    folder = tmp_path / tiny_root.name
+    shutil.copytree(tiny_root, folder)
+    (local,) = records.glob("runs/**/Padim*/*/local.json")
+    (key,) = {local.parent.name}
+    options = CompareOptions(keys=[key], data_root=tmp_path, seconds=0)
+    frame = compare_runs(records, folder, tmp_path / "out", options)
+    n_test = len(list((folder / "test").rglob("*.png")))
+    assert frame["n_pictures"].tolist() == [n_test]
+    assert "masks among the images are left out" in caplog.text
+    n_train = len(list((folder / "train").rglob("*.png")))
+    assert f"was trained on {n_train} of these images; they are left out" in caplog.text
+    train = compare_runs(records, tiny_root / "test", tmp_path / "same", options)
+    assert train["image_AUROC"].tolist() == frame["image_AUROC"].tolist()
+
+
 def test_a_key_that_is_not_there_is_told_before_anything_is_loaded(records, tiny_root, tmp_path, monkeypatch):
     monkeypatch.setattr("inference.runs.FoundRun.load", lambda _: pytest.fail("loaded"))
     for keys in (["nothing"], ["best:nothing"]):
@@ -130,5 +146,5 @@ def test_records_and_labelled_pictures_are_needed(tiny_root, tmp_path):
     with pytest.raises(ValueError, match="there is no finished run in it"):
         compare_runs(tmp_path, tiny_root / "test", tmp_path / "out")
     shutil.copytree(tiny_root / "test/good", tmp_path / "unlabelled")
-    with pytest.raises(ValueError, match="expected pictures in a folder 'good' and in others"):
+    with pytest.raises(ValueError, match="expected images in a folder 'good' and in others"):
         compare_runs(tmp_path, tmp_path / "unlabelled", tmp_path / "out")
