@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from benchmark.archive import Archive, Record
+from benchmark.export_commands import command
 from benchmark.leaderboard import frames, goodness
 from benchmark.summary import measured
 
@@ -62,11 +62,8 @@ def best_run(asked: str, archive: Archive, output: Path) -> Best:
         raise ValueError(msg)
     listed = "; ".join(f"{BEST}:{one.where} is {_named(one.record)}, run {one.record['key']}" for one in found)
     first = (chosen or found)[0].where
-    command = shlex.join(
-        ["workbench", "export", "--run", f"{BEST}:{first}", "--records", str(output), "--output", "model"]
-    )
     expected = "several data sets have one" if chosen else f"there is no {name!r} among those that have one"
-    msg = f"--run {asked}: {expected}: {listed}; for instance: {command}"
+    msg = f"--run {asked}: {expected}: {listed}; for instance: {command(f'{BEST}:{first}', output)}"
     raise ValueError(msg)
 
 

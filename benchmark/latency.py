@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -33,28 +33,15 @@ class Latency:
     latency_device: str
 
 
-def measure_latency(
-    model: AnomalibModule,
-    image: torch.Tensor,
-    *,
-    warm_up: int = 2,
-    enough: int = 10,
-    repeats: int = 20,
-    enough_s: float = 0.5,
-    limit_s: float = 10.0,
-    n_views: int = 1,
-) -> Latency:
-    """Time pre-processor and network alone in a run, whatever else the machine does; see `time_images`."""
-    times = time_images(
-        model,
-        image,
-        warm_up=warm_up,
-        enough=enough,
-        repeats=repeats,
-        enough_s=enough_s,
-        limit_s=limit_s,
-        n_views=n_views,
-    )
+def measure_latency(model: AnomalibModule, image: torch.Tensor, **timing: Any) -> Latency:
+    """Time pre-processor and network alone in a run, whatever else the machine does.
+
+    Args:
+        model: As for `time_images`.
+        image: Likewise.
+        timing: Further arguments of `time_images`.
+    """
+    times = time_images(model, image, **timing)
     p50, p95 = np.percentile(times, [50, 95])
     return Latency(float(p50), float(p95), 1, len(times), None, device_name(model.device))
 

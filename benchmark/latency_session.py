@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchmark.experiment import PROTOCOL_VERSION, Experiment
-from benchmark.networks import Run, by_network, clear_networks, load_network, runs_of
+from benchmark.networks import FinishedRun, by_network, clear_networks, load_network, runs_of
 from benchmark.store import KEEP, RECORD, Store, write_json
 from extensions.progress import progress_bar
 
@@ -44,7 +44,7 @@ class _Timed:
         times: All of them.
     """
 
-    run: Run
+    run: FinishedRun
     turns: list[float] = field(default_factory=list)
     times: list[float] = field(default_factory=list)
 
@@ -147,7 +147,7 @@ class _Shelf:
         self._room = int(psutil.virtual_memory().available * MEMORY_SHARE)
         self._kept: dict[str, tuple[AnomalibModule, torch.Tensor]] = {}
 
-    def lend(self, name: str, run: Run) -> _Lent:
+    def lend(self, name: str, run: FinishedRun) -> _Lent:
         """The network and its image, on the device of its run while the block lasts."""
         from benchmark.memory import model_bytes
 
@@ -184,11 +184,11 @@ def _write(store: Store, timed: dict[str, _Timed], facts: dict[str, Any]) -> Non
                 write_json(run.folder / RECORD, run.record)
 
 
-def _device(run: Run) -> str:
+def _device(run: FinishedRun) -> str:
     return "cpu" if run.record["speed"]["latency_device"] == "cpu" else "cuda"
 
 
-def _is_here(run: Run) -> bool:
+def _is_here(run: FinishedRun) -> bool:
     """Whether this machine has what its run computed on; a Ray worker may have had a GPU that is not here."""
     import torch
 
@@ -196,7 +196,7 @@ def _is_here(run: Run) -> bool:
     return named == "cpu" or (torch.cuda.is_available() and torch.cuda.get_device_name() == named)
 
 
-def _is_current(run: Run) -> bool:
+def _is_current(run: FinishedRun) -> bool:
     return run.record.get("protocol_version") == PROTOCOL_VERSION
 
 

@@ -94,7 +94,7 @@ def measure(prepared: Prepared, workspace: Path, options: RunOptions) -> tuple[d
             set_thresholds(model, evaluation)
             n_views = next((one.n_views for one in augmentations if one.where == "tta"), 1)
             image = reuse.picture()
-            few = {"enough": 3, "repeats": 5} if options.timed_later else {}
+            few: dict[str, Any] = {"enough": 3, "repeats": 5} if options.timed_later else {}
             with step("measuring latency"):
                 latency = measure_latency(model, image, n_views=n_views, **few)
     known = replace(known, peak_bytes=max(known.peak_bytes, memory.peak_bytes))

@@ -25,12 +25,13 @@ logger = logging.getLogger(__name__)
 __all__ = [
     "IMAGE",
     "NETWORK",
+    "FinishedRun",
     "Keeper",
-    "Run",
     "by_network",
     "clear_networks",
     "keep_for_timing",
     "keep_image",
+    "load_model",
     "load_network",
     "network_id",
     "runs_of",
@@ -46,7 +47,7 @@ Record = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Run:
+class FinishedRun:
     """A finished run and where it lies."""
 
     folder: Path
@@ -101,18 +102,25 @@ def keep_for_timing(workspace: Path, image: torch.Tensor, save: Callable[[Path],
             (workspace / name).unlink(missing_ok=True)
 
 
-def load_network(run: Run) -> tuple[AnomalibModule, torch.Tensor]:
+def load_model(record: Record, file: Path) -> AnomalibModule:
+    """The model of a run from a checkpoint, on the CPU and ready to predict."""
+    from extensions.configuration.classes import import_class, known_classes, resolve_class_path
+
+    class_path = resolve_class_path(record["experiment"]["model"]["class_path"], "model")
+    kind = import_class(class_path, "model", known_classes("model"))
+    model: AnomalibModule = kind.load_from_checkpoint(file, map_location="cpu", weights_only=True)
+    return model.eval()
+
+
+def load_network(run: FinishedRun) -> tuple[AnomalibModule, torch.Tensor]:
     """A network as its run tested it, on the CPU, and its image: the pre-processor has only the normalization left."""
     import torch
 
     from extensions.cache.transforms import split_transform
-    from extensions.configuration.classes import import_class, known_classes, resolve_class_path
 
     file = run.file
     assert file is not None
-    class_path = resolve_class_path(run.record["experiment"]["model"]["class_path"], "model")
-    kind = import_class(class_path, "model", known_classes("model"))
-    model: AnomalibModule = kind.load_from_checkpoint(file, map_location="cpu", weights_only=True)
+    model = load_model(run.record, file)
     stored = np.load(run.folder / IMAGE, allow_pickle=False)
     image = torch.from_numpy(stored.astype(np.float32) / 255 if stored.dtype == np.uint8 else stored)
     parts = split_transform(getattr(model.pre_processor, "transform", None))
@@ -120,14 +128,14 @@ def load_network(run: Run) -> tuple[AnomalibModule, torch.Tensor]:
         fixed, model.pre_processor.transform = parts
         is_sized = list(image.shape[-2:]) == list(run.record["dataset"]["image_size"])
         image = image if is_sized or fixed is None else fixed(image)
-    return model.eval(), image
+    return model, image
 
 
-def runs_of(store: Store, experiments: Sequence[Experiment] | None = None) -> list[Run]:
+def runs_of(store: Store, experiments: Sequence[Experiment] | None = None) -> list[FinishedRun]:
     """Finished runs in the folder, of all sweeps or of these experiments alone."""
     own = None if experiments is None else {experiment.experiment_id for experiment in experiments}
     return [
-        Run(folder, record)
+        FinishedRun(folder, record)
         for folder, record in store.records()
         if record["status"] == "finished" and (own is None or record.get("experiment_id") in own)
     ]
@@ -147,8 +155,8 @@ class Keeper:
     def __init__(self, store: Store, keep: str) -> None:
         self._store = store
         self._keep = keep
-        self._best: dict[tuple[str, str, str], Run] = {}
-        self._held: dict[str | None, Run] = {}  # by network
+        self._best: dict[tuple[str, str, str], FinishedRun] = {}
+        self._held: dict[str | None, FinishedRun] = {}  # by network
         self._n_bytes = 0
 
     def add(self, record: Record) -> None:
@@ -160,7 +168,7 @@ class Keeper:
             dataset=dataset["name"], category=dataset["category"], model=record["model"],
             backbone=record["backbone"], key=record["key"],
         )  # fmt: skip
-        run = Run(folder, record)
+        run = FinishedRun(folder, record)
         with self._store.lock(KEEP):
             if self._keep == "best" and record["files"]["checkpoint"]:
                 group = (record["model"], dataset["name"], dataset["category"])
@@ -170,16 +178,16 @@ class Keeper:
                     self._demote(one)
             self._hold(run)
 
-    def _demote(self, run: Run) -> None:
+    def _demote(self, run: FinishedRun) -> None:
         """A checkpoint becomes a network that is there to be timed."""
         record = self._store.read(run.folder) or run.record  # another sweep may have timed it meanwhile
         record["files"]["checkpoint"] = None
         write_json(run.folder / RECORD, record)
         if (run.folder / CHECKPOINT).is_file():
             (run.folder / CHECKPOINT).replace(run.folder / NETWORK)
-        self._hold(Run(run.folder, record))
+        self._hold(FinishedRun(run.folder, record))
 
-    def _hold(self, run: Run) -> None:
+    def _hold(self, run: FinishedRun) -> None:
         """Leave one file of each network that was not timed, and no more bytes than `MOST_BYTES`."""
         holder = self._held.get(run.network)
         is_held = holder is not None and holder.folder != run.folder
@@ -199,22 +207,22 @@ def clear_networks(store: Store, experiments: Sequence[Experiment]) -> None:
             _remove(run)
 
 
-def _quality(run: Run) -> tuple[float, float, str]:
+def _quality(run: FinishedRun) -> tuple[float, float, str]:
     metrics = run.record["metrics"]
     scores = [metrics[name] if metrics[name] is not None else -1.0 for name in ("image_AUROC", "pixel_AUROC")]
     return scores[0], scores[1], run.record["key"]
 
 
-def _remove(run: Run) -> None:
+def _remove(run: FinishedRun) -> None:
     """Remove a network that nobody asked to keep, and the image that no other is timed on."""
     (run.folder / NETWORK).unlink(missing_ok=True)
     if not (run.folder / CHECKPOINT).is_file():
         (run.folder / IMAGE).unlink(missing_ok=True)
 
 
-def by_network(runs: Iterable[Run], wanted: Callable[[Run], bool]) -> dict[str, list[Run]]:
+def by_network(runs: Iterable[FinishedRun], wanted: Callable[[FinishedRun], bool]) -> dict[str, list[FinishedRun]]:
     """Runs that are wanted, by their network."""
-    found: dict[str, list[Run]] = {}
+    found: dict[str, list[FinishedRun]] = {}
     for run in runs:
         if run.network is not None and wanted(run):
             found.setdefault(run.network, []).append(run)

@@ -166,7 +166,7 @@ class Record(Callback):
         speed["test_seconds"] = seconds
         speed |= asdict(measure_latency(pl_module, image))
         speed["network"] = network_id(self._prepared.experiment, pl_module, image)
-        self.run = self._write(trainer, pl_module, evaluation, speed)
+        self.run = self._write(trainer, pl_module, evaluation, speed, image)
 
     def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:
         """Leave no thread behind."""
@@ -181,7 +181,9 @@ class Record(Callback):
             self._memory.__exit__(None, None, None)
             self._facts["peak"] = max(self._facts.get("peak", 0), self._memory.peak_bytes)
 
-    def _write(self, trainer: Any, model: Any, evaluation: Evaluation, speed: dict[str, Any]) -> Run:
+    def _write(
+        self, trainer: Any, model: Any, evaluation: Evaluation, speed: dict[str, Any], image: torch.Tensor
+    ) -> Run:
         from benchmark.machine import environment
 
         prepared, training = self._prepared, self._training
@@ -213,7 +215,7 @@ class Record(Callback):
             if keeps:
                 with _with_thresholds(model, evaluation), room_for(workspace / CHECKPOINT, model_bytes(model.model)):
                     trainer.save_checkpoint(workspace / CHECKPOINT, weights_only=False)
-                keep_image(workspace, trainer.datamodule.test_data[0].image)
+                keep_image(workspace, image)
             keep_place(prepared, workspace)
             store.commit(workspace, folder, record)
         write_tables(self.output)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from benchmark.networks import load_model
 from benchmark.pictures import heat_map
 from benchmark.single_run import Run, RunError
 from benchmark.store import CHECKPOINT
@@ -178,13 +179,9 @@ def _kept_model(run: Run) -> AnomalibModule:
     Raises:
         RunError: There is none.
     """
-    from extensions.configuration.classes import import_class, known_classes
-
     path = run.folder / CHECKPOINT
     if not path.is_file():
         why = "tested augmented images" if run.record["experiment"].get("augmentation") else "was not kept"
         msg = f"run {run.key} {why}, so there is no model to draw heat maps with; its panels are in {run.folder}"
         raise RunError(msg)
-    kind = import_class(run.record["experiment"]["model"]["class_path"], "model", known_classes("model"))
-    model: AnomalibModule = kind.load_from_checkpoint(path, map_location="cpu", weights_only=True)
-    return model.eval()
+    return load_model(run.record, path)

@@ -16,7 +16,6 @@ from extensions.escaped import print_anything
 from extensions.explained import explained, is_ours
 from extensions.quiet import is_debugging, set_up_output
 
-HEADLINE = ("image_AUROC", "image_F1Score", "pixel_AUROC", "pixel_F1Score")
 ELSEWHERE = {"benchmark": "python -m benchmark run --config FILE", "install": "pip install -e ."}
 
 
@@ -93,6 +92,7 @@ def _record(config: dict[str, Any], folder: Path, log: list[str]) -> Path:
 
 def _recorded(path: Path, folder: Path) -> str:
     """The last lines of a run that was recorded: its metrics, and what to do next."""
+    from benchmark.metrics.table import HEADLINE
     from extensions.cli.outcome import metrics_table
     from extensions.command import workbench
 

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 CONVOLUTIONS = ("Convolution", "GroupConvolution", "ConvolutionBackpropData")
 N_CALIBRATION = 300  # pictures at most: NNCF's own default
 
-logger = logging.getLogger(__name__)
-
 
 def quantized(network: openvino.Model, files: Sequence[Path]) -> openvino.Model:
     """A copy of the network whose convolutions compute in 8 bits.
@@ -81,17 +79,9 @@ def labelled_pictures(folder: Path) -> tuple[list[Path], np.ndarray]:
         ValueError: One of the two is missing.
         FileNotFoundError: No such folder.
     """
-    from extensions.data.beside import mask_folders, masks_beside
     from inference.sources import list_pictures
 
-    files = list_pictures(folder)
-    of_masks, beside = set(mask_folders(folder)), masks_beside(files)
-    masks = [file for file in files if file in beside or of_masks & set(file.parents)]
-    if masks:
-        logger.warning(
-            "%s: %d masks among the images are left out, such as %s", folder, len(masks), masks[0].relative_to(folder)
-        )
-        files = [file for file in files if file not in set(masks)]
+    files = list_pictures(folder, without_masks=True)
     labels = np.array(["good" not in file.relative_to(folder).parts[:-1] for file in files], bool)
     check_labels(labels, folder)
     return files, labels

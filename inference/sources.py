@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -11,12 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from extensions.data.beside import masks_beside
-from extensions.data.errors import Kind, Problem
-from extensions.data.files import list_images, relative_name
+from extensions.data.beside import set_apart
+from extensions.data.files import list_images
 from extensions.data.left_out import left_out, tell
 from extensions.data.reading import IMAGE_EXTENSIONS, read_stored
 from extensions.data.stored import Stored
+
+logger = logging.getLogger(__name__)
 
 VIDEO_EXTENSIONS = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg")
 MAX_CAMERAS = 1000
@@ -89,10 +91,14 @@ def open_source(where: str, *, n_threads: int = 2) -> Source:
     raise ValueError(msg)
 
 
-def list_pictures(folder: Path) -> list[Path]:
+def list_pictures(folder: Path, *, without_masks: bool = False) -> list[Path]:
     """All picture files in a folder and the folders in it, sorted by path; hidden ones are left out.
 
-    Files that are images but for their endings, and masks beside their images, are logged.
+    Files that are images but for their endings, and masks beside the images or in folders of their own, are logged.
+
+    Args:
+        folder: To look into.
+        without_masks: Leave the masks out.
 
     Raises:
         FileNotFoundError: No such folder.
@@ -102,8 +108,11 @@ def list_pictures(folder: Path) -> list[Path]:
         msg = f"{folder}: there is no such folder; expected one with pictures"
         raise FileNotFoundError(msg)
     files = list_images(folder)
-    masks = [Problem(Kind.MASK_BESIDE, relative_name(path, folder)) for path in masks_beside(files)]
+    images, masks = set_apart(files, folder, folder)
     tell(folder, [*masks, *left_out(folder, folder)])
+    if without_masks and len(images) < len(files):
+        logger.warning("%s: %d masks among the images are left out", folder, len(files) - len(images))
+        files = images
     if not files:
         msg = f"{folder}: the folder has no pictures ({', '.join(IMAGE_EXTENSIONS)})"
         raise ValueError(msg)

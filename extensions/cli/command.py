@@ -16,6 +16,7 @@ import extensions
 from extensions.cli.arguments import config_files, prepare_arguments
 from extensions.cli.checkpoints import check_export, find_checkpoint
 from extensions.cli.training import apply_seed, check_training_length, use_optimizer
+from extensions.cli.usage import WORKS
 from extensions.configuration import ConfigError
 from extensions.configuration.components import ConstructorErrors
 from extensions.configuration.errors import explain
@@ -27,7 +28,7 @@ from extensions.models.limits import check_image_size
 logger = logging.getLogger(__name__)
 
 DEFAULT_ROOT = Path("output/train")
-SUBCOMMANDS = ("train", "fit", "validate", "test", "predict", "export")
+SUBCOMMANDS = tuple(WORKS)
 TRAINING = ("train", "fit")
 NEED_DATA = (*TRAINING, "validate", "test")
 RECORDED = ("model", "data", "trainer")

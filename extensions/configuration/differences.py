@@ -10,7 +10,7 @@ from typing import Any
 
 from extensions.configuration.python_numbers import python_numbers
 
-__all__ = ["difference", "sample_difference", "tensor_difference"]
+__all__ = ["difference", "in_one_line", "sample_difference", "tensor_difference"]
 
 _ATTACHED = ("post_processor", "evaluator", "visualizer")  # parts of a model that change no raw score
 _CHANGES = {"training", "trainer", *_ATTACHED}  # by whoever uses the object, without a change of what it is
@@ -37,7 +37,7 @@ def difference(given: Any, built: Any) -> str | None:
         if found := _attributes(part, expected[name], f"{name}." if name else ""):
             return found
     seen, wanted = (
-        _in_one_line(getattr(getattr(part, "pre_processor", None), "transform", None)) for part in (given, built)
+        in_one_line(getattr(getattr(part, "pre_processor", None), "transform", None)) for part in (given, built)
     )
     if seen != wanted:
         return f"its pre_processor does {seen}, not {wanted}"
@@ -138,7 +138,8 @@ def _is_plain(value: Any) -> bool:
     return value is None or isinstance(value, bool | int | float | str | PurePath | Enum)
 
 
-def _in_one_line(transform: Any) -> str:
+def in_one_line(transform: object) -> str:
+    """A transform with its settings, as it is compared."""
     return " ".join(repr(transform).split())
 
 

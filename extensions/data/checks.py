@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import logging
 import os
 from collections import defaultdict
@@ -14,7 +13,7 @@ import pandas as pd
 
 from extensions.data.beside import masks_beside
 from extensions.data.copies import contents_of, near_copies
-from extensions.data.errors import Kind, Problem, dataset_error, describe
+from extensions.data.errors import Kind, Problem, dataset_error, describe, warn_once
 from extensions.data.files import relative_name
 from extensions.data.folder_names import is_good_folder
 from extensions.data.generated import is_built
@@ -61,12 +60,7 @@ def raise_problems(samples: pd.DataFrame, listed: Sequence[Problem], *, name: st
     if errors:
         raise dataset_error(name, root, errors)
     if problems:
-        _warn_once(f"data set {name!r} in {escaped(root)}:\n{describe(problems)}")
-
-
-@functools.cache  # a grid sets the same pictures up for each of its runs
-def _warn_once(message: str) -> None:
-    logger.warning(message)
+        warn_once(f"data set {name!r} in {escaped(root)}:\n{describe(problems)}")
 
 
 def find_problems(samples: pd.DataFrame, *, name: str, root: Path) -> list[Problem]:
@@ -101,7 +95,7 @@ def tell_near_copies(samples: pd.DataFrame, *, name: str, root: Path) -> None:
         samples = samples.assign(label_index=samples["label_index"].astype(bool) | samples["injected"].fillna(False))
     images = inspect_files(samples["image_path"], title=f"reading {name}")
     if problems := near_copies(samples, images, root=root):
-        _warn_once(f"data set {name!r} in {escaped(root)}:\n{describe(problems)}")
+        warn_once(f"data set {name!r} in {escaped(root)}:\n{describe(problems)}")
 
 
 def all_samples(datamodule: AnomalibDataModule) -> pd.DataFrame:

@@ -116,8 +116,6 @@ class Detected(DataSet):
             from extensions.configuration import instantiate_data
 
             self._built = instantiate_data(self.spec)
-            if self.seed is not None and hasattr(self._built, "take_run_seed"):  # one of ours
-                self._built.take_run_seed(self.seed)
         return self._built
 
     @property
@@ -127,11 +125,11 @@ class Detected(DataSet):
 
     def check(self) -> Told:
         """See `DataSet.check`."""
-        from extensions.data.checks import check_dataset
         from extensions.data.fingerprints import fingerprint
+        from extensions.data.stock import set_up
 
         datamodule = self.datamodule
-        check_dataset(datamodule)
+        set_up(datamodule, seed=self.seed)
         found = fingerprint(datamodule)
         if not found.counts["n_train"]:
             msg = (
@@ -156,8 +154,9 @@ class Detected(DataSet):
     def sheet(self, n: int) -> tuple[np.ndarray, int]:
         """See `DataSet.sheet`."""
         from extensions.data.contact_sheet import choose_samples, contact_sheet
+        from extensions.data.stock import set_up
 
-        self.datamodule.setup()
+        set_up(self.datamodule, seed=self.seed)
         samples = choose_samples(self.datamodule.test_data.samples, n)
         if samples.empty:
             msg = f"data set {self.datamodule.name!r} has no test pictures to show"

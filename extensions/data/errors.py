@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import functools
+import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
 from extensions.escaped import escaped
+
+logger = logging.getLogger(__name__)
 
 MAX_NAMED = 20
 
@@ -147,6 +151,12 @@ def describe(problems: Iterable[Problem]) -> str:
         count = sum(problem.n for problem in groups[kind])
         lines.append(f"- {found} ({count}): {', '.join(named[:MAX_NAMED])}{more}; {remedy}")
     return "\n".join(lines)
+
+
+@functools.cache  # a grid sets the same images up for each of its runs
+def warn_once(message: str) -> None:
+    """Log a warning, in this process the first time only."""
+    logger.warning(message)
 
 
 def dataset_error(name: str, root: Path, problems: Sequence[Problem]) -> DatasetError:

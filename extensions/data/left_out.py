@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import logging
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -10,7 +9,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from extensions.data.errors import Kind, Problem, describe
+from extensions.data.errors import Kind, Problem, describe, warn_once
 from extensions.data.files import list_files, relative_name
 from extensions.data.reading import IMAGE_EXTENSIONS
 from extensions.escaped import escaped
@@ -43,12 +42,7 @@ def left_out(
 def tell(folder: Path, problems: Sequence[Problem]) -> None:
     """Log problems that stop nobody, each list once a process."""
     if problems:
-        _warn_once(f"{escaped(folder)}:\n{describe(problems)}")
-
-
-@functools.cache  # several steps of one command list the same folder
-def _warn_once(message: str) -> None:
-    logger.warning(message)
+        warn_once(f"{escaped(folder)}:\n{describe(problems)}")
 
 
 def _words(ending: str) -> str:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import functools
 import logging
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from extensions.data.errors import Kind, Problem
+from extensions.data.errors import Kind, Problem, warn_once
 from extensions.data.inspection import FileFacts, inspect_files
 from extensions.data.stored import Stored
 
@@ -64,9 +63,3 @@ def tell_remarks(paths: Iterable[str | Path], *, title: str = "checking files") 
     for sentence in sentences({path: fact.stored for path, fact in facts.items()}, n_files=len(facts)):
         warn_once(sentence)
     return facts
-
-
-@functools.cache  # a fit and its test see the same files
-def warn_once(message: str) -> None:
-    """Log a warning, the first time only."""
-    logger.warning(message)

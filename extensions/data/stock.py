@@ -16,11 +16,15 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-def set_up(datamodule: AnomalibDataModule, *, seed: int) -> None:
+def set_up(datamodule: AnomalibDataModule, *, seed: int | None) -> None:
     """Set a datamodule up for a run with this seed; whoever sets it up again finds the same splits.
 
     One of ours takes the run's seed for what is left to it. anomalib's splits anew each time until its own Trainer has
     called, and without a seed differently each time: it gets the run's seed where it has none.
+
+    Args:
+        datamodule: Ours or anomalib's; its files are checked.
+        seed: Of the run. None, outside of one, leaves ours its own, and is 0 for anomalib's, as for a run without one.
 
     Raises:
         DatasetError: anomalib would draw synthetic defects, which no seed of its own repeats; or all problems of the
@@ -28,7 +32,8 @@ def set_up(datamodule: AnomalibDataModule, *, seed: int) -> None:
         DatasetMissingError: A folder is not there.
     """
     if hasattr(datamodule, "take_run_seed"):  # one of ours
-        datamodule.take_run_seed(seed)
+        if seed is not None:
+            datamodule.take_run_seed(seed)
         datamodule.setup()
         return
     if modes := synthetic_splits(datamodule):
@@ -38,7 +43,7 @@ def set_up(datamodule: AnomalibDataModule, *, seed: int) -> None:
             "or use extensions.Folder, whose synthetic splits are seeded"
         )
         raise DatasetError(msg)
-    take_seed(datamodule, seed)
+    take_seed(datamodule, seed or 0)
     try:
         datamodule.setup()
     except FileNotFoundError as error:

@@ -14,8 +14,9 @@ from torch.utils.data import ConcatDataset, Dataset, Subset
 from torchvision.transforms.v2.functional import to_dtype, to_image
 
 from extensions.data.dataset import read_item
+from extensions.data.errors import warn_once
 from extensions.data.reading import IMAGE_EXTENSIONS, read_image
-from extensions.data.remarks import tell_remarks, warn_once
+from extensions.data.remarks import tell_remarks
 from extensions.data.stored import is_plain
 
 if TYPE_CHECKING:

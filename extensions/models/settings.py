@@ -8,6 +8,8 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
+from extensions.configuration.differences import in_one_line
+
 COMPONENTS = frozenset({"pre_processor", "post_processor", "evaluator", "visualizer"})
 OFF = "none"  # a model without pre-processor
 
@@ -71,11 +73,6 @@ def stored_pre_processing(checkpoint: Mapping[str, Any]) -> str | None:
         return OFF
     config = checkpoint.get("anomalib_pre_processor_config")
     return in_one_line(spec_to_transform(config["transform"])) if config and "transform" in config else None
-
-
-def in_one_line(transform: object) -> str:
-    """A transform with its settings, as it is compared."""
-    return " ".join(repr(transform).split())
 
 
 def _plain(value: Any) -> Any:

@@ -14,8 +14,9 @@ from lightning.pytorch import LightningDataModule
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
+from extensions.data.errors import warn_once
 from extensions.data.reading import read_stored
-from extensions.data.remarks import of_one, sentences, warn_once
+from extensions.data.remarks import of_one, sentences
 from extensions.data.stored import Stored
 from extensions.progress import progress_bar
 from extensions.seeded import seeded

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from extensions.cli.usage import WORKS
+
 
 @dataclass(frozen=True)
 class Subcommand:
@@ -78,11 +80,7 @@ GROUPS: dict[str, tuple[Subcommand, ...]] = {
         serve="a page on this machine: drop images, see what was found",
     ),
     "anomalib's command line": _same(
-        "extensions",
-        train="fit a model, then test it",
-        fit="fit a model",
-        validate="run the validation set through a model",
-        test="evaluate a model on the test set",
+        "extensions", **{name: WORKS[name] for name in ("train", "fit", "validate", "test")}
     ),
 }
 SUBCOMMANDS = {one.name: one for group in GROUPS.values() for one in group}

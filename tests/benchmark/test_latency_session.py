@@ -10,7 +10,7 @@ import pytest
 
 from benchmark import latency, latency_session
 from benchmark.experiment import Experiment
-from benchmark.networks import IMAGE, NETWORK, Keeper, Run, network_id, runs_of
+from benchmark.networks import IMAGE, NETWORK, FinishedRun, Keeper, network_id, runs_of
 from benchmark.runner import RunOptions
 from benchmark.store import RECORD, Store, write_json
 from benchmark.sweep import run_sweep
@@ -109,7 +109,7 @@ def test_a_later_sweep_times_what_was_kept_again_and_a_repeated_one_nothing(one,
 def test_a_network_that_cannot_be_loaded_keeps_the_time_of_its_run(one, tmp_path, turns, monkeypatch, caplog):
     load = latency_session.load_network
 
-    def failing(run: Run):
+    def failing(run: FinishedRun):
         if run.record["experiment"]["model"]["init_args"]["n_features"] == 9:
             msg = "torn"
             raise RuntimeError(msg)

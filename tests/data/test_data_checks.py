@@ -186,7 +186,9 @@ def test_a_name_that_is_not_utf8_is_a_problem_told_with_the_others(product: Path
 
 def test_a_data_set_in_a_folder_whose_name_is_not_utf8_is_sound(product: Path) -> None:
     root = product.rename(product.with_name(os.fsdecode(b"Teil\xe4")))
-    check_dataset(folder(root))
+    data = folder(root)
+    check_dataset(data)
+    assert {Path(path).parents[1] for path in data.train_data.samples["image_path"]} == {root}
 
 
 def test_a_stock_datamodule_with_such_a_name_is_refused_before_its_fingerprint(mvtec: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -53,10 +54,10 @@ def test_check_stops_where_nothing_is_left_to_train_on(config: Path, capsys: pyt
 def test_an_interrupted_check_is_one_line(
     config: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def interrupted(_: object) -> None:
+    def interrupted(_: object, *, seed: int | None) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("extensions.data.checks.check_dataset", interrupted)
+    monkeypatch.setattr("extensions.data.stock.set_up", interrupted)
     assert main(["check", "--config", str(config)]) == 130
     assert capsys.readouterr().err.splitlines() == ["interrupted"]
 
@@ -157,3 +158,14 @@ def test_a_sheet_of_several_data_sets_is_one_file_each(benchmark_config: Path, t
     assert main(["sheet", *given]) == 0
     names = ["sheet-other-2.png", "sheet-other.png", "sheet-product.png"]
     assert sorted(path.name for path in (tmp_path / "new").iterdir()) == names
+
+
+def test_anomalibs_own_datamodule_is_checked_as_the_same_split_each_time(
+    product: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "stock.yaml"
+    arguments = {"name": "x", "root": str(product), "normal_dir": "good", "abnormal_dir": "bad", "num_workers": 0}
+    config.write_text(json.dumps({"data": {"class_path": "anomalib.data.Folder", "init_args": arguments}}))
+    assert [main(["check", "--config", str(config)]) for _ in range(2)] == [0, 0]
+    first, second = [line for line in capsys.readouterr().out.splitlines() if "sha256" in line]
+    assert first == second

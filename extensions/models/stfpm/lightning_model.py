@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from anomalib.metrics import Evaluator
@@ -101,26 +100,6 @@ class Stfpm(BackboneMixin, AnomalibStfpm):
             self.model.student_model.parameters(),
             **self.optimizer_settings,
         )
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Store the student's architecture too."""
-        super().on_save_checkpoint(checkpoint)
-        checkpoint["student_backbone"] = self.student_backbone
-
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Compare the checkpoint with this model before any tensor is copied.
-
-        Raises:
-            ValueError: Another backbone, other layers or another student.
-        """
-        super().on_load_checkpoint(checkpoint)
-        found = checkpoint.get("student_backbone")
-        if found != self.student_backbone:
-            msg = (
-                f"The checkpoint's student is {found or 'as its teacher'}, the model's "
-                f"{self.student_backbone or 'as its teacher'}: build it with student_backbone={found!r}."
-            )
-            raise ValueError(msg)
 
 
 def _check_student(name: str) -> None:
