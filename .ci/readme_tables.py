@@ -19,7 +19,7 @@ LABELS = ("image AUROC", "image F1", "pixel AUROC", "pixel F1")
 
 def tables() -> dict[str, str | None]:
     """Markdown of each table by the name that its markers bear; None for one whose results are not there yet."""
-    from benchmark.interactive import read_leaderboard
+    from benchmark.api.interactive import read_leaderboard
 
     quickstart, reference = (read_leaderboard(ROOT / "results" / name) for name in ("quickstart", "reference"))
     published = yaml.safe_load((ROOT / "results" / "published.yaml").read_text(encoding="utf-8"))
@@ -38,8 +38,8 @@ def tables() -> dict[str, str | None]:
 
 def backbone_tables(output: Path) -> dict[str, str | None]:
     """What a probe reads from each backbone's features, how it was pretrained, and what detectors find with them."""
-    from benchmark.archive import load
-    from benchmark.leaderboard import frames
+    from benchmark.records.archive import load
+    from benchmark.tables.leaderboard import frames
 
     archive = load(output)
     detected = frames(archive.records, archive.plans, probes=archive.probes).backbones
@@ -93,7 +93,7 @@ def line_table(speeds: pd.DataFrame) -> str:
 
 def augmentation_table(output: Path) -> str | None:
     """Image AUROC without augmentation, and a row per augmentation and place: its change, ± its spread over seeds."""
-    from benchmark.interactive import read_augmentation
+    from benchmark.api.interactive import read_augmentation
 
     frame = read_augmentation(output) if (output / "runs").is_dir() else pd.DataFrame()
     if frame.empty:
@@ -217,8 +217,8 @@ def open_ended_table(records: list[dict]) -> str:
 
 def refinement_tables(output: Path) -> dict[str, str | None]:
     """Which strategy finds the defects, and what removing them is worth to a detector."""
-    from benchmark.archive import load
-    from benchmark.leaderboard import frames
+    from benchmark.records.archive import load
+    from benchmark.tables.leaderboard import frames
 
     archive = load(output)
     frame = frames(archive.records, archive.plans).refinement
@@ -258,7 +258,7 @@ def score_table(frame: pd.DataFrame, strategies: tuple[str, ...], *, with_remove
 
 def repair_table(frame: pd.DataFrame) -> str:
     """What each strategy gains over training on all pictures, mean and standard error of the paired differences."""
-    from benchmark.refinement_frames import QUALITY
+    from benchmark.tables.refinement_frames import QUALITY
 
     heads = ("detector", "data", "defects", "metric", "all pictures", "oracle", "consensus", "of the oracle's")
     heads += tuple(f"{name}, a tenth" for name in RANKED)
@@ -304,7 +304,7 @@ def markdown(frame: pd.DataFrame) -> str:
 
 def speed_table(path: Path) -> str | None:
     """The table of `make speed`."""
-    from benchmark.speed.table import readme_table
+    from benchmark.speed.speed_table import readme_table
 
     return readme_table(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else None
 

@@ -6,18 +6,18 @@ import importlib
 from typing import Any
 
 _EXPORTS = {
-    "Experiment": "benchmark.experiment",
-    "Run": "benchmark.single_run",
-    "RunError": "benchmark.single_run",
-    "expand": "benchmark.grid",
-    "read_augmentation": "benchmark.interactive",
-    "read_leaderboard": "benchmark.interactive",
-    "record_run": "benchmark.interactive",
-    "refine": "benchmark.interactive",
-    "run": "benchmark.interactive",
-    "run_experiment": "benchmark.runner",
-    "run_sweep": "benchmark.sweep",
-    "write_tables": "benchmark.tables",
+    "Experiment": "benchmark.plan.experiment",
+    "Run": "benchmark.api.run_object",
+    "RunError": "benchmark.api.run_object",
+    "expand": "benchmark.plan.grid",
+    "read_augmentation": "benchmark.api.interactive",
+    "read_leaderboard": "benchmark.api.interactive",
+    "record_run": "benchmark.api.interactive",
+    "refine": "benchmark.api.interactive",
+    "run": "benchmark.api.interactive",
+    "run_experiment": "benchmark.one_run.runner",
+    "run_sweep": "benchmark.execute.sweep",
+    "write_tables": "benchmark.report.write",
 }
 
 __all__ = list(_EXPORTS)

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from extensions.command import add_set_option, exit_code, set_help, workbench
+from extensions.runtime.command import add_set_option, exit_code, set_help, workbench
 
 DEFAULT_OUTPUT = Path("output")
 SHEET = "leaderboard.xlsx"
@@ -32,15 +32,15 @@ def main(arguments: Sequence[str] | None = None, *, prog: str = "python -m bench
 
 def run(options: argparse.Namespace) -> int:
     """`benchmark run`: run what has no record yet, then write the tables."""
-    from benchmark.disk import DiskFullError, room_for
-    from benchmark.executor import parse_executor
-    from benchmark.grid import expand
+    from benchmark.execute.executor import parse_executor
+    from benchmark.execute.sweep import run_sweep, select
     from benchmark.log import open_sinks
-    from benchmark.runner import RunOptions
-    from benchmark.sweep import run_sweep, select
-    from benchmark.tables import write_tables
+    from benchmark.one_run.runner import RunOptions
+    from benchmark.plan.grid import expand
+    from benchmark.report.write import write_tables
     from extensions.cache import open_cache
     from extensions.configuration import ConfigError, load_config
+    from extensions.runtime.disk import DiskFullError, room_for
 
     open_cache()  # a limit that is no number ends here, not in every run
     if options.data_root:
@@ -88,7 +88,7 @@ def run(options: argparse.Namespace) -> int:
 
 def table(options: argparse.Namespace) -> int:
     """`benchmark table`: write the tables again from the records."""
-    from benchmark.tables import write_tables
+    from benchmark.report.write import write_tables
 
     if not (options.output / "runs").is_dir():
         msg = f"{options.output}: no folder 'runs' in it, expected the output folder of `workbench run`"
@@ -120,7 +120,7 @@ CONVERSIONS = "openvino"  # the part of the cache with converted backbones
 def cache_info(options: argparse.Namespace) -> int:
     """`benchmark cache info`: what earlier runs have left for later ones."""
     from extensions.cache import open_cache
-    from extensions.data.generated import built_bytes
+    from extensions.data.synthetic.generated import built_bytes
 
     cache = open_cache()
     if cache.folder is None:
@@ -140,7 +140,7 @@ def cache_info(options: argparse.Namespace) -> int:
 def cache_clear(options: argparse.Namespace) -> int:
     """`benchmark cache clear`: remove what can be computed again."""
     from extensions.cache import open_cache
-    from extensions.data.generated import clear_built
+    from extensions.data.synthetic.generated import clear_built
 
     print(f"{_gib(open_cache().clear() + clear_built(CONVERSIONS))} freed; the next run computes again what it needs")
     return 0
@@ -157,9 +157,9 @@ def portable_command(arguments: Sequence[str]) -> str:
 
 
 def _dry_run(experiments: Sequence, output: Path, overwrite: str) -> int:
-    from benchmark.preparation import prepare
-    from benchmark.runner import is_due
-    from benchmark.store import Store
+    from benchmark.one_run.preparation import prepare
+    from benchmark.one_run.runner import is_due
+    from benchmark.records.store import Store
 
     store, todo = Store(output), 0
     for experiment in experiments:

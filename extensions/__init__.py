@@ -76,7 +76,7 @@ _MODULES = {
     "Augmentation": "extensions.transforms",
     # A callback like the others to whoever uses it, and a run of the benchmark to whoever reads what it leaves: so it
     # lives there, and is named here alone, for no module of this package may import the benchmark.
-    "Record": "benchmark.recording",
+    "Record": "benchmark.api.recording",
 }
 
 

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from extensions.cli.usage import HELP_ALL, PROG, WORKS, usage, usage_of
-from extensions.downloads import download_error
-from extensions.escaped import print_anything
-from extensions.explained import explained, is_ours
-from extensions.quiet import is_debugging, set_up_output
+from extensions.runtime.downloads import download_error
+from extensions.runtime.escaped import print_anything
+from extensions.runtime.explained import explained, is_ours
+from extensions.runtime.quiet import is_debugging, set_up_output
 
 ELSEWHERE = {"benchmark": "python -m benchmark run --config FILE", "install": "pip install -e ."}
 
@@ -85,16 +85,16 @@ def _help_all(subcommand: str, prog: str) -> None:
 
 def _record(config: dict[str, Any], folder: Path, log: list[str]) -> Path:
     """Train and evaluate by the benchmark's protocol."""
-    from benchmark.interactive import record_run
+    from benchmark.api.interactive import record_run
 
     return record_run(config, folder, log=log)
 
 
 def _recorded(path: Path, folder: Path) -> str:
     """The last lines of a run that was recorded: its metrics, and what to do next."""
-    from benchmark.metrics.table import HEADLINE
+    from benchmark.metrics.metric_table import HEADLINE
     from extensions.cli.outcome import metrics_table
-    from extensions.command import workbench
+    from extensions.runtime.command import workbench
 
     record = json.loads(path.read_text(encoding="utf-8"))
     metrics = {name: record["metrics"].get(name) for name in HEADLINE}

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from extensions.command import exit_code, set_help, workbench
+from extensions.runtime.command import exit_code, set_help, workbench
 
 INTERRUPTED = "interrupted: what was done is in the output folder"
 
@@ -23,17 +23,17 @@ def main(arguments: Sequence[str] | None = None, *, prog: str = "python -m infer
 
 def export(options: argparse.Namespace) -> int:
     """`inference export`: write a trained model for the line and compare it with what was trained."""
-    from inference.export import FILES, ExportOptions, export_model
-    from inference.quantization import labelled_pictures
-    from inference.sources import list_pictures
-    from inference.whole_folder import check_replaceable
+    from extensions.runtime.atomic_folder import check_replaceable
+    from inference.export.quantization import labelled_pictures
+    from inference.export.write_model import FILES, ExportOptions, export_model
+    from inference.predict.sources import list_pictures
 
     check_replaceable(options.output, FILES)
     if options.labelled:
         labelled_pictures(options.labelled)
     files = list_pictures(options.calibration) if options.calibration else []
-    from inference.chosen import chosen_checkpoint, chosen_run, stand_in
-    from inference.cost import told_of_int8
+    from inference.export.chosen import chosen_checkpoint, chosen_run, stand_in
+    from inference.measure.cost import told_of_int8
 
     if options.run:
         chosen = chosen_run(options.run, options.records, data_root=options.data_root, files=files)
@@ -72,9 +72,9 @@ def export(options: argparse.Namespace) -> int:
 
 def predict(options: argparse.Namespace) -> int:
     """`inference predict`: scores, labels and overlays of pictures, a video or a camera."""
-    from inference.predictors import load_predictor
-    from inference.run import predict as run
-    from inference.sources import open_source
+    from inference.model.predictors import load_predictor
+    from inference.predict.pipeline import predict as run
+    from inference.predict.sources import open_source
 
     given = Path(options.input)
     if options.overlays and given.is_dir() and options.output.resolve().is_relative_to(given.resolve()):
@@ -102,8 +102,8 @@ def predict(options: argparse.Namespace) -> int:
 
 def bench(options: argparse.Namespace) -> int:
     """`inference bench`: images/s and latency, end to end and of the network, beside what limits them."""
-    from inference.bench import measure, write
-    from inference.run import check_writable
+    from inference.measure.bench import measure, write
+    from inference.predict.pipeline import check_writable
 
     check_writable(options.output)
     frame = measure(
@@ -122,8 +122,8 @@ def bench(options: argparse.Namespace) -> int:
 
 def compare(options: argparse.Namespace) -> int:
     """`inference compare`: the models of a benchmark on the line, beside one another."""
-    from inference.compare import TABLE, CompareOptions, compare_runs
-    from inference.verdicts import sentences
+    from inference.compare.comparison import TABLE, CompareOptions, compare_runs
+    from inference.compare.verdicts import sentences
 
     frame = compare_runs(
         options.records,
@@ -150,10 +150,10 @@ def compare(options: argparse.Namespace) -> int:
 
 def serve(options: argparse.Namespace) -> int:
     """`inference serve`: a page and an endpoint that score pictures, on this machine."""
-    from inference.serve import create_app, is_loopback, listen, run, warm_up
+    from inference.serve.server import create_app, is_loopback, listen, run, warm_up
 
     with listen(options.host, options.port) as listening:  # before the model is loaded: a port in use is told at once
-        from inference.predictors import load_predictor
+        from inference.model.predictors import load_predictor
 
         predictor = load_predictor(
             options.model,

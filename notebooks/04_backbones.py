@@ -46,8 +46,8 @@ len(list(folder.iterdir()))
 # it out: `views={"hf_prob": 0.0, "min_scale": 0.5}`.
 
 # %%
-from extensions.self_supervised.training import pretrain, read_pretraining
-from extensions.self_supervised.views_sheet import views_sheet
+from extensions.self_supervised.fit.pretraining import pretrain, read_pretraining
+from extensions.self_supervised.fit.views_sheet import views_sheet
 
 config = {
     "model": {
@@ -85,7 +85,7 @@ curve
 # model, on the command line and in grids.
 
 # %%
-from extensions.self_supervised.export import export
+from extensions.self_supervised.export.weights_file import export
 
 export(output / "simclr", tag="cells", licence="CC BY-NC-SA 4.0 (ELPV)", config=Path("04_backbones"), replace=True)
 

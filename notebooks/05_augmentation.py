@@ -21,7 +21,7 @@ from PIL import Image
 
 import benchmark
 from extensions import ConvAutoencoder, Elpv, Padim
-from extensions.transforms.views_sheet import views_sheet
+from extensions.transforms.augmentation_sheet import views_sheet
 
 # %% [markdown]
 # ## What they do

@@ -21,12 +21,12 @@ from PIL import Image
 
 import benchmark
 from extensions import ElpvSynthetic, Padim
-from inference.bench import measure
-from inference.checkpoints import load_checkpoint
-from inference.export import ExportOptions, export_model
-from inference.predictors import load_predictor
-from inference.run import predict
-from inference.sources import open_source
+from inference.export.write_model import ExportOptions, export_model
+from inference.measure.bench import measure
+from inference.model.checkpoints import load_checkpoint
+from inference.model.predictors import load_predictor
+from inference.predict.pipeline import predict
+from inference.predict.sources import open_source
 
 output = Path("output/notebook/openvino")
 

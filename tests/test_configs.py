@@ -9,8 +9,8 @@ from extensions.__main__ import main
 from extensions.cli import WorkbenchCLI
 from extensions.configuration import describe_data, describe_model, load_config
 from extensions.refinement.__main__ import read_experiment
-from extensions.self_supervised.probe_encoders import find_encoder
-from extensions.self_supervised.probe_settings import probe_settings
+from extensions.self_supervised.probe.probe_encoders import find_encoder
+from extensions.self_supervised.probe.probe_settings import probe_settings
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = sorted((ROOT / "configs").rglob("*.yaml"))
@@ -71,7 +71,7 @@ def test_config_of_the_command_line_is_accepted_whole(path: Path) -> None:
 
 @pytest.mark.parametrize("path", BENCHMARKS, ids=named)
 def test_every_experiment_of_a_benchmark_has_known_classes_and_arguments(path: Path) -> None:
-    from benchmark.grid import expand
+    from benchmark.plan.grid import expand
 
     experiments = expand(load_config(path), folder=path.parent)
     assert experiments

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmark.archive import Record, fact
+from benchmark.records.archive import Record, fact
 
 if TYPE_CHECKING:
     import pandas as pd

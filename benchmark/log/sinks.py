@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from benchmark.archive import Record
 from benchmark.log.facts import Facts, facts_to_send
-from benchmark.store import write_json
+from benchmark.records.archive import Record
+from benchmark.records.store import write_json
 from extensions.configuration import ConfigError
 from extensions.configuration.errors import did_you_mean
 

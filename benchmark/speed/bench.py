@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from benchmark.speed.pictures import Pictures, copy_pictures
+from benchmark.speed.images import Pictures, copy_pictures
 from benchmark.speed.settings import Settings
 
 if TYPE_CHECKING:
     from benchmark.speed.limits import Limits
-    from extensions.data.datamodule import WorkbenchDataModule
+    from extensions.data.datamodules.datamodule import WorkbenchDataModule
 
 
 class Bench:

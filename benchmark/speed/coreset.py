@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from benchmark.speed.measurement import Measurement, timed
+from benchmark.speed.timing import Measurement, timed
 
 if TYPE_CHECKING:
     from benchmark.speed.bench import Bench

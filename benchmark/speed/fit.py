@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmark.speed.measurement import STOCK, Measurement, largest_difference, take_turns
 from benchmark.speed.models import (
     fit,
     fitted_tensors,
@@ -21,6 +20,7 @@ from benchmark.speed.models import (
     stock_patchcore,
     test,
 )
+from benchmark.speed.timing import STOCK, Measurement, largest_difference, take_turns
 
 if TYPE_CHECKING:
     from benchmark.speed.bench import Bench
@@ -142,10 +142,10 @@ def sweep_metrics(experiment: dict[str, Any]) -> dict[str, float | None]:
     Raises:
         RuntimeError: It failed.
     """
-    from benchmark.experiment import Experiment
-    from benchmark.runner import RunOptions
-    from benchmark.store import Store
-    from benchmark.sweep import run_sweep
+    from benchmark.execute.sweep import run_sweep
+    from benchmark.one_run.runner import RunOptions
+    from benchmark.plan.experiment import Experiment
+    from benchmark.records.store import Store
 
     with tempfile.TemporaryDirectory(prefix="workbench-speed-") as folder:
         output = Path(folder)

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark.speed.coreset import project
 from benchmark.speed.made_up_maps import made_up_maps
-from benchmark.speed.measurement import Measurement, timed
-from benchmark.speed.metrics import our_metrics
 from benchmark.speed.models import fit, our_padim, our_patchcore, test
+from benchmark.speed.pixel_metrics import our_metrics
+from benchmark.speed.timing import Measurement, timed
 
 if TYPE_CHECKING:
     from benchmark.speed.bench import Bench

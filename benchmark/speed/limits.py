@@ -17,8 +17,8 @@ import torch
 from PIL import Image
 from torch import nn
 
-from benchmark.speed.measurement import timed
-from extensions.openvino_core import openvino_core
+from benchmark.speed.timing import timed
+from extensions.runtime.openvino_core import openvino_core
 
 COPY_BYTES = 2**28
 BATCH = 16

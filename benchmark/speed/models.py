@@ -13,9 +13,9 @@ from lightning.pytorch.callbacks import Callback
 
 from benchmark.metrics.image import image_metrics
 from benchmark.metrics.pixel import PixelMetrics
-from benchmark.speed.measurement import timed
 from benchmark.speed.settings import Settings
-from extensions.lightning_runs import quiet
+from benchmark.speed.timing import timed
+from extensions.runtime.lightning_runs import quiet
 
 if TYPE_CHECKING:
     from anomalib.engine import Engine

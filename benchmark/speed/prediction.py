@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmark.speed.measurement import Measurement, largest_difference, take_turns
 from benchmark.speed.models import (
     fit,
     fitted_tensors,
@@ -17,6 +16,7 @@ from benchmark.speed.models import (
     stock_patchcore,
     test,
 )
+from benchmark.speed.timing import Measurement, largest_difference, take_turns
 
 if TYPE_CHECKING:
     from benchmark.speed.bench import Bench

@@ -40,7 +40,7 @@ def prepared(job: dict[str, Any]) -> Iterator[None]:
     from lightning import seed_everything
 
     from extensions.backbones import load_backbone_weights, register
-    from extensions.models.pre_processor import default_pre_processor
+    from extensions.models.common.pre_processor import default_pre_processor
 
     register()
     build, get_model = TimmFeatureExtractor.__init__, generator.get_model

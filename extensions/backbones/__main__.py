@@ -9,8 +9,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from extensions.command import exit_code, set_help
-from extensions.escaped import print_anything
+from extensions.runtime.command import exit_code, set_help
+from extensions.runtime.escaped import print_anything
 
 
 def main(arguments: Sequence[str] | None = None, *, prog: str = "python -m extensions.backbones") -> int:

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from extensions.backbones.frozen import TOLERANCE, difference
-from extensions.openvino_core import openvino_core
+from extensions.runtime.openvino_core import openvino_core
 
 if TYPE_CHECKING:
     from torch import nn
@@ -57,7 +57,7 @@ def find_runner(extractor: FrozenFeatureExtractor, asked: str) -> OpenVinoRunner
         extractor: On the CPU at float32.
         asked: `auto` takes OpenVINO when it is faster, `openvino` always; either only when the features agree.
     """
-    from extensions.data.generated import build_once
+    from extensions.data.synthetic.generated import build_once
 
     identity = extractor.identity()
     layers = list(map(str, extractor.layers))
@@ -147,7 +147,7 @@ def _versions() -> dict[str, Any]:
     import openvino
     import timm
 
-    from extensions.processor import processor_name
+    from extensions.runtime.processor import processor_name
 
     return {
         "openvino": openvino.__version__,

@@ -11,7 +11,7 @@ import numpy as np
 
 if TYPE_CHECKING:
     from extensions.cache.features import FeatureStore
-    from extensions.cache.pictures import PictureSplit
+    from extensions.cache.images import PictureSplit
 
 __all__ = ["SelectionTimes", "known_seconds", "note_seconds"]
 

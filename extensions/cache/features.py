@@ -9,13 +9,13 @@ import numpy as np
 import torch
 
 from extensions.cache.store import key_of
-from extensions.cache.transforms import spelled
+from extensions.cache.transform_parts import spelled
 
 if TYPE_CHECKING:
     from torchvision.transforms.v2 import Transform
 
     from extensions.backbones.frozen import FrozenFeatureExtractor
-    from extensions.cache.pictures import PictureSplit
+    from extensions.cache.images import PictureSplit
 
 Features = dict[str, torch.Tensor]
 

@@ -22,11 +22,11 @@ from extensions.backbones.frozen import FrozenFeatureExtractor, feature_engine
 from extensions.cache.banks import UnfinishedSelection, find_bank
 from extensions.cache.costs import known_seconds, note_seconds
 from extensions.cache.features import FeatureStore
-from extensions.cache.pictures import PictureSplit
+from extensions.cache.images import PictureSplit
 from extensions.cache.store import WorkCache
-from extensions.cache.transforms import gives_one_size, split_transform
-from extensions.data.stock_datasets import read_as_ours
-from extensions.progress import progress_bar
+from extensions.cache.transform_parts import gives_one_size, split_transform
+from extensions.data.datamodules.stock_datasets import read_as_ours
+from extensions.runtime.progress import progress_bar
 
 if TYPE_CHECKING:
     from anomalib.data import AnomalibDataModule

@@ -20,10 +20,10 @@ from extensions.cli.usage import WORKS
 from extensions.configuration import ConfigError
 from extensions.configuration.components import ConstructorErrors
 from extensions.configuration.errors import explain
-from extensions.data.stock import synthetic_splits, take_seed
-from extensions.downloads import fetching
-from extensions.epoch_lines import RunLines, lightning_bars
-from extensions.models.limits import check_image_size
+from extensions.data.datamodules.stock import synthetic_splits, take_seed
+from extensions.models.common.limits import check_image_size
+from extensions.runtime.downloads import fetching
+from extensions.runtime.epoch_lines import RunLines, lightning_bars
 
 logger = logging.getLogger(__name__)
 
@@ -105,7 +105,7 @@ class WorkbenchCLI(AnomalibCLI):
 
         What a contaminated data set puts aside for the test stays: a later `test` does not know this run's seed.
         """
-        from extensions.data.datamodule import WorkbenchDataModule
+        from extensions.data.datamodules.datamodule import WorkbenchDataModule
 
         seed, data = self.config[self.subcommand]["seed_everything"], getattr(self, "datamodule", None)
         if seed is False or not isinstance(data, AnomalibDataModule):

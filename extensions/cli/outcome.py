@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from extensions.command import workbench
+from extensions.runtime.command import workbench
 
 if TYPE_CHECKING:
     from extensions.cli.command import WorkbenchCLI

@@ -197,7 +197,7 @@ def _check_unchanged(given: Any, spec: dict[str, Any], role: str) -> None:
     Raises:
         ConfigError: They differ.
     """
-    from extensions.seeded import seeded
+    from extensions.runtime.seeding import seeded
 
     name = type(given).__name__
     if role == "model" and getattr(given, "_trainer", None) is not None:
@@ -222,7 +222,7 @@ def _check_unchanged(given: Any, spec: dict[str, Any], role: str) -> None:
 
 def _set_up_as(given: Any, built: Any) -> bool:
     """Set a datamodule up with the seeds of another one that was; whether it could be done."""
-    from extensions.data.stock import synthetic_splits
+    from extensions.data.datamodules.stock import synthetic_splits
 
     if hasattr(given, "take_run_seed"):  # one of ours
         if given._run_seed is not None:

@@ -4,38 +4,38 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from extensions.data.checks import check_dataset as check_dataset
-    from extensions.data.contamination import ContaminatedElpv as ContaminatedElpv
-    from extensions.data.contamination import ContaminatedFolder as ContaminatedFolder
-    from extensions.data.contamination import ContaminatedMVTecAD as ContaminatedMVTecAD
-    from extensions.data.elpv import Elpv as Elpv
-    from extensions.data.elpv_synthetic import ElpvSynthetic as ElpvSynthetic
+    from extensions.data.checks.data_check import check_dataset as check_dataset
+    from extensions.data.checks.fingerprints import Fingerprint as Fingerprint
+    from extensions.data.checks.fingerprints import fingerprint as fingerprint
+    from extensions.data.datamodules.contamination import ContaminatedElpv as ContaminatedElpv
+    from extensions.data.datamodules.contamination import ContaminatedFolder as ContaminatedFolder
+    from extensions.data.datamodules.contamination import ContaminatedMVTecAD as ContaminatedMVTecAD
+    from extensions.data.datamodules.elpv import Elpv as Elpv
+    from extensions.data.datamodules.elpv_synthetic import ElpvSynthetic as ElpvSynthetic
+    from extensions.data.datamodules.folder import Folder as Folder
+    from extensions.data.datamodules.mvtec_ad import MVTEC_AD_CATEGORIES as MVTEC_AD_CATEGORIES
+    from extensions.data.datamodules.mvtec_ad import MVTecAD as MVTecAD
     from extensions.data.errors import DatasetError as DatasetError
     from extensions.data.errors import DatasetMissingError as DatasetMissingError
-    from extensions.data.fingerprints import Fingerprint as Fingerprint
-    from extensions.data.fingerprints import fingerprint as fingerprint
-    from extensions.data.folder import Folder as Folder
-    from extensions.data.mvtec_ad import MVTEC_AD_CATEGORIES as MVTEC_AD_CATEGORIES
-    from extensions.data.mvtec_ad import MVTecAD as MVTecAD
-    from extensions.data.reading import read_image as read_image
-    from extensions.data.reading import read_mask as read_mask
+    from extensions.data.reading.image_files import read_image as read_image
+    from extensions.data.reading.image_files import read_mask as read_mask
 
 _MODULES = {
-    "ContaminatedElpv": "contamination",
-    "ContaminatedFolder": "contamination",
-    "ContaminatedMVTecAD": "contamination",
+    "ContaminatedElpv": "datamodules.contamination",
+    "ContaminatedFolder": "datamodules.contamination",
+    "ContaminatedMVTecAD": "datamodules.contamination",
     "DatasetError": "errors",
     "DatasetMissingError": "errors",
-    "Elpv": "elpv",
-    "ElpvSynthetic": "elpv_synthetic",
-    "Fingerprint": "fingerprints",
-    "Folder": "folder",
-    "MVTEC_AD_CATEGORIES": "mvtec_ad",
-    "MVTecAD": "mvtec_ad",
-    "check_dataset": "checks",
-    "fingerprint": "fingerprints",
-    "read_image": "reading",
-    "read_mask": "reading",
+    "Elpv": "datamodules.elpv",
+    "ElpvSynthetic": "datamodules.elpv_synthetic",
+    "Fingerprint": "checks.fingerprints",
+    "Folder": "datamodules.folder",
+    "MVTEC_AD_CATEGORIES": "datamodules.mvtec_ad",
+    "MVTecAD": "datamodules.mvtec_ad",
+    "check_dataset": "checks.data_check",
+    "fingerprint": "checks.fingerprints",
+    "read_image": "reading.image_files",
+    "read_mask": "reading.image_files",
 }
 
 __all__ = [

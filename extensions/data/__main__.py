@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from itertools import count
 from pathlib import Path
 
-from extensions.command import add_set_option, exit_code, same_data, set_help, workbench
 from extensions.data import documents
-from extensions.escaped import print_anything
+from extensions.runtime.command import add_set_option, exit_code, same_data, set_help, workbench
+from extensions.runtime.escaped import print_anything
 
 
 def main(arguments: Sequence[str] | None = None, *, prog: str = "python -m extensions.data") -> int:
@@ -89,7 +89,7 @@ def _sheet(one: documents.DataSet, target: Path, n: int) -> documents.Told:
 
     from PIL import Image
 
-    from extensions.whole_file import write_whole
+    from extensions.runtime.atomic_write import write_whole
 
     image, n_shown = one.sheet(n)
     content = BytesIO()

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from extensions.data.reading import read_image, read_mask
+from extensions.data.reading.image_files import read_image, read_mask
 
 _GAP = 4  # px
 _TITLE = 16  # px

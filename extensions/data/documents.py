@@ -125,8 +125,8 @@ class Detected(DataSet):
 
     def check(self) -> Told:
         """See `DataSet.check`."""
-        from extensions.data.fingerprints import fingerprint
-        from extensions.data.stock import set_up
+        from extensions.data.checks.fingerprints import fingerprint
+        from extensions.data.datamodules.stock import set_up
 
         datamodule = self.datamodule
         set_up(datamodule, seed=self.seed)
@@ -154,7 +154,7 @@ class Detected(DataSet):
     def sheet(self, n: int) -> tuple[np.ndarray, int]:
         """See `DataSet.sheet`."""
         from extensions.data.contact_sheet import choose_samples, contact_sheet
-        from extensions.data.stock import set_up
+        from extensions.data.datamodules.stock import set_up
 
         set_up(self.datamodule, seed=self.seed)
         samples = choose_samples(self.datamodule.test_data.samples, n)
@@ -187,10 +187,10 @@ class Pretrained(DataSet):
 
     def check(self) -> Told:
         """See `DataSet.check`."""
+        from extensions.data.checks.inspection import inspect_files
         from extensions.data.errors import Kind, Problem, dataset_error
-        from extensions.data.inspection import inspect_files
 
-        found = importlib.import_module(f"{PRETRAINING}.found").find_pictures(self._folders)
+        found = importlib.import_module(f"{PRETRAINING}.images.image_list").find_pictures(self._folders)
         facts = inspect_files(found.paths, title="checking images")
         names = dict(zip(map(str, found.paths), found.names, strict=True))
         broken = [Problem(Kind.UNREADABLE, names[path], fact.error) for path, fact in facts.items() if fact.error]
@@ -230,8 +230,10 @@ class Probed(DataSet):
 
     def check(self) -> Told:
         """See `DataSet.check`."""
-        settings = importlib.import_module(f"{PRETRAINING}.probe_settings").probe_settings(self.document, self.path)
-        data = importlib.import_module(f"{PRETRAINING}.probe_data").read_probe_data(**settings.data)
+        settings = importlib.import_module(f"{PRETRAINING}.probe.probe_settings").probe_settings(
+            self.document, self.path
+        )
+        data = importlib.import_module(f"{PRETRAINING}.probe.probe_data").read_probe_data(**settings.data)
         counts = "\n".join(f"  {split:18}{len(images)}" for split, images in data.splits.items())
         text = (
             f"data set {data.name}\n{counts}\n  {'classes':18}{', '.join(data.classes)}\n  {'sha256':18}{data.sha256}"
@@ -246,8 +248,8 @@ class Probed(DataSet):
 
 def _marked_shares(datamodule: AnomalibDataModule) -> list[float]:
     """Which share of its image each mask of an anomalous image marks."""
-    from extensions.data.checks import all_samples
-    from extensions.data.inspection import inspect_files
+    from extensions.data.checks.data_check import all_samples
+    from extensions.data.checks.inspection import inspect_files
 
     samples = all_samples(datamodule)
     paths = [path for path in samples["mask_path"][samples["label_index"] == 1] if path]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
-from extensions.escaped import escaped
+from extensions.runtime.escaped import escaped
 
 logger = logging.getLogger(__name__)
 

@@ -7,9 +7,9 @@ if TYPE_CHECKING:
     from extensions.refinement.evidence import Evidence, EvidenceError
     from extensions.refinement.loop import Refinement, refine
     from extensions.refinement.plan import Plan
+    from extensions.refinement.review.suspects import read_review, write_suspects
     from extensions.refinement.rules import RULES
     from extensions.refinement.strategies import STRATEGIES
-    from extensions.refinement.suspects import read_review, write_suspects
 
 __all__ = [
     "RULES", "STRATEGIES", "Evidence", "EvidenceError", "Plan", "Refinement", "read_review", "refine", "write_suspects",
@@ -24,8 +24,8 @@ _MODULES = {
     "Plan": "plan",
     "Refinement": "loop",
     "refine": "loop",
-    "read_review": "suspects",
-    "write_suspects": "suspects",
+    "read_review": "review.suspects",
+    "write_suspects": "review.suspects",
 }
 
 

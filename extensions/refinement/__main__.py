@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from extensions.command import add_set_option, exit_code, same_data, set_help, workbench
+from extensions.runtime.command import add_set_option, exit_code, same_data, set_help, workbench
 
 if TYPE_CHECKING:
-    from benchmark.experiment import Experiment
+    from benchmark.plan.experiment import Experiment
 
 KEYS = ("model", "data", "trainer", "seed", "refinement")
 DEFAULT_OUTPUT = Path("output/refinement")
@@ -49,13 +49,13 @@ def _parser(prog: str) -> argparse.ArgumentParser:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from benchmark.refined import PAGE, ROUNDS, SUSPECTS
-    from benchmark.runner import RunOptions, run_experiment
-    from benchmark.store import Store
-    from benchmark.tables import write_tables
+    from benchmark.one_run.refinement_run import PAGE, ROUNDS, SUSPECTS
+    from benchmark.one_run.runner import RunOptions, run_experiment
+    from benchmark.records.store import Store
+    from benchmark.report.write import write_tables
     from extensions.configuration import load_config
-    from extensions.refinement.suspects import set_aside
-    from extensions.whole_file import write_whole
+    from extensions.refinement.review.suspects import set_aside
+    from extensions.runtime.atomic_write import write_whole
 
     if options.data_root:
         os.environ["WORKBENCH_DATA"] = str(options.data_root.resolve())
@@ -89,8 +89,8 @@ def read_experiment(config: dict[str, Any], path: Path) -> Experiment:
     Raises:
         ConfigError: Something in it cannot be; the message begins with the path.
     """
-    from benchmark.experiment import Experiment
-    from benchmark.validation import check_experiments, check_mapping
+    from benchmark.plan.experiment import Experiment
+    from benchmark.plan.validation import check_experiments, check_mapping
     from extensions.configuration import ConfigError
     from extensions.configuration.errors import did_you_mean
 
@@ -117,7 +117,7 @@ def read_experiment(config: dict[str, Any], path: Path) -> Experiment:
 
 
 def _seed(value: Any) -> int:
-    from benchmark.validation import MAX_SEED, is_seed
+    from benchmark.plan.validation import MAX_SEED, is_seed
     from extensions.configuration import ConfigError
 
     if value is not None and not is_seed(value):
@@ -131,10 +131,10 @@ def _reviewed(experiment: Experiment, review: Path) -> Experiment:
     from dataclasses import replace
 
     from extensions.configuration import instantiate_data
-    from extensions.data.stock import set_up
+    from extensions.data.datamodules.stock import set_up
     from extensions.refinement.loop import training_names
+    from extensions.refinement.review.suspects import read_review
     from extensions.refinement.screening import Screening
-    from extensions.refinement.suspects import read_review
 
     datamodule = instantiate_data(experiment.data)
     set_up(datamodule, seed=experiment.seed)
@@ -145,7 +145,7 @@ def _reviewed(experiment: Experiment, review: Path) -> Experiment:
 
 def _outcome(record: dict[str, Any], output: Path, options: argparse.Namespace) -> str:
     """How many images are suspicious, and what to do with them."""
-    from benchmark.refined import PAGE, SUSPECTS
+    from benchmark.one_run.refinement_run import PAGE, SUSPECTS
 
     last = record["refinement"]["rounds"][-1]
     if options.review:

@@ -223,7 +223,7 @@ def with_training(datamodule: AnomalibDataModule, kept: np.ndarray) -> AnomalibD
 
 def training_names(datamodule: AnomalibDataModule) -> list[str]:
     """Names of the training pictures, relative to the data root, in the order of the samples."""
-    from extensions.data.fingerprints import picture_names
+    from extensions.data.checks.fingerprints import picture_names
 
     return list(map(picture_names(datamodule), datamodule.train_data.samples["image_path"]))
 

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     import torch
     from anomalib.data import AnomalibDataModule
 
-    from extensions.refinement.features import TrainingFeatures
     from extensions.refinement.patch_neighbors import PatchNeighbors
+    from extensions.refinement.training_features import TrainingFeatures
 
 BATCH = 32
 VIEWS_SEED = 0
@@ -81,7 +81,7 @@ class Sources:
         """Batches of the kept pictures, in order, as the detector's network gets them, without augmentations."""
         import torch
 
-        from extensions.data.stock_datasets import read_as_ours
+        from extensions.data.datamodules.stock_datasets import read_as_ours
 
         data = read_as_ours(with_training(self._datamodule, kept).train_data)
         data.augmentations = None

@@ -4,23 +4,23 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from extensions.self_supervised.method import Method
-    from extensions.self_supervised.pictures import Pictures
-    from extensions.self_supervised.position import RelativePosition
-    from extensions.self_supervised.simclr import SimCLR
-    from extensions.self_supervised.supervised import Supervised
-    from extensions.self_supervised.triplet import Triplet
+    from extensions.self_supervised.images.image_folders import Pictures
+    from extensions.self_supervised.methods.method import Method
+    from extensions.self_supervised.methods.position import RelativePosition
+    from extensions.self_supervised.methods.simclr import SimCLR
+    from extensions.self_supervised.methods.supervised import Supervised
+    from extensions.self_supervised.methods.triplet import Triplet
 
 __all__ = ["Method", "Pictures", "RelativePosition", "SimCLR", "Supervised", "Triplet"]
 
 # Imported on first use: torch and timm take seconds, and `--help` must not wait for them.
 _MODULES = {
-    "Method": "extensions.self_supervised.method",
-    "Pictures": "extensions.self_supervised.pictures",
-    "RelativePosition": "extensions.self_supervised.position",
-    "SimCLR": "extensions.self_supervised.simclr",
-    "Supervised": "extensions.self_supervised.supervised",
-    "Triplet": "extensions.self_supervised.triplet",
+    "Method": "extensions.self_supervised.methods.method",
+    "Pictures": "extensions.self_supervised.images.image_folders",
+    "RelativePosition": "extensions.self_supervised.methods.position",
+    "SimCLR": "extensions.self_supervised.methods.simclr",
+    "Supervised": "extensions.self_supervised.methods.supervised",
+    "Triplet": "extensions.self_supervised.methods.triplet",
 }
 
 

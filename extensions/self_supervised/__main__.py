@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from extensions.command import add_set_option, exit_code, same_data, set_help, workbench
-from extensions.self_supervised.probe_command import add_arguments
+from extensions.runtime.command import add_set_option, exit_code, same_data, set_help, workbench
+from extensions.self_supervised.probe.probe_command import add_arguments
 
 DEFAULT_OUTPUT = Path("output/self_supervised")
 VIEWS = "views.png"
@@ -65,7 +65,7 @@ def _parser(prog: str) -> argparse.ArgumentParser:
 
 
 def _probe(options: argparse.Namespace) -> int:
-    from extensions.self_supervised.probe_command import run
+    from extensions.self_supervised.probe.probe_command import run
 
     return run(options)
 
@@ -81,7 +81,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _fit(config: dict[str, Any], options: argparse.Namespace, output: Path) -> int:
-    from extensions.self_supervised.training import CURVE, CURVE_PICTURE, ENCODER, pretrain, read_pretraining
+    from extensions.self_supervised.fit.pretraining import CURVE, CURVE_PICTURE, ENCODER, pretrain, read_pretraining
 
     record = pretrain(read_pretraining(config, options.config), output, restart=options.restart)
     if record["rank"]:
@@ -107,9 +107,9 @@ def _views(config: dict[str, Any], options: argparse.Namespace, output: Path) ->
 
     from PIL import Image
 
-    from extensions.self_supervised.training import read_pretraining
-    from extensions.self_supervised.views_sheet import views_sheet
-    from extensions.whole_file import write_whole
+    from extensions.runtime.atomic_write import write_whole
+    from extensions.self_supervised.fit.pretraining import read_pretraining
+    from extensions.self_supervised.fit.views_sheet import views_sheet
 
     if options.n < 1:
         msg = f"--n is {options.n}; expected 1 or more"
@@ -137,7 +137,7 @@ def _export_next(config: dict[str, Any], options: argparse.Namespace) -> str:
 
 def _export(config: dict[str, Any], options: argparse.Namespace, output: Path) -> int:
     from extensions.configuration import ConfigError
-    from extensions.self_supervised.export import export
+    from extensions.self_supervised.export.weights_file import export
 
     asked = config.get("export")
     if not isinstance(asked, dict) or "tag" not in asked or asked.keys() - {"tag", "licence", "half"}:

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from extensions.command import exit_code, set_help
+from extensions.runtime.command import exit_code, set_help
 
 
 def main(arguments: Sequence[str] | None = None, *, prog: str = "python -m extensions.transforms") -> int:
@@ -20,8 +20,8 @@ def show(options: argparse.Namespace) -> int:
     """`extensions.transforms show`: write a sheet of pictures and their views."""
     import cv2
 
-    from extensions.transforms.views_sheet import find_pictures, views_sheet
-    from extensions.whole_file import write_whole
+    from extensions.runtime.atomic_write import write_whole
+    from extensions.transforms.augmentation_sheet import find_pictures, views_sheet
 
     suffix = options.output.suffix.lower()
     if suffix not in (".png", ".jpg", ".jpeg"):

@@ -178,7 +178,7 @@ class Augmentation(Callback):
 
 def _bring_to_size(pl_module: Any, batch: Any) -> None:
     """Do what the model's pre-processor does before it normalizes; done twice it changes nothing."""
-    from extensions.cache.transforms import split_transform
+    from extensions.cache.transform_parts import split_transform
 
     parts = split_transform(getattr(pl_module.pre_processor, "transform", None))
     if parts is not None and parts[0] is not None:
@@ -187,7 +187,7 @@ def _bring_to_size(pl_module: Any, batch: Any) -> None:
 
 def _names(trainer: Any) -> Callable[[str], str]:
     """From a picture's path to a name that is the same on every machine."""
-    from extensions.data.fingerprints import picture_names
+    from extensions.data.checks.fingerprints import picture_names
 
     if trainer.datamodule is None:
         return lambda path: Path(path).name

@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from benchmark.experiment import PROTOCOL_VERSION
+from benchmark.plan.experiment import PROTOCOL_VERSION
 
 COUNTS = {"n_train": 200, "n_test_normal": 100, "n_test_anomalous": 100, "n_masks": 100, "defect_kinds": {"crack": 100}}
 ENVIRONMENT = {"python": "3.11.7", "torch": "2.15.0", "anomalib": "2.7.0", "cpu": "Some CPU", "device": "cpu"}

@@ -8,10 +8,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmark.disk import DiskFullError
-from benchmark.experiment import Experiment
-from benchmark.runner import RunOptions
-from benchmark.store import Store, write_text
+from benchmark.one_run.runner import RunOptions
+from benchmark.plan.experiment import Experiment
+from benchmark.records.store import Store, write_text
+from extensions.runtime.disk import DiskFullError
 from tests.benchmark.fabricated import make_record
 
 QUIET = RunOptions(progress=False)

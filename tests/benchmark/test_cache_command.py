@@ -4,7 +4,7 @@ import numpy as np
 
 from benchmark.__main__ import main
 from extensions.cache import open_cache
-from extensions.data.generated import build_once
+from extensions.data.synthetic.generated import build_once
 
 
 def fill(cache_folder):

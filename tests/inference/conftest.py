@@ -10,11 +10,11 @@ import pytest
 from lightning import seed_everything
 
 import extensions
-from extensions.data.reading import read_image
-from inference.checkpoints import load_checkpoint
-from inference.export import ExportOptions, export_model
-from inference.metadata import ModelInfo
-from inference.predictors import Predictor
+from extensions.data.reading.image_files import read_image
+from inference.export.write_model import ExportOptions, export_model
+from inference.model.checkpoints import load_checkpoint
+from inference.model.metadata import ModelInfo
+from inference.model.predictors import Predictor
 
 
 @pytest.fixture(scope="session")
@@ -93,7 +93,7 @@ def brightness():
 @pytest.fixture(scope="session")
 def served():
     """A context in which a predictor is served; it gives the port."""
-    from inference import serve
+    from inference.serve import server as serve
 
     @contextlib.contextmanager
     def start(predictor, **options):

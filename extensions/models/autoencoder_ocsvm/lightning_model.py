@@ -14,10 +14,10 @@ from torch import nn
 
 from extensions.models.autoencoder_ocsvm.torch_model import AutoencoderOcSvmModel
 from extensions.models.autoencoder_ocsvm.trained_autoencoder import read_autoencoder
-from extensions.models.checkpoint_mixin import restoring
+from extensions.models.common.checkpoint_mixin import restoring
+from extensions.models.common.pre_processor import ImageSize
+from extensions.models.common.training_pass import training_pictures
 from extensions.models.conv_autoencoder import ConvAutoencoder
-from extensions.models.pre_processor import ImageSize
-from extensions.models.training_pass import training_pictures
 
 
 class AutoencoderOcSvm(ConvAutoencoder):

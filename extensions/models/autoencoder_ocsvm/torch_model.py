@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from anomalib.data import InferenceBatch
 
+from extensions.models.common.one_class_svm import OneClassSvm
 from extensions.models.conv_autoencoder.torch_model import ConvAutoencoderModel
-from extensions.models.one_class_svm import OneClassSvm
 
 
 class AutoencoderOcSvmModel(ConvAutoencoderModel):

@@ -16,10 +16,10 @@ from anomalib.visualization import Visualizer
 from torch import nn
 
 from extensions.backbones import architecture
-from extensions.models.backbone_mixin import BackboneMixin
 from extensions.models.backbone_ocsvm.torch_model import BackboneOcSvmModel
-from extensions.models.pre_processor import ImageSize
-from extensions.models.refit_mixin import RefitMixin
+from extensions.models.common.backbone_mixin import BackboneMixin
+from extensions.models.common.pre_processor import ImageSize
+from extensions.models.common.refit_mixin import RefitMixin
 
 
 class BackboneOcSvm(RefitMixin, BackboneMixin, MemoryBankMixin, AnomalibModule):

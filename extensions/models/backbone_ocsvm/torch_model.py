@@ -9,7 +9,7 @@ from anomalib.data import InferenceBatch
 from torch import nn
 
 from extensions.backbones.frozen import FrozenFeatureExtractor
-from extensions.models.one_class_svm import OneClassSvm
+from extensions.models.common.one_class_svm import OneClassSvm
 
 
 class BackboneOcSvmModel(nn.Module):

@@ -14,11 +14,11 @@ from torch import nn
 from torch.nn import functional as F
 
 from extensions.backbones import architecture
-from extensions.models.backbone_mixin import BackboneMixin
 from extensions.models.cflow.torch_model import CflowModel, shuffled_batches, to_fibers
-from extensions.models.held_out import HeldOutMixin, holds_out_training_pictures
-from extensions.models.limits import check_whole
-from extensions.models.pre_processor import ImageSize
+from extensions.models.common.backbone_mixin import BackboneMixin
+from extensions.models.common.held_out_mixin import HeldOutMixin, holds_out_training_pictures
+from extensions.models.common.limits import check_whole
+from extensions.models.common.pre_processor import ImageSize
 
 
 class Cflow(HeldOutMixin, BackboneMixin, AnomalibCflow):

@@ -17,12 +17,12 @@ from torch import nn
 from torchvision.transforms import v2
 
 from extensions.backbones import architecture
+from extensions.models.common.held_out_mixin import HeldOutMixin, holds_out_training_pictures
+from extensions.models.common.limits import check_whole
+from extensions.models.common.pre_processor import ImageSize
 from extensions.models.contrastive_stfpm.loss import contrastive_loss, matching_loss
 from extensions.models.contrastive_stfpm.torch_model import ContrastiveStfpmModel
 from extensions.models.contrastive_stfpm.views import MILD, check_view_settings, make_views
-from extensions.models.held_out import HeldOutMixin, holds_out_training_pictures
-from extensions.models.limits import check_whole
-from extensions.models.pre_processor import ImageSize
 from extensions.models.stfpm import Stfpm
 
 

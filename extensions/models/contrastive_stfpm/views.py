@@ -10,7 +10,7 @@ import torch
 from torchvision.transforms import v2
 
 from extensions.configuration.errors import did_you_mean
-from extensions.seeded import seeded
+from extensions.runtime.seeding import seeded
 
 # SimCLR crops down to 0.08 of the area and distorts colors at strength 1, which leaves little of a small product.
 MILD: dict[str, Any] = {"min_scale": 0.2, "cj_strength": 0.5}

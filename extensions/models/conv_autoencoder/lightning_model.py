@@ -13,15 +13,15 @@ from anomalib.pre_processing import PreProcessor
 from anomalib.visualization import Visualizer
 from torch import nn
 
-from extensions.models.checkpoint_mixin import CheckpointMixin
+from extensions.models.common.checkpoint_mixin import CheckpointMixin
+from extensions.models.common.held_out_mixin import holds_out_training_pictures
+from extensions.models.common.limits import check_whole
+from extensions.models.common.nan_recovery_mixin import RewindMixin
+from extensions.models.common.pre_processor import ImageSize, pixel_pre_processor, size_pair
+from extensions.models.common.reading_mixin import ReadingMixin
+from extensions.models.common.training_pass import evaluating, training_pictures
 from extensions.models.conv_autoencoder.loss import LOSSES, reconstruction_loss
 from extensions.models.conv_autoencoder.torch_model import STRIDE, ConvAutoencoderModel
-from extensions.models.held_out import holds_out_training_pictures
-from extensions.models.limits import check_whole
-from extensions.models.pre_processor import ImageSize, pixel_pre_processor, size_pair
-from extensions.models.reading_mixin import ReadingMixin
-from extensions.models.rewinding import RewindMixin
-from extensions.models.training_pass import evaluating, training_pictures
 
 QUANTILE = 0.8  # of the training pictures' scores: where the threshold without labels lies
 

@@ -14,12 +14,12 @@ from anomalib.visualization import Visualizer
 from torch import nn
 
 from extensions.backbones import architecture
-from extensions.models.backbone_mixin import BackboneMixin
 from extensions.models.cflow.lightning_model import cosine_lr
+from extensions.models.common.backbone_mixin import BackboneMixin
+from extensions.models.common.held_out_mixin import HeldOutMixin, holds_out_training_pictures
+from extensions.models.common.limits import check_whole
+from extensions.models.common.pre_processor import ImageSize
 from extensions.models.fastflow.torch_model import FastflowModel
-from extensions.models.held_out import HeldOutMixin, holds_out_training_pictures
-from extensions.models.limits import check_whole
-from extensions.models.pre_processor import ImageSize
 
 
 class Fastflow(HeldOutMixin, BackboneMixin, AnomalibFastflow):

@@ -3,7 +3,7 @@
 import torch
 from anomalib.models.image.padim.anomaly_map import AnomalyMapGenerator as AnomalibAnomalyMapGenerator
 
-from extensions.models.enlarging import Enlarger
+from extensions.models.common.separable_upsampling import Enlarger
 
 
 class AnomalyMapGenerator(AnomalibAnomalyMapGenerator):

@@ -10,7 +10,7 @@ from anomalib.data import InferenceBatch
 from torch import nn
 from torch.nn import functional as F
 
-from extensions.models.enlarging import Enlarger
+from extensions.models.common.separable_upsampling import Enlarger
 
 if TYPE_CHECKING:
     from extensions.models.padim.torch_model import PadimModel

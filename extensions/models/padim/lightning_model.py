@@ -9,11 +9,11 @@ from anomalib.visualization import Visualizer
 from torch import nn
 
 from extensions.backbones import architecture, layer_table
-from extensions.models.backbone_mixin import BackboneMixin
-from extensions.models.limits import check_whole
+from extensions.models.common.backbone_mixin import BackboneMixin
+from extensions.models.common.limits import check_whole
+from extensions.models.common.pre_processor import ImageSize
+from extensions.models.common.refit_mixin import RefitMixin
 from extensions.models.padim.torch_model import PadimModel, derive_n_features
-from extensions.models.pre_processor import ImageSize
-from extensions.models.refit_mixin import RefitMixin
 
 
 class Padim(RefitMixin, BackboneMixin, AnomalibPadim):

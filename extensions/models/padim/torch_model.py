@@ -9,9 +9,9 @@ from anomalib.models.image.padim.torch_model import PadimModel as AnomalibPadimM
 from torch.nn import functional as F
 
 from extensions.backbones.frozen import FrozenFeatureExtractor, freeze
-from extensions.models.limits import check_fitted
+from extensions.models.common.limits import check_fitted
+from extensions.models.common.threads import one_thread_each
 from extensions.models.padim.anomaly_map import AnomalyMapGenerator
-from extensions.models.threads import one_thread_each
 
 # Channels kept in the paper (Defard et al. 2021, section V.A).
 N_FEATURES = {"resnet18": 100, "wide_resnet50_2": 550}

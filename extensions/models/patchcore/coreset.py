@@ -12,7 +12,7 @@ import torch
 from extensions.models.patchcore.coreset_methods import dense_patches, medoids, random_patches
 from extensions.models.patchcore.coreset_projection import from_numpy, random_projection
 from extensions.models.patchcore.coreset_search import Checkpoint, FarthestFirst
-from extensions.progress import progress_bar
+from extensions.runtime.progress import progress_bar
 
 METHODS = ("greedy", "random", "kmeans", "density")
 NESTED = ("greedy", "random")  # a smaller ratio selects the first of what a larger one does

@@ -9,9 +9,9 @@ from typing import Protocol
 import numpy as np
 import torch
 
+from extensions.models.common.threads import one_thread_each
 from extensions.models.patchcore.coreset_screen import Screen, principal_directions
-from extensions.models.threads import one_thread_each
-from extensions.progress import progress_bar
+from extensions.runtime.progress import progress_bar
 
 BLOCK_ENTRIES = 2**20  # products held at once by one thread
 BLOCK_ROWS = 512

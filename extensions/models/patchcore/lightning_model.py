@@ -11,12 +11,12 @@ from anomalib.visualization import Visualizer
 from torch import nn
 
 from extensions.backbones import architecture
-from extensions.models.backbone_mixin import BackboneMixin
-from extensions.models.limits import check_whole
+from extensions.models.common.backbone_mixin import BackboneMixin
+from extensions.models.common.limits import check_whole
+from extensions.models.common.pre_processor import ImageSize
+from extensions.models.common.refit_mixin import RefitMixin
 from extensions.models.patchcore.coreset import check_method
 from extensions.models.patchcore.torch_model import PatchcoreModel
-from extensions.models.pre_processor import ImageSize
-from extensions.models.refit_mixin import RefitMixin
 
 
 class Patchcore(RefitMixin, BackboneMixin, AnomalibPatchcore):

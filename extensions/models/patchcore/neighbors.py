@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 import torch
 
-from extensions.models.threads import one_thread_each
+from extensions.models.common.threads import one_thread_each
 
 CHUNK_ENTRIES = 2**23  # numbers that one thread holds for the queries of a chunk, 32 MB
 BLOCK_ROWS = 512

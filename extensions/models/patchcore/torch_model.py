@@ -11,7 +11,7 @@ from anomalib.models.image.patchcore.torch_model import PatchcoreModel as Anomal
 from torch.nn import functional as F
 
 from extensions.backbones.frozen import FrozenFeatureExtractor, freeze
-from extensions.models.limits import check_fitted
+from extensions.models.common.limits import check_fitted
 from extensions.models.patchcore.anomaly_map import AnomalyMapGenerator
 from extensions.models.patchcore.coreset import NESTED, select_coreset
 from extensions.models.patchcore.coreset_search import Checkpoint

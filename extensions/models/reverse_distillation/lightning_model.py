@@ -10,8 +10,8 @@ from anomalib.visualization import Visualizer
 from torch import nn
 
 from extensions.backbones import architecture
-from extensions.models.backbone_mixin import BackboneMixin
-from extensions.models.pre_processor import ImageSize
+from extensions.models.common.backbone_mixin import BackboneMixin
+from extensions.models.common.pre_processor import ImageSize
 from extensions.models.reverse_distillation.anomaly_map import Mode
 from extensions.models.reverse_distillation.loss import distillation_loss
 from extensions.models.reverse_distillation.torch_model import ReverseDistillationModel

@@ -11,8 +11,8 @@ from anomalib.visualization import Visualizer
 from torch import nn
 
 from extensions.backbones import architecture, check_backbone
-from extensions.models.backbone_mixin import BackboneMixin
-from extensions.models.pre_processor import ImageSize
+from extensions.models.common.backbone_mixin import BackboneMixin
+from extensions.models.common.pre_processor import ImageSize
 from extensions.models.stfpm.torch_model import STFPMModel
 
 

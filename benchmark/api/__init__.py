@@ -1,0 +1,1 @@
+"""What notebooks and the trainer call: one run at a time, as an object."""

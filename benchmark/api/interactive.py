@@ -1,0 +1,224 @@
+"""One run at a time, filed like those of a sweep: for notebooks and for `train --record`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmark.api.run_object import Run, RunError, run_of
+from benchmark.log import Sink, open_sinks, send
+from benchmark.one_run.runner import RunOptions, run_experiment
+from benchmark.plan.augmentation import without_augmentation
+from benchmark.plan.experiment import Experiment
+from benchmark.records.archive import load
+from benchmark.records.store import RECORD
+from benchmark.report.write import write_tables
+from benchmark.tables.augmentation_frames import augmentation_frame
+from benchmark.tables.leaderboard import frames
+from extensions.configuration import ConfigError, spec_of
+from extensions.configuration.python_numbers import python_numbers
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from anomalib.data import AnomalibDataModule
+    from anomalib.models import AnomalibModule
+    from matplotlib.figure import Figure
+
+__all__ = ["Refined", "Run", "RunError", "experiment_of", "read_augmentation", "read_leaderboard", "record_run",
+           "refine", "run"]  # fmt: skip
+
+DEFAULT_OUTPUT = Path("output/notebook")
+_NOT_RUN = ("evaluator", "visualizer")  # of a model: the benchmark puts its own metrics and drawings in their place
+
+
+def run(
+    model: AnomalibModule | type | str | Mapping[str, Any],
+    data: AnomalibDataModule | type | str | Mapping[str, Any],
+    *,
+    trainer: dict[str, Any] | None = None,
+    seed: int = 0,
+    refinement: dict[str, Any] | None = None,
+    augmentation: Any = None,
+    output: Path | str = DEFAULT_OUTPUT,
+    pictures: int = 0,
+    log: Any = None,
+) -> Run:
+    """Run one experiment, unless its record is there, write the tables and return the run.
+
+    Args:
+        model: An object, its class, the class's name, or `class_path` and `init_args` as in a configuration. All of
+            them describe what is built after the seed is set: an object is not trained itself, and one that was
+            changed by hand is refused.
+        data: The same for the datamodule.
+        trainer: Trainer arguments; a gradient model needs `max_epochs`.
+        seed: Seeds everything before the model is built.
+        refinement: How training images are refined, see `extensions.refinement.Plan`; None trains on all of them.
+        augmentation: How images are augmented, such as `{"name": "flip", "where": "tta"}`, see
+            `extensions.transforms.AugmentationSettings`; None augments nothing.
+        output: Folder of records and tables.
+        pictures: How many best and worst images to draw beside the record, for the gallery of the HTML page.
+        log: Loggers that get the finished run, such as `"tensorboard"` or `["mlflow", {"wandb": {"project": "caps"}}]`,
+            see `benchmark.log.check_log`; none changes the record.
+
+    Raises:
+        ConfigError: The model or the data cannot be described, or a logger is not installed.
+        RunError: The run failed; its record holds the traceback.
+
+    Example:
+        >>> found = run(Patchcore("resnet18"), Elpv(n_train=100), seed=1)
+        >>> found.metrics["image_AUROC"]
+        >>> found.show()
+    """
+    experiment = experiment_of(
+        model, data, trainer=trainer or {}, seed=seed, refinement=refinement, augmentation=augmentation
+    )
+    return _run(experiment, Path(output), sinks=open_sinks(log), pictures=pictures)
+
+
+def experiment_of(model: Any, data: Any, *, check: bool = True, **rest: Any) -> Experiment:
+    """The experiment that a model and a datamodule, however they are given, stand for.
+
+    Args:
+        model: As in `run`.
+        data: As in `run`.
+        check: Whether the model is held against what its arguments give.
+        rest: Other arguments of `Experiment`.
+
+    Raises:
+        ConfigError: As in `run`.
+    """
+    rest = python_numbers(rest)
+    try:
+        json.dumps(rest.get("trainer"))
+    except TypeError as error:
+        msg = f"trainer: found an object ({error}), expected numbers, texts, or entries with class_path and init_args"
+        raise ConfigError(msg) from error
+    described = spec_of(model, "model", check=check)
+    for name in _NOT_RUN:
+        described["init_args"].pop(name, None)
+    return Experiment(model=described, data=spec_of(data, "data"), **rest)
+
+
+def _run(experiment: Experiment, output: Path, *, sinks: Sequence[Sink], pictures: int) -> Run:
+    record = run_experiment(
+        experiment, output, options=RunOptions(sweep="single runs", overwrite="failed", pictures=pictures)
+    )
+    if record is None:
+        msg = f"{output}: another process is running this very experiment"
+        raise RunError(msg)
+    write_tables(output)
+    if record["status"] != "finished":
+        raise RunError(record["error"]["message"])
+    found = run_of(record, experiment, output)
+    send(record, found.folder, sinks=sinks, output=output)
+    return found
+
+
+def record_run(config: dict[str, Any], output: Path, *, log: Any = None) -> Path:
+    """Run a configuration of the command line and file its record; return the record's path.
+
+    Args:
+        config: Keys of anomalib's command line: model, data, trainer, seed_everything.
+        output: Folder of records and tables.
+        log: As in `run`.
+
+    Raises:
+        RunError: The run failed; its record holds the traceback.
+    """
+    seed = config.get("seed_everything")
+    seed = seed if isinstance(seed, int) and not isinstance(seed, bool) else 0
+    trainer, augmentation = without_augmentation(config.get("trainer") or {})
+    found = run(
+        config["model"], config["data"], trainer=trainer, seed=seed, augmentation=augmentation, output=output, log=log
+    )
+    return found.folder / RECORD
+
+
+@dataclass(frozen=True, repr=False)
+class Refined(Run):
+    """A run that refined its training images; metrics and files are those of its last round.
+
+    Attributes:
+        rounds: `rounds.csv`, a row per round.
+        suspects: `suspects.csv`, a row per training image, the most suspicious first.
+    """
+
+    rounds: pd.DataFrame
+    suspects: pd.DataFrame
+
+    @property
+    def paths(self) -> dict[str, Path]:
+        """The file of each training image, by the name it has in `suspects`."""
+        from extensions.refinement.loop import training_names
+
+        datamodule = self.prepared.datamodule
+        assert datamodule is not None
+        files = map(Path, datamodule.train_data.samples["image_path"])
+        return dict(zip(training_names(datamodule), files, strict=True))
+
+    def show_suspects(self, n: int = 8) -> Figure:
+        """Draw the most suspicious training images.
+
+        Args:
+            n: Images at most.
+        """
+        from benchmark.api.figures import draw_suspects
+
+        return draw_suspects(self.suspects.head(n), self.paths)
+
+
+def refine(
+    model: AnomalibModule | type | str | Mapping[str, Any],
+    data: AnomalibDataModule | type | str | Mapping[str, Any],
+    refinement: dict[str, Any],
+    *,
+    trainer: dict[str, Any] | None = None,
+    seed: int = 0,
+    output: Path | str = DEFAULT_OUTPUT,
+) -> Refined:
+    """Refine the training images of a data set for a detector, unless the record is there.
+
+    Args:
+        model: The detector, as in `run`.
+        data: As in `run`.
+        refinement: Arguments of `extensions.refinement.Plan`, such as `{"strategy": "consensus"}`.
+        trainer: As in `run`.
+        seed: As in `run`.
+        output: As in `run`.
+
+    Raises:
+        ConfigError: As in `run`.
+        RunError: As in `run`.
+
+    Example:
+        >>> found = refine(model, data, {"strategy": "consensus", "rule": "mad"})
+        >>> found.suspects.head()
+    """
+    import pandas as pd
+
+    from benchmark.one_run.refinement_run import ROUNDS, SUSPECTS
+
+    found = run(model, data, trainer=trainer, seed=seed, refinement=refinement, output=output)
+    return Refined(
+        found.key,
+        found.record,
+        found.folder,
+        found.output,
+        found._experiment,
+        rounds=pd.read_csv(found.folder / ROUNDS),
+        suspects=pd.read_csv(found.folder / SUSPECTS, dtype={"removed_in_round": "Int64"}),
+    )
+
+
+def read_augmentation(output: Path | str = DEFAULT_OUTPUT) -> pd.DataFrame:
+    """What each augmentation in an output folder changes, see `benchmark.tables.augmentation_frames`."""
+    return augmentation_frame(load(Path(output)).records)
+
+
+def read_leaderboard(output: Path | str = DEFAULT_OUTPUT) -> pd.DataFrame:
+    """The leaderboard of an output folder as a frame, one row per model, backbone, settings and data set."""
+    archive = load(Path(output))
+    return frames(archive.records, archive.plans, warnings=archive.warnings).leaderboard

@@ -1,0 +1,182 @@
+"""One finished run: its record, its scores, its images, its export."""
+
+from __future__ import annotations
+
+import html
+import importlib
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmark.metrics.metric_table import HEADLINE
+from benchmark.plan.experiment import Experiment
+from benchmark.records.store import Store
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+    from benchmark.one_run.preparation import Prepared
+
+__all__ = ["Run", "RunError", "run_of"]
+
+SHOWN = (*HEADLINE, "pixel_AUPRO")
+
+
+class RunError(RuntimeError):
+    """A run failed or is at work elsewhere; its record, if any, holds the traceback."""
+
+
+@dataclass(frozen=True, repr=False)
+class Run:
+    """A finished run as it lies on disk.
+
+    Attributes:
+        key: Its name: 16 hex digits, as in `run_keys` of the leaderboard.
+        record: All of `record.json`.
+        folder: Where the record, the scores and the checkpoint lie.
+        output: Folder of records and tables that it is in.
+
+    Example:
+        >>> found = benchmark.run("Padim", "Elpv")
+        >>> found.metrics["image_AUROC"]
+        >>> found.show()
+    """
+
+    key: str
+    record: dict[str, Any]
+    folder: Path
+    output: Path
+    _experiment: Experiment = field(repr=False)
+
+    @property
+    def metrics(self) -> pd.Series:
+        """Every metric by name, NaN where it cannot be computed."""
+        import pandas as pd
+
+        return pd.Series(self.record["metrics"], dtype=float, name=self.key)
+
+    @property
+    def scores(self) -> pd.DataFrame:
+        """A row per test image: image (relative to the data root), label, kind, score (raw), fold.
+
+        Raises:
+            RunError: The run only ranked training images and tested nothing.
+        """
+        import pandas as pd
+
+        name = self.record["files"]["scores"]
+        if name is None:
+            msg = f"run {self.key} only removed training images and trained no model, so there are no scores"
+            raise RunError(msg)
+        return pd.read_csv(self.folder / name, keep_default_na=False)
+
+    @property
+    def threshold(self) -> float | None:
+        """Raw score from which an image is called anomalous; None where the test images are all anomalous."""
+        return self.record["thresholds"]["image"]
+
+    def show(self, n: int = 3) -> Figure:
+        """Draw image, heat map and mask of what was decided best, of the closest calls, the misses and false alarms.
+
+        Missed are anomalous images with a score below the threshold. Of each kind those come first whose score lies
+        farthest from the threshold; of the closest calls, which are right, those nearest to it.
+
+        Args:
+            n: Images of each at most.
+
+        Raises:
+            RunError: No model was kept, or the data are not there any more.
+        """
+        from benchmark.api.figures import draw
+
+        return draw(self, n=n)
+
+    def export(self, output: Path | str, *, precision: str = "fp32") -> Any:
+        """Write the model for the line, as `python -m inference export --run KEY` does.
+
+        Args:
+            output: Folder for `model.xml` and what belongs to it.
+            precision: `fp32`, `fp16` or `int8`.
+
+        Returns:
+            `inference.export.ExportedRun`: the network's path, and how well it agrees with the trained model.
+        """
+        # By name: `inference` stands above `benchmark` and imports it, and only here does a user reach for it from
+        # below. Nothing of it is loaded before that.
+        return importlib.import_module("inference.export.exported_run").export_run(
+            self, Path(output), precision=precision
+        )
+
+    @cached_property
+    def prepared(self) -> Prepared:
+        """The run's data, found and set up again.
+
+        Raises:
+            RunError: They, or the backbone's weights, are not there any more, or they have changed.
+        """
+        from benchmark.one_run.preparation import prepare
+
+        found = prepare(self._experiment)
+        if found.error is not None:
+            msg = f"run {self.key}: its data or weights cannot be used any more: {found.error}"
+            raise RunError(msg) from found.error
+        if found.key != self.key:
+            msg = f"run {self.key}: its data or weights have changed since; run it again"
+            raise RunError(msg)
+        return found
+
+    @property
+    def _facts(self) -> dict[str, str]:
+        record, dataset = self.record, self.record["dataset"]
+        data = " ".join(filter(None, [dataset["name"], dataset["category"]]))
+        return {
+            "model": " on ".join(filter(None, [record["model"], record["backbone"]])),
+            "settings": record["settings"],
+            "data set": data + (" (drawn defects)" if dataset["synthetic"] else ""),
+            "seed": str(record["experiment"]["seed"]),
+            "status": _status(record),
+            "key": self.key,
+        }
+
+    def __repr__(self) -> str:
+        shown = [f"{name}={value:.4f}" for name, value in self.record["metrics"].items() if name in SHOWN and value]
+        facts = self._facts
+        told = [facts["model"], facts["data set"], f"seed {facts['seed']}", *shown, self.key]
+        return f"{type(self).__name__}({', '.join(told)})"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows of it."""
+        found = self.record["metrics"]
+        heads = "".join(f"<th>{html.escape(name)}</th>" for name in SHOWN)
+        cells = "".join(f"<td>{_number(found.get(name))}</td>" for name in SHOWN)
+        facts = "".join(
+            f"<tr><th style='text-align:left'>{name}</th><td style='text-align:left'>{html.escape(text)}</td></tr>"
+            for name, text in self._facts.items()
+            if text
+        )
+        return f"<table><tr>{heads}</tr><tr>{cells}</tr></table><table>{facts}</table>"
+
+
+def run_of(record: dict[str, Any], experiment: Experiment, output: Path) -> Run:
+    """The run of a record in an output folder."""
+    folder = Store(output).folder(
+        dataset=record["dataset"]["name"],
+        category=record["dataset"]["category"],
+        model=record["model"],
+        backbone=record["backbone"],
+        key=record["key"],
+    )
+    return Run(record["key"], record, folder, output, experiment)
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.4f}"
+
+
+def _status(record: dict[str, Any]) -> str:
+    training = record.get("training") or {}
+    if training.get("converged") is False:
+        return f"finished, not converged after {training.get('epochs')} epochs: gets no rank"
+    return str(record["status"])

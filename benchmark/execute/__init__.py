@@ -1,0 +1,1 @@
+"""Many experiments: a sweep, and the workers that carry it out."""

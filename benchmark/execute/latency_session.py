@@ -1,0 +1,204 @@
+"""The latency of all networks of a sweep, measured together: in turns, several times round, so that they compare."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from benchmark.one_run.networks import FinishedRun, by_network, clear_networks, load_network, runs_of
+from benchmark.plan.experiment import PROTOCOL_VERSION, Experiment
+from benchmark.records.store import KEEP, RECORD, Store, write_json
+from extensions.runtime.progress import progress_bar
+
+if TYPE_CHECKING:
+    import torch
+    from anomalib.models import AnomalibModule
+
+logger = logging.getLogger(__name__)
+
+__all__ = ["measure_latencies"]
+
+ROUNDS = 5
+MORE_ROUNDS = 9  # on a busy machine
+FEWEST_ROUNDS = 3
+TURN: dict[str, Any] = {"warm_up": 2, "enough": 3, "repeats": 10, "enough_s": 0.15}  # of `time_images`
+LIMIT = (60.0, 2.0)  # s, and s a network, after which no round begins beyond `FEWEST_ROUNDS`
+MEMORY_SHARE = 0.25  # of the memory that is free, for networks that wait for their turn
+LOCK = "latency"
+
+
+@dataclass
+class _Timed:
+    """One network and its times in ms.
+
+    Attributes:
+        run: Where it is loaded from.
+        turns: The median of each turn.
+        times: All of them.
+    """
+
+    run: FinishedRun
+    turns: list[float] = field(default_factory=list)
+    times: list[float] = field(default_factory=list)
+
+    @property
+    def n_views(self) -> int:
+        parts = self.run.record["experiment"].get("augmentation") or []
+        return next((int(part["n_views"]) for part in parts if part["where"] == "tta"), 1)
+
+    def summary(self) -> dict[str, Any]:
+        """For a record: the median over the turns, the least and the largest of them, p95 of all times."""
+        return {
+            "latency_ms": float(np.median(self.turns)),
+            "latency_p95_ms": float(np.percentile(self.times, 95)),
+            "latency_min_ms": min(self.turns),
+            "latency_max_ms": max(self.turns),
+            "latency_n": len(self.times),
+            "latency_turns": len(self.turns),
+            "latency_of": self.run.record["key"],
+        }
+
+
+def measure_latencies(
+    store: Store, experiments: Sequence[Experiment], *, again: bool = False, progress: bool = False
+) -> str | None:
+    """Time the networks of a folder in turns, write the times into their records, and return the session's name.
+
+    Each network is timed once, for all runs that have it: those that differ in seed or data alone share one. With the
+    networks of these experiments all others in the folder are timed again whose checkpoints were kept, so that they
+    compare. Nothing is done, and None returned, when there is nothing new to time.
+
+    Args:
+        store: Where the runs are.
+        experiments: Of the sweep that ended.
+        again: Time what is at hand even if all of it was timed before.
+        progress: Show a bar when it takes longer than two seconds.
+    """
+    with store.lock(LOCK):
+        fresh = [run for run in runs_of(store, experiments) if (again or run.session is None) and run.file]
+        if not any(_is_here(run) for run in fresh):
+            clear_networks(store, experiments)
+            return None
+        at_hand = by_network(runs_of(store), lambda run: run.file is not None and _is_here(run) and _is_current(run))
+        timed = {name: _Timed(runs[0]) for name, runs in at_hand.items()}
+        facts = _time_in_turns(timed, progress=progress)
+        _write(store, timed, facts)
+        clear_networks(store, experiments)
+    if facts["latency_note"]:
+        logger.warning("latency was %s: its numbers are less sure", facts["latency_note"])
+    return str(facts["latency_session"])
+
+
+def _time_in_turns(timed: dict[str, _Timed], *, progress: bool) -> dict[str, Any]:
+    """Give each network its turns; one that cannot be loaded is left out. Returns what is true of the session."""
+    import torch
+
+    from benchmark.one_run.latency import time_images
+    from benchmark.one_run.machine_load import MachineLoad
+    from extensions.runtime.lightning_runs import quiet
+
+    n_threads = torch.get_num_threads()
+    shelf, load = _Shelf(), MachineLoad()
+    started = time.monotonic()
+    n_rounds, done = ROUNDS, 0
+    bar = progress_bar(title="latency", total=n_rounds * len(timed), unit="turn", hidden=not progress)
+    with bar, quiet():
+        while done < n_rounds and timed:
+            for name, one in list(timed.items()):
+                torch.set_num_threads(n_threads)
+                try:
+                    with shelf.lend(name, one.run) as (model, image):
+                        load.work()
+                        times = time_images(model, image, n_views=one.n_views, **TURN)
+                except Exception as error:
+                    logger.debug("cannot be timed", exc_info=True)
+                    logger.warning("%s: its latency stays that of its run (%s)", one.run.folder, _brief(error))
+                    del timed[name]
+                    continue
+                one.turns.append(float(np.median(times)))
+                one.times += times
+                bar.update()
+            load.look()
+            done += 1
+            n_rounds = MORE_ROUNDS if load.note else ROUNDS
+            bar.total = bar.n + (n_rounds - done) * len(timed)
+            if done >= FEWEST_ROUNDS and time.monotonic() - started > LIMIT[0] + LIMIT[1] * len(timed):
+                break
+    return {
+        "latency_session": f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}",
+        "latency_threads": n_threads,
+        "latency_note": load.note,
+    }
+
+
+class _Shelf:
+    """Networks that wait for their turn: in memory as far as there is room, else loaded each time."""
+
+    def __init__(self) -> None:
+        import psutil
+
+        self._room = int(psutil.virtual_memory().available * MEMORY_SHARE)
+        self._kept: dict[str, tuple[AnomalibModule, torch.Tensor]] = {}
+
+    def lend(self, name: str, run: FinishedRun) -> _Lent:
+        """The network and its image, on the device of its run while the block lasts."""
+        from benchmark.one_run.memory import model_bytes
+
+        found = self._kept.get(name) or load_network(run)
+        if name not in self._kept:
+            n_bytes = 2 * model_bytes(found[0].model)  # a memory bank is copied for its search
+            if n_bytes <= self._room:
+                self._room -= n_bytes
+                self._kept[name] = found
+        return _Lent(*found, device=_device(run))
+
+
+@dataclass
+class _Lent:
+    model: AnomalibModule
+    image: torch.Tensor
+    device: str
+
+    def __enter__(self) -> tuple[AnomalibModule, torch.Tensor]:
+        self.model.to(self.device)
+        return self.model, self.image
+
+    def __exit__(self, *_: object) -> None:
+        if self.device != "cpu":
+            self.model.to("cpu")
+
+
+def _write(store: Store, timed: dict[str, _Timed], facts: dict[str, Any]) -> None:
+    """Put the times into the records of all runs that have one of these networks."""
+    with store.lock(KEEP):
+        for name, runs in by_network(runs_of(store), lambda run: run.network in timed).items():
+            for run in runs:
+                run.record["speed"] |= timed[name].summary() | facts
+                write_json(run.folder / RECORD, run.record)
+
+
+def _device(run: FinishedRun) -> str:
+    return "cpu" if run.record["speed"]["latency_device"] == "cpu" else "cuda"
+
+
+def _is_here(run: FinishedRun) -> bool:
+    """Whether this machine has what its run computed on; a Ray worker may have had a GPU that is not here."""
+    import torch
+
+    named = run.record["speed"]["latency_device"]
+    return named == "cpu" or (torch.cuda.is_available() and torch.cuda.get_device_name() == named)
+
+
+def _is_current(run: FinishedRun) -> bool:
+    return run.record.get("protocol_version") == PROTOCOL_VERSION
+
+
+def _brief(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"

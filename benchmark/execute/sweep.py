@@ -1,0 +1,272 @@
+"""A sweep: the experiments of one configuration, resumed where it was cut, its checkpoints kept, its tables written."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from benchmark.execute.executor import LOCAL, Executor, run_all
+from benchmark.execute.latency_session import measure_latencies
+from benchmark.log import Sink, send
+from benchmark.one_run.networks import Keeper, runs_of
+from benchmark.one_run.preparation import backbone_id, named
+from benchmark.one_run.runner import RunOptions
+from benchmark.one_run.shared_fit import shared_fits
+from benchmark.plan.experiment import Experiment
+from benchmark.plan.naming import labels
+from benchmark.records.store import Store, write_json
+from benchmark.tables.summary import image_size, nothing_to_test_with
+from extensions.configuration import ConfigError
+from extensions.runtime.progress import progress_bar, say
+
+logger = logging.getLogger(__name__)
+
+FILTERS = ("model", "backbone", "dataset", "category", "seed", "settings")
+
+
+def run_sweep(
+    experiments: Sequence[Experiment],
+    output: Path,
+    *,
+    options: RunOptions,
+    keep: str = "best",
+    executor: Executor = LOCAL,
+    command: str = "",
+    config: str = "",
+    partial: bool = False,
+    sinks: Sequence[Sink] = (),
+) -> Counter[str]:
+    """Run what has no record yet, time the networks together, and return how many runs ended with each status.
+
+    Args:
+        experiments: What `benchmark.expand` gave.
+        output: Folder of records and tables; several sweeps may share it, also at the same time.
+        options: How runs are carried out.
+        keep: Which checkpoints stay: `best` (per model, data set and category), `all` or `none`.
+        executor: Where runs are carried out.
+        command: For the About sheet.
+        config: Name of the configuration file, for the About sheet.
+        sinks: Loggers that get each finished run, when its latency is known.
+        partial: These are a part of the sweep, so what was asked for before still counts as asked for.
+    """
+    store = Store(output)
+    plan = write_plan(store, experiments, sweep=options.sweep, command=command, config=config)
+    if not partial:
+        drop_other_plans(plan, sweep=options.sweep)
+    bar_per_run = options.progress and executor.kind == "local"
+    carried_out = replace(
+        options,
+        keep_checkpoint=keep != "none",
+        timed_later=True,
+        progress=bar_per_run,
+        layers=shared_layers(experiments),
+        shared_fits=shared_fits(experiments),
+    )
+    told, keeper = settings_told(experiments), Keeper(store, keep)
+    counts: Counter[str] = Counter()
+    without_pictures = 0
+    bar = progress_bar(
+        title=options.sweep or "sweep",
+        total=len(experiments),
+        unit="run",
+        hidden=not options.progress,
+        delay=0,
+        leave=True,
+    )
+    # Closed here, so that whatever ends the loop ends the workers too.
+    with bar, closing(run_all(in_order(experiments), output, options=carried_out, executor=executor)) as outcomes:
+        for experiment, record in outcomes:
+            counts[record["status"]] += 1
+            bar.update()
+            say(describe(experiment, record, told[experiment.experiment_id]))
+            keeper.add(record)
+            shows_none = record["status"] == "finished" and not record["files"]["pictures"]
+            without_pictures += shows_none and not experiment.augmentations
+    measure_latencies(store, experiments, again=options.overwrite == "latency", progress=options.progress)
+    for run in runs_of(store, experiments) if sinks else []:
+        send(run.record, run.folder, sinks=sinks, output=output)
+    if options.pictures and without_pictures:
+        logger.warning(
+            "%d runs were there before pictures were asked for; --overwrite all draws them", without_pictures
+        )
+    return counts
+
+
+def in_order(experiments: Sequence[Experiment]) -> list[Experiment]:
+    """The experiments as given, but among those that differ in their coreset's share alone the largest first.
+
+    A smaller coreset is the first part of a larger one, so that only the first of them has to be selected.
+    """
+    name = "coreset_sampling_ratio"
+    groups: dict[str, list[int]] = {}
+    for place, experiment in enumerate(experiments):
+        arguments = experiment.model.get("init_args") or {}
+        if name in arguments:
+            rest = {key: value for key, value in arguments.items() if key not in (name, "num_neighbors")}
+            told = [experiment.model["class_path"], rest, experiment.data, experiment.trainer, experiment.seed]
+            groups.setdefault(json.dumps(told, sort_keys=True, default=str), []).append(place)
+    ordered = list(experiments)
+    for places in groups.values():
+        largest_first = sorted(places, key=lambda place: -float(experiments[place].model["init_args"][name]))
+        for place, source in zip(places, largest_first, strict=True):
+            ordered[place] = experiments[source]
+    return ordered
+
+
+def shared_layers(experiments: Sequence[Experiment]) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """For each frozen backbone of the sweep, by `backbone_id`, the layers that any of its models looks at."""
+    from extensions.configuration.classes import import_class, known_classes, resolve_class_path
+    from extensions.models.common.backbone_mixin import BackboneMixin
+
+    known = known_classes("model")
+    layers: dict[str, set[str]] = {}
+    for experiment in experiments:
+        path = resolve_class_path(experiment.model["class_path"], "model")
+        model = import_class(path, "model", known)
+        if not issubclass(model, BackboneMixin):
+            continue
+        arguments = experiment.model.get("init_args") or {}
+        try:
+            asked = model._resolve_layers(experiment.backbone, arguments.get("layers"))
+        except ValueError:  # the run itself will say so
+            continue
+        layers.setdefault(backbone_id(experiment), set()).update(asked)
+    return tuple((name, tuple(sorted(found))) for name, found in layers.items())
+
+
+def select(experiments: Sequence[Experiment], filters: Mapping[str, Sequence[str]]) -> list[Experiment]:
+    """Experiments for which every filter holds; `settings` matches a part, the others the whole, upper case or not.
+
+    Args:
+        experiments: To choose from.
+        filters: By key, the values of which any may be met.
+
+    Raises:
+        ConfigError: An unknown filter, a value that none of the experiments has, or nothing is left.
+    """
+    for name, values in filters.items():
+        if name not in FILTERS:
+            msg = f"--filter: unknown key {name!r}, expected one of {', '.join(FILTERS)}"
+            raise ConfigError(msg)
+        unmet = [value for value in values if not any(_matches(e, name, value) for e in experiments)]
+        if unmet:
+            asked = ", ".join(f"{name}={value}" for value in unmet)
+            msg = f"--filter {asked} leaves no experiment ({_values_of(name, experiments)})"
+            raise ConfigError(msg)
+    chosen = [e for e in experiments if all(_matches_any(e, name, values) for name, values in filters.items())]
+    if not chosen:
+        asked = " ".join(f"{name}={value}" for name, values in filters.items() for value in values)
+        known = "; ".join(_values_of(name, experiments) for name in filters)
+        msg = f"--filter {asked} leaves no experiment, though each of them meets some ({known})"
+        raise ConfigError(msg)
+    return chosen
+
+
+def write_plan(store: Store, experiments: Sequence[Experiment], *, sweep: str, command: str, config: str) -> Path:
+    """Write down what was asked for, so that the tables can show what never ran as a gap."""
+    listed = [
+        _facts(e) | {"experiment_id": e.experiment_id, "seed": e.seed, "experiment": e.canonical} for e in experiments
+    ]
+    name = hashlib.sha256(json.dumps(listed, sort_keys=True).encode()).hexdigest()[:12]
+    path = store.output / "plans" / f"{sweep or 'sweep'}-{name}.json"
+    write_json(path, {"sweep": sweep, "command": command, "config": config, "experiments": listed})
+    return path
+
+
+def drop_other_plans(plan: Path, *, sweep: str) -> None:
+    """Forget earlier plans of the same sweep: what a changed configuration no longer asks for is no gap."""
+    for path in plan.parent.glob("*.json"):
+        if path == plan:
+            continue
+        try:
+            other = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            continue  # the tables name it
+        if isinstance(other, dict) and other.get("sweep") == sweep:
+            path.unlink(missing_ok=True)
+
+
+def settings_told(experiments: Sequence[Experiment]) -> dict[str, str]:
+    """By id, the settings of each experiment with what tells it from those of the sweep that would read the same."""
+    seen = [(one.model_name, one.backbone, *named(one)) for one in experiments]
+    canonical = [one.canonical for one in experiments]
+    told = labels([one.settings for one in experiments], canonical, alike=seen)
+    return {one.experiment_id: text for one, text in zip(experiments, told, strict=True)}
+
+
+def describe(experiment: Experiment, record: dict[str, Any], settings: str | None = None) -> str:
+    """One line about a run that ended.
+
+    Args:
+        experiment: What was run.
+        record: What came of it.
+        settings: Of `settings_told`; those of the experiment alone when None.
+    """
+    dataset = record["dataset"]
+    detector = " ".join(filter(None, (experiment.model_name, experiment.backbone)))
+    data = " ".join(filter(None, (dataset["name"], dataset["category"])))
+    few = dataset.get("k_shot")
+    told = experiment.settings if settings is None else settings
+    size = "" if "image_size=" in told else "x".join(dict.fromkeys((image_size(record) or "").split("x")))
+    parts = [
+        f"{detector} on {data}",
+        f"{size} px" if size else "",
+        told,
+        f"k_shot={few}" if few and "k_shot=" not in told else "",
+    ]
+    what = f"{', '.join(filter(None, parts))}, seed {experiment.seed}"
+    if record["status"] != "finished":
+        return f"{record['status']:8} {what}: {record['error']['message']}"
+    shown = [
+        f"{name} {value:.4f}"
+        for name in ("image_AUROC", "pixel_AUROC")
+        if (value := record["metrics"][name]) is not None
+    ]
+    if reason := nothing_to_test_with(record):
+        shown.append(reason)
+    shown += [*_refined(record), f"{record['seconds']:.0f} s"]
+    return f"finished {what}: {', '.join(shown)}"
+
+
+def _refined(record: dict[str, Any]) -> list[str]:
+    """What a refinement removed."""
+    rounds = (record.get("refinement") or {}).get("rounds") or []
+    if not rounds:
+        return []
+    n, removed, of = rounds[-1]["round"], rounds[-1]["n_removed"], rounds[0]["n_train"]
+    return [f"{int(removed)} of {int(of)} training images removed in {int(n)} round{'' if n == 1 else 's'}"]
+
+
+def _facts(experiment: Experiment) -> dict[str, str]:
+    dataset, category = named(experiment)
+    return {
+        "model": experiment.model_name,
+        "backbone": experiment.backbone,
+        "settings": experiment.settings,
+        "dataset": dataset,
+        "category": category,
+        "seed": str(experiment.seed),
+    }
+
+
+def _values_of(name: str, experiments: Sequence[Experiment]) -> str:
+    return f"{name}: {', '.join(sorted({_facts(e)[name] or 'none' for e in experiments}))}"
+
+
+def _matches_any(experiment: Experiment, name: str, values: Sequence[str]) -> bool:
+    return any(_matches(experiment, name, value) for value in values)
+
+
+def _matches(experiment: Experiment, name: str, value: str) -> bool:
+    fact, asked = (text.lower() for text in (_facts(experiment)[name], value))
+    if name == "settings":
+        return asked in fact
+    # Data sets are named by their class before they are opened: ElpvSynthetic, in the tables elpv_synthetic.
+    return asked == fact or (name == "dataset" and asked.replace("_", "") == fact)

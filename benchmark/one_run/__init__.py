@@ -1,0 +1,1 @@
+"""One experiment: prepared, fitted, tested, measured, recorded."""

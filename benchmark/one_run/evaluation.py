@@ -1,0 +1,177 @@
+"""One pass over the test set: raw scores and maps become metrics, thresholds and the pictures worth seeing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from lightning.pytorch.callbacks import Callback
+
+from benchmark.metrics.folds import stratified_folds
+from benchmark.metrics.image import auroc_by_kind, best_threshold, decision_metrics, image_metrics
+from benchmark.metrics.pixel import PixelMetrics
+from benchmark.one_run.example_images import PictureKeeper
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from anomalib.models import AnomalibModule
+
+FOLD_SEED = 0
+NORMAL_QUANTILE = 0.99
+
+
+@dataclass
+class Evaluation:
+    """What one pass over the test set gave.
+
+    Attributes:
+        scores: One row a picture: image (path relative to the data root), label, kind, score (raw, higher is more
+            anomalous), fold.
+        metrics: Name to value, None where it cannot be computed.
+        thresholds: image and pixel threshold on raw scores (None when unknown) and `source`, how they were found; where
+            the model has a threshold of its own also `label_free` and `label_free_source`.
+        ranges: `(min, max)` of raw scores and of raw map values, for anomalib's normalization.
+        image_size: `(height, width)` that the network saw.
+    """
+
+    scores: pd.DataFrame
+    metrics: dict[str, float | None]
+    thresholds: dict[str, Any]
+    ranges: dict[str, tuple[float, float]] = field(default_factory=dict)
+    image_size: tuple[int, int] = (0, 0)
+
+
+class ScoreCollector(Callback):
+    """Takes raw scores and maps from each test batch, before anomalib's post-processor changes them.
+
+    Callbacks of the trainer run before those that a model brings; the post-processor is one of the latter.
+
+    Args:
+        samples: One row a test picture: path (absolute), image, label, kind.
+        with_masks: Whether the data set has pixel masks.
+        n_pictures: How many best and how many worst pictures to keep for drawing.
+    """
+
+    def __init__(self, samples: pd.DataFrame, *, with_masks: bool, n_pictures: int = 0) -> None:
+        self.samples = samples.reset_index(drop=True)
+        self.samples["fold"] = stratified_folds(
+            self.samples["label"].to_numpy(),
+            seed=FOLD_SEED,
+            groups=self.samples["kind"].tolist(),
+            ids=self.samples["image"].tolist(),
+        )
+        self.samples["score"] = np.nan
+        self._row = {path: row for row, path in enumerate(self.samples["path"])}
+        self._pixel = PixelMetrics() if with_masks else None
+        self._map_range = (np.inf, -np.inf)
+        self._image_size = (0, 0)
+        self.pictures = PictureKeeper(n_pictures)
+
+    def on_test_batch_end(  # noqa: D102 - the hook of Lightning
+        self,
+        trainer: Any,
+        pl_module: Any,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        rows = [self._row[str(path)] for path in outputs.image_path]
+        scores = outputs.pred_score.detach().float().cpu().numpy().reshape(len(rows))  # (N,)
+        self.samples.loc[rows, "score"] = scores
+        self._image_size = (int(outputs.image.shape[-2]), int(outputs.image.shape[-1]))
+        if outputs.anomaly_map is None:
+            return
+        maps = outputs.anomaly_map.detach().float().cpu().numpy()
+        maps = maps.reshape(len(rows), *maps.shape[-2:])  # (N, H, W)
+        self._map_range = (min(self._map_range[0], float(maps.min())), max(self._map_range[1], float(maps.max())))
+        masks = None
+        if self._pixel is not None and outputs.gt_mask is not None:
+            masks = outputs.gt_mask.detach().cpu().numpy().reshape(maps.shape) > 0  # (N, H, W)
+            self._pixel.update(maps, masks, self.samples.loc[rows, "fold"].to_numpy())
+        self.pictures.offer(self.samples.loc[rows], maps, masks)
+
+    def finish(self, label_free: tuple[float, str] | None = None) -> Evaluation:
+        """Compute everything from what was collected.
+
+        Args:
+            label_free: A threshold that the model took from its training pictures, and where it is from.
+
+        Raises:
+            RuntimeError: A test picture was never scored.
+        """
+        unseen = self.samples.loc[self.samples["score"].isna(), "image"].tolist()
+        if unseen:
+            msg = f"{len(unseen)} of {len(self.samples)} test pictures have no score, the first is {unseen[0]}"
+            raise RuntimeError(msg)
+        labels, scores = self.samples["label"].to_numpy(), self.samples["score"].to_numpy()
+        metrics: dict[str, float | None] = dict(image_metrics(labels, scores, self.samples["fold"].to_numpy()))
+        metrics |= auroc_by_kind(labels, scores, self.samples["kind"].tolist())
+        metrics |= decision_metrics(labels, scores, label_free[0] if label_free else None)
+        pixel = self._pixel.compute() if self._pixel is not None else PixelMetrics().compute()
+        ranges = {"image": (float(scores.min()), float(scores.max()))}
+        if self._map_range[0] <= self._map_range[1]:
+            ranges["pixel"] = self._map_range
+        return Evaluation(
+            scores=self.samples[["image", "label", "kind", "score", "fold"]],
+            metrics=metrics | pixel,
+            thresholds=self._thresholds(labels, scores, has_pixels=pixel["pixel_AUROC"] is not None)
+            | (dict(zip(("label_free", "label_free_source"), label_free, strict=True)) if label_free else {}),
+            ranges=ranges,
+            image_size=self._image_size,
+        )
+
+    def _thresholds(self, labels: np.ndarray, scores: np.ndarray, *, has_pixels: bool) -> dict[str, Any]:
+        image, source = image_threshold(labels, scores)
+        pixel = self._pixel.threshold() if has_pixels and self._pixel is not None else None
+        return {"image": image, "pixel": pixel, "source": source}
+
+
+def image_threshold(labels: np.ndarray, scores: np.ndarray) -> tuple[float | None, str]:
+    """The threshold that a checkpoint carries, and how it was found.
+
+    Args:
+        labels: ``(N,)``, 0 normal, 1 anomalous.
+        scores: ``(N,)`` raw scores, higher is more anomalous.
+
+    Returns:
+        That of maximal F1 where there are both kinds, a quantile where all are normal, None where none is.
+    """
+    if labels.any() and not labels.all():
+        return best_threshold(labels, scores), "maximal F1 on all labelled test pictures"
+    if labels.any():
+        return None, "none, for no test picture is normal"
+    source = f"{NORMAL_QUANTILE:.0%} quantile of {len(scores)} held-out normal pictures"
+    return float(np.quantile(scores, NORMAL_QUANTILE)), source
+
+
+def set_thresholds(model: AnomalibModule, evaluation: Evaluation) -> None:
+    """Put thresholds and score ranges into the model's post-processor, where checkpoints and exports carry them."""
+    post_processor = model.post_processor
+    if post_processor is None or not hasattr(post_processor, "image_min"):
+        return
+    values = {"_image_threshold": evaluation.thresholds["image"], "_pixel_threshold": evaluation.thresholds["pixel"]}
+    for level, (low, high) in evaluation.ranges.items():
+        values |= {f"{level}_min": low, f"{level}_max": high}
+    for name, value in values.items():
+        if value is not None:
+            getattr(post_processor, name).copy_(torch.tensor(value))
+
+
+def test_samples(samples: pd.DataFrame, files: pd.DataFrame, name_of: Callable[[str], str]) -> pd.DataFrame:
+    """Rows of the test set for `ScoreCollector`, from the datamodule's samples and the fingerprint's files.
+
+    Args:
+        samples: Of the datamodule's test set.
+        files: Of the fingerprint; their `image` is what `name_of` gives for a path.
+        name_of: A picture's name in records.
+    """
+    kinds = files[files["split"] == "test"].set_index("image")["kind"]
+    rows = samples[["image_path"]].rename(columns={"image_path": "path"}).astype(str)
+    rows["image"] = [name_of(path) for path in rows["path"]]
+    rows["label"] = samples["label_index"].astype(int).to_numpy()
+    rows["kind"] = rows["image"].map(kinds).fillna("").to_numpy()
+    return rows.sort_values("image", ignore_index=True)

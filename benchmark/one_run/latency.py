@@ -1,0 +1,98 @@
+"""How long one picture takes from a decoded tensor to score and map."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import torch
+    from anomalib.models import AnomalibModule
+
+__all__ = ["Latency", "device_name", "measure_latency", "time_images"]
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Times of single pictures in ms.
+
+    Attributes:
+        latency_session: Which models were timed in turn with this one, so that their times compare; None for a model
+            that was timed alone in its run, see `benchmark.execute.latency_session`.
+        latency_device: What computed.
+    """
+
+    latency_ms: float
+    latency_p95_ms: float
+    latency_batch_size: int
+    latency_n: int
+    latency_session: str | None
+    latency_device: str
+
+
+def measure_latency(model: AnomalibModule, image: torch.Tensor, **timing: Any) -> Latency:
+    """Time pre-processor and network alone in a run, whatever else the machine does.
+
+    Args:
+        model: As for `time_images`.
+        image: Likewise.
+        timing: Further arguments of `time_images`.
+    """
+    times = time_images(model, image, **timing)
+    p50, p95 = np.percentile(times, [50, 95])
+    return Latency(float(p50), float(p95), 1, len(times), None, device_name(model.device))
+
+
+def time_images(
+    model: AnomalibModule,
+    image: torch.Tensor,
+    *,
+    warm_up: int = 2,
+    enough: int = 10,
+    repeats: int = 20,
+    enough_s: float = 0.5,
+    limit_s: float = 10.0,
+    n_views: int = 1,
+) -> list[float]:
+    """Time pre-processor and network on one picture at a time, ms; decoding and drawing are not part of it.
+
+    Args:
+        model: A fitted model on the device to be measured.
+        image: `(3, H, W)`, values in [0, 1], already at the size that the data loader delivers.
+        warm_up: Calls before the clock starts.
+        enough: Calls that are timed of a model that is not fast.
+        repeats: Calls that are timed at most, if they fit into `enough_s` seconds.
+        enough_s: Seconds after which no more than `enough` calls are timed.
+        limit_s: Seconds after which five are enough.
+        n_views: How often the model sees a picture; drawing and merging its views are not part of it.
+    """
+    import torch
+
+    batch = image.unsqueeze(0).to(model.device)  # (1, 3, H, W)
+    transform = getattr(model.pre_processor, "transform", None)
+    model.eval()
+    times: list[float] = []
+    with torch.inference_mode():
+        started = time.perf_counter()
+        for call in range(warm_up + repeats):
+            begin = time.perf_counter()
+            for _ in range(n_views):
+                model.model(transform(batch) if transform else batch)
+            if batch.is_cuda:
+                torch.cuda.synchronize()
+            if call >= warm_up:
+                times.append((time.perf_counter() - begin) * 1000)
+            taken = time.perf_counter() - started
+            if (len(times) >= enough and taken > enough_s) or (len(times) >= 5 and taken > limit_s):
+                break
+    return times
+
+
+def device_name(device: torch.device | str) -> str:
+    """Name of the GPU, or `cpu`."""
+    import torch
+
+    return "cpu" if str(device) == "cpu" else torch.cuda.get_device_name(device)

@@ -1,0 +1,148 @@
+"""One fit, one test, and what they measured."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmark.one_run.preparation import Prepared, backbone_id, identity
+from benchmark.records.store import CHECKPOINT, SCORES, write_text
+from extensions.runtime.disk import room_for
+
+if TYPE_CHECKING:
+    from anomalib.models import AnomalibModule
+
+    from benchmark.one_run.evaluation import Evaluation
+    from benchmark.one_run.runner import RunOptions
+    from benchmark.one_run.training import Training
+
+
+def measure(prepared: Prepared, workspace: Path, options: RunOptions) -> tuple[dict[str, Any], AnomalibModule]:
+    """Fit, test, measure; files go to the workspace, facts and the model are returned."""
+    from lightning import seed_everything
+
+    from benchmark.one_run.evaluation import ScoreCollector, set_thresholds, test_samples
+    from benchmark.one_run.latency import measure_latency
+    from benchmark.one_run.memory import PeakMemory, model_bytes
+    from benchmark.one_run.networks import keep_for_timing, keep_image, network_id
+    from benchmark.one_run.shared_fit import Fitted, last_fit
+    from benchmark.one_run.training import device_of, fit, make_engine, test_once, validates
+    from benchmark.plan.augmentation import augmented_splits, augmenting_callbacks
+    from extensions.cache import open_cache
+    from extensions.cache.reuse import SPLITS, Reuse
+    from extensions.configuration import instantiate_model
+    from extensions.data.checks.fingerprints import picture_names
+    from extensions.data.reading.decoded import decoded_pictures
+    from extensions.models.common.limits import check_image_size, check_n_train
+    from extensions.runtime.downloads import fetching
+    from extensions.runtime.explained import step
+    from extensions.runtime.lightning_runs import quiet
+
+    experiment, datamodule, found = prepared.experiment, prepared.datamodule, prepared.fingerprint
+    assert datamodule is not None
+    assert found is not None
+    rows = test_samples(datamodule.test_data.samples, found.files, picture_names(datamodule))
+    augmentations = experiment.augmentations
+    in_test = any(one.in_test for one in augmentations)
+    # Panels show the pictures as they are: maps of augmented ones would not lie on them.
+    n_pictures = 0 if any(one.where in ("test", "both") for one in augmentations) else options.pictures
+    collector = ScoreCollector(rows, with_masks=bool(found.counts["n_masks"]), n_pictures=n_pictures)
+    known = last_fit.take(prepared, options.shared_fits)
+    with quiet(), PeakMemory() as memory:
+        seed_everything(experiment.seed, workers=True, verbose=False)
+        with step("building the model"), fetching():
+            model: AnomalibModule = known.model if known else instantiate_model(experiment.model)
+        check_image_size(model)
+        check_n_train(model, len(datamodule.train_data))
+        wanted = dict(options.layers).get(backbone_id(experiment), ())
+        validation = known is None and validates(model, datamodule)
+        splits = ("test",) if known else (*SPLITS, "val") if validation else SPLITS
+        reuse = Reuse(
+            open_cache(),
+            datamodule,
+            model,
+            layers=wanted,
+            device=device_of(experiment.trainer),
+            splits=splits,
+            augmented=augmented_splits(augmentations),
+        )
+        engine = make_engine(
+            model,
+            experiment.trainer,
+            workspace.with_name("engine"),
+            callbacks=[collector, reuse.callback, *augmenting_callbacks(augmentations, experiment.seed)],
+            progress=options.progress,
+            validation=validation,
+        )
+        with step("computing features"):
+            prepare_seconds = {name: _timed(reuse.prepare, name) for name in splits}
+        decoded_pictures.forget()
+        with reuse.serving():
+            if known is None:
+                with step("fit"), fetching():
+                    fit_seconds, training = fit(engine, model, datamodule)
+                own, reused = reuse.seconds("train", "val")
+                known = Fitted(model, training, fit_seconds + own, reuse.report().get("train", {}), reused)
+            else:
+                engine._setup_trainer(model)
+            with step("test"):
+                test_seconds = test_once(engine, model, datamodule)
+            evaluation = collector.finish(getattr(model, "label_free_threshold", None))
+            set_thresholds(model, evaluation)
+            n_views = next((one.n_views for one in augmentations if one.where == "tta"), 1)
+            image = reuse.picture()
+            few: dict[str, Any] = {"enough": 3, "repeats": 5} if options.timed_later else {}
+            with step("measuring latency"):
+                latency = measure_latency(model, image, n_views=n_views, **few)
+    known = replace(known, peak_bytes=max(known.peak_bytes, memory.peak_bytes))
+    last_fit.keep(prepared, options.shared_fits, known)
+    write_text(workspace / SCORES, evaluation.scores.to_csv(index=False))
+    # The thresholds of augmented scores are not those of the model alone, which is all that a checkpoint holds.
+    keep_checkpoint = options.keep_checkpoint and not in_test
+    if keep_checkpoint:
+        with room_for(workspace / CHECKPOINT, model_bytes(model.model)):
+            engine.trainer.save_checkpoint(workspace / CHECKPOINT, weights_only=False)
+            keep_image(workspace, image)
+    elif options.timed_later:
+        keep_for_timing(workspace, image, lambda path: engine.trainer.save_checkpoint(path, weights_only=True))
+    pictures = collector.pictures.draw(
+        workspace, threshold=evaluation.thresholds["image"], map_range=evaluation.ranges.get("pixel", (0.0, 1.0))
+    )
+    facts = facts_of(prepared, model, evaluation, known.training) | {
+        "speed": {
+            "fit_seconds": known.whole_seconds,
+            "fit_own_seconds": known.seconds,
+            "fit_reused_seconds": known.reused_seconds,
+            "test_seconds": test_seconds + prepare_seconds["test"],
+            **asdict(latency),
+            "network": network_id(experiment, model, image, n_views=n_views),
+        },
+        "reused": ({"train": known.reused} if known.reused else {}) | reuse.report(),
+        "memory": {"peak_memory_bytes": known.peak_bytes, "model_bytes": model_bytes(model.model)},
+        "files": {
+            "scores": SCORES,
+            "checkpoint": CHECKPOINT if keep_checkpoint else None,
+            "pictures": pictures,
+        },
+    }
+    return facts, model
+
+
+def facts_of(prepared: Prepared, model: AnomalibModule, evaluation: Evaluation, training: Training) -> dict[str, Any]:
+    """What a record says of a fit and its test, whoever carried them out."""
+    return {
+        "layers": list(getattr(model, "layers", []) or []),
+        "dataset": identity(prepared)["dataset"] | {"image_size": list(evaluation.image_size)},
+        "metrics": evaluation.metrics,
+        "thresholds": evaluation.thresholds,
+        "training": asdict(training),
+    }
+
+
+def _timed(work: Callable[[str], None], argument: str) -> float:
+    started = time.perf_counter()
+    work(argument)
+    return time.perf_counter() - started

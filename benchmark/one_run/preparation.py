@@ -1,0 +1,151 @@
+"""An experiment whose data and weights were looked for, and what its record says of them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmark.plan.experiment import PROTOCOL_VERSION, Experiment, constructor_defaults
+from benchmark.records.store import Store
+
+if TYPE_CHECKING:
+    from anomalib.data import AnomalibDataModule
+
+    from extensions.data import Fingerprint
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """An experiment whose data and weights were found, or the error that says why not."""
+
+    experiment: Experiment
+    dataset: str
+    category: str
+    key: str
+    datamodule: AnomalibDataModule | None = None
+    fingerprint: Fingerprint | None = None
+    weights: dict[str, str] | None = None
+    error: Exception | None = None
+
+    def folder(self, store: Store) -> Path:
+        """Where the record belongs."""
+        return store.folder(
+            dataset=self.dataset,
+            category=self.category,
+            model=self.experiment.model_name,
+            backbone=self.experiment.backbone,
+            key=self.key,
+        )
+
+
+def prepare(experiment: Experiment) -> Prepared:
+    """Find and check data and weights and compute the key; an error becomes part of the answer, not an exception."""
+    from extensions.configuration import instantiate_data
+    from extensions.data import fingerprint
+    from extensions.data.datamodules.stock import set_up
+    from extensions.runtime.explained import step
+
+    dataset, category = named(experiment)
+    datamodule = found = weights = error = None
+    try:
+        with step("finding the data"):
+            datamodule = instantiate_data(experiment.data)
+        dataset, category = datamodule.name, datamodule.category or ""
+        with step("setting up the data"):
+            set_up(datamodule, seed=experiment.seed)
+            found = fingerprint(datamodule)
+        _check_counts(dataset, found.counts)
+        weights = find_weights(experiment)
+    except Exception as caught:
+        error = caught
+    key = experiment.key(
+        weights_sha256=weights["sha256"] if weights else None, data_sha256=found.sha256 if found else None
+    )
+    return Prepared(experiment, dataset, category, key, datamodule, found, weights, error)
+
+
+def _check_counts(dataset: str, counts: dict[str, Any]) -> None:
+    """There is something to train on and something to test."""
+    n_test = counts["n_test_normal"] + counts["n_test_anomalous"]
+    for n, split in ((counts["n_train"], "training"), (n_test, "test")):
+        if not n:
+            msg = f"data set {dataset!r} has no {split} pictures; check its folders and how it is split"
+            raise ValueError(msg)
+
+
+def named(experiment: Experiment) -> tuple[str, str]:
+    """Data set and category as the configuration names them, for what could not be instantiated."""
+    arguments = experiment.data.get("init_args") or {}
+    default = str(experiment.data["class_path"]).rsplit(".", 1)[-1]
+    return str(arguments.get("name") or default), str(arguments.get("category") or "")
+
+
+def find_weights(experiment: Experiment) -> dict[str, str] | None:
+    """sha256 and source of the backbone weights, or of the autoencoder, that the model will load; None for neither."""
+    from extensions.backbones import WeightsError, resolve_weights
+
+    arguments = experiment.model.get("init_args") or {}
+    if arguments.get("autoencoder_checkpoint"):
+        path = Path(arguments["autoencoder_checkpoint"])
+        with path.open("rb") as file:
+            return {"sha256": hashlib.file_digest(file, "sha256").hexdigest(), "source": path.name}
+    if not experiment.backbone or arguments.get("pre_trained") is False:
+        return None
+    try:
+        resolved = resolve_weights(experiment.backbone, arguments.get("weights"))
+    except (ValueError, WeightsError):
+        if "weights" in constructor_defaults(experiment.model["class_path"], "model"):
+            raise
+        return None  # a model of anomalib's that brings its own, such as U-Flow
+    return {"sha256": resolved.sha256, "source": resolved.source}
+
+
+def backbone_id(experiment: Experiment) -> str:
+    """What runs share whose frozen backbones see the same pictures: backbone, weights and sizes."""
+    arguments = experiment.model.get("init_args") or {}
+    shared = {name: arguments.get(name) for name in ("weights", "image_size", "center_crop")}
+    return json.dumps([experiment.backbone, shared, experiment.data], sort_keys=True, default=str)
+
+
+def identity(prepared: Prepared) -> dict[str, Any]:
+    """What a record says before anything was run."""
+    experiment = prepared.experiment
+    arguments = experiment.model.get("init_args") or {}
+    counts = prepared.fingerprint.counts if prepared.fingerprint else {}
+    return {
+        "protocol_version": PROTOCOL_VERSION,
+        "key": prepared.key,
+        "experiment_id": experiment.experiment_id,
+        "experiment": experiment.canonical,
+        "model": experiment.model_name,
+        "backbone": experiment.backbone,
+        "layers": list(arguments.get("layers") or []),
+        "settings": experiment.settings,
+        "weights": prepared.weights,
+        "dataset": {
+            "name": prepared.dataset,
+            "category": prepared.category,
+            "synthetic": bool(getattr(prepared.datamodule, "synthetic", False)),
+            "sha256": prepared.fingerprint.sha256 if prepared.fingerprint else None,
+            "k_shot": getattr(prepared.datamodule, "k_shot", None),
+            "contamination_ratio": getattr(prepared.datamodule, "contamination_ratio", 0.0),
+            **_few_shot(prepared),
+            **_contamination(prepared),
+            **counts,
+        },
+    }
+
+
+def _contamination(prepared: Prepared) -> dict[str, Any]:
+    """What was realised of a contaminated training set; nothing for other data, and where its set-up failed."""
+    found = getattr(prepared.datamodule, "contamination", None) if prepared.fingerprint else None
+    return {"contamination": found} if found else {}
+
+
+def _few_shot(prepared: Prepared) -> dict[str, Any]:
+    """Names of the few pictures that were drawn to train on; nothing for other data, and where its set-up failed."""
+    found = getattr(prepared.datamodule, "k_shot_images", None) if prepared.fingerprint else None
+    return {"k_shot_images": found} if found else {}

@@ -1,0 +1,89 @@
+"""The detector that was fitted last, for runs of a sweep that differ from its own in their test alone."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from benchmark.one_run.preparation import Prepared
+from benchmark.plan.experiment import Experiment
+
+if TYPE_CHECKING:
+    from anomalib.models import AnomalibModule
+
+    from benchmark.one_run.training import Training
+
+__all__ = ["Fitted", "LastFit", "last_fit", "shared_fits"]
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A fitted model and how its fit went.
+
+    Attributes:
+        seconds: The fit took, beside what it reused.
+        reused: What it took from the cache, as a record says it of `train`.
+        reused_seconds: What it reused had taken; None where that is not known.
+        peak_bytes: Memory that fit and first test took.
+    """
+
+    model: AnomalibModule
+    training: Training
+    seconds: float
+    reused: dict[str, Any]
+    reused_seconds: float | None = 0.0
+    peak_bytes: int = 0
+
+    @property
+    def whole_seconds(self) -> float | None:
+        """What the fit takes with nothing at hand."""
+        return None if self.reused_seconds is None else self.seconds + self.reused_seconds
+
+
+class LastFit:
+    """One fitted model of this process: that of the last run which others of the sweep share."""
+
+    def __init__(self) -> None:
+        self._key = ""
+        self._fitted: Fitted | None = None
+
+    def take(self, prepared: Prepared, shared: Sequence[str]) -> Fitted | None:
+        """The model that a fit of this run would give, if it is there and the run augments test pictures.
+
+        Any other is forgotten, so that it takes none of the memory that is measured. A run that tests plainly fits
+        itself, for it may leave a checkpoint.
+        """
+        if self._key != _key(prepared, shared):
+            self._key, self._fitted = "", None
+        return self._fitted if any(one.in_test for one in prepared.experiment.augmentations) else None
+
+    def keep(self, prepared: Prepared, shared: Sequence[str], fitted: Fitted) -> None:
+        """Remember it, if others share it."""
+        self._key = _key(prepared, shared)
+        self._fitted = fitted if self._key else None
+
+
+last_fit = LastFit()
+
+
+def shared_fits(experiments: Sequence[Experiment]) -> tuple[str, ...]:
+    """Ids of the fits that several of these experiments have in common."""
+    counts = Counter(_fit(e).experiment_id for e in experiments if e.refinement is None)
+    return tuple(sorted(name for name, n in counts.items() if n > 1))
+
+
+def _fit(experiment: Experiment) -> Experiment:
+    """The experiment without what happens in its test."""
+    trained = [replace(one, where="train").told for one in experiment.augmentations if one.in_training]
+    return replace(experiment, augmentation=trained or None)
+
+
+def _key(prepared: Prepared, shared: Sequence[str]) -> str:
+    """What decides a fit, data and weights included; empty for one that no other run shares."""
+    fit = _fit(prepared.experiment)
+    if prepared.experiment.refinement is not None or fit.experiment_id not in shared:
+        return ""
+    weights, data = prepared.weights, prepared.fingerprint
+    return fit.key(weights_sha256=weights["sha256"] if weights else None, data_sha256=data.sha256 if data else None)

@@ -1,0 +1,178 @@
+"""Fit one model with one Engine, watch its loss, and test it once."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from anomalib.callbacks import ModelCheckpoint
+from lightning.pytorch.callbacks import Callback, Timer
+
+from benchmark.one_run.convergence import has_converged
+from benchmark.one_run.progress import RunProgress
+from benchmark.plan.validation import check_callbacks, check_one_device
+from extensions.configuration import ConfigError, instantiate_callback, instantiate_logger
+from extensions.runtime.lightning_runs import interruptible, quiet
+
+if TYPE_CHECKING:
+    from anomalib.data import AnomalibDataModule
+    from anomalib.engine import Engine
+    from anomalib.models import AnomalibModule
+
+
+class LossCurve(Callback):
+    """Mean training loss of each epoch, as the model logs it under `train_loss`, and `val_loss` where it logs one."""
+
+    def __init__(self) -> None:
+        self.losses: list[float] = []
+        self.val_losses: list[float] = []
+
+    def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:  # noqa: D102 - Lightning's hook
+        if "val_loss" in trainer.callback_metrics:
+            self.val_losses.append(float(trainer.callback_metrics["val_loss"]))
+        for name in ("train_loss_epoch", "train_loss"):
+            if name in trainer.callback_metrics:
+                self.losses.append(float(trainer.callback_metrics[name]))
+                return
+
+
+@dataclass
+class Training:
+    """How a fit went: for the record and the question whether the model may be ranked.
+
+    Attributes:
+        epochs: That were trained.
+        max_epochs: That were allowed; None for no limit.
+        stopped_by: What ended the training.
+        converged: Whether the loss was flat at its end; nothing that ended for want of a finite loss has.
+        loss: Mean training loss of each epoch.
+        val_loss: Likewise, of held-out pictures; empty where there are none.
+        rewinds: How often a loss that was no number took the model back.
+    """
+
+    epochs: int
+    max_epochs: int | None
+    stopped_by: str
+    converged: bool
+    loss: list[float] = field(default_factory=list)
+    val_loss: list[float] = field(default_factory=list)
+    rewinds: int = 0
+
+
+def make_engine(
+    model: AnomalibModule,
+    trainer: dict[str, Any],
+    folder: Path,
+    *,
+    callbacks: list[Callback],
+    progress: bool,
+    validation: bool = False,
+) -> Engine:
+    """One Engine for one run, writing only into `folder`: no checkpoints, no pictures, no validation unless asked for.
+
+    Raises:
+        ConfigError: A model trained by gradient without a stated number of epochs (Lightning would take 1000), or
+            more than one device.
+    """
+    from anomalib.engine import Engine
+
+    check_one_device(trainer)
+    check_callbacks(trainer)
+    if is_gradient_model(model) and not trainer.keys() & {"max_epochs", "max_steps", "max_time"}:
+        msg = (
+            f"{model.name} is trained by gradient descent and trainer.max_epochs is not given; "
+            "add it to the model's `trainer:` section (configs/models/ has values that were measured)"
+        )
+        raise ConfigError(msg)
+    model.evaluator = None  # the benchmark's own metrics replace it
+    model.visualizer = None
+    arguments = {"accelerator": "auto", "devices": 1, **trainer, "logger": _loggers(trainer.get("logger"))}
+    for given in ("default_root_dir", "enable_checkpointing"):  # set here for every run
+        arguments.pop(given, None)
+    arguments |= {"enable_progress_bar": False, "enable_model_summary": False, "limit_val_batches": float(validation)}
+    own = [instantiate_callback(spec) for spec in arguments.pop("callbacks", None) or []]
+    callbacks = [*callbacks, *own, *([RunProgress()] if progress else []), ModelCheckpoint(save_top_k=0)]
+    return Engine(callbacks=callbacks, default_root_dir=folder, **arguments)
+
+
+def _loggers(given: Any) -> Any:
+    """Loggers from their entries in a configuration; none unless asked for."""
+    if isinstance(given, dict | str):
+        return instantiate_logger(given)
+    return [instantiate_logger(spec) for spec in given] if isinstance(given, list) else bool(given)
+
+
+def device_of(trainer: dict[str, Any]) -> str:
+    """Where the trainer will compute: cuda or cpu."""
+    import torch
+
+    wants_gpu = trainer.get("accelerator", "auto") in ("auto", "gpu", "cuda")
+    return "cuda" if wants_gpu and torch.cuda.is_available() else "cpu"
+
+
+def fit(engine: Engine, model: AnomalibModule, datamodule: AnomalibDataModule) -> tuple[float, Training]:
+    """Fit and return the seconds it took (data loading included, set-up of the data set not) and how it went."""
+    curve = LossCurve()
+    engine._cache.args["callbacks"].append(curve)
+    started = time.perf_counter()
+    with quiet(), interruptible():
+        engine.fit(model=model, datamodule=datamodule)
+    seconds = time.perf_counter() - started
+    return seconds, summary(engine.trainer, model, curve)
+
+
+def test_once(engine: Engine, model: AnomalibModule, datamodule: AnomalibDataModule) -> float:
+    """Run the test set through the model a single time and return the seconds.
+
+    `Engine.test` would run a validation first to find thresholds; here they come from the same single pass.
+    """
+    started = time.perf_counter()
+    with quiet(), interruptible():
+        engine.trainer.test(model, datamodule=datamodule, verbose=False)
+    return time.perf_counter() - started
+
+
+def validates(model: AnomalibModule, datamodule: AnomalibDataModule) -> bool:
+    """Whether the fit watches a loss on pictures held out of training; test pictures never have a say in it."""
+    mode = getattr(datamodule, "val_split_mode", None)
+    held_out = str(getattr(mode, "value", mode)) == "from_train" and len(getattr(datamodule, "val_data", ())) > 0
+    return held_out and getattr(model, "logs_val_loss", False)
+
+
+def is_gradient_model(model: AnomalibModule) -> bool:
+    """Whether the model is trained over epochs rather than fitted in one pass."""
+    return "max_epochs" not in model.trainer_arguments
+
+
+def summary(trainer: Any, model: AnomalibModule, curve: LossCurve) -> Training:
+    """How a fit that has ended went.
+
+    Raises:
+        FloatingPointError: Its loss was no number.
+    """
+    losses = curve.losses
+    epochs = int(trainer.current_epoch)
+    if not is_gradient_model(model):
+        return Training(epochs, 1, "single pass", converged=True)
+    if losses and not all(math.isfinite(loss) for loss in losses):
+        msg = f"the training loss became {losses[-1]} in epoch {len(losses)}; lower the learning rate"
+        raise FloatingPointError(msg)
+    limit = trainer.max_epochs
+    limit = None if limit is None or limit < 0 else limit  # -1: limited by steps or time alone
+    stopped_by, converged = _stopped_by(trainer, epochs, limit), has_converged(curve.val_losses or losses)
+    if getattr(model, "gave_up", False):
+        stopped_by, converged = "loss not finite", False
+    rewinds = getattr(model, "n_rewinds", 0)
+    return Training(epochs, limit, stopped_by, converged, losses, curve.val_losses, rewinds)
+
+
+def _stopped_by(trainer: Any, epochs: int, limit: int | None) -> str:
+    if limit is not None and epochs >= limit:
+        return "max_epochs"
+    timers = [callback for callback in trainer.callbacks if isinstance(callback, Timer)]
+    if trainer.should_stop and all((timer.time_remaining() or 0) > 0 for timer in timers):
+        return "early stopping"
+    return "limit of steps or time"

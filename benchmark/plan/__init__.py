@@ -1,0 +1,1 @@
+"""From YAML to a grid to experiments, validated before anything runs."""

@@ -1,0 +1,258 @@
+"""What is wrong with a benchmark configuration, found before anything is run: one sentence each."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Sequence
+from pathlib import PurePath
+from typing import Any
+
+from benchmark.log import check_log
+from benchmark.plan.augmentation import is_augmenting
+from benchmark.plan.experiment import Experiment
+from extensions.configuration import ConfigError, describe_data, describe_model
+from extensions.configuration.errors import did_you_mean
+from extensions.configuration.trainer import check_trainer
+from extensions.configuration.variants import check_mapping
+from extensions.refinement.plan import Plan
+
+__all__ = [
+    "KEYS",
+    "check_config",
+    "check_experiments",
+    "check_mapping",
+    "check_one_device",
+    "check_resources",
+    "is_seed",
+]
+
+KEYS = (
+    "name",
+    "models",
+    "backbones",
+    "data",
+    "refinement",
+    "augmentation",
+    "seeds",
+    "trainer",
+    "keep",
+    "pictures",
+    "log",
+    "resources",
+)
+RESOURCES = ("cpus", "gpus")
+KEEP = ("best", "all", "none")
+MAX_SEED = 2**32 - 1
+
+
+def check_config(config: dict[str, Any]) -> None:
+    """Check the keys of the document and the form of their values.
+
+    Raises:
+        ConfigError: An unknown key or a value of another form.
+    """
+    for key in config:
+        if key not in KEYS:
+            near = did_you_mean(str(key), KEYS)
+            msg = f"unknown key {key!r} in a benchmark configuration, expected one of {', '.join(KEYS)}{near}"
+            raise ConfigError(msg)
+    for key in ("models", "data"):
+        if not isinstance(config.get(key), list) or not config[key]:
+            msg = f"a benchmark configuration needs a list {key!r} with at least one entry, found {config.get(key)!r}"
+            raise ConfigError(msg)
+    keep, pictures = config.get("keep", "best"), config.get("pictures") or 0
+    if keep not in KEEP:
+        msg = f"keep: found {keep!r}, expected one of {', '.join(KEEP)}"
+        raise ConfigError(msg)
+    if not isinstance(pictures, int) or isinstance(pictures, bool) or pictures < 0:
+        msg = f"pictures: found {pictures!r}, expected how many best and how many worst to draw, 0 for none"
+        raise ConfigError(msg)
+    check_mapping(config.get("trainer"), "trainer")
+    check_resources(config.get("resources"))
+    check_log(config.get("log"))
+    _check_refinement(config.get("refinement"))
+    _check_augmentation(config.get("augmentation"))
+    _check_name(config.get("name"))
+    _check_seeds(config.get("seeds"))
+    _check_backbones(config.get("backbones"))
+
+
+def is_seed(value: Any) -> bool:
+    """Whether it is a whole number that every library takes as a seed."""
+    return type(value) is int and 0 <= value <= MAX_SEED
+
+
+def check_resources(value: Any) -> dict[str, float]:
+    """What a run reserves where Ray carries it out: whole CPUs, and whole GPUs or a part of one.
+
+    Raises:
+        ConfigError: An unknown name, or a number that cannot be reserved.
+    """
+    for name, number in check_mapping(value, "resources").items():
+        if name not in RESOURCES:
+            near = did_you_mean(name, RESOURCES)
+            msg = f"resources: unknown name {name!r}, expected one of {', '.join(RESOURCES)}{near}"
+            raise ConfigError(msg)
+        is_number = isinstance(number, int | float) and not isinstance(number, bool)
+        if name == "cpus" and not (type(number) is int and number >= 1):
+            msg = f"resources: cpus: found {number!r}, expected a whole number from 1 on"
+            raise ConfigError(msg)
+        if name == "gpus" and not (is_number and (0 <= number < 1 or (number >= 1 and number == int(number)))):
+            msg = f"resources: gpus: found {number!r}, expected a whole number, or a part of one GPU such as 0.5"
+            raise ConfigError(msg)
+    return value or {}
+
+
+def check_one_device(trainer: dict[str, Any]) -> None:
+    """A recorded run uses one device: Lightning would start the whole sweep again for each further one, and wait.
+
+    Raises:
+        ConfigError: Several devices or machines are asked for.
+    """
+    devices, n_nodes = trainer.get("devices", 1), trainer.get("num_nodes", 1)
+    if (devices in (1, "1") or (isinstance(devices, list) and len(devices) == 1)) and n_nodes in (1, "1"):
+        return
+    name, found = ("devices", devices) if n_nodes in (1, "1") else ("num_nodes", n_nodes)
+    msg = (
+        f"trainer.{name}: found {found!r}, expected 1, for a recorded run uses one device; spread runs by --executor, "
+        "or train over several devices by `python -m extensions train` without --record (docs/scale.md)"
+    )
+    raise ConfigError(msg)
+
+
+def check_callbacks(trainer: dict[str, Any]) -> None:
+    """A callback that augments stands in a section of its own: what it changes must not come from the cache.
+
+    Raises:
+        ConfigError: There is one among the trainer's, or one that records what is recorded here anyway.
+    """
+    for spec in trainer.get("callbacks") or []:
+        if str(spec.get("class_path") if isinstance(spec, dict) else spec).rsplit(".", 1)[-1] == "Record":
+            msg = "trainer.callbacks: Record records a run of anomalib's Engine, and a benchmark's are; remove it here"
+            raise ConfigError(msg)
+        if is_augmenting(spec):
+            msg = "trainer.callbacks: in a benchmark, Augmentation stands under 'augmentation:' with its arguments"
+            raise ConfigError(msg)
+
+
+def check_experiments(experiments: Sequence[Experiment]) -> list[Experiment]:
+    """The experiments without repetitions, every class and argument of them known; nothing is built.
+
+    Raises:
+        ConfigError: An unknown class, argument, backbone or trainer setting, or two experiments whose records could
+            not be told apart.
+    """
+    for experiment in experiments:
+        _check_finite({"model": experiment.model, "data": experiment.data, "trainer": experiment.trainer})
+        _check_finite({"refinement": experiment.refinement})
+        _ = experiment.augmentations  # raises
+    for spec in _distinct(experiment.model for experiment in experiments):
+        describe_model(spec)
+        _check_backbone(spec)
+    for spec in _distinct(experiment.data for experiment in experiments):
+        describe_data(spec)
+    for trainer in _distinct(experiment.trainer for experiment in experiments):
+        check_trainer(trainer)
+        check_one_device(trainer)
+        check_callbacks(trainer)
+    for section in _distinct(experiment.refinement or {} for experiment in experiments):
+        plan = Plan.from_config(section)
+        if plan.backbone is not None:
+            _check_backbone({"class_path": "extensions.refinement", "init_args": {"backbone": plan.backbone}})
+    found: dict[str, Experiment] = {}
+    for experiment in experiments:
+        twin = found.setdefault(experiment.experiment_id, experiment)
+        if _paths(twin) != _paths(experiment):
+            here, there = (
+                sorted(_paths(one) - _paths(other)) for one, other in ((twin, experiment), (experiment, twin))
+            )
+            msg = (
+                f"two experiments differ only in the folders of {', '.join(here)} and {', '.join(there)}, which "
+                "records do not keep; give the files other names, or the data sets other values of 'name'"
+            )
+            raise ConfigError(msg)
+    return list(found.values())
+
+
+def _check_finite(value: Any, where: str = "") -> None:
+    """Numbers that are none (.nan) or have no end (.inf) are no setting, and no record can hold them."""
+    if isinstance(value, dict | list):
+        for key, part in value.items() if isinstance(value, dict) else enumerate(value):
+            _check_finite(part, f"{where}.{key}" if where else str(key))
+    elif isinstance(value, float) and not math.isfinite(value):
+        msg = f"{where}: found {value}, expected a finite number"
+        raise ConfigError(msg)
+
+
+def _check_refinement(entries: Any) -> None:
+    is_list = isinstance(entries, list) and all(entry is None or isinstance(entry, dict) for entry in entries)
+    if entries is not None and not (is_list and entries):
+        msg = (
+            f"refinement: found {entries!r}, expected a list such as [null, {{strategy: consensus}}]; null refines not"
+        )
+        raise ConfigError(msg)
+
+
+def _check_augmentation(section: Any) -> None:
+    entries = section if isinstance(section, list) else [section]
+    if section is not None and not (
+        entries and all(entry is None or isinstance(entry, dict | list) for entry in entries)
+    ):
+        msg = (
+            f"augmentation: found {section!r}, expected such as {{name: rotation, where: tta}} or a list of those; "
+            "null augments nothing"
+        )
+        raise ConfigError(msg)
+
+
+def _check_name(name: Any) -> None:
+    """It names the folder of the results and the file of the plan."""
+    if name is not None and (not str(name).strip(". ") or PurePath(str(name)).name != str(name)):
+        msg = f"name: found {name!r}, expected a name for a folder, without '/'"
+        raise ConfigError(msg)
+
+
+def _check_seeds(seeds: Any) -> None:
+    if seeds is not None and not (isinstance(seeds, list) and all(map(is_seed, seeds))):
+        msg = f"seeds: found {seeds!r}, expected a list of whole numbers from 0 on such as [0, 1, 2]"
+        raise ConfigError(msg)
+
+
+def _check_backbones(backbones: Any) -> None:
+    if backbones is not None and not isinstance(backbones, list):
+        msg = f"backbones: found {backbones!r}, expected a list such as [resnet18]"
+        raise ConfigError(msg)
+    for entry in backbones or []:
+        if not isinstance(entry, str) and not (isinstance(entry, dict) and isinstance(entry.get("backbone"), str)):
+            msg = f"backbones: found {entry!r}, expected a name or 'backbone: NAME' with layers or weights beside it"
+            raise ConfigError(msg)
+
+
+def _check_backbone(spec: dict[str, Any]) -> None:
+    """The models of others may give this argument another meaning."""
+    from extensions.backbones import check_backbone
+
+    backbone = (spec.get("init_args") or {}).get("backbone")
+    if isinstance(backbone, str) and spec["class_path"].startswith("extensions."):
+        try:
+            check_backbone(backbone)
+        except ValueError as error:
+            raise ConfigError(str(error)) from error
+
+
+def _distinct(specs: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    return list({json.dumps(spec, sort_keys=True, default=str): spec for spec in specs}.values())
+
+
+def _paths(experiment: Experiment) -> set[str]:
+    """Every text in the arguments that may be a path with folders."""
+
+    def texts(value: Any) -> Iterable[str]:
+        if isinstance(value, dict | list):
+            for part in value.values() if isinstance(value, dict) else value:
+                yield from texts(part)
+        elif isinstance(value, str) and "/" in value:
+            yield value
+
+    return set(texts([experiment.model, experiment.data]))

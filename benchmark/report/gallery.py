@@ -1,0 +1,93 @@
+"""The pictures that the leading models decided best and worst, where a run drew them."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+
+from benchmark.metrics.columns import shown_dataset
+from benchmark.records.archive import Record, fact
+
+__all__ = ["Picture", "gallery"]
+
+MAX_RANK = 2
+MAX_PICTURES = 60
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One panel (picture, heat map, mask if there is one) and what to say of it.
+
+    Attributes:
+        kind: ``worst`` or ``best``, by the distance of the score to the threshold.
+        truth: ``normal`` or ``anomalous``.
+        called: The same, as the model decided; empty without a threshold.
+        jpeg: The panel.
+        size: Its (width, height) in px.
+    """
+
+    dataset: str
+    category: str
+    rank: int
+    detector: str
+    kind: str
+    truth: str
+    called: str
+    score: float
+    threshold: float | None
+    image: str
+    jpeg: bytes
+    size: tuple[int, int]
+
+
+def gallery(leading: Sequence[tuple[int, Record]], output: Path) -> list[Picture]:
+    """Panels of the two best models of each data set and category, of the first seed that has any.
+
+    A panel that is not on disk or cannot be read is left out.
+
+    Args:
+        leading: Rank and record, best first.
+        output: Folder that records' folders are relative to.
+    """
+    pictures: list[Picture] = []
+    seen = set()
+    for rank, record in leading:
+        listed = fact(record, "files", "pictures") or []
+        place = (record["dataset"]["name"], record["dataset"].get("category"), rank)
+        if rank > MAX_RANK or not listed or place in seen:
+            continue
+        seen.add(place)
+        found = [_picture(rank, record, entry, output) for entry in listed]
+        pictures += [picture for picture in found if picture is not None]
+    return pictures[:MAX_PICTURES]
+
+
+def _picture(rank: int, record: Record, entry: Record, output: Path) -> Picture | None:
+    try:
+        with Image.open(output / record["folder"] / entry["panel"]) as panel:
+            jpeg = io.BytesIO()
+            panel.convert("RGB").save(jpeg, "JPEG", quality=85)
+            size = panel.size
+    except (OSError, KeyError):
+        return None
+    threshold = fact(record, "thresholds", "image")
+    words = ("normal", "anomalous")
+    data = record["dataset"]
+    return Picture(
+        dataset=shown_dataset(data["name"], synthetic=bool(data.get("synthetic"))),
+        category=data.get("category") or "",
+        rank=rank,
+        detector=" on ".join(filter(None, [record["model"], record.get("backbone")])),
+        kind=str(entry.get("kind")),
+        truth=words[int(entry["label"])],
+        called="" if threshold is None else words[entry["score"] >= threshold],
+        score=float(entry["score"]),
+        threshold=threshold,
+        image=str(entry.get("image")),
+        jpeg=jpeg.getvalue(),
+        size=size,
+    )

@@ -1,0 +1,226 @@
+"""leaderboard.html: the frames as one page that needs nothing beside it."""
+
+from __future__ import annotations
+
+import base64
+import math
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import pandas as pd
+
+from benchmark.metrics.columns import (
+    BY_CATEGORY,
+    FAILURES,
+    LEADERBOARD,
+    Column,
+    column,
+    compares,
+    is_shown,
+    shown_dataset,
+)
+from benchmark.report.gallery import Picture, gallery
+from benchmark.report.scatter import Point, scatter_points
+from benchmark.tables.augmentation_frames import AUGMENTATION, CHANGED
+from benchmark.tables.export_commands import Export, exports
+from benchmark.tables.leaderboard import Frames
+
+__all__ = ["format_number", "write_html"]
+
+TEMPLATES = Path(__file__).parent / "templates"
+N_COLORS = 8
+WIDTH, HEIGHT = 640, 320  # px of a chart
+LEFT, RIGHT, TOP, BOTTOM = 56, 16, 12, 44
+_DETAILS = (
+    "checkpoint",
+    "run_keys",
+    "weights_sha256",
+    "threshold_source",
+    "latency_session",
+    "fit_machine",
+)  # too long for a page; they are in the CSV
+
+
+def write_html(tables: Frames, path: Path, output: Path) -> None:
+    """Write the page: the best of each data set, charts, sortable tables, pictures, failures, how it was made.
+
+    Args:
+        tables: From :func:`benchmark.tables.leaderboard.frames`.
+        path: The file to write.
+        output: Folder that the records' folders are relative to, for pictures.
+    """
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
+    )
+    charts = scatter_points(tables.leaderboard)
+    models = sorted({model for series in charts.values() for model in series})
+    runs = exports(tables, output)
+    page = environment.get_template("leaderboard.html").render(
+        best=tables.about.loc[tables.about["section"] == "Result", ["name", "value"]].itertuples(index=False),
+        best_runs={
+            _shown(line): found
+            for (_, line), found in reversed(list(zip(tables.leaderboard.iterrows(), runs, strict=True)))
+            if line["rank"] is not pd.NA and line["rank"] == 1
+        },
+        warnings=tables.about.loc[tables.about["section"] == "Warnings", "value"].tolist(),
+        datasets=list(dict.fromkeys(_shown(line) for _, line in tables.leaderboard.iterrows())),
+        leaderboard=_table(tables.leaderboard, LEADERBOARD, compared=("dataset",), exports=runs),
+        by_category=_table(tables.by_category, BY_CATEGORY, compared=("dataset", "category")),
+        failures=_table(tables.failures, FAILURES),
+        charts=[(name, _chart(series, models)) for name, series in charts.items()],
+        augmentation=_table(tables.augmentation, AUGMENTATION, compared=("dataset", "category", "detector"))
+        if len(tables.augmentation)
+        else None,
+        augmentation_charts=_augmentation_charts(tables.augmentation),
+        gallery=[(picture, _inline(picture)) for picture in gallery(tables.leading, output)],
+        about=[
+            (section, list(rows[["name", "value"]].itertuples(index=False)))
+            for section, rows in tables.about.groupby("section", sort=False)
+            if section not in ("Result", "Warnings")
+        ],
+        style=(TEMPLATES / "leaderboard.css").read_text(encoding="utf-8"),
+        script=(TEMPLATES / "leaderboard.js").read_text(encoding="utf-8"),
+    )
+    path.write_text(page, encoding="utf-8")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell: what is read, what is sorted by, and how good it is (0 to 1) among the rows it compares with."""
+
+    text: str
+    key: str
+    shade: float | None = None
+
+
+def format_number(value: float, number_format: str) -> str:
+    """A number as the spreadsheet would show it, for the few formats that the columns use."""
+    if "MB" in number_format:
+        power, unit = next((p, u) for p, u in ((9, "GB"), (6, "MB"), (3, "kB")) if value >= 10**p or p == 3)
+        return f"{value / 10**power:.{2 if power == 9 else 1}f} {unit}"
+    if "E" in number_format:
+        return f"{value:.1e}"
+    if "#" in number_format and not number_format.startswith("#"):
+        return f"{value:.4g}"
+    if ";" in number_format:  # with its sign
+        return f"{value:+.{len(number_format.split(';')[0].partition('.')[2])}f}"
+    decimals = len(number_format.rstrip("%").partition(".")[2])
+    if number_format.endswith("%"):
+        return f"{value:.{decimals}%}"
+    return f"{value:,.{decimals}f}" if "," in number_format else f"{value:.{decimals}f}"
+
+
+def _table(
+    frame: pd.DataFrame,
+    names: Sequence[str],
+    *,
+    compared: Sequence[str] = (),
+    exports: Sequence[Sequence[Export]] = (),
+) -> dict[str, Any]:
+    """Columns and rows of one table; `exports` of each row where they are shown."""
+    columns = [column(name) for name in names if name not in _DETAILS and is_shown(name, frame[name])]
+    shades = {entry.name: _shades(frame, entry, compared) for entry in columns}
+    rows: list[dict[str, Any]] = []
+    for i, (_, line) in enumerate(frame.iterrows()):
+        cells = [_cell(line, entry, shades[entry.name][i]) for entry in columns]
+        look = ""
+        if "rank" in names:
+            look = "unranked" if pd.isna(line["rank"]) else "best" if line["rank"] == 1 else ""
+        if rows and rows[-1]["dataset"] != _shown(line):
+            look += " block"
+        rows.append({"dataset": _shown(line), "look": look, "cells": cells, "exports": exports[i] if exports else ()})
+    return {"columns": columns, "rows": rows}
+
+
+def _cell(line: pd.Series, entry: Column, shade: float | None) -> Cell:
+    value = line[entry.name]
+    if entry.name == "dataset":
+        return Cell(_shown(line), _shown(line))
+    if value is None or pd.isna(value):
+        return Cell("", "")
+    if isinstance(value, str) or not entry.format:
+        return Cell(str(value), str(value))
+    return Cell(format_number(float(value), entry.format), repr(float(value)), shade)
+
+
+def _shades(frame: pd.DataFrame, entry: Column, compared: Sequence[str]) -> list[float | None]:
+    """For each row how good its value is among those of its data set: 0 worst, 1 best; None where not compared."""
+    blank: list[float | None] = [None] * len(frame)
+    if not compared or entry.higher_is_better is None or entry.name == "pixel_binning_error" or frame.empty:
+        return blank
+    values = frame[entry.name].astype(float).round(9)
+    groups = values.groupby([frame[name] for name in compared])
+    low, high = groups.transform("min"), groups.transform("max")
+    share = (values - low) / (high - low).where(high > low)
+    for _, block in frame.groupby(list(compared), sort=False):
+        if not compares(entry, block):
+            share[block.index] = math.nan
+    better = share if entry.higher_is_better else 1 - share
+    return [None if math.isnan(value) else round(float(value), 3) for value in better]
+
+
+def _shown(line: pd.Series) -> str:
+    return shown_dataset(str(line["dataset"]), synthetic=bool(line.get("synthetic")))
+
+
+def _inline(picture: Picture) -> str:
+    return "data:image/jpeg;base64," + base64.b64encode(picture.jpeg).decode("ascii")
+
+
+def _augmentation_charts(frame: pd.DataFrame) -> list[tuple[str, str]]:
+    """The bar chart of each metric that augmentations changed: its name, and the picture inline."""
+    from benchmark.report.augmentation_plots import plot_augmentation
+
+    found = []
+    for metric in CHANGED:
+        if len(frame) and frame[f"{metric}_change"].notna().any():
+            with tempfile.TemporaryDirectory() as folder:
+                path = Path(folder) / "chart.svg"
+                plot_augmentation(frame, path, metric=metric)
+                picture = base64.b64encode(path.read_bytes()).decode("ascii")
+            found.append((metric.replace("_", " "), f"data:image/svg+xml;base64,{picture}"))
+    return found
+
+
+def _chart(series: dict[str, list[Point]], models: list[str]) -> dict[str, Any]:
+    """Pixel positions of the points, ticks and labels of one chart."""
+    points = [point for found in series.values() for point in found]
+    slowest = max(point.latency_ms for point in points) * 1.1
+    lowest = min(point.auroc for point in points)
+    y_step = next(step for step in (0.01, 0.02, 0.05, 0.1, 1.0) if 1 - lowest <= 8 * step)
+    bottom = max(0.0, math.floor((lowest - y_step / 3) / y_step) * y_step)
+    x_step = _round_step(slowest / 9)
+
+    def x(latency: float) -> float:
+        return round(LEFT + (WIDTH - LEFT - RIGHT) * latency / slowest, 1)
+
+    def y(auroc: float) -> float:
+        return round(TOP + (HEIGHT - TOP - BOTTOM) * (1 - auroc) / (1 - bottom or 1), 1)
+
+    marks = [
+        {"x": x(p.latency_ms), "y": y(p.auroc), "color": models.index(model) % N_COLORS,
+         "name": p.label.split(",")[0],
+         "title": f"{model}, {p.label}: image AUROC {p.auroc:.3f}, {p.latency_ms:.1f} ms"}
+        for model, found in series.items()
+        for p in found
+    ]  # fmt: skip
+    return {
+        "size": (WIDTH, HEIGHT),
+        "frame": (LEFT, TOP, WIDTH - RIGHT, HEIGHT - BOTTOM),
+        "x_ticks": [(x(i * x_step), f"{i * x_step:g}") for i in range(int(slowest / x_step) + 1)],
+        "y_ticks": [
+            (y(bottom + i * y_step), f"{bottom + i * y_step:.2f}") for i in range(round((1 - bottom) / y_step) + 1)
+        ],
+        "marks": marks,
+        "legend": [(model, models.index(model) % N_COLORS) for model in series],
+    }
+
+
+def _round_step(size: float) -> float:
+    """1, 2 or 5 times a power of ten, at least ``size``."""
+    power = 10.0 ** math.floor(math.log10(size)) if size > 0 else 1.0
+    return next(power * factor for factor in (1, 2, 5, 10) if power * factor >= size)

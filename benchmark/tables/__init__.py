@@ -1,0 +1,1 @@
+"""From records to frames: means, spreads, ranks, gaps."""

@@ -1,0 +1,105 @@
+"""The best run of a data set: what `--run best` means, by the leaderboard's own ranks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from benchmark.records.archive import Archive, Record
+from benchmark.tables.export_commands import command
+from benchmark.tables.leaderboard import frames, goodness
+from benchmark.tables.summary import measured
+
+BEST = "best"
+
+
+@dataclass(frozen=True)
+class Best:
+    """A run of the row with rank 1.
+
+    Attributes:
+        where: Data set, or data set/category where it has several.
+        record: Of the run.
+        told: One sentence: what it is and why this one.
+    """
+
+    where: str
+    record: Record
+    told: str
+
+
+def is_best(asked: str) -> bool:
+    """Whether `--run` asks for the best run and not for a key."""
+    return asked == BEST or asked.startswith(f"{BEST}:")
+
+
+def best_run(asked: str, archive: Archive, output: Path) -> Best:
+    """The run that `best` or `best:NAME` names; NAME is a data set, or data set/category.
+
+    Args:
+        asked: As given to `--run`.
+        archive: Of an output folder.
+        output: That folder, for messages.
+
+    Raises:
+        ValueError: There is none, or more than one; those that there are are listed with a command.
+    """
+    name = asked.partition(":")[2]
+    found = best_runs(archive)
+    chosen = [one for one in found if not name or name in (one.where, one.record["dataset"]["name"])]
+    if len(chosen) == 1:
+        return chosen[0]
+    if not found:
+        msg = (
+            f"--run {asked}: no run in {output} has a rank (it needs images with and without defects to test on, "
+            "and every run of its row finished and converged); choose a run by its key, in the column run_keys of "
+            f"{output / 'leaderboard.csv'}"
+        )
+        raise ValueError(msg)
+    listed = "; ".join(f"{BEST}:{one.where} is {_named(one.record)}, run {one.record['key']}" for one in found)
+    first = (chosen or found)[0].where
+    expected = "several data sets have one" if chosen else f"there is no {name!r} among those that have one"
+    msg = f"--run {asked}: {expected}: {listed}; for instance: {command(f'{BEST}:{first}', output)}"
+    raise ValueError(msg)
+
+
+def best_runs(archive: Archive) -> list[Best]:
+    """The best run of each data set and category that has one, in the order of the leaderboard."""
+    board = frames(archive.records, archive.plans).leaderboard
+    by_key = {record["key"]: record for record in archive.records if record["status"] == "finished"}
+    found: list[Best] = []
+    for _, row in board[board["rank"] == 1].drop_duplicates("dataset").iterrows():
+        runs = [by_key[key] for key in row["run_keys"].split(";")]
+        categories = list(dict.fromkeys(run["dataset"].get("category") or "" for run in runs))
+        for category in categories:
+            of_one = [run for run in runs if (run["dataset"].get("category") or "") == category]
+            where = f"{row['dataset']}/{category}" if len(categories) > 1 else row["dataset"]
+            found.append(_best(where, of_one))
+    return found
+
+
+def best_of(records: Sequence[Record]) -> Record:
+    """Of some finished runs the one that a leaderboard of them alone would put first."""
+    return min(records, key=lambda record: (goodness(_line(record)), record["key"]))
+
+
+def _best(where: str, runs: Sequence[Record]) -> Best:
+    record = best_of(runs)
+    auroc = measured(record, "image_AUROC")
+    told = f"best on {where}: {_named(record)}, run {record['key']}, image AUROC {auroc:.4f}"
+    if len(runs) > 1:
+        told += f" (seed {record['experiment'].get('seed', 0)}, the best of {len(runs)} seeds)"
+    return Best(where, record, told)
+
+
+def _named(record: Record) -> str:
+    return " ".join(filter(None, (record["model"], record.get("backbone"))))
+
+
+def _line(record: Record) -> dict[str, Any]:
+    values = {name: measured(record, name) for name in ("image_AUROC", "pixel_AUROC", "latency_ms")}
+    return {name: None if value is None or pd.isna(value) else value for name, value in values.items()}

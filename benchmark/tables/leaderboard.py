@@ -1,0 +1,202 @@
+"""From records to frames: means over seeds and categories, ranks, gaps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from benchmark.metrics.metric_table import HEADLINE
+from benchmark.plan.naming import labels
+from benchmark.records.archive import Record
+from benchmark.records.cells import Row, fill
+from benchmark.tables.about import about_frame
+from benchmark.tables.augmentation_frames import augmentation_frame
+from benchmark.tables.backbone_frames import backbone_frame
+from benchmark.tables.refinement_frames import is_ranking_only, refinement_frame, rounds_frame
+from benchmark.tables.run_table import failures_frame, runs_frame
+from benchmark.tables.summary import MEASURED, mean_line, summary
+
+__all__ = ["COLUMNS", "Frames", "frames"]
+
+COLUMNS = (
+    "rank", "model", "backbone", "layers", "settings", "dataset", "category", "n_seeds", "n_categories",
+    "image_AUROC", "image_AUROC_std", "image_F1Score", "image_F1Score_std",
+    "pixel_AUROC", "pixel_AUROC_std", "pixel_F1Score", "pixel_F1Score_std",
+    "image_F1Max", "pixel_F1Max", "pixel_AUPRO", "image_F1Floor", "pixel_F1Floor",
+    "image_size", "epochs", "fit_seconds", "latency_ms", "latency_p95_ms", "peak_memory_bytes", "model_bytes",
+    "threshold_source", "k_shot", "contamination_ratio", "synthetic", "weights_sha256", "run_keys", "checkpoint",
+    "status", "stopped_by", "image_AveragePrecision", "pixel_AveragePrecision", "pixel_binning_error",
+    "reused", "label_free_Accuracy", "label_free_Precision", "label_free_Recall", "label_free_F1Score",
+    "image_AUROC_by_kind", "latency_min_ms", "latency_max_ms", "latency_session", "latency_note",
+    "fit_reused_seconds", "fit_machine",
+)  # fmt: skip
+"""Columns of ``leaderboard.csv``, in order."""
+
+
+@dataclass(frozen=True)
+class Frames:
+    """The tables, unformatted; a cell without a value is missing (NaN or None), never 0.
+
+    Attributes:
+        leaderboard: A row per model, backbone, settings and data set: the mean over its categories. Columns `COLUMNS`.
+        by_category: The same for each category.
+        runs: A row per record, with those that no longer count.
+        failures: A row per run that was asked for and has no result.
+        about: section, name, value: how the numbers were made and what they mean.
+        refinement: A row per condition, strategy and rule, see `refinement_frame`; empty where nothing was refined.
+        rounds: A row per round of each refinement.
+        augmentation: A row per detector, augmentation and where, see `augmentation_frame`; empty where there is none.
+        backbones: A row per backbone and pre-processing, see `backbone_frame`; empty where there is one and no probe.
+        leading: The counted records of the best rows of each data set, with their rank, for a gallery.
+    """
+
+    leaderboard: pd.DataFrame
+    by_category: pd.DataFrame
+    runs: pd.DataFrame
+    failures: pd.DataFrame
+    about: pd.DataFrame
+    refinement: pd.DataFrame = field(default_factory=pd.DataFrame)
+    rounds: pd.DataFrame = field(default_factory=pd.DataFrame)
+    augmentation: pd.DataFrame = field(default_factory=pd.DataFrame)
+    backbones: pd.DataFrame = field(default_factory=pd.DataFrame)
+    leading: list[tuple[int, Record]] = field(default_factory=list)
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """Leaderboard and categories in one, as in ``leaderboard.csv``."""
+        return pd.concat([self.leaderboard, self.by_category], ignore_index=True)
+
+
+def frames(
+    records: Sequence[Record],
+    plans: Sequence[Record] = (),
+    *,
+    probes: Sequence[dict[str, Any]] = (),
+    warnings: Sequence[str] = (),
+) -> Frames:
+    """Compute all tables.
+
+    A value over seeds is their mean (``*_std``: their sample standard deviation, blank for one seed); a value over
+    categories is the mean of the categories' values, blank when one is missing; ``*_std`` there is that of the seeds'
+    own means over categories. A row must have every category that any row of its data set has, and in each every seed
+    that itself has anywhere; else it has no rank, nor has one with a run that had not converged.
+
+    Args:
+        records: As :func:`benchmark.records.archive.load` gives them.
+        plans: What was asked for; so that what never ran is visible.
+        probes: Linear probes of backbones, see :func:`benchmark.records.probes.read_probes`.
+        warnings: Sentences for the About table.
+    """
+    rows = fill([record for record in records if not _has_ranked(record)], [_trained(plan) for plan in plans])
+    rounds = rounds_frame(records)
+    categories: dict[str, set[str]] = {}
+    for row in rows:
+        categories.setdefault(row.dataset, set()).update(category for category, _ in row.slots)
+    drawn = {record["dataset"]["name"] for record in records if record["dataset"].get("synthetic")}
+    means, parts = [], []
+    _tell_apart(rows)
+    for number, row in enumerate(rows):
+        whole = sorted(categories[row.dataset])
+        label = {"_row": number}
+        means.append(mean_line(row, whole) | label)
+        parts += [summary(row, [category]) | label for category in whole]
+    for line in (*means, *parts):
+        line["synthetic"] = line["dataset"] in drawn
+    _rank(means)
+    means.sort(key=_order)
+    place = {line["_row"]: i for i, line in enumerate(means)}
+    parts.sort(key=lambda line: (line["dataset"], line["category"], place[line["_row"]]))
+    counted = [slot.counted for row in rows for slot in row.slots.values() if slot.counted is not None]
+    leaderboard = _frame(means)
+    return Frames(
+        leaderboard=leaderboard,
+        by_category=_frame(parts),
+        runs=runs_frame(records, {record["folder"] for record in counted}, _settings(rows)),
+        failures=failures_frame(rows, drawn),
+        about=about_frame([r for r in counted if r["status"] == "finished"], plans, leaderboard, warnings, probes),
+        refinement=refinement_frame(rounds),
+        rounds=rounds,
+        augmentation=augmentation_frame(records),
+        backbones=backbone_frame([(rows[line["_row"]], line) for line in means], probes),
+        leading=[
+            (line["rank"], slot.counted)
+            for line in means
+            if line.get("rank")
+            for _, slot in sorted(rows[line["_row"]].slots.items())
+            if slot.counted is not None
+        ],
+    )
+
+
+def _has_ranked(record: Record) -> bool:
+    """Whether it did what it was to do, and that is no row of the leaderboard."""
+    return record["status"] == "finished" and is_ranking_only(record)
+
+
+def _trained(plan: Record) -> Record:
+    """The plan without what only ranks pictures."""
+    return plan | {"experiments": [entry for entry in plan["experiments"] if not is_ranking_only(entry)]}
+
+
+def _tell_apart(rows: Sequence[Row]) -> None:
+    """Complete the settings of rows that would read the same by the arguments in which they differ."""
+    seen = [(row.dataset, row.described["model"], row.described["backbone"]) for row in rows]
+    told = labels([row.described["settings"] for row in rows], [row.experiment for row in rows], alike=seen)
+    for row, settings in zip(rows, told, strict=True):
+        row.described = row.described | {"settings": settings}
+
+
+def _settings(rows: Sequence[Row]) -> dict[str, str]:
+    """Settings by the folder of a record."""
+    slots = [(row.described["settings"], slot) for row in rows for slot in row.slots.values()]
+    return {
+        record["folder"]: settings
+        for settings, slot in slots
+        for record in (slot.counted, *slot.superseded)
+        if record is not None
+    }
+
+
+def goodness(line: dict[str, Any]) -> tuple[float, float, float]:
+    """Sorts the best first: image AUROC, then pixel AUROC, then latency; blanks last."""
+    image, pixel, latency = line["image_AUROC"], line["pixel_AUROC"], line["latency_ms"]
+    return (
+        -image if image is not None else np.inf,
+        -pixel if pixel is not None else np.inf,
+        latency if latency is not None else np.inf,
+    )
+
+
+def _order(line: dict[str, Any]) -> tuple:
+    return (
+        line["dataset"],
+        line.get("rank") or np.inf,
+        goodness(line),
+        line["model"],
+        line["backbone"],
+        line["settings"],
+    )
+
+
+def _rank(lines: list[dict[str, Any]]) -> None:
+    """Number the complete lines of each data set from 1; equals share the better number."""
+    for dataset in {line["dataset"] for line in lines}:
+        ranked = [
+            line
+            for line in lines
+            if line["dataset"] == dataset and line["_complete"] and line["image_AUROC"] is not None
+        ]
+        for line in ranked:
+            line["rank"] = 1 + sum(goodness(other) < goodness(line) for other in ranked)
+
+
+def _frame(lines: list[dict[str, Any]]) -> pd.DataFrame:
+    """Lines with `COLUMNS`; whole numbers stay whole beside blanks."""
+    frame = pd.DataFrame([{name: line.get(name) for name in COLUMNS} for line in lines], columns=list(COLUMNS))
+    whole = ("rank", "n_seeds", "n_categories", "k_shot")
+    number = (*MEASURED, *(f"{name}_std" for name in HEADLINE), "contamination_ratio")
+    return frame.astype(dict.fromkeys(whole, "Int64") | dict.fromkeys(number, "float64"))

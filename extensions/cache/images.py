@@ -1,0 +1,174 @@
+"""Pictures of one split: decoded and brought to size once, whoever asks for them again."""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from anomalib import TaskType
+from anomalib.data.dataclasses import ImageBatch, ImageItem
+from torch.utils.data import Dataset
+from torchvision.transforms.v2 import Compose
+from torchvision.transforms.v2.functional import to_dtype
+from torchvision.tv_tensors import Mask
+
+from extensions.cache.store import WorkCache, key_of
+from extensions.cache.transform_parts import spelled
+from extensions.data.checks.inspection import inspect_files
+
+if TYPE_CHECKING:
+    from anomalib.data.datasets.base.image import AnomalibDataset
+    from torchvision.transforms.v2 import Transform
+
+MAPPED = 10_000  # pictures; a process may map some ten thousand files
+READER = 2  # raised when a reader gives other pixels for the same file
+MASK_READER = 3  # the same for masks
+
+
+class PictureSplit(Dataset):
+    """A split of an anomalib datamodule whose pictures come from the cache, or go there when they are first needed.
+
+    Args:
+        dataset: Of the datamodule.
+        cache: Where pictures and masks are kept.
+        fixed: What is done to picture and mask once; it must not be random.
+        augmentations: Done each time and before `fixed`; then pictures are kept as they were decoded.
+        augmented_later: Whether what is given is augmented afterwards, by the trainer's callbacks.
+    """
+
+    def __init__(
+        self,
+        dataset: AnomalibDataset,
+        cache: WorkCache,
+        fixed: Transform | None,
+        *,
+        augmentations: Transform | None = None,
+        augmented_later: bool = False,
+    ) -> None:
+        self.cache = cache
+        self.samples = dataset.samples
+        self.paths = [str(path) for path in dataset.samples["image_path"]]
+        columns = (dataset.samples[name] for name in ("label_index", "image_path", "mask_path"))
+        self._rows = [(int(label), path, mask_path) for label, path, mask_path in zip(*columns, strict=True)]
+        self.with_pixels = True
+        self.is_augmented = augmentations is not None or augmented_later
+        self.is_repeated = False  # whether pictures will be asked for many times: then their files stay open
+        self._mapped: dict[int, np.ndarray] = {}
+        self._dataset = copy.copy(dataset)
+        self._dataset.augmentations = None if augmentations is not None else fixed
+        self._after = Compose([augmentations, *([fixed] if fixed else [])]) if augmentations is not None else None
+        self._has_masks = dataset.task == TaskType.SEGMENTATION
+        self._shape: tuple[int, int] | None = None  # (height, width) px, of a picture whose pixels are not asked for
+        how = key_of(
+            transform=spelled(self._dataset.augmentations),
+            reader=f"{type(dataset).__module__}.{type(dataset).__name__}",
+            version=READER,
+        )
+        marked = self._marked()
+        facts, masks = inspect_files(self.paths), inspect_files(sorted(set(filter(None, marked))), masks=True)
+        self.is_uniform = len({facts[path].size for path in self.paths}) == 1
+        self.keys = [key_of(picture=facts[path].sha256, how=how) for path in self.paths]
+        self.mask_keys = [
+            key_of(mask=masks[path].sha256, how=how, version=MASK_READER) if path else "" for path in marked
+        ]
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def load(self, index: int) -> tuple[np.ndarray, np.ndarray | None]:
+        """Picture (3, H, W) float32 and mask (H, W) uint8, None where there is none; decoded when it is not cached."""
+        image = self._picture(index)
+        mask = self.cache.get("masks", self.mask_keys[index]) if self.mask_keys[index] else None
+        if image is not None and (mask is not None or not self.mask_keys[index]):
+            return _to_unit(image), mask
+        item = self._dataset[index]
+        image = np.asarray(item.image, np.float32)
+        self.cache.put("pictures", self.keys[index], _to_bytes(image))
+        if self.mask_keys[index]:
+            mask = np.asarray(item.gt_mask, np.uint8)
+            self.cache.put("masks", self.mask_keys[index], mask)
+        return image, mask
+
+    def _picture(self, index: int) -> np.ndarray | None:
+        """From the cache, without opening its file again where that is worth it."""
+        image = self._mapped.get(index)
+        if image is None:
+            image = self.cache.get("pictures", self.keys[index])
+            if self.is_repeated and image is not None and len(self._mapped) < MAPPED:
+                self._mapped[index] = image
+        return image
+
+    def is_cached(self, index: int) -> bool:
+        """Whether `load` would decode nothing; marks picture and mask as used."""
+        return self.cache.has("pictures", self.keys[index]) and self.has_mask(index)
+
+    def has_mask(self, index: int) -> bool:
+        """Whether the mask is cached, or there is none; marks it as used."""
+        return not self.mask_keys[index] or self.cache.has("masks", self.mask_keys[index])
+
+    def __getitem__(self, index: int) -> ImageItem:
+        """One picture; without its pixels when `with_pixels` is off: then `image` is (3, 1, 1)."""
+        image: torch.Tensor = torch.zeros(3, 1, 1)
+        mask = None
+        if not self.with_pixels and self._shape is not None and self.mask_keys[index]:
+            mask = self.cache.get("masks", self.mask_keys[index])
+        if self.with_pixels or self._shape is None or (mask is None and self.mask_keys[index]):
+            pixels, mask = self.load(index)
+            self._shape = (pixels.shape[1], pixels.shape[2])
+            if self.with_pixels:
+                image = torch.from_numpy(np.array(pixels))
+        gt_mask = None
+        if self._has_masks:
+            # What a batch holds in the end are booleans; augmentations get what the data set gives them.
+            marks = torch.zeros(self._shape, dtype=torch.uint8) if mask is None else torch.from_numpy(np.array(mask))
+            gt_mask = Mask(marks if self._after is not None else marks.bool())
+        if self._after is not None:
+            image, gt_mask = self._after(image, gt_mask) if gt_mask is not None else (self._after(image), None)
+        label, path, mask_path = self._rows[index]
+        return ImageItem(
+            image=image,
+            gt_mask=gt_mask,
+            gt_label=torch.tensor(label),
+            image_path=path,
+            mask_path=mask_path,
+        )
+
+    def collate_fn(self, items: list[ImageItem]) -> ImageBatch:
+        """A batch; pictures without pixels take no memory but have their size."""
+        batch = ImageBatch.collate(items)
+        if not self.with_pixels:
+            assert self._shape is not None
+            batch.image = batch.image[:1].expand(len(items), 3, *self._shape)
+        return batch
+
+    @property
+    def task(self) -> TaskType:
+        """As the data set's."""
+        return self._dataset.task
+
+    @property
+    def name(self) -> str:
+        """As the data set's."""
+        return self._dataset.name
+
+    def _marked(self) -> list[str]:
+        """The mask file of each picture that has one, else an empty text."""
+        if not self._has_masks:
+            return [""] * len(self.paths)
+        rows: Any = zip(self.samples["mask_path"], self.samples["label_index"], strict=True)
+        return [str(path) if label == 1 and path else "" for path, label in rows]
+
+
+def _to_bytes(image: np.ndarray) -> np.ndarray:
+    """An 8-bit picture as such, for a quarter of the space; any other as it is."""
+    narrow = np.rint(image * 255).astype(np.uint8)
+    return narrow if np.array_equal(_to_unit(narrow), image) else image
+
+
+def _to_unit(image: np.ndarray) -> np.ndarray:
+    """8 bits to float32 in [0, 1], as data sets do."""
+    if image.dtype != np.uint8:
+        return image
+    return to_dtype(torch.from_numpy(np.array(image)), torch.float32, scale=True).numpy()

@@ -1,0 +1,83 @@
+"""The same image in several files, and nearly the same one."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from extensions.data.checks.inspection import FileFacts
+from extensions.data.errors import Kind, Problem
+from extensions.data.reading.decoded import file_key
+from extensions.data.reading.descriptors import near_pairs
+from extensions.data.reading.files import relative_name
+from extensions.data.reading.image_files import read_image
+
+
+def contents_of(paths: Iterable[str], facts: Mapping[str, FileFacts]) -> list[str]:
+    """What each picture shows, as a text that is equal for files of equal pixels, whatever their format.
+
+    It is the sha256 of the file, or that of another file of the same pixels: the first in the order of hashes. A file
+    that cannot be read stands for itself.
+    """
+    paths = list(paths)
+    alike: dict[tuple[object, bytes], set[str]] = defaultdict(set)
+    path_of: dict[str, str] = {}
+    for path in paths:
+        fact = facts[path]
+        if fact.sha256 and not fact.error:
+            alike[fact.size, fact.descriptor].add(fact.sha256)
+            path_of[fact.sha256] = path
+    same: dict[str, str] = {}
+    for hashes in alike.values():
+        if len(hashes) > 1:  # only these need be compared pixel by pixel
+            first_of: dict[str, str] = {}
+            for sha256 in sorted(hashes):
+                same[sha256] = first_of.setdefault(_pixels(path_of[sha256], sha256), sha256)
+    return [same.get(facts[path].sha256, facts[path].sha256) or path for path in paths]
+
+
+def _pixels(path: str, sha256: str) -> str:
+    try:
+        return _hash_of_pixels(file_key(path))
+    except (OSError, ValueError):
+        return sha256
+
+
+@functools.lru_cache(maxsize=100_000)
+def _hash_of_pixels(key: tuple[str, int, int]) -> str:
+    image = read_image(key[0])
+    return hashlib.sha256(str(image.shape).encode() + np.ascontiguousarray(image).tobytes()).hexdigest()
+
+
+def near_copies(samples: pd.DataFrame, facts: Mapping[str, FileFacts], *, root: Path) -> list[Problem]:
+    """Pictures of test or validation that are nearly the same as one before them (training, validation, test).
+
+    Args:
+        samples: columns image_path, label_index, split.
+        facts: of all pictures.
+        root: that names are relative to.
+    """
+    samples = samples[samples["image_path"].map(lambda path: bool(facts[path].descriptor)).astype(bool)]
+    paths = samples["image_path"].tolist()
+    descriptors = tuple(facts[path].descriptor for path in paths)
+    splits = tuple({"train": 0, "val": 1}.get(split, 2) for split in samples["split"])
+    labels = tuple(int(label) for label in samples["label_index"])
+    contents = contents_of(paths, facts)
+    pairs = {(a, b) for groups in (splits, labels) for a, b in _pairs(descriptors, groups)}
+    problems: list[Problem] = []
+    for a, b in sorted(pairs):
+        if contents[a] != contents[b]:  # those are reported as the same
+            kind = Kind.NEAR_COPY if labels[a] == labels[b] else Kind.NEAR_LABELS
+            problems.append(Problem(kind, " ~ ".join(relative_name(paths[row], root) for row in (a, b))))
+    return problems
+
+
+@functools.lru_cache(maxsize=8)  # a grid sets the same pictures up for each of its runs
+def _pairs(descriptors: tuple[bytes, ...], groups: tuple[int, ...]) -> list[tuple[int, int]]:
+    return near_pairs([np.frombuffer(descriptor, np.uint16) for descriptor in descriptors], groups)

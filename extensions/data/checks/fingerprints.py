@@ -1,0 +1,95 @@
+"""What a run's data were, in one hash that moves with every byte, label and split."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from extensions.data.checks.data_check import all_samples, bad_names, root_of
+from extensions.data.checks.inspection import inspect_files
+from extensions.data.errors import dataset_error
+from extensions.data.reading.files import relative_name
+
+if TYPE_CHECKING:
+    from anomalib.data.datamodules.base.image import AnomalibDataModule
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """The content of a data set as split for a run.
+
+    Attributes:
+        sha256: over the sorted rows (split, image, sha256, label, mask sha256); not over absolute paths.
+        files: columns split (train, test, val), image (relative to the root), sha256, label (0, 1), mask (the mask's
+            sha256, "" without one), kind ("good" or the kind of defect).
+        counts: n_train, n_test_normal, n_test_anomalous, n_masks, defect_kinds (test pictures of each kind).
+    """
+
+    sha256: str
+    files: pd.DataFrame
+    counts: dict[str, int | dict[str, int]]
+
+
+def fingerprint(datamodule: AnomalibDataModule) -> Fingerprint:
+    """Fingerprint any anomalib datamodule; sets it up when that has not been done.
+
+    The pictures of a validation set that is the test set are not listed twice.
+    """
+    if not hasattr(datamodule, "train_data"):
+        datamodule.setup()
+    samples = all_samples(datamodule)
+    name_of = picture_names(datamodule)
+    images = inspect_files(samples["image_path"], title=f"reading {datamodule.name}")
+    masks = inspect_files([path for path in samples["mask_path"] if path], masks=True)
+    files = pd.DataFrame(
+        {
+            "split": samples["split"],
+            "image": [name_of(path) for path in samples["image_path"]],
+            "sha256": [images[path].sha256 for path in samples["image_path"]],
+            "label": samples["label_index"].astype(int),
+            "mask": [masks[path].sha256 if path else "" for path in samples["mask_path"]],
+            "kind": _kinds(samples),
+        }
+    ).sort_values(["split", "image"], ignore_index=True)
+    if problems := bad_names(samples["image_path"], root=root_of(datamodule, samples)):
+        raise dataset_error(datamodule.name, root_of(datamodule, samples), problems)
+    rows = files[["split", "image", "sha256", "label", "mask"]].to_numpy().tolist()
+    digest = hashlib.sha256(json.dumps(sorted(rows), ensure_ascii=False, separators=(",", ":")).encode())
+    return Fingerprint(digest.hexdigest(), files, _counts(files))
+
+
+def picture_names(datamodule: AnomalibDataModule) -> Callable[[str], str]:
+    """From a picture's path to its name in records: relative to the root of any anomalib datamodule that is set up."""
+    named = getattr(datamodule, "relative", None)
+    if named is None:
+        root = root_of(datamodule, all_samples(datamodule))
+        return lambda path: relative_name(path, root)
+    return named
+
+
+def _kinds(samples: pd.DataFrame) -> list[str]:
+    if "kind" in samples:
+        return samples["kind"].tolist()
+    labels = samples["label_index"]
+    return [
+        Path(path).parent.name if label else "good" for path, label in zip(samples["image_path"], labels, strict=True)
+    ]
+
+
+def _counts(files: pd.DataFrame) -> dict[str, int | dict[str, int]]:
+    test = files[files["split"] == "test"]
+    anomalous = test[test["label"] == 1]
+    return {
+        "n_train": int((files["split"] == "train").sum()),
+        "n_test_normal": int((test["label"] == 0).sum()),
+        "n_test_anomalous": len(anomalous),
+        "n_masks": int((anomalous["mask"] != "").sum()),
+        "defect_kinds": dict(sorted(Counter(anomalous["kind"].tolist()).items())),
+    }

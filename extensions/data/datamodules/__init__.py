@@ -1,0 +1,1 @@
+"""Datamodules: list, check and split a data set once."""

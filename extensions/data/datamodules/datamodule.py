@@ -1,0 +1,262 @@
+"""The base of all our datamodules: list, check, split, once."""
+
+import copy
+import os
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from anomalib import TaskType
+from anomalib.data.datamodules.base.image import AnomalibDataModule
+from anomalib.data.utils import ValSplitMode
+from torchvision.transforms.v2 import Transform
+
+from extensions.configuration.given import RemembersArguments
+from extensions.data.checks.copies import contents_of
+from extensions.data.checks.data_check import all_samples, raise_problems, tell_near_copies
+from extensions.data.checks.inspection import inspect_files
+from extensions.data.datamodules.checked_arguments import checked_k_shot, checked_mode, checked_ratio, checked_seed
+from extensions.data.datamodules.dataset import WorkbenchDataset
+from extensions.data.datamodules.splits import few, held_out
+from extensions.data.errors import DatasetError, Problem
+from extensions.data.reading.files import relative_name
+from extensions.data.synthetic.generated import cache_folder
+
+COLUMNS = ("image_path", "mask_path", "label_index", "kind", "split")
+
+
+@dataclass
+class Listing:
+    """The files of a data set as found on disk: rows of `COLUMNS`, and what is wrong with names and folders."""
+
+    rows: list[tuple[str, str, int, str, str]] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+
+    def add(self, images: Sequence[Path], *, label: int, kind: str, split: str) -> None:
+        """Append pictures that have no masks."""
+        self.rows += [(str(path), "", label, kind, split) for path in images]
+
+    def frame(self) -> pd.DataFrame:
+        """The rows, sorted by picture."""
+        frame = pd.DataFrame(self.rows, columns=list(COLUMNS)).astype({"label_index": int})
+        return frame.sort_values("image_path", ignore_index=True)
+
+
+class WorkbenchDataModule(RemembersArguments, AnomalibDataModule):
+    """A datamodule whose data set is checked once and whose splits stay.
+
+    Differs from anomalib's: ``setup`` splits once however often it is called, ratios of 0 are kept, splits are seeded,
+    the test set is not cut in half unless asked, a split without pictures gives no batches instead of an error.
+
+    Args:
+        name: the data set's name in records and reports.
+        root: the folder that picture names are relative to.
+        category: the category within the data set; "" for none.
+        train_batch_size: pictures in a training batch.
+        eval_batch_size: pictures in a validation or test batch.
+        num_workers: processes that read pictures.
+        train_augmentations: applied to training pictures.
+        val_augmentations: applied to validation pictures.
+        test_augmentations: applied to test pictures.
+        augmentations: applied where a split has none of its own.
+        val_split_mode: ``same_as_test``; ``from_test`` or ``from_train``: ``val_split_ratio`` of that split's pictures
+            are moved; ``synthetic``: that part of the training pictures, half of them with drawn defects; ``none``.
+        val_split_ratio: see ``val_split_mode``.
+        seed: of every split and every drawn defect.
+        k_shot: train on so many of the training pictures only (few-shot), each of other content; None trains on all.
+            They are drawn after ``val_split_mode`` took its pictures, so validation and test pictures are the same
+            for every ``k_shot``: with ``from_train`` or ``synthetic`` a detector sees more good pictures than these.
+            The draw goes by content; what is held out before goes by the order of names, too.
+        k_shot_seed: of that draw. One seed draws the same pictures in every process, and those of a smaller
+            ``k_shot`` are among those of a larger one. None for the seed of the run (``seed_everything``),
+            ``seed`` outside of one.
+
+    Raises:
+        ValueError: a mode, a ratio or a number of pictures that cannot be.
+        DatasetError: on ``setup`` when there are fewer pictures than ``k_shot``; it says how many there are.
+    """
+
+    synthetic: bool = False
+    _val_modes = (
+        ValSplitMode.SAME_AS_TEST,
+        ValSplitMode.FROM_TEST,
+        ValSplitMode.FROM_TRAIN,
+        ValSplitMode.SYNTHETIC,
+        ValSplitMode.NONE,
+    )
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        root: Path,
+        category: str = "",
+        train_batch_size: int = 32,
+        eval_batch_size: int = 32,
+        num_workers: int = 2,
+        train_augmentations: Transform | None = None,
+        val_augmentations: Transform | None = None,
+        test_augmentations: Transform | None = None,
+        augmentations: Transform | None = None,
+        val_split_mode: ValSplitMode | str = "same_as_test",
+        val_split_ratio: float = 0.5,
+        seed: int = 0,
+        k_shot: int | None = None,
+        k_shot_seed: int | None = None,
+    ) -> None:
+        super().__init__(
+            train_batch_size=train_batch_size,
+            eval_batch_size=eval_batch_size,
+            num_workers=num_workers,
+            train_augmentations=train_augmentations,
+            val_augmentations=val_augmentations,
+            test_augmentations=test_augmentations,
+            augmentations=augmentations,
+            val_split_mode=checked_mode(val_split_mode, self._val_modes, "val_split_mode"),
+            seed=checked_seed(seed, "seed"),
+        )
+        self.val_split_ratio = checked_ratio(val_split_ratio, "val_split_ratio")  # the base turns 0.0 into 0.5
+        self.k_shot = checked_k_shot(k_shot)
+        self.k_shot_seed = None if k_shot_seed is None else checked_seed(k_shot_seed, "k_shot_seed")
+        self._run_seed: int | None = None
+        self._k_shot_images: list[str] = []
+        self._is_setup = False
+        self._name = name
+        self._root = root
+        self._category = category
+
+    @property
+    def name(self) -> str:
+        """The data set's name."""
+        return self._name
+
+    @property
+    def root(self) -> Path:
+        """The folder that picture names are relative to."""
+        return self._root
+
+    @property
+    def k_shot_images(self) -> list[str]:
+        """Names of the pictures that ``k_shot`` drew, as in records; empty without it; known after ``setup``."""
+        self.setup()
+        return list(self._k_shot_images)
+
+    def take_run_seed(self, seed: int) -> None:
+        """Let a run's own seed draw what is left to it; to be called before ``setup``."""
+        self._run_seed = seed
+
+    @abstractmethod
+    def _list(self) -> Listing:
+        """Find the pictures; raise DatasetMissingError for folders that are not there."""
+
+    def setup(self, stage: str | None = None) -> None:
+        """List, check and split the data set, the first time only; then hand the model's resize to the splits.
+
+        Raises:
+            DatasetMissingError: a folder is not there; it is named.
+            DatasetError: all problems of the data set together.
+        """
+        if not self._is_setup:
+            self._setup(stage)
+            self._is_setup = True
+        self._update_augmentations()
+
+    def _setup(self, _stage: str | None = None) -> None:
+        listing = self._list()
+        samples = self._split_test(listing.frame())
+        raise_problems(samples, listing.problems, name=self.name, root=self.root)
+        samples = self._draw_test(samples)
+        train, test = (samples[samples["split"] == split] for split in ("train", "test"))
+        train, val, test = self._split_val(train, test)
+        train = self._draw_few(train)
+        has_masks = any((part["mask_path"] != "").any() for part in (train, val, test))
+        self._task = TaskType.SEGMENTATION if has_masks else TaskType.CLASSIFICATION
+        self.train_data = self._dataset(train)
+        self.test_data = self._dataset(test)
+        self.val_data = self._dataset(val)
+        tell_near_copies(all_samples(self), name=self.name, root=self.root)
+
+    def _split_test(self, samples: pd.DataFrame) -> pd.DataFrame:
+        """The samples with test pictures chosen, where the layout does not say which they are."""
+        return samples
+
+    def _draw_test(self, samples: pd.DataFrame) -> pd.DataFrame:
+        """The checked samples with drawn test pictures in place of real ones, where that is asked for."""
+        return samples
+
+    def _split_val(self, train: pd.DataFrame, test: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+        """Training, validation and test samples by ``val_split_mode``."""
+        if self.val_split_mode == ValSplitMode.SAME_AS_TEST:
+            return train, copy.deepcopy(test), test
+        if self.val_split_mode == ValSplitMode.NONE:
+            return train, test.iloc[:0], test
+        source = test if self.val_split_mode == ValSplitMode.FROM_TEST else train
+        chosen = self._hold_out(source, self.val_split_ratio)
+        val, rest = source[chosen].assign(split="val"), source[~chosen]
+        if self.val_split_mode == ValSplitMode.FROM_TEST:
+            return train, val, rest
+        if self.val_split_mode == ValSplitMode.SYNTHETIC:
+            val = self._with_defects(val)
+        return rest, val, test
+
+    def _draw_few(self, train: pd.DataFrame) -> pd.DataFrame:
+        """``k_shot`` of the training samples, or all."""
+        if self.k_shot is None or train.empty:
+            return train
+        contents = self._contents(train)
+        n = len(set(contents))
+        if self.k_shot > n:
+            msg = (
+                f"k_shot is {self.k_shot}, but data set {self.name!r} has {n} training pictures that differ "
+                f"(val_split_mode is {self.val_split_mode.value!r}); set it to 1 to {n}, or to null for all"
+            )
+            raise DatasetError(msg)
+        seeds = (self.k_shot_seed, self._run_seed, self.seed)
+        drawn = train.iloc[few(contents, self.k_shot, seed=next(seed for seed in seeds if seed is not None))]
+        self._k_shot_images = sorted(map(self.relative, drawn["image_path"]))
+        return drawn
+
+    def _hold_out(self, samples: pd.DataFrame, ratio: float) -> Any:
+        """(N,) bool: the seeded choice of ``ratio`` of the samples of each label."""
+        return held_out(self._contents(samples), ratio, seed=self.seed, labels=samples["label_index"].tolist())
+
+    def _contents(self, samples: pd.DataFrame) -> list[str]:
+        """What each sample's picture holds, as a hash: pictures of equal pixels stay in one split."""
+        return contents_of(samples["image_path"], inspect_files(samples["image_path"], title=f"reading {self.name}"))
+
+    def _with_defects(self, normal: pd.DataFrame) -> pd.DataFrame:
+        """Half of these normal samples with defects drawn on them."""
+        from extensions.data.synthetic.generated import draw_on_half
+
+        return draw_on_half(normal, seed=self.seed)
+
+    def _dataset(self, samples: pd.DataFrame) -> WorkbenchDataset:
+        return WorkbenchDataset(samples, name=self.name, task=self._task)
+
+    @property
+    def task(self) -> TaskType:
+        """Segmentation when the data set has masks, else classification; known after ``setup``."""
+        self.setup()
+        return self._task
+
+    def relative(self, path: str | Path) -> str:
+        """A picture's name in records: relative to the root, equal on every machine."""
+        drawn = str(cache_folder()) + os.sep
+        if str(path).startswith(drawn) and not str(self.root).startswith(drawn):
+            return "drawn/" + relative_name(path, cache_folder())
+        return relative_name(path, self.root)
+
+    def train_dataloader(self) -> Any:
+        """Training batches; none for a split without pictures."""
+        return super().train_dataloader() if len(self.train_data) else []
+
+    def val_dataloader(self) -> Any:
+        """Validation batches; none for a split without pictures."""
+        return super().val_dataloader() if len(self.val_data) else []
+
+    def test_dataloader(self) -> Any:
+        """Test batches; none for a split without pictures."""
+        return super().test_dataloader() if len(self.test_data) else []

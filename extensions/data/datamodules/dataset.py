@@ -1,0 +1,80 @@
+"""The dataset class of all our datamodules: a table of pictures, read by `extensions.data.reading.image_files`."""
+
+import torch
+from anomalib import TaskType
+from anomalib.data.dataclasses import ImageItem
+from anomalib.data.datasets.base.image import AnomalibDataset
+from anomalib.data.utils import LabelName
+from pandas import DataFrame
+from torchvision.transforms.v2 import Transform
+from torchvision.transforms.v2.functional import to_dtype, to_image
+from torchvision.tv_tensors import Mask
+
+from extensions.data.reading.decoded import decoded_pictures
+from extensions.data.reading.image_files import read_image, read_mask
+
+
+class WorkbenchDataset(AnomalibDataset):
+    """One split of a data set.
+
+    Args:
+        samples: columns ``image_path``, ``mask_path`` ("" without one), ``label_index`` (0 normal, 1 anomalous),
+            ``kind`` ("good" or the kind of defect), ``split``.
+        name: the data set's name.
+        task: with segmentation each item has a mask, all zero for normal pictures.
+        augmentations: applied to picture and mask together.
+    """
+
+    def __init__(
+        self, samples: DataFrame, *, name: str, task: TaskType, augmentations: Transform | None = None
+    ) -> None:
+        super().__init__(augmentations=augmentations)
+        self._name = name
+        self._task = task
+        self.samples = samples.assign(label=samples["kind"])
+        self.samples.attrs["task"] = task.value
+
+    @property
+    def name(self) -> str:
+        """The data set's name."""
+        return self._name
+
+    @property
+    def task(self) -> TaskType:
+        """Segmentation when the data set has masks, else classification."""
+        return self._task
+
+    def __getitem__(self, index: int) -> ImageItem:
+        """Read one image, see `read_item`."""
+        return read_item(self, index)
+
+
+def read_item(dataset: AnomalibDataset, index: int) -> ImageItem:
+    """Read one image of a data set, and its mask.
+
+    Returns:
+        ``image`` (3, H, W) float32 in [0, 1]; ``gt_mask`` (H, W) uint8 zeros and ones, None for classification;
+        ``gt_label`` 0 or 1; ``image_path``; ``mask_path``. Of images of an unknown label neither mask nor label.
+    """
+    row = dataset.samples.iloc[index]
+    pixels = decoded_pictures.take(row.image_path)
+    if pixels is None:
+        pixels = read_image(row.image_path)
+    image = to_dtype(to_image(pixels), torch.float32, scale=True)
+    is_known = row.label_index != LabelName.UNKNOWN
+    gt_mask = None
+    if dataset.task == TaskType.SEGMENTATION:
+        is_marked = row.label_index == LabelName.ABNORMAL and row.mask_path
+        marks = torch.from_numpy(read_mask(row.mask_path)) if is_marked else torch.zeros(image.shape[-2:])
+        gt_mask = Mask(marks, dtype=torch.uint8)
+    if dataset.augmentations:
+        image, gt_mask = (
+            dataset.augmentations(image, gt_mask) if gt_mask is not None else (dataset.augmentations(image), None)
+        )
+    return ImageItem(
+        image=image,
+        gt_mask=gt_mask if is_known else None,
+        gt_label=torch.tensor(int(row.label_index)) if is_known else None,
+        image_path=row.image_path,
+        mask_path=row.mask_path,
+    )

@@ -1,0 +1,161 @@
+"""Data sets laid out as MVTec AD: train/good, test/<kind>, ground_truth/<kind>/<name>_mask.png."""
+
+import difflib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from extensions.data.checks.folder_names import is_good_folder, is_mask_folder, nearly_named
+from extensions.data.checks.left_out import left_out
+from extensions.data.checks.masks import Candidate, pair_masks
+from extensions.data.checks.masks_beside import set_apart
+from extensions.data.datamodules.datamodule import Listing, WorkbenchDataModule
+from extensions.data.errors import DatasetMissingError, Kind, Problem
+from extensions.data.reading.files import absolute, data_root, list_images, relative_name
+
+MVTEC_AD_CATEGORIES = (
+    "bottle",
+    "cable",
+    "capsule",
+    "carpet",
+    "grid",
+    "hazelnut",
+    "leather",
+    "metal_nut",
+    "pill",
+    "screw",
+    "tile",
+    "toothbrush",
+    "transistor",
+    "wood",
+    "zipper",
+)
+
+
+class MVTecAD(WorkbenchDataModule):
+    """MVTec AD, or any data set laid out like it.
+
+    Bergmann, Batzner, Fauser, Sattlegger, Steger (2021): The MVTec Anomaly Detection Dataset,
+    https://doi.org/10.1007/s11263-020-01400-4.
+
+    The subfolders of ``test`` are the kinds of defect. Without a ``ground_truth`` folder there are no masks; with one
+    every anomalous picture needs its own. Masks in ``ground_truth/good`` must be black.
+
+    Args:
+        root: the folder that holds the categories; relative to ``$WORKBENCH_DATA``, else to the working directory.
+        category: folder below ``root``; "" when ``root`` itself holds train and test.
+        name: the data set's name in records and reports, for another data set of this layout.
+        kwargs: see `WorkbenchDataModule`.
+
+    Example:
+        >>> data = MVTecAD(root="~/data/mvtec", category="bottle")
+    """
+
+    def __init__(
+        self,
+        root: str | Path = "mvtec",
+        category: str = "bottle",
+        name: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(name=name or "MVTecAD", root=absolute(root, base=data_root()), category=category, **kwargs)
+
+    @property
+    def folder(self) -> Path:
+        """The folder that holds train and test."""
+        return self.root / self.category if self.category else self.root
+
+    def _list(self) -> Listing:
+        self._find_folders()
+        return list_layout(self.folder, root=self.root)
+
+    def _find_folders(self) -> None:
+        if not self.root.is_dir():
+            msg = f"data set {self.name!r} is not at {self.root}; set its root in the config, --data-root or "
+            msg += "$WORKBENCH_DATA"
+            raise DatasetMissingError(msg)
+        if not self.folder.is_dir():
+            there = sorted(path.name for path in self.root.iterdir() if path.is_dir() and not path.name.startswith("."))
+            near = difflib.get_close_matches(self.category, there, n=3)
+            hint = f"nearest: {', '.join(near)}" if near else f"there are: {', '.join(there) or 'no folders'}"
+            msg = f"category {self.category!r} of data set {self.name!r} is not on disk: {self.folder} ({hint})"
+            raise DatasetMissingError(msg)
+        missing = [part for part in ("train/good", "test") if not (self.folder / part).is_dir()]
+        if missing:
+            folders = " and ".join(str(self.folder / part) for part in missing)
+            expected = f"expected train/good and test/<kind>{self._renames(missing)}"
+            msg = f"data set {self.name!r} lacks the folder {folders}; {expected}"
+            raise DatasetMissingError(msg)
+
+    def _renames(self, missing: Sequence[str]) -> str:
+        """What to rename, where a missing folder is there under nearly its name."""
+        found = []
+        for part in missing:
+            place = self.folder
+            for name in Path(part).parts:
+                near = None if (place / name).is_dir() else nearly_named(place, name)
+                if near is not None:
+                    found.append(f"; rename {near} to {name}")
+                place = place / name
+        return "".join(found)
+
+
+def list_layout(folder: Path, *, root: Path) -> Listing:
+    """List a folder that holds train/good, test/<kind> and, maybe, ground_truth/<kind>."""
+    listing = Listing()
+    for path in _subfolders(folder / "train"):
+        if path.name == "good":
+            listing.add(_images(path, listing, root), label=0, kind="good", split="train")
+        else:
+            listing.problems.append(Problem(Kind.UNEXPECTED_FOLDER, relative_name(path, root)))
+    truth = folder / "ground_truth"
+    kinds = _subfolders(folder / "test")
+    if not kinds:
+        listing.problems.append(
+            Problem(Kind.EMPTY_FOLDER, relative_name(folder / "test", root), "expected <kind> folders")
+        )
+    for path in kinds:
+        _list_kind(path, truth, listing, root)
+    if truth.is_dir():
+        unknown = {path.name for path in _subfolders(truth)} - {path.name for path in kinds}
+        strays = [mask for name in sorted(unknown) for mask in list_images(truth / name)]
+        listing.problems += [Problem(Kind.EXTRA_MASK, relative_name(mask, root)) for mask in strays]
+    else:
+        listing.problems += [
+            Problem(Kind.NEAR_NAME, relative_name(path, root), "ground_truth is expected for masks")
+            for path in _subfolders(folder)
+            if is_mask_folder(path.name)
+        ]
+    return listing
+
+
+def _list_kind(path: Path, truth: Path, listing: Listing, root: Path) -> None:
+    """List the images of ``test/<kind>`` with their masks."""
+    is_good = path.name == "good"
+    if is_good_folder(path.name) and not is_good:
+        detail = "good is expected; its images would be tested as defects"
+        listing.problems.append(Problem(Kind.NEAR_NAME, relative_name(path, root), detail))
+    images = _images(path, listing, root)
+    mask_folder = truth / path.name
+    masks = list_images(mask_folder) if mask_folder.is_dir() else []
+    pairing = pair_masks([Candidate(i, path) for i in images], [Candidate(m, mask_folder) for m in masks], root=root)
+    if truth.is_dir():  # good pictures need no masks
+        listing.problems += left_out(mask_folder, root)
+        needs_none = is_good_folder(path.name)
+        wanted = (problem for problem in pairing.problems if not (needs_none and problem.kind == Kind.NO_MASK))
+        listing.problems += wanted
+    for image in images:
+        mask = pairing.masks.get(image, "")
+        listing.rows.append((str(image), str(mask), 0 if is_good else 1, path.name, "test"))
+
+
+def _subfolders(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+
+
+def _images(folder: Path, listing: Listing, root: Path) -> list[Path]:
+    images, problems = set_apart(list_images(folder), folder, root)
+    listing.problems += [*problems, *left_out(folder, root)]
+    if not images:
+        listing.problems.append(Problem(Kind.EMPTY_FOLDER, relative_name(folder, root)))
+    return images

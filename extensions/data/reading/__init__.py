@@ -1,0 +1,1 @@
+"""From a file to pixels: images as 8-bit RGB, masks as zeros and ones."""

@@ -1,0 +1,1 @@
+"""Defects drawn on good images, and whole data sets of them."""

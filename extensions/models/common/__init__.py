@@ -1,0 +1,1 @@
+"""What several models share: mixins, limits, pre-processing, the one-class SVM."""

@@ -1,0 +1,139 @@
+"""What every model on a frozen backbone shares: checked layers, weights by name, self-contained checkpoints."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from anomalib.models.components import TimmFeatureExtractor
+from torch import nn
+
+from extensions import backbones
+from extensions.backbones import ResolvedWeights, WeightsNotFoundError
+from extensions.models.common.checkpoint_mixin import CheckpointMixin, restoring
+from extensions.models.common.limits import check_image_size
+from extensions.models.common.pre_processor import ImageSize, default_pre_processor
+from extensions.models.common.reading_mixin import ReadingMixin
+
+
+class BackboneMixin(ReadingMixin, CheckpointMixin):
+    """Mix-in for anomalib models that compare features of a backbone; put it before anomalib's class.
+
+    Attributes:
+        backbone: timm name.
+        layers: Names of the feature maps in use, highest resolution first.
+        backbone_weights: Where the weights came from; None for random ones and those of a checkpoint of unknown origin.
+    """
+
+    # Backbone and layers are compared by what the checkpoint says of its tensors, which are also its weights.
+    only_for_fit: ClassVar[frozenset[str]] = frozenset({"backbone", "layers", "weights", "pre_trained"})
+    reductions: ClassVar[tuple[int, ...]] = (4, 8, 16)
+    extractor_name: ClassVar[str] = "feature_extractor"
+    uses_pixels: ClassVar[bool] = False  # whether the model looks at more of a picture than its backbone's features
+
+    backbone: str
+    layers: list[str]
+    backbone_weights: ResolvedWeights | None = None
+    _missing_weights: WeightsNotFoundError | None = None
+
+    @classmethod
+    def _resolve_layers(cls, backbone: str, layers: Sequence[str] | None) -> list[str]:
+        backbones.register()
+        with torch.random.fork_rng(devices=[]):  # looking must not change what a seed gives
+            if not restoring.get():  # a checkpoint's tag may not be in this machine's manifest
+                backbones.check_backbone(backbone)
+            if layers is None:
+                return list(backbones.default_layers(backbone, reductions=cls.reductions))
+            return list(backbones.check_layers(backbone, layers))
+
+    @staticmethod
+    def _resolve_pre_processor(
+        pre_processor: nn.Module | bool, backbone: str, *, image_size: ImageSize, center_crop: ImageSize | None
+    ) -> nn.Module | bool:
+        if pre_processor is True:
+            return default_pre_processor(backbone, image_size=image_size, center_crop=center_crop)
+        if (center_crop is not None or image_size not in (256, (256, 256))) and not restoring.get():
+            msg = (
+                f"image_size={image_size} and center_crop={center_crop} shape the default pre-processor only, but "
+                f"pre_processor is {'off' if pre_processor is False else 'given'}: put the sizes into it instead."
+            )
+            raise ValueError(msg)
+        return pre_processor
+
+    def _set_backbone(
+        self, backbone: str, layers: Sequence[str], *, weights: str | Path | None, pre_trained: bool
+    ) -> None:
+        """Load the weights into the extractor that the model has just built, or remember that there are none."""
+        self.backbone = backbone
+        self.layers = list(layers)
+        self.hparams["layers"] = list(layers)
+        if restoring.get():
+            return
+        check_image_size(self)
+        if not pre_trained:
+            if weights is not None:
+                msg = f"weights={str(weights)!r} is given but pre_trained=False ignores it: drop one of the two."
+                raise ValueError(msg)
+            return
+        extractor: TimmFeatureExtractor = getattr(self.model, self.extractor_name)
+        try:
+            self.backbone_weights = backbones.load_backbone_weights(extractor, backbone, weights)
+        except WeightsNotFoundError as error:
+            # A checkpoint may still bring them (`test --ckpt_path`), so this matters only at the first use.
+            self._missing_weights = error
+            self._missing_weights_hook = self.model.register_forward_pre_hook(self._require_weights)
+
+    def _require_weights(self, *_: object) -> None:
+        if self._missing_weights is not None:
+            raise self._missing_weights
+
+    def on_fit_start(self) -> None:
+        """Refuse to train on random features when no weights were found and no checkpoint was restored."""
+        super().on_fit_start()
+        self._require_weights()
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
+        """Restore all tensors; with the backbone's among them its own weights are not missed any more."""
+        keys = super().load_state_dict(state_dict, strict=strict, assign=assign)
+        prefix = f"model.{self.extractor_name}."
+        if self._missing_weights is not None and not any(key.startswith(prefix) for key in keys.missing_keys):
+            self._missing_weights = None
+            self._missing_weights_hook.remove()
+            del self._missing_weights_hook
+        return keys
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Store what the tensors mean: backbone, layers, origin of the weights."""
+        super().on_save_checkpoint(checkpoint)
+        origin = self.backbone_weights
+        checkpoint["backbone"] = {
+            "name": self.backbone,
+            "layers": list(self.layers),
+            "weights": {"sha256": origin.sha256, "source": origin.source, "licence": origin.licence}
+            if origin is not None
+            else None,
+        }
+
+    def check_settings(self, checkpoint: dict[str, Any]) -> None:
+        """Compare backbone and layers, then the rest.
+
+        Raises:
+            ValueError: Another backbone or other layers, or as `CheckpointMixin.check_settings`.
+        """
+        stored = checkpoint.get("backbone") or {}
+        hyper_parameters = checkpoint.get("hyper_parameters", {})
+        backbone = stored.get("name", hyper_parameters.get("backbone", self.backbone))
+        layers = list(stored.get("layers", hyper_parameters.get("layers")) or self.layers)
+        if (backbone, layers) != (self.backbone, self.layers):
+            msg = (
+                f"The checkpoint is of backbone {backbone} with layers {', '.join(layers)}, the model of "
+                f"{self.backbone} with {', '.join(self.layers)}: build it with backbone={backbone!r}, layers={layers}."
+            )
+            raise ValueError(msg)
+        super().check_settings(checkpoint)
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """As `CheckpointMixin.on_load_checkpoint`; the weights are those of the checkpoint's origin."""
+        super().on_load_checkpoint(checkpoint)
+        weights = (checkpoint.get("backbone") or {}).get("weights")
+        self.backbone_weights = ResolvedWeights(**weights, path=None) if weights else None

@@ -1,0 +1,73 @@
+"""Models that see every image file as `extensions.data.reading.image_files` reads it, whoever made the data set."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from copy import copy
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from anomalib.visualization import ImageVisualizer
+from torch.utils.data import DataLoader
+
+from extensions.data.datamodules.stock_datasets import read_as_ours
+from extensions.models.common.visualizer import UprightVisualizer
+
+if TYPE_CHECKING:
+    from anomalib.models import AnomalibModule as _Module
+    from lightning.pytorch import Trainer
+else:  # see checkpoint_mixin
+    _Module = object
+
+
+class ReadingMixin(_Module):
+    """Mix-in for anomalib models: files of anomalib's own data sets are read by our reader in fit, test and predict.
+
+    The data sets themselves, loaders that are given and other models are left as they are.
+    """
+
+    reads_as_ours: ClassVar[bool] = True
+    visualizer: Any
+
+    def setup(self, stage: str) -> None:
+        """Have the trainer pass its loaders on with our reader."""
+        super().setup(stage)
+        if self._trainer is None:  # set up by hand, to be fed by hand
+            return
+        strategy = self.trainer.strategy
+        if not isinstance(strategy.process_dataloader, LoaderReader):
+            strategy.process_dataloader = LoaderReader(self.trainer, strategy.process_dataloader)
+
+    def configure_callbacks(self) -> Any:
+        """As in anomalib, with a visualizer that shows images as the model saw them."""
+        if type(self.visualizer) is ImageVisualizer:
+            self.visualizer = UprightVisualizer.like(self.visualizer)
+        return super().configure_callbacks()
+
+
+class LoaderReader:
+    """In place of a strategy's `process_dataloader`, which Lightning calls for every loader before it is used.
+
+    Args:
+        trainer: May later run models that are not ours; their loaders are not touched.
+        before: The strategy's own.
+    """
+
+    def __init__(self, trainer: Trainer, before: Callable[[Any], Any]) -> None:
+        self._trainer = trainer
+        self._before = before
+
+    def __call__(self, loader: Any) -> Any:
+        """The loader as the strategy wants it, reading by our reader."""
+        if isinstance(loader, DataLoader) and getattr(self._trainer.lightning_module, "reads_as_ours", False):
+            loader = _with_dataset(loader, read_as_ours(loader.dataset))
+        return self._before(loader)
+
+
+def _with_dataset(loader: DataLoader, dataset: Any) -> DataLoader:
+    """A loader that differs in its data set only, of the same length."""
+    if dataset is loader.dataset:
+        return loader
+    other = copy(loader)  # a new one would need to know what the loader was made with, workers and samplers among it
+    vars(other)["dataset"] = dataset  # setting it as an attribute is refused
+    vars(other)["_iterator"] = None  # of workers that persist
+    return other

@@ -1,0 +1,1 @@
+"""From a pretrained encoder to a backbone with a name."""

@@ -1,0 +1,1 @@
+"""Pretraining carried out: trained, watched, stopped, resumed."""

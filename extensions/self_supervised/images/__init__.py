@@ -1,0 +1,1 @@
+"""The images that a pretraining learns from."""

@@ -1,0 +1,188 @@
+"""A datamodule of picture folders for pretraining: decoded once, views drawn from a seed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from lightning.pytorch import LightningDataModule
+from PIL import Image
+from torch.utils.data import DataLoader, Dataset
+
+from extensions.data.checks.remarks import of_one, sentences
+from extensions.data.errors import warn_once
+from extensions.data.reading.image_files import read_stored
+from extensions.data.reading.stored import Stored
+from extensions.runtime.progress import progress_bar
+from extensions.runtime.seeding import seeded
+from extensions.self_supervised.images.image_list import Found, find_pictures
+
+MEMORY = 4 * 2**30  # bytes of decoded pictures that are kept
+STORED = 1.5  # times the size of a view: what the shorter side is reduced to when decoded
+
+Views = dict[str, torch.Tensor]
+ViewMaker = Callable[[np.ndarray, int, Callable[[], np.ndarray]], Views]
+
+
+class Pictures(LightningDataModule):
+    """Pictures to learn from, in folders: one class a subfolder, or none.
+
+    They are decoded once, reduced to 1.5 times the size of a view and kept in memory as long as they fit into 4 GiB.
+    What is drawn for a picture depends on the seed, the epoch and the picture alone: not on the number of workers, and
+    a run that was stopped goes on as if it had not been.
+
+    Args:
+        folders: Of pictures, relative ones from `$WORKBENCH_DATA` on.
+        image_size: Height and width in px of a view.
+        batch_size: Pictures in a batch; the last, smaller one of an epoch is left out.
+        num_workers: Processes that make views; 0 makes them in this one.
+
+    Raises:
+        ValueError: Numbers out of range.
+
+    Example:
+        >>> data = Pictures(["pretraining_pool"], image_size=96, batch_size=128)
+    """
+
+    def __init__(
+        self, folders: Sequence[str], *, image_size: int = 96, batch_size: int = 128, num_workers: int = 2
+    ) -> None:
+        super().__init__()
+        for name, value, least in (("image_size", image_size, 8), ("batch_size", batch_size, 2)):
+            if value < least:
+                msg = f"{name} is {value}; expected {least} or more"
+                raise ValueError(msg)
+        if num_workers < 0:
+            msg = f"num_workers is {num_workers}; expected 0 or more"
+            raise ValueError(msg)
+        self.folders, self.image_size = list(folders), image_size
+        self.batch_size, self.num_workers = batch_size, num_workers
+        self.found: Found | None = None
+        self.dataset: ViewDataset | None = None
+        self.n_seen = 0
+
+    def prepare(self, make_views: ViewMaker, *, seed: int) -> None:
+        """Find and decode the pictures; `make_views` makes of each what the model learns from.
+
+        Raises:
+            ValueError: Folders without pictures, fewer of them than a batch, or pictures that cannot be read.
+        """
+        self.found = find_pictures(self.folders)
+        if len(self.found) < self.batch_size:
+            msg = (
+                f"found {len(self.found)} pictures in {', '.join(self.folders)}, fewer than a batch of "
+                f"{self.batch_size}; set data.init_args.batch_size to {len(self.found)} or less, or add pictures"
+            )
+            raise ValueError(msg)
+        stored = round(STORED * self.image_size)
+        self.dataset = ViewDataset(Decoded(self.found.paths, stored), self.found.labels, make_views, seed=seed)
+
+    def go_on(self, epoch: int, n_seen: int) -> None:
+        """Begin within an epoch: after so many of its batches, in each process.
+
+        Known before the trainer restores a checkpoint, because by then it has asked for batches.
+        """
+        assert self.dataset is not None, "call prepare first"
+        self.dataset.epoch, self.n_seen = epoch, n_seen
+
+    def train_dataloader(self) -> DataLoader:
+        """Batches in the order that the epoch draws; in distributed training each process gets its share of them."""
+        assert self.dataset is not None, "call prepare first"
+        if self.trainer is not None and self.n_seen:
+            n_seen = self.n_seen % max(1, len(self.dataset) // (self.batch_size * self.trainer.world_size))
+            self.dataset.start = n_seen * self.batch_size * self.trainer.world_size
+        workers: dict[str, Any] = {"num_workers": self.num_workers}
+        if self.num_workers:
+            workers["multiprocessing_context"] = "fork" if os.name == "posix" else None
+        return DataLoader(self.dataset, batch_size=self.batch_size, drop_last=True, pin_memory=False, **workers)
+
+
+class Decoded:
+    """Pictures as arrays (H, W, 3) uint8, the shorter side reduced to some px; kept while they fit into memory.
+
+    Warns of files that do not use their 16 bits or have several pages; of too many to be kept when the first is read.
+
+    Raises:
+        ValueError: Some cannot be read; the first are named. Of too many pictures to be kept each is read when needed,
+            and the error comes then.
+    """
+
+    def __init__(self, paths: Sequence[Path], side: int) -> None:
+        self._paths, self._side = list(paths), side
+        self._kept: list[np.ndarray] | None = None
+        self._is_told = False
+        if len(self._paths) * side * side * 3 * 1.4 <= MEMORY:
+            self._kept = self._decode_all()
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        if self._kept is not None:
+            return self._kept[index]
+        picture, stored = self._decode(index)
+        if stored != Stored() and not self._is_told:
+            self._is_told = True
+            warn_once(f"{self._paths[index]}, and perhaps others: {' '.join(of_one(stored))}")
+        return picture
+
+    def _decode(self, index: int) -> tuple[np.ndarray, Stored]:
+        picture, stored = read_stored(self._paths[index])
+        height, width = picture.shape[:2]
+        scale = self._side / min(height, width)
+        if scale >= 1:
+            return picture, stored
+        size = (max(self._side, round(width * scale)), max(self._side, round(height * scale)))
+        resized = Image.fromarray(picture).resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0)
+        return np.asarray(resized), stored
+
+    def _decode_all(self) -> list[np.ndarray]:
+        def attempt(index: int) -> tuple[np.ndarray, Stored] | str:
+            try:
+                return self._decode(index)
+            except (OSError, ValueError) as error:
+                return str(error)
+
+        with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+            work = pool.map(attempt, range(len(self)))
+            found = list(progress_bar(work, total=len(self), title="decoding", unit="image", leave=True))
+        if wrong := [text for text in found if isinstance(text, str)]:
+            rest = f"; and {len(wrong) - 3} more" if len(wrong) > 3 else ""
+            msg = f"{len(wrong)} of {len(self)} pictures cannot be read: {'; '.join(wrong[:3])}{rest}; remove them"
+            raise ValueError(msg)
+        read = [one for one in found if not isinstance(one, str)]
+        remarked = {index: stored for index, (_, stored) in enumerate(read) if stored != Stored()}
+        for sentence in sentences({str(self._paths[i]): one for i, one in remarked.items()}, n_files=len(self)):
+            warn_once(sentence)
+        return [picture for picture, _ in read]
+
+
+class ViewDataset(Dataset):
+    """Views of pictures; item `i` is that of the i-th picture in this epoch's order, `start` pictures further on.
+
+    Attributes:
+        epoch: Decides the order and all that is drawn.
+        start: Pictures of the epoch that were seen before the run was stopped.
+    """
+
+    def __init__(self, pictures: Decoded, labels: Sequence[int], make_views: ViewMaker, *, seed: int) -> None:
+        self._pictures, self._labels, self._make_views = pictures, labels, make_views
+        self._seed = seed
+        self.epoch, self.start = 0, 0
+
+    def __len__(self) -> int:
+        return len(self._pictures)
+
+    def __getitem__(self, item: int) -> Views:
+        order = np.random.default_rng([self._seed, self.epoch]).permutation(len(self))
+        index = int(order[(item + self.start) % len(self)])
+        rng = np.random.default_rng([self._seed, self.epoch, index])
+        with seeded(int(rng.integers(2**32))):
+            return self._make_views(
+                self._pictures[index], self._labels[index], lambda: self._pictures[int(rng.integers(len(self)))]
+            )

@@ -1,0 +1,1 @@
+"""Ways of pretraining: one file each."""

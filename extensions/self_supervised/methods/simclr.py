@@ -1,0 +1,114 @@
+"""SimCLR."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import nn
+from torch.nn import functional as F
+
+from extensions.models.contrastive_stfpm.loss import contrastive_loss
+from extensions.models.contrastive_stfpm.views import check_view_settings
+from extensions.self_supervised.images.image_folders import ViewMaker, Views
+from extensions.self_supervised.methods.method import Method
+
+QUEUE = "workbench_queue"  # key of a checkpoint
+
+
+class SimCLR(Method):
+    """SimCLR: two random views of a picture shall have like embeddings, those of other pictures unlike ones.
+
+    Chen, Kornblith, Norouzi, Hinton, "A Simple Framework for Contrastive Learning of Visual Representations", 2020,
+    https://arxiv.org/abs/2002.05709. Views, projection head and NT-Xent are lightly's. Differs from the paper: SGD in
+    place of LARS, which is for batches of thousands, and crops down to a fifth of the area (paper: 0.08), for a part of
+    one product looks like any other.
+
+    Args:
+        backbone: timm architecture or `arch.tag`.
+        projection_size: Length of an embedding.
+        temperature: Divides the cosine similarities, larger is softer.
+        queue_size: Past embeddings to compare with, for small batches; 0 compares within the batch.
+        views: Settings of lightly's `SimCLRViewTransform` that differ from `min_scale: 0.2, cj_strength: 0.5` and from
+            its own defaults; `hf_prob: 0` leaves out the flip where a product is always the same way round.
+        kwargs: See `Method`.
+
+    Raises:
+        ValueError: Unknown backbone or setting of the views, or a number out of range.
+        WeightsError: Weights that do not fit.
+
+    Example:
+        >>> method = SimCLR("resnet18", temperature=0.2)
+    """
+
+    def __init__(
+        self,
+        backbone: str = "resnet18",
+        *,
+        projection_size: int = 128,
+        temperature: float = 0.2,
+        queue_size: int = 0,
+        views: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(backbone, **kwargs)
+        from lightly.models.modules import SimCLRProjectionHead
+
+        for name, value, is_right, expected in (
+            ("projection_size", projection_size, projection_size >= 2, "2 or more"),
+            ("temperature", temperature, temperature > 0, "more than 0"),
+            ("queue_size", queue_size, queue_size >= 0, "0 or more"),
+        ):
+            if not is_right:
+                msg = f"{name} is {value}; expected {expected}"
+                raise ValueError(msg)
+        check_view_settings(views or {})
+        self.queue_size = queue_size
+        self.view_settings = {"min_scale": 0.2, "cj_strength": 0.5} | (views or {})
+        self.head = SimCLRProjectionHead(self.n_features, self.n_features, projection_size)
+        self.nt_xent: nn.Module = contrastive_loss(
+            temperature=temperature, queue_size=queue_size, projection_size=projection_size
+        )
+
+    def view_maker(self, image_size: int) -> ViewMaker:
+        """Two random views of a picture: crop, flip, color distortion, grayscale, blur."""
+        return TwoViews(image_size, self.view_settings, self.normalization)
+
+    def loss(self, batch: Views) -> tuple[torch.Tensor, torch.Tensor]:
+        """NT-Xent of the two views, and the embeddings of the first."""
+        first, second = batch["first"], batch["second"]  # (N, 3, H, W) each
+        if self.trainer.world_size > 1 and not self.queue_size:
+            self.nt_xent.gather_distributed = True  # known only now
+        projected = self.head(self.encoder(torch.cat([first, second])))
+        with torch.autocast(projected.device.type, enabled=False):  # half precision is too coarse for similarities
+            first, second = F.normalize(projected.float()).chunk(2)  # (N, K) each
+            return self.nt_xent(first, second), first
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep the queue, too, which lightly leaves out."""
+        super().on_save_checkpoint(checkpoint)
+        checkpoint[QUEUE] = {name: buffer.clone() for name, buffer in self.nt_xent.named_buffers()}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Go on with the queue as it was."""
+        for name, buffer in self.nt_xent.named_buffers():
+            if name in checkpoint.get(QUEUE, {}):
+                buffer.copy_(checkpoint[QUEUE][name])
+
+
+class TwoViews:
+    """Two random views of a picture (H, W, 3) uint8, each (3, size, size), normalized."""
+
+    def __init__(self, image_size: int, settings: dict[str, Any], normalize: dict[str, list[float]]) -> None:
+        from lightly.transforms import SimCLRViewTransform
+
+        self._augment = SimCLRViewTransform(input_size=image_size, normalize=normalize, **settings)
+
+    def __call__(self, picture: np.ndarray, label: int, other: Callable[[], np.ndarray]) -> Views:
+        """The views; neither class nor other pictures play a part."""
+        del label, other
+        image = Image.fromarray(picture)
+        return {"first": self._augment(image), "second": self._augment(image)}

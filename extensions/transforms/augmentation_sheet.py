@@ -1,0 +1,77 @@
+"""A sheet of pictures and what each augmentation makes of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from torchvision.transforms.v2.functional import resize, to_dtype, to_image
+
+from extensions.data.reading.image_files import read_image
+from extensions.transforms.drawing import draw_view
+from extensions.transforms.named import augmentation
+from extensions.transforms.settings import NAMES
+
+__all__ = ["SUFFIXES", "find_pictures", "views_sheet"]
+
+SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+_GAP = 4  # px
+_TITLE = 18  # px
+
+
+def find_pictures(path: Path, *, n: int) -> list[Path]:
+    """The picture, or of a folder at any depth the first `n` by name.
+
+    Raises:
+        ValueError: There is none.
+    """
+    if path.is_file():
+        return [path]
+    found = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file()) if path.is_dir() else []
+    if not found:
+        msg = f"{path}: no picture found there, expected a picture or a folder of them ({', '.join(SUFFIXES)})"
+        raise ValueError(msg)
+    return found[:n]
+
+
+def views_sheet(paths: Sequence[Path], *, size: int = 256, n_views: int = 4, seed: int = 0) -> np.ndarray:
+    """Draw pictures in rows, each augmentation in a column, as a detector would see them.
+
+    Args:
+        paths: Of the pictures.
+        size: Side in px of a picture as the detector sees it, which is what is augmented.
+        n_views: Draws of each picture, one below the other; some augmentations act every other time only.
+        seed: Of the draws, as in a test.
+
+    Returns:
+        (height, width, 3) uint8.
+    """
+    width = size + _GAP
+    head = np.full((_TITLE, width * len(NAMES), 3), 255, np.uint8)
+    scale = min(0.45, size / 300)
+    for place, name in enumerate(NAMES):
+        cv2.putText(head, name, (place * width + 2, _TITLE - 5), 0, scale, (0, 0, 0), 1, cv2.LINE_AA)
+    rows = [head]
+    for path in paths:
+        image = _at_size(read_image(path), size)
+        for number in range(n_views):
+            views = [
+                draw_view(augmentation(name), image, None, name=path.name, seed=(seed, 1, number)).image
+                for name in NAMES
+            ]
+            rows.append(np.concatenate([_cell(view) for view in views], axis=1))
+    return np.concatenate(rows)  # (height, width, 3)
+
+
+def _at_size(pixels: np.ndarray, size: int) -> torch.Tensor:
+    """(3, size, size) in [0, 1], as the default pre-processor resizes."""
+    image = to_dtype(to_image(pixels), torch.float32, scale=True)
+    return resize(image, [size, size], antialias=True)
+
+
+def _cell(view: torch.Tensor) -> np.ndarray:
+    pixels = (view.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()  # (H, W, 3)
+    return np.pad(pixels, ((0, _GAP), (0, _GAP), (0, 0)), constant_values=255)

@@ -1,0 +1,1 @@
+"""The models of a benchmark beside one another on the line."""

@@ -1,0 +1,134 @@
+"""The front of an exported network: pictures of any size become what the network was trained on, inside the graph."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from onnx import GraphProto, ModelProto
+
+    from inference.model.preprocessing import Preprocessing
+
+INPUT = "pictures"  # (N, H, W, 3) uint8 RGB
+PREFIX = "resize/"  # of all names here: nothing in it may be quantized
+BLOCK = 16  # rows or columns computed by one product: fewer copy less, more compute less
+
+
+def put_in_front(network: ModelProto, preprocessing: Preprocessing) -> None:
+    """Change a network on prepared pictures into one on pictures as they are read.
+
+    Resizing with antialiasing is linear along each axis: a pixel is a mean of those nearby, weighted by a triangle as
+    wide as the scale (Heckbert, "Fundamentals of Texture Mapping and Image Warping", 1989, section 3.5.1), which is
+    what torchvision and Pillow compute. The weights follow from the picture's size by a few operations in the graph;
+    blocks of output rows are small products with the rows that they see, so a large picture costs no more than reading
+    it. Equal to torchvision's `Resize` in float to about 1e-6 of the range.
+
+    Args:
+        network: Its one input is prepared pictures, (N, 3, h, w) float; changed in place.
+        preprocessing: How pictures are prepared.
+    """
+    from onnx import TensorProto, helper
+
+    target = network.graph.input[0].name
+    front = _Front()
+    prepared = front.prepare(preprocessing)
+    front.nodes.append(helper.make_node("Identity", [prepared], [target], name=f"{PREFIX}out"))
+    graph: GraphProto = network.graph
+    nodes = [*front.nodes, *graph.node]
+    del graph.node[:]
+    graph.node.extend(nodes)
+    graph.initializer.extend(front.constants)
+    del graph.input[:]
+    shape: list[str | int | None] = ["batch", "height", "width", 3]
+    graph.input.append(helper.make_tensor_value_info(INPUT, TensorProto.UINT8, shape))
+
+
+class _Front:
+    """Nodes and constants so far; a call adds an operation and returns the name of its result."""
+
+    def __init__(self) -> None:
+        self.nodes: list[Any] = []
+        self.constants: list[Any] = []
+
+    def __call__(self, operation: str, *inputs: str, **attributes: Any) -> str:
+        from onnx import helper
+
+        name = f"{PREFIX}{len(self.nodes)}"
+        self.nodes.append(helper.make_node(operation, list(inputs), [name], name=name, **attributes))
+        return name
+
+    def constant(self, value: Any, dtype: type = np.float32) -> str:
+        from onnx import numpy_helper
+
+        name = f"{PREFIX}constant{len(self.constants)}"
+        self.constants.append(numpy_helper.from_array(np.array(value, dtype), name))
+        return name
+
+    def integers(self, *values: int) -> str:
+        return self.constant(values, np.int64)
+
+    def prepare(self, preprocessing: Preprocessing) -> str:
+        """Pictures (N, H, W, 3) uint8 -> (N, 3, h, w) float, resized, cropped and normalized."""
+        from onnx import TensorProto
+
+        height, width = preprocessing.resize
+        shape = self("Shape", INPUT)
+        n_rows, n_columns = (self("Gather", shape, self.integers(axis), axis=0) for axis in (1, 2))  # (1,) each
+        rows = self("Reshape", INPUT, self.integers(0, 0, -1))  # (N, H, W * 3)
+        antialias = preprocessing.antialias
+        rows = self._resized(rows, n_rows, height, antialias=antialias, cast=TensorProto.FLOAT)
+        split = self("Concat", self.integers(0, height), n_columns, self.integers(3), axis=0)
+        columns = self("Transpose", self("Reshape", rows, split), perm=[0, 2, 3, 1])  # (N, W, 3, h)
+        columns = self("Reshape", columns, self.integers(0, 0, 3 * height))
+        columns = self._resized(columns, n_columns, width, antialias=antialias, gain=1 / 255)  # (N, w, 3 * h)
+        images = self("Reshape", columns, self.integers(0, width, 3, height))
+        images = self("Transpose", images, perm=[0, 2, 3, 1])  # (N, 3, h, w)
+        if preprocessing.crop is not None:
+            top, left, height, width = preprocessing.crop
+            ends = self.integers(top + height, left + width)
+            images = self("Slice", images, self.integers(top, left), ends, self.integers(2, 3))
+        mean, deviation = (
+            self.constant(np.reshape(values, (1, 3, 1, 1))) for values in (preprocessing.mean, preprocessing.std)
+        )
+        return self("Div", self("Sub", images, mean), deviation)
+
+    def _resized(
+        self, lines: str, n_lines: str, size: int, *, antialias: bool, cast: int | None = None, gain: float = 1.0
+    ) -> str:
+        """Lines (N, n, m) as `size` lines (N, size, m), each a weighted mean of those nearby."""
+        seen, weights = self._weights(n_lines, size, antialias=antialias, gain=gain)
+        near = self("Gather", lines, seen, axis=1)  # (N, blocks, k, m)
+        if cast is not None:
+            near = self("Cast", near, to=cast)
+        blocks = self("MatMul", weights, near)  # (N, blocks, BLOCK, m)
+        padded = -(-size // BLOCK) * BLOCK
+        joined = self("Reshape", blocks, self.integers(0, padded, -1))
+        if padded == size:
+            return joined
+        return self("Slice", joined, self.integers(0), self.integers(size), self.integers(1))
+
+    def _weights(self, n_lines: str, size: int, *, antialias: bool, gain: float) -> tuple[str, str]:
+        """The lines that each block sees, (blocks, k), and the weight of each for each output, (blocks, BLOCK, k)."""
+        from onnx import TensorProto
+
+        n_blocks = -(-size // BLOCK)
+        centers = np.minimum(np.arange(n_blocks * BLOCK), size - 1).reshape(n_blocks, BLOCK, 1) + 0.5
+        one = self.constant(1.0)
+        count = self("Cast", n_lines, to=TensorProto.FLOAT)
+        scale = self("Div", count, self.constant(float(size)))
+        reach = self("Max", scale, one) if antialias else self.constant([1.0])
+        center = self("Mul", self.constant(centers), scale)  # (blocks, BLOCK, 1)
+        first = self("Floor", self("Sub", self("Mul", self.constant(centers[:, :1]), scale), reach))  # (blocks, 1, 1)
+        span = self("Add", self("Mul", scale, self.constant(BLOCK - 1.0)), self("Mul", reach, self.constant(2.0)))
+        length = self("Squeeze", self("Add", self("Ceil", span), self.constant(2.0)), self.integers(0))
+        step = self("Range", self.constant(0.0), length, one)
+        line = self("Add", first, step)  # (blocks, 1, k)
+        distance = self("Abs", self("Sub", self("Add", line, self.constant(0.5)), center))
+        triangle = self("Relu", self("Sub", one, self("Div", distance, reach)))
+        inside = self("Min", self("Max", line, self.constant(0.0)), self("Sub", count, one))
+        weights = self("Mul", triangle, self("Cast", self("Equal", inside, line), to=TensorProto.FLOAT))
+        total = self("ReduceSum", weights, self.integers(2), keepdims=1)
+        weights = self("Mul", self("Div", weights, total), self.constant(gain))
+        return self("Cast", self("Squeeze", inside, self.integers(1)), to=TensorProto.INT32), weights

@@ -1,0 +1,123 @@
+"""A trained model as ONNX and OpenVINO network: pictures of any size and number in, raw scores and maps out."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import io
+import logging
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from inference.export.input_resizing import put_in_front
+
+if TYPE_CHECKING:
+    import openvino
+    from anomalib.models import AnomalibModule
+
+    from inference.model.preprocessing import Preprocessing
+
+OUTPUTS = ("pred_score", "anomaly_map")
+OPSET = 18  # of ONNX: what torch's exporter writes without converting versions
+IN_ONE_FILE = 2**30  # bytes of tensors; a single ONNX file holds at most 2 GiB
+
+
+class ExportedNetwork(nn.Module):
+    """What is traced: prepared pictures (N, 3, h, w) -> raw pred_score (N,) and anomaly_map (N, 1, h, w).
+
+    Args:
+        model: A trained model.
+        image_size: Height and width in px that it sees.
+    """
+
+    def __init__(self, model: AnomalibModule, image_size: tuple[int, int]) -> None:
+        super().__init__()
+        network = model.model
+        if any(tensor.dtype == torch.float16 for tensor in network.state_dict().values()):
+            network = copy.deepcopy(network).float()  # a copy: the model is compared with as it is
+        self.network = network.exportable(image_size) if hasattr(network, "exportable") else network
+        self.eval().requires_grad_(False)
+
+    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Score pictures."""
+        found = self.network(images)
+        maps = found.anomaly_map
+        return found.pred_score.flatten(), maps.reshape(-1, 1, maps.shape[-2], maps.shape[-1])
+
+
+def write_onnx(model: AnomalibModule, preprocessing: Preprocessing, path: Path) -> None:
+    """Write a trained model as `model.onnx`: pictures (N, H, W, 3) uint8 RGB in.
+
+    Tensors of more than 1 GiB lie in a file of the same name with `.data` added.
+
+    Raises:
+        RuntimeError: Torch cannot write this model down, or only for a fixed number of pictures, or it has no map.
+    """
+    import onnx
+
+    height, width = preprocessing.image_size
+    with torch.no_grad():
+        network = ExportedNetwork(model.cpu().eval(), (height, width))
+        n_bytes = sum(tensor.nbytes for tensor in network.state_dict().values())
+        if network.network(torch.zeros(1, 3, height, width)).anomaly_map is None:
+            msg = (
+                f"{type(model).__name__} scores whole pictures and has no anomaly map, and a model on the line shows "
+                "where a defect is; choose a detector with a map"
+            )
+            raise RuntimeError(msg)
+        # Two pictures: torch takes a batch of one for a size that never changes.
+        written = _traced(network, torch.zeros(2, 3, height, width))
+    written.save(path, external_data=n_bytes > IN_ONE_FILE)
+    plain = onnx.load(path, load_external_data=False)
+    batch = plain.graph.input[0].type.tensor_type.shape.dim[0]
+    if not batch.dim_param:
+        msg = (
+            f"{type(model).__name__} can be exported only for {batch.dim_value} pictures at once: its network computes "
+            "with the number of pictures as a constant"
+        )
+        raise RuntimeError(msg)
+    put_in_front(plain, preprocessing)
+    path.write_bytes(plain.SerializeToString())
+
+
+def _traced(network: nn.Module, example: torch.Tensor) -> Any:
+    batch = torch.export.Dim("batch", min=1, max=65535)
+    with _silent():
+        return torch.onnx.export(
+            network,
+            (example,),
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=["images"],
+            output_names=list(OUTPUTS),
+            dynamic_shapes=({0: batch},),
+            verbose=False,
+        )
+
+
+def to_openvino(path: Path) -> openvino.Model:
+    """The network of an ONNX file as OpenVINO sees it."""
+    import openvino
+
+    return openvino.convert_model(path)
+
+
+@contextlib.contextmanager
+def _silent() -> Iterator[None]:
+    """Without what torch's exporter prints of its steps; its errors still come."""
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "torch.export", "torch._dynamo", "onnxscript")]
+    levels = [one.level for one in loggers]
+    for one in loggers:
+        one.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for one, level in zip(loggers, levels, strict=True):
+            one.setLevel(level)

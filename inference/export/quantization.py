@@ -1,0 +1,106 @@
+"""int8 by NNCF's post-training quantization, calibrated on normal training pictures."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from extensions.runtime.progress import drawn_only_where_watched
+from extensions.runtime.quiet import is_debugging
+from inference.export.input_resizing import PREFIX
+
+if TYPE_CHECKING:
+    import openvino
+
+CONVOLUTIONS = ("Convolution", "GroupConvolution", "ConvolutionBackpropData")
+N_CALIBRATION = 300  # pictures at most: NNCF's own default
+
+
+def quantized(network: openvino.Model, files: Sequence[Path]) -> openvino.Model:
+    """A copy of the network whose convolutions compute in 8 bits.
+
+    What comes before the network (resizing) and what no convolution follows stays in floating point: distances and
+    maps are a small part of the time, their errors would go into the scores as they are, and normal pictures say
+    nothing of how large the distances of defects are.
+
+    Args:
+        network: As `to_openvino` gives it.
+        files: Normal training pictures.
+
+    Raises:
+        ValueError: There are none.
+    """
+    import nncf
+
+    from extensions.data.reading.image_files import read_image
+
+    if not files:
+        msg = "int8 needs normal training pictures to find the range of each layer on; give them with --calibration"
+        raise ValueError(msg)
+    if not is_debugging():
+        logging.getLogger("nncf").setLevel(logging.ERROR)
+    chosen = spread(files, N_CALIBRATION)
+    dataset = nncf.Dataset(chosen, lambda file: read_image(file)[None])
+    with drawn_only_where_watched():
+        return nncf.quantize(
+            network,
+            dataset,
+            subset_size=len(chosen),
+            ignored_scope=nncf.IgnoredScope(
+                names=behind_convolutions(network), patterns=[f"{PREFIX}.*"], types=["MatMul"], validate=False
+            ),
+        )
+
+
+def behind_convolutions(network: openvino.Model) -> list[str]:
+    """Names of the operations that no convolution follows."""
+    pending = [one for one in network.get_ordered_ops() if one.get_type_name() in CONVOLUTIONS]
+    before: set[str] = set()
+    while pending:
+        operation = pending.pop()
+        if operation.get_friendly_name() not in before:
+            before.add(operation.get_friendly_name())
+            pending += [given.get_node() for given in operation.input_values()]
+    plain = {"Constant", "Parameter", "Result"}
+    behind = [one for one in network.get_ordered_ops() if one.get_type_name() not in plain]
+    return [one.get_friendly_name() for one in behind if one.get_friendly_name() not in before]
+
+
+def labelled_pictures(folder: Path) -> tuple[list[Path], np.ndarray]:
+    """Files of a folder, and for each whether it is anomalous: all are but those below a folder `good`.
+
+    Masks, beside the images or in folders of their own, are left out and told.
+
+    Raises:
+        ValueError: One of the two is missing.
+        FileNotFoundError: No such folder.
+    """
+    from inference.predict.sources import list_pictures
+
+    files = list_pictures(folder, without_masks=True)
+    labels = np.array(["good" not in file.relative_to(folder).parts[:-1] for file in files], bool)
+    check_labels(labels, folder)
+    return files, labels
+
+
+def check_labels(labels: np.ndarray, folder: Path) -> None:
+    """Whether there are normal and anomalous images.
+
+    Raises:
+        ValueError: One of the two is missing.
+    """
+    if not labels.any() or labels.all():
+        n_good = int((~labels).sum())
+        msg = f"{folder}: expected images in a folder 'good' and in others, found {n_good} good and "
+        msg += f"{len(labels) - n_good} other ones"
+        raise ValueError(msg)
+
+
+def spread(files: Sequence[Path], n_files: int) -> list[Path]:
+    """At most so many of the files, evenly spread over them."""
+    places = np.unique(np.linspace(0, len(files) - 1, min(n_files, len(files))).round().astype(int))
+    return [files[place] for place in places]

@@ -1,0 +1,168 @@
+"""A trained model written for the line: ONNX, OpenVINO IR, what its numbers mean, and how well it agrees."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from extensions.runtime.atomic_folder import whole_folder
+from extensions.runtime.escaped import spreadsheet_name
+from inference.export.quantization import labelled_pictures, quantized, spread
+from inference.measure.agreement import (
+    DRAWN_FLIPPED_PART,
+    N_PICTURES,
+    TOLERANCES,
+    Agreement,
+    DisagreementError,
+    compare,
+    with_defects,
+)
+from inference.measure.cost import cost_sentence, is_kept, own_threshold, speeds
+from inference.measure.threshold_refit import FittedOn, auroc, score
+from inference.model.metadata import PRECISIONS, ModelInfo, info_path
+
+if TYPE_CHECKING:
+    import openvino
+    from anomalib.models import AnomalibModule
+
+    from inference.model.predictors import OpenVinoPredictor
+
+logger = logging.getLogger(__name__)
+
+NETWORK = "model.xml"
+ONNX = "model.onnx"
+FILES = (NETWORK, "model.bin", ONNX, "model.onnx.data", "model.json", "agreement.json", "agreement.csv")
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """How a model is exported.
+
+    Attributes:
+        precision: `fp32`, `fp16` (weights of half the size, computed in fp32 on CPUs) or `int8`; of the IR.
+        allow_difference: Keep what differs from the trained model by more than is accepted.
+        labelled: Folder with `good` and other pictures, on which the AUROC of another precision is held against fp32.
+        n_pictures: Compared at most, evenly spread over those given.
+        seed: Of the drawn defects.
+        measures_speed: Whether the speed of int8 is held against that of fp32, for a moment.
+    """
+
+    precision: str = "fp32"
+    allow_difference: bool = False
+    labelled: Path | None = None
+    n_pictures: int = N_PICTURES
+    seed: int = 0
+    measures_speed: bool = True
+
+
+def export_model(
+    model: AnomalibModule,
+    info: ModelInfo,
+    output: Path,
+    *,
+    files: Sequence[Path],
+    options: ExportOptions | None = None,
+    fitted_on: FittedOn | None = None,
+    stand_in: FittedOn | None = None,
+) -> Agreement:
+    """Write a model and compare it with what was trained; the output is there whole or not at all.
+
+    int8 moves scores, so its threshold and ranges are fitted anew on the images that those of training were fitted on;
+    without them on the labelled ones; without those they stay, and the summary has no `quantized`.
+
+    Args:
+        model: As rebuilt from its checkpoint.
+        info: What is known of it.
+        output: Folder for `model.xml`, `model.bin`, `model.onnx`, `model.json`, `agreement.json`, `agreement.csv`; an
+            earlier export in it is replaced.
+        files: Normal images, those trained on if possible: to compare, and to calibrate int8.
+        options: See `ExportOptions`.
+        fitted_on: The images on which the model's threshold was fitted.
+        stand_in: Others to which the same rule can be applied, see `own_threshold`.
+
+    Raises:
+        DisagreementError: The exported network differs by more than is accepted; nothing is written.
+        ValueError: Something given cannot be, or the model cannot be exported.
+        OSError: The output cannot be written.
+    """
+    from extensions.data.checks.remarks import sentences
+    from extensions.data.reading.image_files import read_stored
+    from inference.export.network import to_openvino, write_onnx
+    from inference.model.preprocessing import preprocessing_of
+
+    options = options or ExportOptions()
+    if options.precision not in PRECISIONS:
+        msg = f"precision is {options.precision!r}; expected one of {', '.join(PRECISIONS)}"
+        raise ValueError(msg)
+    if not files:
+        msg = "there are no images to compare the exported network on; give a folder of good ones with --calibration"
+        raise ValueError(msg)
+    labelled = _labelled(options.labelled)
+    chosen = spread(files, options.n_pictures)
+    stored = {str(file): read_stored(file)[1] for file in chosen}  # what cannot be read is told before the work
+    for sentence in sentences(stored, n_files=len(chosen)):
+        logger.warning(sentence)
+    with whole_folder(output, FILES) as folder, tempfile.TemporaryDirectory(dir=folder) as scratch:
+        pictures = with_defects(chosen, Path(scratch), seed=options.seed)
+        write_onnx(model, preprocessing_of(model), folder / ONNX)
+        network = to_openvino(folder / ONNX)
+        info = replace(info, precision=options.precision)
+        told: dict[str, Any] = {}
+        if options.precision == "int8":
+            full = saved(network, info, Path(scratch) / "fp32.xml")
+            network = quantized(network, files)
+            small = saved(network, info, Path(scratch) / "int8.xml")
+            info, told = own_threshold(model, full, small, fitted_on or labelled, labelled, stand_in)
+            if options.measures_speed:
+                told["images_per_second"] = speeds(full, small, chosen[0])
+        elif labelled is not None:
+            full = saved(network, info, Path(scratch) / NETWORK)
+            told = {"labelled_auroc": {"fp32": auroc(score(full, labelled, model), labelled)}}
+        predictor = saved(network, info, folder / NETWORK)
+        agreement = compare(
+            model,
+            predictor,
+            pictures,
+            names=[spreadsheet_name(file.name) for file in chosen],
+            tolerances=TOLERANCES[options.precision],
+            workspace=Path(scratch) / "engine",
+            flipped_part=DRAWN_FLIPPED_PART,
+        )
+        if labelled is not None and options.precision == "fp16":
+            told["labelled_auroc"]["fp16"] = auroc(score(predictor, labelled, model), labelled)
+        agreement.summary.update(told)
+        agreement.summary["agrees"] &= is_kept(told)
+        if not agreement.agrees and not options.allow_difference:
+            msg = (
+                f"the exported {info.model} differs from the trained model ({agreement.sentence()}"
+                f"{'; ' if told else ''}{cost_sentence(told)}); nothing was written, --allow-difference accepts it"
+            )
+            raise DisagreementError(msg)
+        info = replace(info, agreement=agreement.summary)
+        info_path(folder / NETWORK).write_text(info.to_json(), encoding="utf-8")
+        (folder / "agreement.json").write_text(agreement.to_json(), encoding="utf-8")
+        (folder / "agreement.csv").write_text(agreement.to_csv(), encoding="utf-8")
+    return agreement
+
+
+def _labelled(folder: Path | None) -> FittedOn | None:
+    if folder is None:
+        return None
+    files, is_anomalous = labelled_pictures(folder)
+    return FittedOn.from_files(files, is_anomalous, f"the labelled images in {folder.name}")
+
+
+def saved(network: openvino.Model, info: ModelInfo, path: Path) -> OpenVinoPredictor:
+    """Write the network once (its file stays mapped while the predictor lives) and open it as others will."""
+    import openvino
+
+    from inference.model.metadata import RUNTIME_KEY
+    from inference.model.predictors import OpenVinoPredictor
+
+    network.set_rt_info(info.to_json(), [RUNTIME_KEY, "model_info"])
+    openvino.save_model(network, path, compress_to_fp16=info.precision == "fp16")
+    return OpenVinoPredictor(path, info)

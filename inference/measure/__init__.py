@@ -1,0 +1,1 @@
+"""How an exported model compares with the trained one: agreement, speed, cost of a precision."""

@@ -1,0 +1,222 @@
+"""How fast an exported model is: backbone alone, network alone, from file to table, anomalib's inferencer."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import count, product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from extensions.runtime.atomic_write import write_whole
+from extensions.runtime.openvino_core import openvino_core
+from inference.model.metadata import ModelInfo
+from inference.model.predictors import OpenVinoPredictor, load_predictor
+
+SECONDS = 3.0  # of each measurement, after one round that does not count
+COLUMNS = (
+    "model", "precision", "what", "streams", "batch", "n", "images_per_second", "latency_p50_ms", "latency_p95_ms",
+)  # fmt: skip
+RANDOM_SIDE = 320  # px, of pictures where none are given
+
+
+@dataclass(frozen=True)
+class Speed:
+    """Images a second, and from handing over a batch to its result, in ms."""
+
+    n: int
+    images_per_second: float
+    latency_p50_ms: float
+    latency_p95_ms: float
+
+
+def measure(
+    models: Sequence[Path],
+    folder: Path | None,
+    *,
+    device: str = "CPU",
+    streams: Sequence[int] = (1, 2),
+    batches: Sequence[int] = (1, 8),
+    stock: Path | None = None,
+    seconds: float = SECONDS,
+    repeats: int = 1,
+) -> pd.DataFrame:
+    """Measure models, one row of `COLUMNS` for each of backbone, network and end to end, streams and batch.
+
+    With repeats all take turns, and a row has the medians. The index is the place in `models`.
+
+    Args:
+        models: `model.xml` files.
+        folder: Pictures; None leaves end to end and stock out and takes random ones of 320 px.
+        device: OpenVINO's name.
+        streams: Batches computed at the same time.
+        batches: Pictures computed together.
+        stock: Checkpoint of a model that anomalib has, too: exported by anomalib and run by its `OpenVINOInferencer`,
+            one picture after the other, at float32.
+        seconds: Of each measurement.
+        repeats: Of all measurements.
+
+    Raises:
+        ValueError: Something given cannot be measured; nothing was.
+        FileNotFoundError: A file is not there.
+    """
+    from inference.predict.sources import list_pictures
+
+    _check(models, folder, device, stock)
+    files = list_pictures(folder) if folder is not None else []
+    rows: list[dict[str, Any]] = []
+    for _ in range(repeats):
+        for place, path in enumerate(models):
+            for n_streams, batch in product(streams, batches):
+                predictor = load_predictor(path, device=device, streams=n_streams, batch=batch)
+                assert isinstance(predictor, OpenVinoPredictor)
+                given = {"place": place, "streams": n_streams, "batch": batch}
+                rows += _rows(predictor, given, device, folder, files, seconds)
+        if stock is not None:
+            from inference.measure.stock import stock_speed
+
+            name, speed = stock_speed(stock, files, seconds)
+            rows.append(_row(name, "anomalib's inferencer", {"place": len(models), "streams": 1, "batch": 1}, speed))
+    which = ["place", "model", "precision", "what", "streams", "batch"]
+    medians = dict.fromkeys(("images_per_second", "latency_p50_ms", "latency_p95_ms"), "median")
+    frame = pd.DataFrame(rows).groupby(which, sort=False, as_index=False).agg({"n": "sum", **medians})
+    return frame.set_index("place")[list(COLUMNS)]
+
+
+def _rows(
+    predictor: OpenVinoPredictor,
+    given: dict[str, int],
+    device: str,
+    folder: Path | None,
+    files: Sequence[Path],
+    seconds: float,
+) -> list[dict[str, Any]]:
+    """Backbone, network, and end to end where there are pictures."""
+    from extensions.data.reading.image_files import read_image
+
+    info, rows = predictor.info, []
+    random = np.random.default_rng(0)
+    backbone = _backbone(info, device, given["streams"])
+    if backbone is not None:
+        pixels = random.standard_normal((given["batch"], 3, *info.image_size)).astype(np.float32)
+        rows.append(_row(info, "backbone", given, network_speed(backbone, pixels, seconds)))
+    shape = read_image(files[0]).shape if files else (RANDOM_SIDE, RANDOM_SIDE, 3)
+    pictures = random.integers(0, 256, (given["batch"], *shape), dtype=np.uint8)
+    rows.append(_row(info, "network", given, network_speed(predictor.compiled, pictures, seconds)))
+    if folder is not None:
+        rows.append(_row(info, "end to end", given, end_to_end_speed(predictor, folder, seconds)))
+    return rows
+
+
+def _check(models: Sequence[Path], folder: Path | None, device: str, stock: Path | None) -> None:
+    """Whether all that is asked for can be measured, before any of it is."""
+    if stock is not None:
+        from inference.measure.stock import check_stock
+
+        if folder is None:
+            msg = "--stock is measured on pictures; give a folder of them with --input"
+            raise ValueError(msg)
+        check_stock(stock)
+    for path in models:
+        if path.suffix == ".ckpt":
+            msg = f"{path}: expected an exported network (model.xml or model.onnx)"
+            raise ValueError(msg)
+        load_predictor(path, device=device)
+
+
+def write(frame: pd.DataFrame, output: Path) -> Path:
+    """Write `bench.csv`, unrounded; its path."""
+    path = output / "bench.csv"
+    write_whole(path, frame.to_csv(index=False))
+    return path
+
+
+def network_speed(compiled: Any, inputs: np.ndarray, seconds: float) -> Speed:
+    """The compiled network alone on the same pictures again and again, all its requests at work."""
+    n_requests = compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
+    requests = deque(compiled.create_infer_request() for _ in range(n_requests))
+    for request in requests:
+        request.infer([inputs], share_inputs=True)
+    at_work: deque[tuple[Any, float]] = deque()
+    latencies: list[float] = []
+    started = time.perf_counter()
+    while time.perf_counter() - started < seconds or at_work:
+        if requests and time.perf_counter() - started < seconds:
+            request = requests.popleft()
+            at_work.append((request, time.perf_counter()))
+            request.start_async([inputs], share_inputs=True)
+            continue
+        request, handed_over = at_work.popleft()
+        request.wait()
+        latencies.append(time.perf_counter() - handed_over)
+        requests.append(request)
+    return _speed(len(latencies) * len(inputs), time.perf_counter() - started, latencies)
+
+
+def end_to_end_speed(predictor: OpenVinoPredictor, folder: Path, seconds: float) -> Speed:
+    """From the files of a folder to `predictions.csv`, as often as the seconds ask for."""
+    from inference.predict.pipeline import predict
+    from inference.predict.sources import open_source
+
+    taken, n_pictures = 0.0, 0
+    latencies: list[float] = []
+    with tempfile.TemporaryDirectory() as scratch:
+        for turn in count():
+            report = predict(predictor, open_source(str(folder)), Path(scratch), progress=False)
+            if not turn:
+                continue
+            taken, n_pictures = taken + report.seconds, n_pictures + report.n_done
+            of_images = pd.read_csv(Path(scratch) / "predictions.csv")["latency_ms"].dropna()
+            latencies += list(of_images * predictor.batch / 1000)  # of whole batches, as of the network alone
+            if taken >= seconds:
+                break
+    return _speed(n_pictures, taken, latencies)
+
+
+def timed_loop(work: Callable[[Any], object], items: Sequence[Any], seconds: float) -> Speed:
+    """One item after the other, as often as the seconds ask for."""
+    work(items[0])
+    latencies: list[float] = []
+    started = time.perf_counter()
+    while time.perf_counter() - started < seconds or len(latencies) < len(items):
+        one = time.perf_counter()
+        work(items[len(latencies) % len(items)])
+        latencies.append(time.perf_counter() - one)
+    return _speed(len(latencies), time.perf_counter() - started, latencies)
+
+
+def _speed(n: int, seconds: float, latencies: Sequence[float]) -> Speed:
+    p50, p95 = (float(np.quantile(latencies, share)) * 1000 for share in (0.5, 0.95))
+    return Speed(n, n / seconds, p50, p95)
+
+
+def _row(info: ModelInfo | str, what: str, given: dict[str, int], speed: Speed) -> dict[str, Any]:
+    name, precision = (info, "fp32") if isinstance(info, str) else (info.model, info.precision)
+    return {"model": name, "precision": precision, "what": what, **given, **vars(speed)}
+
+
+def _backbone(info: ModelInfo, device: str, n_streams: int) -> Any:
+    """The model's backbone at float32 with random weights, which change no time; None for a model without one."""
+    import openvino
+    import torch
+    from anomalib.models.components import TimmFeatureExtractor
+
+    from extensions import backbones
+
+    if not info.backbone:
+        return None
+    backbones.register()
+    name, layers = backbones.architecture(info.backbone["name"]), info.backbone["layers"]
+    network = TimmFeatureExtractor(backbone=name, layers=layers, pre_trained=False).eval()
+    example = torch.zeros(1, 3, *info.image_size)
+    with torch.no_grad():
+        traced = torch.jit.trace(network, example, check_trace=False, strict=False)
+        converted = openvino.convert_model(traced, example_input=example, input=[-1, 3, *info.image_size])
+    options = {"PERFORMANCE_HINT": "THROUGHPUT", "INFERENCE_PRECISION_HINT": "f32", "NUM_STREAMS": str(n_streams)}
+    return openvino_core().compile_model(converted, device, options)

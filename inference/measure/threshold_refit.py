@@ -1,0 +1,190 @@
+"""The threshold and ranges of a quantized network, fitted anew in the way that gave those of the trained model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from inference.model.metadata import ModelInfo
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from anomalib.models import AnomalibModule
+
+    from inference.model.predictors import Predictor
+
+# How far, as a part of the range of scores, the rule of the record may lead from the record's own threshold when it is
+# applied to other images with the unchanged network: then these images can stand in for those it was fitted on.
+STAND_IN = 0.05
+
+
+@dataclass(frozen=True)
+class FittedOn:
+    """Images on which a threshold is fitted.
+
+    Attributes:
+        files: Of the images.
+        is_anomalous: (N,) bool.
+        masks: Of each image; None without one.
+        what: What they are, for a person.
+    """
+
+    files: tuple[Path, ...]
+    is_anomalous: np.ndarray
+    masks: tuple[Path | None, ...]
+    what: str
+
+    @classmethod
+    def from_samples(cls, samples: pd.DataFrame, what: str) -> FittedOn:
+        """From the samples of a datamodule's test set."""
+        masks = samples["mask_path"].fillna("") if "mask_path" in samples else [""] * len(samples)
+        return cls(
+            files=tuple(map(Path, samples["image_path"])),
+            is_anomalous=samples["label_index"].to_numpy() == 1,
+            masks=tuple(Path(mask) if mask else None for mask in masks),
+            what=what,
+        )
+
+    @classmethod
+    def from_files(cls, files: Sequence[Path], is_anomalous: np.ndarray, what: str) -> FittedOn:
+        """From files without masks."""
+        return cls(tuple(files), np.asarray(is_anomalous, bool), (None,) * len(files), what)
+
+    @property
+    def has_both(self) -> bool:
+        """Whether some images are normal and some anomalous."""
+        return bool(self.is_anomalous.any()) and not bool(self.is_anomalous.all())
+
+    def __str__(self) -> str:
+        n_anomalous = int(self.is_anomalous.sum())
+        return f"{self.what}: {len(self.files) - n_anomalous} normal, {n_anomalous} anomalous"
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What a network says of images.
+
+    Attributes:
+        scores: (N,) raw.
+        map_range: Least and largest value of the maps.
+        pixel_threshold: With the highest F1 over all pixels; None without masks.
+    """
+
+    scores: np.ndarray
+    map_range: tuple[float, float]
+    pixel_threshold: float | None
+
+
+def score(predictor: Predictor, images: FittedOn, model: AnomalibModule) -> Scored:
+    """Score images with a network.
+
+    Args:
+        predictor: Of the network.
+        images: What it scores.
+        model: What it was exported from: it prepares masks.
+
+    Raises:
+        ValueError: An image or a mask cannot be read.
+        RuntimeError: The network cannot compute one.
+    """
+    from benchmark.metrics.pixel import PixelMetrics
+    from extensions.data.reading.image_files import read_image
+    from extensions.runtime.progress import progress_bar
+
+    scores = np.full(len(images.files), np.nan)
+    low, high = np.inf, -np.inf
+    pixels = PixelMetrics() if any(images.masks) else None
+    found = predictor.stream((place, read_image(file)) for place, file in enumerate(images.files))
+    for place, outcome in progress_bar(found, total=len(scores), title="scoring", unit="image"):
+        if isinstance(outcome, Exception):
+            raise outcome
+        scores[place] = outcome.pred_score
+        one = outcome.anomaly_map
+        low, high = min(low, float(one.min())), max(high, float(one.max()))
+        mask = images.masks[place]
+        if pixels is not None and (mask is not None or not images.is_anomalous[place]):
+            marked = np.zeros(one.shape, bool) if mask is None else _mask(model, mask)
+            pixels.update(one[None], marked[None], np.zeros(1, int))
+    return Scored(scores, (low, high), pixels.threshold() if pixels is not None else None)
+
+
+def auroc(scored: Scored, images: FittedOn) -> float | None:
+    """Area under the ROC curve; None without both kinds of images."""
+    from sklearn.metrics import roc_auc_score
+
+    return float(roc_auc_score(images.is_anomalous, scored.scores)) if images.has_both else None
+
+
+def can_stand_in(info: ModelInfo, scored: Scored, images: FittedOn) -> bool:
+    """Whether the rule that gave a model's threshold gives it again, nearly, on other images.
+
+    Normal images of the training set often cannot: a memory bank knows them by heart, and their scores are next to 0.
+
+    Args:
+        info: Of the model.
+        scored: By the unchanged network.
+        images: Those that were scored.
+    """
+    from benchmark.one_run.evaluation import image_threshold
+
+    threshold, _ = image_threshold(images.is_anomalous, scored.scores)
+    if threshold is None or info.threshold is None or info.score_range is None:
+        return False
+    return abs(threshold - info.threshold) <= STAND_IN * (info.score_range[1] - info.score_range[0])
+
+
+def refitted(info: ModelInfo, scored: Scored, images: FittedOn, model: AnomalibModule) -> ModelInfo:
+    """The facts of a network with a threshold, a pixel threshold and ranges of its own scores.
+
+    The threshold is that of maximal F1 where the images are of both kinds, and the quantile of normal ones where none
+    is anomalous: the benchmark's rule, which gave the trained model's. Without masks the pixel threshold stays.
+
+    Args:
+        info: Of the trained model.
+        scored: By the quantized network.
+        images: Those that were scored.
+        model: As trained; its sensitivities hold on.
+    """
+    from benchmark.one_run.evaluation import image_threshold
+    from inference.model.checkpoints import MARGIN, scale_of
+
+    threshold, source = image_threshold(images.is_anomalous, scored.scores)
+    scores = float(scored.scores.min()), float(scored.scores.max())
+    scale = scale_of(model.post_processor, threshold, scored.pixel_threshold, scores, scored.map_range)
+    if scored.pixel_threshold is None:
+        scale["pixel_threshold"] = info.pixel_threshold
+    if threshold is not None:
+        source += f", less {MARGIN:g} of the range of scores"
+    return replace(
+        info,
+        **scale,
+        threshold_source=source,
+        refitted={
+            "on": str(images),
+            "pixel_threshold": scored.pixel_threshold is not None,
+            "trained": {
+                "threshold": info.threshold,
+                "threshold_source": info.threshold_source,
+                "pixel_threshold": info.pixel_threshold,
+                "score_range": info.score_range,
+                "map_range": info.map_range,
+            },
+        },
+    )
+
+
+def _mask(model: AnomalibModule, path: Path) -> np.ndarray:
+    """A mask as the network's map shows it, (h, w) bool: resized and cropped as the image."""
+    import torch
+    from torchvision.tv_tensors import Image, Mask
+
+    from extensions.data.reading.image_files import read_mask
+
+    marks = torch.from_numpy(read_mask(path))
+    transform = model.pre_processor.transform
+    _, mask = transform(Image(torch.zeros(3, *marks.shape)), Mask(marks))
+    return np.asarray(mask.numpy() > 0).reshape(mask.shape[-2:])

@@ -1,0 +1,190 @@
+"""A trained model from its checkpoint, whichever class it is of, and what the checkpoint says of its scores."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from inference.model.metadata import ModelInfo
+
+if TYPE_CHECKING:
+    from anomalib.models import AnomalibModule
+    from anomalib.post_processing import PostProcessor
+
+RECORD = "record.json"  # the benchmark's, beside the checkpoint that it kept
+CLASS_KEY = "class_path"
+# A threshold found by maximal F1 is the score of some picture, whose label would be decided by rounding. So much of the
+# range of scores below it, that picture is anomalous in every engine.
+MARGIN = 1e-5
+LEVELS = ("image", "pixel")
+NOT_IN_INFO = {"n_masks", "k_shot_images", "contamination"}
+
+
+def load_checkpoint(path: Path, *, model_class: str | None = None) -> tuple[AnomalibModule, ModelInfo]:
+    """Rebuild a trained model on the CPU, ready to predict.
+
+    Args:
+        path: A `.ckpt` file of Lightning's, ours or one that the benchmark kept.
+        model_class: Its class, where neither the checkpoint, a record beside it nor its folder tells.
+
+    Raises:
+        ValueError: It is no checkpoint, of no known class, or not of the class given.
+        FileNotFoundError: No such file.
+    """
+    from extensions.configuration.classes import import_class, known_classes, resolve_class_path
+
+    stored = read_checkpoint(path)
+    record = record_beside(path)
+    name = model_class or stored.get(CLASS_KEY) or _recorded_class(record) or _class_of_folder(path)
+    if not isinstance(name, str):
+        msg = (
+            f"{path}: nothing tells which class this model is of; give it with --model-class, such as extensions.Padim"
+        )
+        raise ValueError(msg)
+    class_path = resolve_class_path(name, "model")
+    kind = import_class(class_path, "model", known_classes("model"))
+    try:
+        model: AnomalibModule = kind.load_from_checkpoint(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, TypeError, KeyError) as error:
+        reason = " ".join(str(error).split())[:300]
+        msg = f"{path}: this is no checkpoint of {class_path} ({reason}); give its class with --model-class"
+        raise ValueError(msg) from error
+    return model.eval(), describe(model, class_path, stored, record)
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """The checkpoint as plain data; nothing is unpickled but what anomalib allows.
+
+    Raises:
+        ValueError: It is no checkpoint.
+        FileNotFoundError: No such file.
+    """
+    import pickle
+    import re
+    import zipfile
+
+    import torch
+    from anomalib.utils.serialization import anomalib_safe_globals
+
+    if not path.is_file():
+        msg = f"{path}: there is no such file; expected a checkpoint (.ckpt) of a trained model"
+        raise FileNotFoundError(msg)
+    if not zipfile.is_zipfile(path):
+        msg = f"{path}: this is no checkpoint, or one that is cut off; expected a .ckpt file of a trained model, whole"
+        raise ValueError(msg)
+    try:
+        with anomalib_safe_globals():
+            stored = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except pickle.UnpicklingError as error:  # torch's message advises to load it all the same
+        found = re.search(r"GLOBAL (\S+)", str(error))
+        what = found[1] if found else "Python objects"
+        msg = f"{path}: this holds {what}, which is not loaded, for it may run programs; expected a checkpoint of ours"
+        raise ValueError(msg) from error
+    except (RuntimeError, EOFError, ValueError, OSError) as error:
+        reason = " ".join(str(error).split())[:200]
+        msg = f"{path}: this cannot be read as a checkpoint ({reason}); expected a .ckpt file of a trained model"
+        raise ValueError(msg) from error
+    if not isinstance(stored, dict) or "state_dict" not in stored:
+        msg = f"{path}: this file holds no trained model; expected a checkpoint that Lightning wrote"
+        raise ValueError(msg)
+    return stored
+
+
+def record_beside(path: Path) -> dict[str, Any] | None:
+    """The benchmark's record of the run that left this checkpoint; None without one."""
+    try:
+        found = json.loads((path.parent / RECORD).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    files = found.get("files") if isinstance(found, dict) else None
+    return found if isinstance(files, dict) and files.get("checkpoint") == path.name else None
+
+
+def describe(
+    model: AnomalibModule, class_path: str, stored: dict[str, Any], record: dict[str, Any] | None
+) -> ModelInfo:
+    """What is known of a model's scores, thresholds and training."""
+    from inference.model.preprocessing import preprocessing_of
+
+    scale, preprocessing = _scale(model), preprocessing_of(model)
+    source = "the checkpoint's post-processor" if scale["threshold"] is not None else None
+    dataset = None
+    if record is not None:
+        source = record.get("thresholds", {}).get("source", source)
+        dataset = {name: value for name, value in record.get("dataset", {}).items() if name not in NOT_IN_INFO}
+    if source is not None:
+        source += f", less {MARGIN:g} of the range of scores"
+    return ModelInfo(
+        model=type(model).__name__,
+        class_path=class_path,
+        image_size=preprocessing.image_size,
+        region=preprocessing.region,
+        threshold_source=source,
+        backbone=stored.get("backbone"),
+        dataset=dataset,
+        run_key=record.get("key") if record is not None else None,
+        versions=versions(),
+        **scale,
+    )
+
+
+def versions() -> dict[str, str]:
+    """Of the libraries that decide what an exported network computes."""
+    from importlib.metadata import version
+
+    return {name: version(name) for name in ("anomaly-workbench", "anomalib", "torch", "timm", "onnx", "openvino")}
+
+
+def _scale(model: AnomalibModule) -> dict[str, Any]:
+    """Thresholds, less `MARGIN`, and ranges of the model's post-processor; None what it does not know."""
+    post = model.post_processor
+    if post is None or not hasattr(post, "image_min"):
+        return dict.fromkeys(("threshold", "pixel_threshold", "score_range", "map_range"))
+    told = [(float(getattr(post, f"{level}_min")), float(getattr(post, f"{level}_max"))) for level in LEVELS]
+    return scale_of(post, float(post.image_threshold), float(post.pixel_threshold), *told)
+
+
+def scale_of(
+    post: PostProcessor | None,
+    threshold: float | None,
+    pixel_threshold: float | None,
+    score_range: tuple[float, float],
+    map_range: tuple[float, float],
+) -> dict[str, Any]:
+    """Values of a `ModelInfo`: thresholds as a post-processor's sensitivities move them, less `MARGIN`, and ranges.
+
+    Args:
+        post: Of the model; None moves nothing.
+        threshold: On raw scores; None or NaN where it is not known.
+        pixel_threshold: The same on raw maps.
+        score_range: Least and largest score; not finite where it is not known.
+        map_range: The same for maps.
+    """
+    known: dict[str, Any] = dict.fromkeys(("threshold", "pixel_threshold", "score_range", "map_range"))
+    given = zip(LEVELS, ("threshold", "pixel_threshold"), (threshold, pixel_threshold), strict=True)
+    for (level, name, value), span, (low, high) in zip(
+        given, ("score_range", "map_range"), (score_range, map_range), strict=True
+    ):
+        has_range = math.isfinite(low) and math.isfinite(high)
+        if value is not None and math.isfinite(value):
+            # anomalib's sensitivity moves the threshold on the normalized scale: 0.5 leaves it.
+            moved = 0.5 - float(getattr(post, f"{level}_sensitivity", 0.5))
+            span_size = high - low if has_range else abs(value)
+            known[name] = value + (moved * span_size if has_range else 0.0) - MARGIN * span_size
+        if has_range:
+            known[span] = (low, high)
+    return known
+
+
+def _recorded_class(record: dict[str, Any] | None) -> str | None:
+    return record["experiment"]["model"]["class_path"] if record is not None else None
+
+
+def _class_of_folder(path: Path) -> str | None:
+    """The model's name in anomalib's layout `<root>/<Model>/<data set>/<category>/v<N>/weights/lightning/*.ckpt`."""
+    from extensions.configuration.classes import known_classes
+
+    known = known_classes("model")
+    return next((part for part in reversed(path.resolve().parts[:-1]) if part in known), None)

@@ -1,0 +1,259 @@
+"""Predictors: pictures in, raw scores and maps out, from OpenVINO IR, ONNX or a checkpoint.
+
+predictor = load_predictor(Path("model.xml"))
+prediction = predictor.predict([picture])[0]
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import time
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from inference.model.batches import BATCH, Key, batches
+from inference.model.compiling import check_files, compile_network
+from inference.model.metadata import ModelInfo, info_path
+
+if TYPE_CHECKING:
+    from anomalib.models import AnomalibModule
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a model says of one picture.
+
+    Attributes:
+        pred_score: Raw, higher is more anomalous.
+        pred_score_normalized: From 0 to 1 with the threshold at 0.5; None where the range of scores is unknown.
+        pred_label: Whether `pred_score >= threshold`; None without a threshold.
+        anomaly_map: (h, w) float32, raw, of the part of the picture that the network sees.
+        latency_ms: What the image took of the network's time once that is warm: the time in which its batch was
+            computed, divided by the images in it. Reading, waiting and writing are not in it; batches that other
+            streams compute meanwhile slow it down.
+    """
+
+    pred_score: float
+    pred_score_normalized: float | None
+    pred_label: bool | None
+    anomaly_map: np.ndarray
+    latency_ms: float
+
+
+class Predictor(ABC):
+    """A model ready to predict.
+
+    Attributes:
+        info: What its numbers mean; the threshold is the one in force.
+        batch: Pictures of one size that are handed over at once in `stream`.
+    """
+
+    def __init__(self, info: ModelInfo, batch: int) -> None:
+        self.info = info
+        self.batch = batch
+        self._is_warm = False
+
+    def predict(self, pictures: Sequence[np.ndarray]) -> list[Prediction]:
+        """Score pictures.
+
+        Args:
+            pictures: (H, W, 3) uint8 RGB each, of any sizes, as `extensions.data.read_image` gives them.
+
+        Raises:
+            ValueError: Something else than such a picture.
+            RuntimeError: The network could not compute.
+        """
+        found = [outcome for _, outcome in self.stream(enumerate(pictures))]
+        for outcome in found:
+            if isinstance(outcome, Exception):
+                raise outcome
+        return [outcome for outcome in found if isinstance(outcome, Prediction)]
+
+    @abstractmethod
+    def stream(self, pictures: Iterable[tuple[Key, np.ndarray]]) -> Iterator[tuple[Key, Prediction | Exception]]:
+        """Score pictures one after another while more are being read; results come in the order of the pictures.
+
+        Args:
+            pictures: Any key and a picture as in `predict`; taken a few batches ahead of what is yielded.
+
+        Yields:
+            The key and the prediction, or the error that a picture caused.
+        """
+
+    def _outcomes(self, scores: np.ndarray, maps: np.ndarray, milliseconds: float) -> list[Prediction | Exception]:
+        return [
+            self._outcome(float(score), one, milliseconds)
+            if math.isfinite(score)
+            else RuntimeError(f"the network gave {score} as the score; export the model again")
+            for score, one in zip(scores.reshape(-1), maps.reshape(len(maps), *maps.shape[-2:]), strict=True)
+        ]
+
+    def _outcome(self, score: float, anomaly_map: np.ndarray, milliseconds: float) -> Prediction:
+        threshold = self.info.threshold
+        label = None if threshold is None else score >= threshold
+        return Prediction(score, self.info.normalized(score), label, anomaly_map, milliseconds)
+
+
+class OpenVinoPredictor(Predictor):
+    """A network in OpenVINO, several batches of it at work at once.
+
+    Args:
+        path: IR (`.xml`) or ONNX file.
+        info: What its numbers mean.
+        device: As OpenVINO names it: CPU, GPU, AUTO …
+        streams: Batches computed at the same time; None leaves it to OpenVINO's throughput hint.
+        batch: Pictures of one size computed together.
+        precision: OpenVINO's `INFERENCE_PRECISION_HINT`; CPUs that can would otherwise compute in bfloat16.
+
+    Raises:
+        ValueError: It cannot be read as a network of ours, or this device is not there.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        info: ModelInfo,
+        *,
+        device: str = "CPU",
+        streams: int | None = None,
+        batch: int = BATCH,
+        precision: str = "f32",
+    ) -> None:
+        super().__init__(info, batch)
+        options = {"PERFORMANCE_HINT": "THROUGHPUT", "INFERENCE_PRECISION_HINT": precision}
+        if streams is not None:
+            options["NUM_STREAMS"] = str(streams)
+        self.compiled = compile_network(path, info, device, options)
+        n_requests = self.compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
+        self._requests = [self.compiled.create_infer_request() for _ in range(n_requests)]
+
+    def stream(self, pictures: Iterable[tuple[Key, np.ndarray]]) -> Iterator[tuple[Key, Prediction | Exception]]:
+        """See `Predictor.stream`."""
+        at_work: deque[tuple[Any, list[Key], np.ndarray]] = deque()
+        idle = deque(self._requests)
+        try:
+            for keys, stacked in batches(pictures, self.batch):
+                if isinstance(stacked, Exception):
+                    while at_work:  # what was handed over earlier comes first
+                        yield from self._finished(*at_work[0])
+                        idle.append(at_work.popleft()[0])
+                    yield keys[0], stacked
+                    continue
+                if not idle:
+                    yield from self._finished(*at_work[0])
+                    idle.append(at_work.popleft()[0])
+                if not self._is_warm:
+                    self._warm_up(stacked[:1])
+                request = idle.popleft()
+                request.start_async([stacked], share_inputs=True)  # the array is kept until the result is there
+                at_work.append((request, keys, stacked))
+            while at_work:
+                yield from self._finished(*at_work.popleft())
+        finally:
+            for request, *_ in at_work:  # they still read the arrays that would be freed now
+                request.cancel()
+                with contextlib.suppress(RuntimeError):  # that it was cancelled
+                    request.wait()
+
+    def _warm_up(self, picture: np.ndarray) -> None:
+        """Compute once with every request: the first time kernels are made and memory is taken."""
+        self._is_warm = True
+        with contextlib.suppress(RuntimeError):  # the picture's own turn tells
+            for request in self._requests:
+                request.infer([picture], share_inputs=True)
+
+    def _finished(self, request: Any, keys: list[Key], _: np.ndarray) -> Iterator[tuple[Key, Prediction | Exception]]:
+        try:
+            request.wait()
+        except RuntimeError as error:
+            reason = " ".join(str(error).split())[:200]
+            yield from ((key, RuntimeError(f"the network could not compute: {reason}")) for key in keys)
+            return
+        milliseconds = request.latency / len(keys)
+        scores, maps = (request.get_output_tensor(index).data.copy() for index in range(2))
+        yield from zip(keys, self._outcomes(scores, maps, milliseconds), strict=True)
+
+
+class TorchPredictor(Predictor):
+    """A trained model in torch, as it computes in `Engine.predict`.
+
+    Args:
+        model: As rebuilt from its checkpoint.
+        info: What its numbers mean.
+    """
+
+    def __init__(self, model: AnomalibModule, info: ModelInfo) -> None:
+        super().__init__(info, batch=1)
+        self._model = model.eval()
+
+    def stream(self, pictures: Iterable[tuple[Key, np.ndarray]]) -> Iterator[tuple[Key, Prediction | Exception]]:
+        """See `Predictor.stream`."""
+        import torch
+        from torchvision.transforms.v2.functional import to_dtype, to_image
+
+        for keys, stacked in batches(pictures, self.batch):
+            if isinstance(stacked, Exception):
+                yield keys[0], stacked
+                continue
+            with torch.inference_mode():
+                image = to_dtype(to_image(stacked[0]), torch.float32, scale=True)[None]
+                if not self._is_warm:
+                    self._model.model(self._model.pre_processor.transform(image))
+                    self._is_warm = True
+                started = time.perf_counter()
+                found = self._model.model(self._model.pre_processor.transform(image))
+            milliseconds = (time.perf_counter() - started) * 1000
+            scores, maps = found.pred_score.float().numpy(), found.anomaly_map.float().numpy()
+            yield keys[0], self._outcomes(scores, maps, milliseconds)[0]
+
+
+def load_predictor(
+    path: Path,
+    *,
+    device: str = "CPU",
+    streams: int | None = None,
+    batch: int = BATCH,
+    threshold: float | None = None,
+    model_class: str | None = None,
+) -> Predictor:
+    """Open a model file by its kind.
+
+    Args:
+        path: `model.xml` or `model.onnx` with `model.json` beside it, or a checkpoint.
+        device: OpenVINO's name of the device; a checkpoint is computed by torch on the CPU.
+        streams: See `OpenVinoPredictor`.
+        batch: See `OpenVinoPredictor`.
+        threshold: On raw scores, in place of the model's own.
+        model_class: Class of a checkpoint that does not tell it.
+
+    Raises:
+        FileNotFoundError: The file or one that belongs to it is not there.
+        ValueError: It is of another kind, cannot be read, or not be computed on this device.
+
+    Example:
+        >>> predictor = load_predictor(Path("model.xml"))
+        >>> predictor.predict([picture])[0].pred_score
+    """
+    path = Path(path)
+    check_files(path)
+    predictor: Predictor
+    if path.suffix == ".ckpt":
+        if device != "CPU":
+            msg = f"device {device!r}: a checkpoint is computed by torch on the CPU; export the model for other devices"
+            raise ValueError(msg)
+        from inference.model.checkpoints import load_checkpoint
+
+        predictor = TorchPredictor(*load_checkpoint(path, model_class=model_class))
+    else:
+        info = ModelInfo.read(info_path(path))
+        predictor = OpenVinoPredictor(path, info, device=device, streams=streams, batch=batch)
+    if threshold is not None:
+        predictor.info = replace(predictor.info, threshold=threshold, threshold_source="given")
+    return predictor

@@ -1,0 +1,1 @@
+"""Predict on a source: read, compute, write."""

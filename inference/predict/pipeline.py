@@ -1,0 +1,148 @@
+"""Predict on a source: reading, computing and writing at the same time, in the order of the pictures."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from extensions.data.checks.remarks import sentences
+from extensions.data.reading.stored import Stored
+from extensions.runtime.progress import progress_bar
+from inference.model.predictors import Prediction, Predictor
+from inference.predict.overlay_files import FOLDER, VIDEO, remove_earlier
+from inference.predict.sinks import COLUMNS, TABLE, AnnotatedVideo, Overlays, Sinks, Table
+from inference.predict.sources import Item, Source
+
+
+@dataclass(frozen=True)
+class Report:
+    """What became of a source.
+
+    Attributes:
+        n_done: Pictures with a prediction.
+        n_failed: Pictures with an error in their row.
+        n_anomalous: Of those done.
+        n_missing: Frames that a video promised and did not have.
+        seconds: From the first picture asked for to the last file written.
+        unit: What was looked at, `image` or `frame`.
+        remarks: Sentences about images that were read, but perhaps not as their owner thinks.
+    """
+
+    n_done: int
+    n_failed: int
+    n_anomalous: int
+    n_missing: int
+    seconds: float
+    unit: str = "image"
+    remarks: tuple[str, ...] = ()
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every picture has a prediction."""
+        return not self.n_failed and not self.n_missing and self.n_done > 0
+
+    def sentence(self, threshold: float | None, output: Path, *, overlays: bool) -> str:
+        """What was found, and where to look at it."""
+        units = f"{self.unit}s"
+        if threshold is None:
+            found = f"{self.n_done} {units} scored; without a threshold none is judged (give one by --threshold)"
+        else:
+            is_are = "is" if self.n_anomalous == 1 else "are"
+            found = f"{self.n_anomalous} of {self.n_done} {units} {is_are} anomalous (raw score >= {threshold:.6g})"
+        drawn = f", heat maps in {output / (VIDEO if self.unit == 'frame' else FOLDER)}" if overlays else ""
+        return f"{found}, in {self.seconds:.1f} s: open {output / TABLE}{drawn}"
+
+
+def predict(
+    predictor: Predictor, source: Source, output: Path, *, overlays: bool = False, progress: bool = True
+) -> Report:
+    """Predict on all pictures of a source.
+
+    Leaves `predictions.csv`, with `overlays` also PNG files in `overlays/`, named after the images, or, for frames,
+    `annotated.mp4`. What was done before Ctrl-C or an error is there whole; what an earlier run left there is removed.
+
+    Args:
+        predictor: See `load_predictor`.
+        source: See `open_source`.
+        output: Folder; files of the same names in it are replaced.
+        overlays: Whether to draw.
+        progress: Whether to show a bar with the time left.
+
+    Raises:
+        OSError: The output cannot be written.
+    """
+    check_writable(output)
+    remove_earlier(output, table=TABLE, columns=COLUMNS)
+    pictures: Overlays | AnnotatedVideo | None = None
+    if overlays:
+        video = AnnotatedVideo(output / VIDEO, predictor.info, source.frames_per_second)
+        pictures = Overlays(output, predictor.info, names=source.names) if source.kind == "pictures" else video
+    started = time.perf_counter()
+    n_done = n_failed = n_anomalous = 0
+    remarked: dict[str, Stored] = {}
+    bar = progress_bar(title="predict", total=source.total, unit="image", hidden=not progress, delay=0, leave=True)
+    order: deque[Item] = deque()  # read and not yet in the table
+    with bar, Sinks(Table(output, predictor.info.threshold), pictures) as sinks:
+        for item, outcome in _in_order(predictor.stream(_readable(source, order)), order):
+            bar.update()
+            if isinstance(outcome, Exception):
+                n_failed += 1
+                sinks.table.add(item.name, " ".join(str(outcome).split()))
+                continue
+            n_done += 1
+            if item.stored != Stored():
+                remarked[item.name] = item.stored
+            n_anomalous += bool(outcome.pred_label)
+            sinks.table.add(item.name, outcome)
+            if sinks.pictures is not None and item.picture is not None:
+                sinks.pictures.add(item.name, item.picture, outcome)
+    unit = "image" if source.kind == "pictures" else "frame"
+    seconds = time.perf_counter() - started
+    return Report(
+        n_done, n_failed, n_anomalous, source.missing, seconds, unit, tuple(sentences(remarked, n_files=n_done))
+    )
+
+
+def _readable(source: Source, order: deque[Item]) -> Iterator[tuple[Item, np.ndarray]]:
+    """What the predictor gets; unreadable pictures only take their place in the order."""
+    for item in source.items:
+        order.append(item)
+        if item.picture is not None:
+            yield item, item.picture
+
+
+def _in_order(
+    outcomes: Iterator[tuple[Item, Prediction | Exception]], order: deque[Item]
+) -> Iterator[tuple[Item, Prediction | Exception]]:
+    """The outcomes, with unreadable pictures where they stood among the others."""
+    for item, outcome in outcomes:
+        while order and order[0] is not item:
+            unread = order.popleft()
+            yield unread, ValueError(unread.error)
+        order.popleft()
+        yield item, outcome
+    while order:
+        unread = order.popleft()
+        yield unread, ValueError(unread.error)
+
+
+def check_writable(output: Path) -> None:
+    """Before the work, not after.
+
+    Raises:
+        OSError: No file can be made in this folder.
+    """
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=output):
+            pass
+    except OSError as error:
+        reason = "it is a file" if output.is_file() else (error.strerror or str(error)).lower()
+        msg = f"{output}: nothing can be written there ({reason}); give another folder by --output"
+        raise OSError(error.errno, msg) from error

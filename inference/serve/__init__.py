@@ -1,0 +1,1 @@
+"""A page and an endpoint on this machine."""

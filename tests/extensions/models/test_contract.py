@@ -1,0 +1,221 @@
+"""What every model promises: fit, test, checkpoint and reload through anomalib's Engine, and errors that help."""
+
+import inspect
+
+import pytest
+import torch
+from anomalib.models import AnomalibModule
+from lightning import seed_everything
+
+import extensions
+from extensions.backbones import WeightsNotFoundError
+from extensions.models.common import backbone_mixin
+from extensions.models.common.checkpoint_settings import COMPONENTS, differences
+
+ON_BACKBONES = {
+    "Patchcore": {"coreset_sampling_ratio": 0.05, "num_neighbors": 3},
+    "Padim": {"n_features": 20},
+    "Cflow": {"coupling_blocks": 2, "condition_vector": 16},
+    "Stfpm": {},
+    "ContrastiveStfpm": {"projection_size": 8},
+    "ReverseDistillation": {},
+    "Fastflow": {"flow_steps": 2, "hidden_ratio": 0.25},
+    "BackboneOcSvm": {"nu": 0.5},
+}
+WITHOUT_BACKBONE = {
+    "ConvAutoencoder": {"latent_dim": 4},
+    "AutoencoderOcSvm": {"latent_dim": 4, "nu": 0.5},
+}
+MODELS = ON_BACKBONES | WITHOUT_BACKBONE
+WITHOUT_MAP = {"BackboneOcSvm"}
+# Another value for each init argument but those of the backbone, which are compared on their own.
+OF_ALL = {"image_size": 96, "center_crop": 32}
+RATES = {"lr": 0.5, "weight_decay": 0.5}
+OTHERWISE = {
+    "Patchcore": {
+        "coreset_sampling_ratio": 0.5, "coreset": "random", "max_memory_bytes": 0,
+        "num_neighbors": 1, "neighborhood": 5, "precision": "float16",
+    },
+    "Padim": {"n_features": 10},
+    "Cflow": {
+        "fiber_batch_size": 7, "lr": 0.5, "lr_schedule": "cosine", "decoder": "other", "condition_vector": 8,
+        "coupling_blocks": 1, "clamp_alpha": 1.0, "permute_soft": True,
+    },
+    "Stfpm": {"student_backbone": "resnet34", "momentum": 0.1, **RATES},
+    "ContrastiveStfpm": {
+        "contrastive_weight": 0, "projection_size": 4, "temperature": 1.0, "queue_size": 3,
+        "views": {"min_scale": 0.5}, "momentum": 0.1, **RATES,
+    },
+    "ReverseDistillation": {"anomaly_map_mode": "multiply", "lr": 0.5},
+    "Fastflow": {"flow_steps": 1, "conv3x3_only": True, "hidden_ratio": 0.5, "lr_schedule": "cosine", **RATES},
+    "BackboneOcSvm": {"nu": 0.1, "gamma": 1.0},
+    "ConvAutoencoder": {"latent_dim": 8, "loss": "ssim", **RATES},
+    "AutoencoderOcSvm": {
+        "latent_dim": 8, "loss": "ssim", "nu": 0.1, "gamma": 1.0, "autoencoder_checkpoint": "none.ckpt", **RATES,
+    },
+}  # fmt: skip
+on_backbones = pytest.mark.parametrize("name", list(ON_BACKBONES), indirect=True, scope="module")
+
+
+def build(name: str, bare: dict, backbone: str = "resnet18", **init_args: object) -> AnomalibModule:
+    settings = {"image_size": 64, **MODELS[name]}
+    if name in ON_BACKBONES:
+        settings |= {"backbone": backbone, "pre_trained": False}
+    return getattr(extensions, name)(**(settings | bare | init_args))
+
+
+def assert_equal_predictions(predicted, expected) -> None:
+    torch.testing.assert_close(predicted.pred_score, expected.pred_score, atol=1e-5, rtol=0)
+    if expected.anomaly_map is None:
+        assert predicted.anomaly_map is None
+    else:
+        torch.testing.assert_close(predicted.anomaly_map, expected.anomaly_map, atol=1e-5, rtol=0)
+
+
+def missing_weights(*_: object) -> None:
+    msg = "no weights for backbone 'resnet18': nowhere"
+    raise WeightsNotFoundError(msg)
+
+
+@pytest.fixture(scope="module", params=list(MODELS))
+def name(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def fitted(name, bare, engine, tiny_folder):
+    """A model that was fitted and its checkpoint; never changed by a test."""
+    seed_everything(0)
+    model = build(name, bare)
+    trained = engine()
+    trained.fit(model, datamodule=tiny_folder())
+    return model, trained.best_model_path
+
+
+def test_scores_and_maps_are_finite_and_of_the_promised_shapes(fitted, pictures, raw_scores):
+    predicted = raw_scores(fitted[0], pictures)
+    assert predicted.pred_score.shape == (8,)
+    assert predicted.pred_score.isfinite().all()
+    if fitted[0].name in WITHOUT_MAP:
+        assert predicted.anomaly_map is None
+    else:
+        assert predicted.anomaly_map.shape == (8, 1, 64, 64)
+        assert predicted.anomaly_map.isfinite().all()
+
+
+def test_checkpoint_reloads_without_looking_for_weights(
+    name, fitted, pictures, engine, tiny_folder, monkeypatch, bare, raw_scores
+):
+    model, checkpoint = fitted
+    expected = raw_scores(model, pictures)
+    monkeypatch.setattr(backbone_mixin.backbones, "load_backbone_weights", missing_weights)
+    again = type(model).load_from_checkpoint(checkpoint, **bare)
+    assert_equal_predictions(raw_scores(again, pictures), expected)
+    if name in ON_BACKBONES:
+        assert (again.backbone, again.layers) == (model.backbone, model.layers)
+
+    wanting = {"pre_trained": True} if name in ON_BACKBONES else {}
+    deferred = build(name, bare, **wanting)  # as anomalib's CLI does it: the model first, then its checkpoint
+    batches = engine().predict(deferred, datamodule=tiny_folder(), ckpt_path=checkpoint)
+    scores = {path: score for batch in batches for path, score in zip(batch.image_path, batch.pred_score, strict=True)}
+    in_order = torch.stack([scores[path] for path in sorted(scores)])
+    torch.testing.assert_close(in_order, expected.pred_score, atol=1e-5, rtol=0)
+
+
+def test_checkpoint_holds_plain_data_only(fitted):
+    stored = torch.load(fitted[1], weights_only=True)
+    if fitted[0].name in WITHOUT_BACKBONE:
+        assert "backbone" not in stored
+        return
+    assert stored["backbone"] == {"name": "resnet18", "layers": fitted[0].layers, "weights": None}
+    assert stored["hyper_parameters"]["layers"] == fitted[0].layers
+
+
+@on_backbones
+def test_missing_weights_are_an_error_at_the_first_use_not_before(name, engine, tiny_folder, monkeypatch, bare):
+    monkeypatch.setattr(backbone_mixin.backbones, "load_backbone_weights", missing_weights)
+    model = build(name, bare, pre_trained=True)
+    with pytest.raises(WeightsNotFoundError, match="nowhere"):
+        engine().fit(model, datamodule=tiny_folder())
+    with pytest.raises(WeightsNotFoundError, match="nowhere"):
+        model(torch.zeros(1, 3, 64, 64))
+
+
+@on_backbones
+def test_checkpoint_of_other_layers_or_backbone_is_refused(fitted, bare):
+    for other in ({"layers": ["layer2"]}, {"backbone": "resnet34"}):
+        with pytest.raises(ValueError, match="build it with backbone='resnet18'"):
+            type(fitted[0]).load_from_checkpoint(fitted[1], **(other | bare))
+
+
+def test_every_init_argument_is_compared_with_the_checkpoint_or_changes_no_score(
+    name, fitted, pictures, bare, raw_scores
+):
+    model, checkpoint = fitted
+    kind, others = type(model), OF_ALL | OTHERWISE[name]
+    only_for_fit = frozenset().union(*(vars(parent).get("only_for_fit", ()) for parent in kind.__mro__))
+    asked = set(inspect.signature(kind).parameters) - COMPONENTS - {"backbone", "layers", "weights", "pre_trained"}
+    assert set(others) == asked, "give another value of each init argument"
+
+    stored = torch.load(checkpoint, weights_only=True)["hyper_parameters"]
+    assert differences(kind, model.hparams, stored) == {}
+    for argument in asked - only_for_fit:
+        found = differences(kind, model.hparams | {argument: others[argument]}, stored)
+        assert found == {argument: (stored[argument], others[argument])}
+
+    free = {argument: others[argument] for argument in asked & only_for_fit}
+    again = kind.load_from_checkpoint(checkpoint, **bare, **free)
+    assert_equal_predictions(raw_scores(again, pictures), raw_scores(model, pictures))
+
+
+def test_checkpoint_of_another_image_size_is_refused_before_it_is_used(name, fitted, bare, engine, tiny_folder):
+    said = "image_size=64, the model of image_size=96: build it with image_size=64"
+    with pytest.raises(ValueError, match=said):
+        engine().predict(build(name, bare, image_size=96), datamodule=tiny_folder(), ckpt_path=fitted[1])
+    with pytest.raises(ValueError, match=said):
+        type(fitted[0]).load_from_checkpoint(fitted[1], image_size=96, **bare)
+
+
+@on_backbones
+def test_wrong_names_list_the_right_ones(name, bare):
+    with pytest.raises(ValueError, match="layer3"):
+        build(name, bare, layers=["layer2", "layer33"])
+    with pytest.raises(ValueError, match="resnet18"):
+        build(name, bare, "resnet81")
+
+
+def test_scores_do_not_depend_on_the_other_pictures_of_a_batch(fitted, pictures, raw_scores):
+    together = raw_scores(fitted[0], pictures)
+    alone = torch.cat([raw_scores(fitted[0], picture[None]).pred_score for picture in pictures])
+    torch.testing.assert_close(together.pred_score, alone, atol=1e-4, rtol=1e-4)
+
+
+@on_backbones
+def test_frozen_backbone_never_learns(fitted, name, bare):
+    seed_everything(0)
+    untouched = build(name, bare)
+    extractors = [getattr(model.model, model.extractor_name).state_dict() for model in (fitted[0], untouched)]
+    for key, tensor in extractors[0].items():
+        assert torch.equal(tensor, extractors[1][key]), key
+
+
+def test_preprocessing_and_other_backbone_are_restored_from_the_checkpoint(name, engine, tiny_folder, bare):
+    model = build(name, bare, "tf_efficientnet_lite0", image_size=[72, 80], center_crop=64)
+    trained = engine(limit_train_batches=1)
+    trained.fit(model, datamodule=tiny_folder())
+    again = type(model).load_from_checkpoint(trained.best_model_path, **bare)
+    resize, crop, *normalize = again.pre_processor.transform.transforms
+    assert (list(resize.size), list(crop.size)) == ([72, 80], [64, 64])
+    if name in WITHOUT_BACKBONE:
+        assert normalize == []  # pixels in 0 to 1
+    else:
+        assert (list(normalize[0].mean), list(normalize[0].std)) == ([0.5] * 3, [0.5] * 3)
+
+
+@pytest.mark.parametrize("memory_bank_model", ["Patchcore", "Padim"])
+def test_backbone_without_residual_names_fits_and_predicts(
+    memory_bank_model, engine, tiny_folder, pictures, bare, raw_scores
+):
+    model = build(memory_bank_model, bare, "cspdarknet53")
+    engine(limit_train_batches=1).fit(model, datamodule=tiny_folder())
+    assert raw_scores(model, pictures).pred_score.isfinite().all()

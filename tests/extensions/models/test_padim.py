@@ -1,0 +1,59 @@
+"""PaDiM: the Gaussians of stock anomalib, a number of features for every backbone, and refits."""
+
+import anomalib.models
+import numpy as np
+import pytest
+import torch
+from lightning import seed_everything
+
+from extensions import Padim
+from extensions.models.common.pre_processor import default_pre_processor
+from extensions.models.padim.torch_model import derive_n_features, fit_gaussians
+
+
+def test_scores_equal_anomalibs_after_the_same_seed(bare, engine, tiny_folder, pictures, raw_scores):
+    predicted = []
+    for build in (anomalib.models.Padim, Padim):
+        seed_everything(3)
+        pre_processor = default_pre_processor("resnet18", image_size=64)
+        layers = ["layer1", "layer2", "layer3"]
+        model = build("resnet18", layers, pre_trained=False, n_features=30, **bare, pre_processor=pre_processor)
+        engine().fit(model, datamodule=tiny_folder())
+        predicted.append(raw_scores(model, pictures))
+    torch.testing.assert_close(predicted[1].pred_score, predicted[0].pred_score.flatten(), atol=1e-4, rtol=1e-5)
+    torch.testing.assert_close(predicted[1].anomaly_map, predicted[0].anomaly_map, atol=1e-4, rtol=1e-5)
+
+
+def test_gaussians_equal_numpys_at_every_position():
+    embeddings = torch.rand(12, 5, 7, generator=torch.Generator().manual_seed(0))
+    mean, inverse = fit_gaussians(embeddings, n_positions=3)
+    for position in range(7):
+        covariance = np.cov(embeddings[:, :, position].double().numpy(), rowvar=False) + 0.01001 * np.eye(5)
+        np.testing.assert_allclose(mean[:, position], embeddings[:, :, position].mean(0), rtol=1e-6)
+        np.testing.assert_allclose(inverse[position], np.linalg.inv(covariance), rtol=1e-3, atol=1e-3)
+
+
+def test_one_training_picture_is_an_error():
+    with pytest.raises(ValueError, match="at least 2 training pictures"):
+        fit_gaussians(torch.rand(1, 5, 7))
+
+
+def test_second_fit_replaces_the_gaussians(bare, engine, tiny_folder):
+    model = Padim("resnet18", pre_trained=False, image_size=64, n_features=10, **bare)
+    engine().fit(model, datamodule=tiny_folder())
+    first = model.model.gaussian.mean.clone()
+    engine().fit(model, datamodule=tiny_folder(normal_dir="test/good", normal_test_dir="train/good"))
+    assert not torch.equal(model.model.gaussian.mean, first)
+    assert model.model.memory_bank == []
+
+
+def test_number_of_features_is_the_papers_else_100_else_all():
+    assert derive_n_features("resnet18.tv_in1k", ["layer1"], 448) == 100
+    assert derive_n_features("wide_resnet50_2", ["layer1"], 1792) == 550
+    assert derive_n_features("cspdarknet53", ["stages.1"], 896) == 100
+    assert derive_n_features("resnet18", ["layer1"], 64) == 64
+
+
+def test_more_features_than_channels_is_an_error():
+    with pytest.raises(ValueError, match="layer1 of resnet18 have 64 channels together: choose 1 to 64"):
+        Padim("resnet18", ["layer1"], pre_trained=False, n_features=65)
