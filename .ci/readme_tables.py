@@ -119,8 +119,8 @@ def changed(row: dict) -> str:
 
 
 def few_shot_table(frame: pd.DataFrame) -> str:
-    """A row per detector and number of pictures, mean ± standard deviation over draws."""
-    lines = ["| detector | pictures | image AUROC | pixel AUROC | AUPRO |", "|---|---|---|---|---|"]
+    """A row per detector and number of images, mean ± standard deviation over draws."""
+    lines = ["| detector | images | image AUROC | pixel AUROC | AUPRO |", "|---|---|---|---|---|"]
     frame = frame[frame["category"] == "mean"].assign(order=frame["k_shot"].fillna(1e9).astype(float))
     for row in frame.sort_values(["model", "order"]).to_dict("records"):
         names = ("image_AUROC", "pixel_AUROC", "pixel_AUPRO")
@@ -257,10 +257,10 @@ def score_table(frame: pd.DataFrame, strategies: tuple[str, ...], *, with_remove
 
 
 def repair_table(frame: pd.DataFrame) -> str:
-    """What each strategy gains over training on all pictures, mean and standard error of the paired differences."""
+    """What each strategy gains over training on all images, mean and standard error of the paired differences."""
     from benchmark.tables.refinement_frames import QUALITY
 
-    heads = ("detector", "data", "defects", "metric", "all pictures", "oracle", "consensus", "of the oracle's")
+    heads = ("detector", "data", "defects", "metric", "all images", "oracle", "consensus", "of the oracle's")
     heads += tuple(f"{name}, a tenth" for name in RANKED)
     lines = [f"| {' | '.join(heads)} |", "|" + "---|" * len(heads)]
     for _, group in frame.groupby(["detector", "dataset", "repeats", "contamination_ratio"]):

@@ -68,7 +68,7 @@ def run(options: argparse.Namespace) -> int:
             counts = run_sweep(
                 experiments,
                 output,
-                options=RunOptions(sweep=name, overwrite=options.overwrite, pictures=int(config.get("pictures") or 0)),
+                options=RunOptions(sweep=name, overwrite=options.overwrite, images=int(config.get("images") or 0)),
                 keep=config.get("keep", "best"),
                 executor=executor,
                 command=portable_command(options.arguments),
@@ -131,7 +131,7 @@ def cache_info(options: argparse.Namespace) -> int:
         for kind in kinds:
             print(f"{kind.kind:10} {kind.n_entries:8} entries  {_gib(kind.n_bytes)}")
     for name, n_bytes in built_bytes().items():
-        kept = "" if name == CONVERSIONS else "  (drawn pictures: `clear` leaves them to the runs that read them)"
+        kept = "" if name == CONVERSIONS else "  (drawn images: `clear` leaves them to the runs that read them)"
         print(f"{name:27}  {_gib(n_bytes)}{kept}")
     print(f"to free it: {workbench('cache', 'clear')}")
     return 0

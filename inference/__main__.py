@@ -24,14 +24,14 @@ def main(arguments: Sequence[str] | None = None, *, prog: str = "python -m infer
 def export(options: argparse.Namespace) -> int:
     """`inference export`: write a trained model for the line and compare it with what was trained."""
     from extensions.runtime.atomic_folder import check_replaceable
-    from inference.export.quantization import labelled_pictures
+    from inference.export.quantization import labelled_images
     from inference.export.write_model import FILES, ExportOptions, export_model
-    from inference.predict.sources import list_pictures
+    from inference.predict.sources import list_source_images
 
     check_replaceable(options.output, FILES)
     if options.labelled:
-        labelled_pictures(options.labelled)
-    files = list_pictures(options.calibration) if options.calibration else []
+        labelled_images(options.labelled)
+    files = list_source_images(options.calibration) if options.calibration else []
     from inference.export.chosen import chosen_checkpoint, chosen_run, stand_in
     from inference.measure.cost import told_of_int8
 
@@ -71,7 +71,7 @@ def export(options: argparse.Namespace) -> int:
 
 
 def predict(options: argparse.Namespace) -> int:
-    """`inference predict`: scores, labels and overlays of pictures, a video or a camera."""
+    """`inference predict`: scores, labels and overlays of images, a video or a camera."""
     from inference.model.predictors import load_predictor
     from inference.predict.pipeline import predict as run
     from inference.predict.sources import open_source
@@ -149,7 +149,7 @@ def compare(options: argparse.Namespace) -> int:
 
 
 def serve(options: argparse.Namespace) -> int:
-    """`inference serve`: a page and an endpoint that score pictures, on this machine."""
+    """`inference serve`: a page and an endpoint that score images, on this machine."""
     from inference.serve.server import create_app, is_loopback, listen, run, warm_up
 
     with listen(options.host, options.port) as listening:  # before the model is loaded: a port in use is told at once
@@ -248,25 +248,25 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     one.add_argument("--output", type=_path, required=True, help="folder for the exported model; there whole or not")
     one.add_argument("--precision", choices=("fp32", "fp16", "int8"), default="fp32", help="of the IR (default: fp32)")
     one.add_argument(
-        "--calibration", type=_path, help="folder of normal training pictures; --run knows those it was trained on"
+        "--calibration", type=_path, help="folder of normal training images; --run knows those it was trained on"
     )
     one.add_argument("--labelled", type=_path, help="folder with good/ and others: AUROC of this precision and of fp32")
     one.add_argument("--allow-difference", action="store_true", help="keep what differs from training by too much")
     one.set_defaults(command=export, interrupted="interrupted: nothing was written")
 
-    two = commands.add_parser("predict", help="score pictures, a video or a camera")
+    two = commands.add_parser("predict", help="score images, a video or a camera")
     set_help(
         two,
         "Score images, a video or a camera with an exported or trained model.",
         example="--model model/model.xml --input my/images --output output/predictions --overlays",
     )
     two.add_argument("--model", type=_path, required=True, help="model.xml, model.onnx or a checkpoint")
-    two.add_argument("--input", type=_given, required=True, help="a folder, picture or video, camera:0, or rtsp://…")
+    two.add_argument("--input", type=_given, required=True, help="a folder, image or video, camera:0, or rtsp://…")
     two.add_argument("--output", type=_path, required=True, help="folder for predictions.csv and overlays")
     two.add_argument("--threshold", type=_finite, help="on raw scores (default: the model's own)")
     two.add_argument("--device", default="CPU", help="OpenVINO's name of it (default: CPU)")
     two.add_argument("--overlays", action="store_true", help="also draw what was found")
-    two.add_argument("--batch", type=_positive, default=8, help="pictures computed at once (default: 8; cameras: 1)")
+    two.add_argument("--batch", type=_positive, default=8, help="images computed at once (default: 8; cameras: 1)")
     two.add_argument("--streams", type=_positive, help="batches computed at the same time (default: OpenVINO's advice)")
     two.add_argument("--model-class", metavar="CLASS", help="of a checkpoint that does not tell, e.g. extensions.Padim")
     two.set_defaults(command=predict, interrupted=INTERRUPTED)
@@ -278,11 +278,11 @@ def _parser(prog: str) -> argparse.ArgumentParser:
         example="--model model/model.xml --input my/images",
     )
     three.add_argument("--model", type=_path, nargs="+", required=True, help="model.xml, of one or several precisions")
-    three.add_argument("--input", type=_path, help="folder of pictures (default: random ones of 320 px)")
+    three.add_argument("--input", type=_path, help="folder of images (default: random ones of 320 px)")
     three.add_argument("--output", type=_path, default=Path("output/bench"), help="folder for bench.csv")
     three.add_argument("--device", default="CPU", help="OpenVINO's name of it (default: CPU)")
     three.add_argument("--streams", type=_positive, nargs="+", help="numbers of streams (default: 1 2)")
-    three.add_argument("--batch", type=_positive, nargs="+", help="numbers of pictures at once (default: 1 8)")
+    three.add_argument("--batch", type=_positive, nargs="+", help="numbers of images at once (default: 1 8)")
     three.add_argument("--stock", type=_path, help="checkpoint that anomalib exports and runs itself")
     three.add_argument("--repeats", type=_positive, default=1, help="of all in turn; medians count (default: 1)")
     three.set_defaults(command=bench, interrupted="interrupted: nothing was written")
@@ -304,12 +304,12 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     five.add_argument("--precision", nargs="+", choices=("fp32", "fp16", "int8"), default=["fp32"])
     five.add_argument("--output", type=Path, default=Path("output/compare"), help="folder for exports and table")
     five.add_argument("--streams", type=_positive, default=2, help="batches computed at the same time (default: 2)")
-    five.add_argument("--batch", type=_positive, default=8, help="pictures computed at once (default: 8)")
+    five.add_argument("--batch", type=_positive, default=8, help="images computed at once (default: 8)")
     five.add_argument("--seconds", type=_seconds, default=3.0, help="of each measurement of speed; 0 measures none")
     five.add_argument("--repeats", type=_positive, default=3, help="of it, models taking turns (default: 3)")
     five.set_defaults(command=compare, interrupted="interrupted: comparison.csv has what was finished")
 
-    four = commands.add_parser("serve", help="a page on this machine: drop pictures, see what was found")
+    four = commands.add_parser("serve", help="a page on this machine: drop images, see what was found")
     set_help(
         four,
         "A page and an endpoint on this machine: drop images, see what was found.",
@@ -320,7 +320,7 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     four.add_argument("--port", type=_port, default=8000, help="0 takes a free one (default: 8000)")
     four.add_argument("--threshold", type=_finite, help="on raw scores (default: the model's own)")
     four.add_argument("--device", default="CPU", help="OpenVINO's name of it (default: CPU)")
-    four.add_argument("--max-megabytes", type=_positive, default=64, help="of a picture file, in MiB (default: 64)")
+    four.add_argument("--max-megabytes", type=_positive, default=64, help="of an image file, in MiB (default: 64)")
     four.add_argument(
         "--model-class", metavar="CLASS", help="of a checkpoint that does not tell, e.g. extensions.Padim"
     )

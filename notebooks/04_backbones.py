@@ -1,11 +1,11 @@
 # %% [markdown]
-# # A backbone that learns from your own pictures
-# Pretrain a ResNet-18 on pictures without labels, look at what it learns from and whether it learns, give it a name,
+# # A backbone that learns from your own images
+# Pretrain a ResNet-18 on images without labels, look at what it learns from and whether it learns, give it a name,
 # and see in one table whether it helps a detector. Needs `pip install -e '.[demo,notebooks]'`; nothing is downloaded.
 # About five minutes on two cores, which is far too short for a good backbone: the steps are the same for a real one.
 
 # %% tags=["parameters"]
-n_pictures = 300  # good cells to learn from
+n_images = 300  # good cells to learn from
 n_test = 100  # half defective
 view_size = 64  # px
 epochs = 5
@@ -27,13 +27,13 @@ import benchmark
 from extensions import Elpv, Patchcore
 
 # %% [markdown]
-# ## The pictures
+# ## The images
 # Any folder, with or without subfolders. Here: the good training cells of ELPV; none of them is tested below.
 
 # %%
-cells = Elpv(n_train=n_pictures, n_test=n_test, num_workers=0)
+cells = Elpv(n_train=n_images, n_test=n_test, num_workers=0)
 cells.setup()
-folder = output / "pictures"
+folder = output / "images"
 folder.mkdir(parents=True, exist_ok=True)
 for path in map(Path, cells.train_data.samples["image_path"]):
     if not (folder / path.name).exists():
@@ -42,7 +42,7 @@ len(list(folder.iterdir()))
 
 # %% [markdown]
 # ## What it will learn from
-# Two views of each picture shall have like embeddings. If a flip or a crop changes what matters in your product, take
+# Two views of each image shall have like embeddings. If a flip or a crop changes what matters in your product, take
 # it out: `views={"hf_prob": 0.0, "min_scale": 0.5}`.
 
 # %%
@@ -55,7 +55,7 @@ config = {
         "init_args": {"backbone": "resnet18", "temperature": 0.2, "warmup_epochs": 1},
     },
     "data": {
-        "class_path": "extensions.self_supervised.Pictures",
+        "class_path": "extensions.self_supervised.ImageFolders",
         "init_args": {
             "folders": [str(folder)],
             "image_size": view_size,
@@ -70,7 +70,7 @@ Image.fromarray(views_sheet(read_pretraining(config, Path("notebook")), n=n_show
 
 # %% [markdown]
 # ## Pretrain
-# Stopped and run again, the cell goes on from its last checkpoint. A spread near 0 would mean that all pictures look
+# Stopped and run again, the cell goes on from its last checkpoint. A spread near 0 would mean that all images look
 # alike to the network: it has collapsed, and says so.
 
 # %%
@@ -87,11 +87,11 @@ curve
 # %%
 from extensions.self_supervised.export.weights_file import export
 
-export(output / "simclr", tag="cells", licence="CC BY-NC-SA 4.0 (ELPV)", config=Path("04_backbones"), replace=True)
+export(output / "simclr", tag="cells", license="CC BY-NC-SA 4.0 (ELPV)", config=Path("04_backbones"), replace=True)
 
 # %% [markdown]
 # ## Does it help?
-# The same detector on the same pictures: random weights, these, and an EfficientNet trained on ImageNet. One seed and
+# The same detector on the same images: random weights, these, and an EfficientNet trained on ImageNet. One seed and
 # a few minutes of training say little; `configs/benchmark/backbones.yaml` is the real comparison.
 
 # %%

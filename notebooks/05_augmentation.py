@@ -1,6 +1,6 @@
 # %% [markdown]
 # # Does augmentation help?
-# Look at the augmentations, train a detector with and without, let it look at several views of a test picture, and
+# Look at the augmentations, train a detector with and without, let it look at several views of a test image, and
 # read whether the change is more than the spread. Needs `pip install -e '.[demo,notebooks]'`; nothing is downloaded.
 # About two minutes on one core.
 
@@ -25,8 +25,8 @@ from extensions.transforms.augmentation_sheet import views_sheet
 
 # %% [markdown]
 # ## What they do
-# Four draws of each picture, one below the other, at the size that the detector sees. The same sheet of your own
-# pictures: `python -m extensions.transforms show --input FOLDER --output sheet.png`.
+# Four draws of each image, one below the other, at the size that the detector sees. The same sheet of your own
+# images: `python -m extensions.transforms show --input FOLDER --output sheet.png`.
 
 # %%
 data = Elpv(n_train=n_train, n_test=n_test, num_workers=0)
@@ -36,8 +36,8 @@ Image.fromarray(views_sheet([Path(path) for path in defective], size=image_size)
 
 # %% [markdown]
 # ## With and without
-# `train` augments the training pictures, `test` each test picture once, `tta` looks at several views of each test
-# picture: the first is the picture as it is, maps are moved back to it before they are merged. Only a comparison over
+# `train` augments the training images, `test` each test image once, `tta` looks at several views of each test
+# image: the first is the image as it is, maps are moved back to it before they are merged. Only a comparison over
 # several seeds tells a change from chance. `configs/benchmark/augmentation.yaml` asks the same of all augmentations.
 
 # %%
@@ -81,7 +81,7 @@ File(Path(output) / "augmentation_image_AUROC.png", width=700)
 held_out = Elpv(
     n_train=n_train, n_test=n_test, num_workers=0, train_batch_size=16, val_split_mode="from_train", val_split_ratio=0.2
 )
-strip = {"every_n_epochs": 1, "folder": output + "/reconstructions", "n_pictures": n_shown}
+strip = {"every_n_epochs": 1, "folder": output + "/reconstructions", "n_images": n_shown}
 run = benchmark.run(
     ConvAutoencoder(latent_dim=64, image_size=image_size),
     held_out,

@@ -1,4 +1,4 @@
-"""Tiny data that several rooms test on: striped pictures, some with a bright square, and masks of the squares."""
+"""Tiny data that several rooms test on: striped images, some with a bright square, and masks of the squares."""
 
 import os
 import tempfile
@@ -20,7 +20,7 @@ os.environ["WORKBENCH_CACHE"] = _CACHE.name
 SIDE = 64  # px
 
 
-def draw_picture(rng: np.random.Generator, *, defect: bool) -> tuple[np.ndarray, np.ndarray]:
+def draw_image(rng: np.random.Generator, *, defect: bool) -> tuple[np.ndarray, np.ndarray]:
     """Return stripes (64, 64, 3) and where a square was drawn on them (64, 64), both uint8."""
     columns = np.arange(SIDE) + rng.integers(8)
     stripes = 120 + 40 * np.sin(columns / 3)[None, :, None] + rng.normal(0, 8, (SIDE, SIDE, 3))
@@ -37,12 +37,12 @@ def tiny_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder with train/good (8), test/good (4), test/bad (4) and mask/bad (4), 64 px."""
     root = tmp_path_factory.mktemp("tiny")
     rng = np.random.default_rng(0)
-    for folder, n_pictures in (("train/good", 8), ("test/good", 4), ("test/bad", 4)):
+    for folder, n_images in (("train/good", 8), ("test/good", 4), ("test/bad", 4)):
         (root / folder).mkdir(parents=True)
         (root / "mask/bad").mkdir(parents=True, exist_ok=True)
-        for index in range(n_pictures):
-            picture, mask = draw_picture(rng, defect=folder == "test/bad")
-            Image.fromarray(picture).save(root / folder / f"{index:03}.png")
+        for index in range(n_images):
+            image, mask = draw_image(rng, defect=folder == "test/bad")
+            Image.fromarray(image).save(root / folder / f"{index:03}.png")
             if folder == "test/bad":
                 Image.fromarray(mask).save(root / "mask/bad" / f"{index:03}.png")
     return root

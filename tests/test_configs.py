@@ -123,7 +123,7 @@ def test_packaged_data_config_trains_a_model(
 
 
 def run_tiny(args: list[str], folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
-    """Train and test on a few small pictures with random weights."""
+    """Train and test on a few small images with random weights."""
     monkeypatch.chdir(folder)
     for name in ("PL_GLOBAL_SEED", "PL_SEED_WORKERS"):  # restored afterwards, since seeding sets them
         monkeypatch.setenv(name, "0")

@@ -13,7 +13,7 @@ SMALL = {
     "01_quickstart": "n_train, n_test, image_size, n_shown = 16, 8, 128, 2",
     "02_experiments": "n_train, n_test, image_size, epochs = 40, 8, 128, 1\noutput = 'output'",
     "03_refinement": "n_train, n_test, ratio, image_size, n_shown = 40, 20, 0.15, 128, 4",
-    "04_backbones": "n_pictures, n_test, view_size, epochs, batch_size, image_size, n_shown = 24, 12, 32, 2, 8, 64, 2",
+    "04_backbones": "n_images, n_test, view_size, epochs, batch_size, image_size, n_shown = 24, 12, 32, 2, 8, 64, 2",
     "05_augmentation": "n_train, n_test, image_size, n_seeds, n_views, n_shown, epochs = 16, 8, 64, 2, 2, 1, 2",
     "06_openvino": "n_train, n_test, image_size, n_shown, seconds = 16, 8, 64, 2, 0.05",
 }

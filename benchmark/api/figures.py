@@ -139,11 +139,11 @@ def _range(panels: Mapping[str, Panel]) -> tuple[float, float]:
 
 def _panels(run: Run, images: set[str]) -> dict[str, Panel]:
     """By name of the image, as the model sees it."""
-    from extensions.data.checks.fingerprints import picture_names
+    from extensions.data.checks.fingerprints import image_names
 
     datamodule, model = run.prepared.datamodule, _kept_model(run)
     assert datamodule is not None
-    name_of = picture_names(datamodule)
+    name_of = image_names(datamodule)
     samples = datamodule.test_data.samples["image_path"]
     places = {name: place for place, name in enumerate(map(name_of, map(str, samples))) if name in images}
     return {name: _panel(model, datamodule.test_data[place]) for name, place in places.items()}

@@ -43,7 +43,7 @@ def run(
     refinement: dict[str, Any] | None = None,
     augmentation: Any = None,
     output: Path | str = DEFAULT_OUTPUT,
-    pictures: int = 0,
+    images: int = 0,
     log: Any = None,
 ) -> Run:
     """Run one experiment, unless its record is there, write the tables and return the run.
@@ -59,7 +59,7 @@ def run(
         augmentation: How images are augmented, such as `{"name": "flip", "where": "tta"}`, see
             `extensions.transforms.AugmentationSettings`; None augments nothing.
         output: Folder of records and tables.
-        pictures: How many best and worst images to draw beside the record, for the gallery of the HTML page.
+        images: How many best and worst images to draw beside the record, for the gallery of the HTML page.
         log: Loggers that get the finished run, such as `"tensorboard"` or `["mlflow", {"wandb": {"project": "caps"}}]`,
             see `benchmark.log.check_log`; none changes the record.
 
@@ -75,7 +75,7 @@ def run(
     experiment = experiment_of(
         model, data, trainer=trainer or {}, seed=seed, refinement=refinement, augmentation=augmentation
     )
-    return _run(experiment, Path(output), sinks=open_sinks(log), pictures=pictures)
+    return _run(experiment, Path(output), sinks=open_sinks(log), images=images)
 
 
 def experiment_of(model: Any, data: Any, *, check: bool = True, **rest: Any) -> Experiment:
@@ -102,9 +102,9 @@ def experiment_of(model: Any, data: Any, *, check: bool = True, **rest: Any) -> 
     return Experiment(model=described, data=spec_of(data, "data"), **rest)
 
 
-def _run(experiment: Experiment, output: Path, *, sinks: Sequence[Sink], pictures: int) -> Run:
+def _run(experiment: Experiment, output: Path, *, sinks: Sequence[Sink], images: int) -> Run:
     record = run_experiment(
-        experiment, output, options=RunOptions(sweep="single runs", overwrite="failed", pictures=pictures)
+        experiment, output, options=RunOptions(sweep="single runs", overwrite="failed", images=images)
     )
     if record is None:
         msg = f"{output}: another process is running this very experiment"

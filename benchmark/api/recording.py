@@ -30,7 +30,7 @@ from benchmark.records.store import CHECKPOINT, SCORES, Store, write_text
 from benchmark.report.write import write_tables
 from extensions.configuration import ConfigError
 from extensions.data import fingerprint
-from extensions.data.checks.fingerprints import picture_names
+from extensions.data.checks.fingerprints import image_names
 from extensions.runtime.disk import room_for
 from extensions.runtime.seeding import random_state, restore_random_state
 
@@ -140,7 +140,7 @@ class Record(Callback):
             msg = "Record: the model to be tested is not the one that was trained; test it without ckpt_path"
             raise ConfigError(msg)
         found = _check_data(trainer.datamodule, self._prepared)
-        rows = test_samples(trainer.datamodule.test_data.samples, found.files, picture_names(trainer.datamodule))
+        rows = test_samples(trainer.datamodule.test_data.samples, found.files, image_names(trainer.datamodule))
         self._collector = ScoreCollector(rows, with_masks=bool(found.counts["n_masks"]))
         self._memory.__enter__()
         self._facts["test_clock"] = time.perf_counter()
@@ -201,7 +201,7 @@ class Record(Callback):
             "speed": speed,
             "reused": {},
             "memory": {"peak_memory_bytes": self._facts["peak"], "model_bytes": model_bytes(model.model)},
-            "files": {"scores": SCORES, "checkpoint": CHECKPOINT if keeps else None, "pictures": []},
+            "files": {"scores": SCORES, "checkpoint": CHECKPOINT if keeps else None, "images": []},
             "recorded_by": {"name": NAME, "notes": _notes(model, evaluation)},
             "environment": dict(environment()),
             "seconds": time.perf_counter() - self._clock,

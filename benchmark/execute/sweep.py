@@ -71,7 +71,7 @@ def run_sweep(
     )
     told, keeper = settings_told(experiments), Keeper(store, keep)
     counts: Counter[str] = Counter()
-    without_pictures = 0
+    without_images = 0
     bar = progress_bar(
         title=options.sweep or "sweep",
         total=len(experiments),
@@ -87,15 +87,13 @@ def run_sweep(
             bar.update()
             say(describe(experiment, record, told[experiment.experiment_id]))
             keeper.add(record)
-            shows_none = record["status"] == "finished" and not record["files"]["pictures"]
-            without_pictures += shows_none and not experiment.augmentations
+            shows_none = record["status"] == "finished" and not record["files"]["images"]
+            without_images += shows_none and not experiment.augmentations
     measure_latencies(store, experiments, again=options.overwrite == "latency", progress=options.progress)
     for run in runs_of(store, experiments) if sinks else []:
         send(run.record, run.folder, sinks=sinks, output=output)
-    if options.pictures and without_pictures:
-        logger.warning(
-            "%d runs were there before pictures were asked for; --overwrite all draws them", without_pictures
-        )
+    if options.images and without_images:
+        logger.warning("%d runs were there before images were asked for; --overwrite all draws them", without_images)
     return counts
 
 

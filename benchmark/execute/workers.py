@@ -131,7 +131,7 @@ def _mourn(task: Task, death: WorkerDiedError, n_attempts: int) -> Record | None
     reasons = ", ".join(dict.fromkeys(task.deaths))
     task.error = WorkerDiedError(
         f"the worker that carried out this run died, {n_attempts} times of {n_attempts} ({reasons}), most often for "
-        "lack of memory; give it more (fewer runs at a time, smaller pictures or batches), then run it again by "
+        "lack of memory; give it more (fewer runs at a time, smaller images or batches), then run it again by "
         "--overwrite failed"
     )
     return None

@@ -22,7 +22,7 @@ from extensions.runtime.disk import room_for
 
 INSTALL = "pip install -e '.[ray]'"
 START = "start one by `ray start --head` there, or leave the address out to use this machine alone"
-OBJECT_STORE = 100 * 1024**2  # bytes: records are small, pictures and features never travel through Ray
+OBJECT_STORE = 100 * 1024**2  # bytes: records are small, images and features never travel through Ray
 LOOK = 1.0  # s between looks, so that Ctrl-C is heard
 PATIENCE = 60.0  # s until a file written elsewhere must be seen here: NFS remembers for 30 s that there was none
 REACH = 5.0  # s to reach a cluster

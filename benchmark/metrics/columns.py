@@ -93,17 +93,17 @@ def _probe_columns(level: str, word: str) -> list[Column]:
     shares = {
         "top1": (
             "top-1",
-            "Share of test pictures whose class a linear classifier on the frozen, pooled features names.",
+            "Share of test images whose class a linear classifier on the frozen, pooled features names.",
         ),
-        "top5": ("top-5", "Share of test pictures whose class is among the five that a linear classifier names first."),
-        "knn_top1": ("kNN", "Share of test pictures whose class their nearest neighbors among the features name."),
+        "top5": ("top-5", "Share of test images whose class is among the five that a linear classifier names first."),
+        "knn_top1": ("kNN", "Share of test images whose class their nearest neighbors among the features name."),
     }
     layer = Column(name=f"{level}_layer", heading=f"{word} layer", width=11, note="Layer whose pooled features it saw.")
     found = [layer]
     for name, (label, note) in shares.items():
         found.append(Column(name=f"{level}_{name}", heading=f"{word} {label} ↑", note=f"{note} Higher is better.",
                             format="0.000", higher_is_better=True))  # fmt: skip
-    note = "Standard error of the share, from the number of test pictures."
+    note = "Standard error of the share, from the number of test images."
     return [*found, Column(name=f"{level}_top1_se", heading="±", note=note, format="0.000", width=7)]
 
 
@@ -114,7 +114,7 @@ _TEXTS = (
     Column(name="rank", heading="Rank", format="0", width=6,
            note="Place within the data set by image AUROC. Blank where a run is missing, failed or had not converged."),
     Column(name="model", heading="Model", width=13),
-    Column(name="backbone", heading="Backbone", width=22, note="The network that turns pictures into features."),
+    Column(name="backbone", heading="Backbone", width=22, note="The network that turns images into features."),
     Column(name="settings", heading="Settings", width=30),
     Column(name="dataset", heading="Data set", width=26,
            note="One marked synthetic has drawn defects: its numbers do not tell how real defects are found."),
@@ -122,7 +122,7 @@ _TEXTS = (
     Column(name="status", heading="Runs", width=28, note="How many of the runs asked for finished, and why not all."),
     Column(name="layers", heading="Layers", width=22, note="Layers of the backbone whose features are used."),
     Column(name="image_size", heading="Image size (px)", width=10, note="Height x width that the network saw."),
-    Column(name="epochs", heading="Epochs", format="0.#", width=8, note="Passes over the training pictures."),
+    Column(name="epochs", heading="Epochs", format="0.#", width=8, note="Passes over the training images."),
     Column(name="stopped_by", heading="Stopped by", width=14, note="What ended the training."),
     Column(name="reused", heading="Fit without", width=18, optional=True,
            note="What earlier runs had worked out and Fit time lacks, for it is not known how long that took; "
@@ -136,32 +136,32 @@ _TEXTS = (
     Column(name="n_seeds", heading="Seeds", format="0", width=7, note="Seeds that finished in every category."),
     Column(name="n_categories", heading="Categories", format="0", width=10, note="Categories with a finished run."),
     Column(name="k_shot", heading="k-shot", format="0", width=7, optional=True,
-           note="Number of training pictures, where it was limited."),
+           note="Number of training images, where it was limited."),
     Column(name="contamination_ratio", heading="Contamination", format="0.0%", width=13, optional=True,
-           note="Share of anomalous pictures put among the training pictures."),
+           note="Share of anomalous images put among the training images."),
     Column(name="repeats", heading="Repeats", format="0", width=8,
-           note="How often each injected defect was put among the training pictures, a little shifted."),
+           note="How often each injected defect was put among the training images, a little shifted."),
     Column(name="detector", heading="Detector", width=22,
-           note="What was trained; of a refinement, on the pictures that were kept."),
-    Column(name="strategy", heading="Strategy", width=18, note="What scored the training pictures."),
-    Column(name="rule", heading="Rule", width=18, note="What removed pictures by the scores."),
+           note="What was trained; of a refinement, on the images that were kept."),
+    Column(name="strategy", heading="Strategy", width=18, note="What scored the training images."),
+    Column(name="rule", heading="Rule", width=18, note="What removed images by the scores."),
     Column(name="score_auroc", heading="Score AUROC ↑", format="0.000", higher_is_better=True,
-           note="Chance that an injected defect scores higher than a good picture. 1 finds all first, 0.5 is guessing, "
-           "below 0.5 removes good pictures first."),
+           note="Chance that an injected defect scores higher than a good image. 1 finds all first, 0.5 is guessing, "
+           "below 0.5 removes good images first."),
     Column(name="score_auroc_std", heading="±", format="0.000", width=7, optional=True,
            note="Sample standard deviation of the score AUROC over seeds."),
     Column(name="beats_random", heading="Beats random", width=10,
            note="yes, no: by more than twice the standard error of the difference, paired by seed; else even."),
-    Column(name="round", heading="Round", format="0", width=7, note="0 trains on all pictures."),
-    Column(name="n_train", heading="Training pictures", format="0", width=10, note="In the round."),
+    Column(name="round", heading="Round", format="0", width=7, note="0 trains on all images."),
+    Column(name="n_train", heading="Training images", format="0", width=10, note="In the round."),
     Column(name="n_removed", heading="Removed", format="0.#", width=10, note="In this round and before."),
     Column(name="n_injected_removed", heading="Injected removed", format="0", width=10, note="Of those, the injected."),
     Column(name="precision", heading="Precision", format="0.000", higher_is_better=True,
-           note="Share of the removed pictures that had been injected."),
+           note="Share of the removed images that had been injected."),
     Column(name="recall", heading="Recall", format="0.000", higher_is_better=True,
-           note="Share of the injected pictures that were removed."),
+           note="Share of the injected images that were removed."),
     *(Column(name=f"{name}_gain", heading=f"{label} gain", format="+0.000;-0.000;0.000", higher_is_better=True,
-             note="Last round less the first, which trained on all pictures; mean over seeds.")
+             note="Last round less the first, which trained on all images; mean over seeds.")
       for name, label in _GAINS.items()),
     *(Column(name=f"{name}_gain_se", heading="±", format="0.000", width=7,
              note="Standard error of the gain's mean over seeds.") for name in _GAINS),
@@ -169,20 +169,20 @@ _TEXTS = (
              note="The gain as a part of what removing exactly the injected ones gains, where that exceeds twice its "
              "standard error.") for name in _GAINS),
     Column(name="augmentation", heading="Augmentation", width=22,
-           note="Of pictures at the size that the detector sees; identity: none. Of two, the first is that of "
-           "training, the second that of test pictures."),
+           note="Of images at the size that the detector sees; identity: none. Of two, the first is that of "
+           "training, the second that of test images."),
     Column(name="where", heading="Where", width=11,
-           note="train: training pictures, anew in each epoch. test: each test picture once. both: these two. tta: "
-           "several views of a test picture, scores and maps merged."),
+           note="train: training images, anew in each epoch. test: each test image once. both: these two. tta: "
+           "several views of a test image, scores and maps merged."),
     Column(name="n_views", heading="Views", format="0", width=7, optional=True,
-           note="Of a test picture, the first of them the picture as it is."),
+           note="Of a test image, the first of them the image as it is."),
     Column(name="merge", heading="Merged by", width=10, note="How scores and maps of the views become one."),
     *(entry for name, label in _CHANGED.items() for entry in (
         Column(name=f"{name}_change", heading=f"{label} change", format="+0.0000;-0.0000;0.0000", width=13,
                note="From the same detector without augmentation, paired by seed; mean over seeds."),
         Column(name=f"{name}_change_std", heading="±", format="0.0000", width=8,
                note="The spread: sample standard deviation of the paired changes over seeds; blank for one seed. Test "
-               "pictures are the same for all seeds, so how the result depends on them is no part of it."),
+               "images are the same for all seeds, so how the result depends on them is no part of it."),
         Column(name=f"{name}_beyond", heading="Beyond the spread", width=11,
                note="better, worse: the mean change exceeds the spread. With three seeds chance alone does so about "
                "once in four or five times: a reason to look again, no proof. Blank for one seed."))),
@@ -192,9 +192,9 @@ _TEXTS = (
            "pre-processing do not quite compare); a probe has its own and is the same in every row of a backbone."),
     *(entry for level in _LEVELS for entry in _probe_columns(*level)),
     Column(name="image_AUROC_by_kind", heading="Image AUROC by kind", width=40, optional=True,
-           note="Of each kind of defect against all normal pictures; mean over seeds. 1 is perfect, 0.5 guessing."),
+           note="Of each kind of defect against all normal images; mean over seeds. 1 is perfect, 0.5 guessing."),
     Column(name="threshold_label_free", heading="Label-free threshold", format="0.0000", optional=True,
-           note="On raw scores, from the training pictures alone."),
+           note="On raw scores, from the training images alone."),
     Column(name="threshold_source", heading="Threshold from", width=24, note="What the kept threshold was fitted on."),
     Column(name="checkpoint", heading="Checkpoint", width=24, note="Trained model, relative to the output folder."),
     Column(name="weights_sha256", heading="Weights sha256", width=16, note="Content of the backbone weights."),

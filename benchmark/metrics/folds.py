@@ -17,17 +17,17 @@ def stratified_folds(
     groups: Sequence[str] | None = None,
     ids: Sequence[str] | None = None,
 ) -> np.ndarray:
-    """Deal test pictures into fold 0 and fold 1.
+    """Deal test images into fold 0 and fold 1.
 
-    Both folds get each label to within one picture, and each group within a label to within one; a label with at
-    least two pictures is in both. The order is a hash of seed and id, so the folds are the same in every process and
+    Both folds get each label to within one image, and each group within a label to within one; a label with at
+    least two images is in both. The order is a hash of seed and id, so the folds are the same in every process and
     on every machine, and with ``ids`` they do not depend on the order of the input.
 
     Args:
-        labels: 0 normal, 1 anomalous, one a picture.
+        labels: 0 normal, 1 anomalous, one an image.
         seed: Another seed deals other halves.
         groups: Finer strata within a label, such as the kind of defect.
-        ids: A stable, unique name of each picture, such as its path relative to the data root. Default: its position.
+        ids: A stable, unique name of each image, such as its path relative to the data root. Default: its position.
 
     Returns:
         ``(N,)`` array of 0 and 1.
@@ -39,7 +39,7 @@ def stratified_folds(
     names = [f"{i:09d}" for i in range(n)] if ids is None else [str(name) for name in ids]
     kinds = [""] * n if groups is None else [str(kind) for kind in groups]
     if len(names) != n or len(kinds) != n:
-        msg = f"stratified_folds got {n} labels, {len(kinds)} groups and {len(names)} ids; give one of each a picture."
+        msg = f"stratified_folds got {n} labels, {len(kinds)} groups and {len(names)} ids; give one of each an image."
         raise ValueError(msg)
     if len(set(names)) != n:
         msg = f"stratified_folds needs unique ids, but {n - len(set(names))} of {n} repeat another."

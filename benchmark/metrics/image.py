@@ -1,4 +1,4 @@
-"""Picture-level metrics from one raw score a picture."""
+"""Image-level metrics from one raw score an image."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ BY_KIND = "image_AUROC/"
 
 
 def image_metrics(labels: Numbers, scores: Numbers, folds: Numbers) -> dict[str, float | None]:
-    """All picture-level metrics of the protocol.
+    """All image-level metrics of the protocol.
 
     Args:
         labels: ``(N,)``, 0 normal, 1 anomalous.
@@ -35,7 +35,7 @@ def image_metrics(labels: Numbers, scores: Numbers, folds: Numbers) -> dict[str,
     truth, values = _checked(labels, scores)
     halves = np.asarray(folds)
     if halves.shape != truth.shape:
-        msg = f"image_metrics got {len(truth)} labels and {len(halves)} folds; give one of each a picture."
+        msg = f"image_metrics got {len(truth)} labels and {len(halves)} folds; give one of each an image."
         raise ValueError(msg)
     if truth.all() or not truth.any():
         return dict.fromkeys(f"image_{name}" for name in ("AUROC", "AveragePrecision", "F1Score", "F1Max", "F1Floor"))
@@ -53,15 +53,15 @@ def image_metrics(labels: Numbers, scores: Numbers, folds: Numbers) -> dict[str,
 
 
 def auroc_by_kind(labels: Numbers, scores: Numbers, kinds: Sequence[str]) -> dict[str, float]:
-    """AUROC of the anomalous pictures of each kind against all normal ones.
+    """AUROC of the anomalous images of each kind against all normal ones.
 
     Args:
         labels: ``(N,)``, 0 normal, 1 anomalous.
         scores: ``(N,)`` raw scores, higher is more anomalous.
-        kinds: ``(N,)``, what a picture shows, such as ``broken_large``; those of normal ones play no part.
+        kinds: ``(N,)``, what an image shows, such as ``broken_large``; those of normal ones play no part.
 
     Returns:
-        By ``image_AUROC/<kind>``; empty without normal pictures, and without kinds that have names.
+        By ``image_AUROC/<kind>``; empty without normal images, and without kinds that have names.
 
     Raises:
         ValueError: As :func:`image_metrics`.
@@ -77,12 +77,12 @@ def auroc_by_kind(labels: Numbers, scores: Numbers, kinds: Sequence[str]) -> dic
 
 
 def decision_metrics(labels: Numbers, scores: Numbers, threshold: float | None) -> dict[str, float | None]:
-    """How good the yes/no decisions of a threshold are that no labelled picture had a say in.
+    """How good the yes/no decisions of a threshold are that no labelled image had a say in.
 
     Args:
         labels: ``(N,)``, 0 normal, 1 anomalous.
         scores: ``(N,)`` raw scores, higher is more anomalous.
-        threshold: From here up a picture is called anomalous; None for a model that has none of its own.
+        threshold: From here up an image is called anomalous; None for a model that has none of its own.
 
     Returns:
         ``label_free_Accuracy``, ``label_free_Precision`` (None when nothing is called anomalous), ``label_free_Recall``
@@ -109,8 +109,8 @@ def decision_metrics(labels: Numbers, scores: Numbers, threshold: float | None) 
 def best_threshold(labels: Numbers, scores: Numbers) -> float | None:
     """Threshold with the highest F1 when ``score >= threshold`` is anomalous; of equal ones the highest.
 
-    It lies halfway between the lowest score it accepts and the next lower one, so that on new pictures neither side is
-    favored; F1 on these pictures is that at the accepted score. When everything is accepted it is the lowest score.
+    It lies halfway between the lowest score it accepts and the next lower one, so that on new images neither side is
+    favored; F1 on these images is that at the accepted score. When everything is accepted it is the lowest score.
 
     Args:
         labels: ``(N,)``, 0 normal, 1 anomalous.
@@ -139,7 +139,7 @@ def _checked(labels: Numbers, scores: Numbers) -> tuple[np.ndarray, np.ndarray]:
     """Labels as bool and scores as float64, or a ValueError."""
     truth, values = np.asarray(labels), np.asarray(scores, dtype=np.float64)
     if truth.ndim != 1 or truth.shape != values.shape:
-        msg = f"Got labels of shape {truth.shape} and scores of shape {values.shape}; give one of each a picture."
+        msg = f"Got labels of shape {truth.shape} and scores of shape {values.shape}; give one of each an image."
         raise ValueError(msg)
     if not np.isin(truth, (0, 1)).all():
         msg = f"Labels must be 0 (normal) or 1 (anomalous), found {sorted({float(v) for v in truth} - {0.0, 1.0})[:5]}."

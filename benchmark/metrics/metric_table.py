@@ -34,8 +34,8 @@ class Metric:
 
 
 def _quality(level: str) -> list[Metric]:
-    """The metrics that exist for pictures and for pixels alike."""
-    noun, title = {"image": ("picture", "Image"), "pixel": ("pixel", "Pixel")}[level]
+    """The metrics that exist for images and for pixels alike."""
+    noun, title = {"image": ("image", "Image"), "pixel": ("pixel", "Pixel")}[level]
     texts = {
         "AUROC": (
             "AUROC",
@@ -49,8 +49,8 @@ def _quality(level: str) -> list[Metric]:
         ),
         "F1Score": (
             "F1",
-            f"F1 of calling {noun}s anomalous at a threshold fitted on the other half of the test pictures "
-            "(two-fold cross-fit, counts pooled): what a fitted threshold gives on pictures it has not seen. "
+            f"F1 of calling {noun}s anomalous at a threshold fitted on the other half of the test images "
+            "(two-fold cross-fit, counts pooled): what a fitted threshold gives on images it has not seen. "
             "1 is perfect; higher is better; compare it with the F1 floor.",
         ),
         "F1Max": (
@@ -79,13 +79,13 @@ def _quality(level: str) -> list[Metric]:
 def _decisions() -> list[Metric]:
     """The metrics of a threshold that a model finds without labels."""
     texts = {
-        "Accuracy": ("accuracy", "Share of pictures that are called what they are"),
-        "Precision": ("precision", "Share of the pictures called anomalous that are; blank where none is called so"),
-        "Recall": ("recall", "Share of the anomalous pictures that are called so"),
-        "F1Score": ("F1", "F1 of calling pictures anomalous"),
+        "Accuracy": ("accuracy", "Share of images that are called what they are"),
+        "Precision": ("precision", "Share of the images called anomalous that are; blank where none is called so"),
+        "Recall": ("recall", "Share of the anomalous images that are called so"),
+        "F1Score": ("F1", "F1 of calling images anomalous"),
     }
     where = (
-        "at a threshold that the model takes from its training pictures alone (an autoencoder: the 80 % quantile of "
+        "at a threshold that the model takes from its training images alone (an autoencoder: the 80 % quantile of "
         "their scores; a one-class SVM: the sign of its decision function). 1 is perfect; higher is better."
     )
     return [
@@ -125,7 +125,7 @@ METRICS: tuple[Metric, ...] = (
     Metric(
         name="fit_seconds",
         label="Fit time",
-        meaning="Time to train on all training pictures with nothing at hand: what was taken from earlier runs counts "
+        meaning="Time to train on all training images with nothing at hand: what was taken from earlier runs counts "
         "as long as it took there. Blank where that is not known. Lower is better.",
         higher_is_better=False,
         unit="s",
@@ -144,7 +144,7 @@ METRICS: tuple[Metric, ...] = (
     Metric(
         name="latency_ms",
         label="Latency",
-        meaning="Median time for one picture, after warm-up, without reading the file: of all models of a sweep in "
+        meaning="Median time for one image, after warm-up, without reading the file: of all models of a sweep in "
         "turns, several times round. Lower is better.",
         higher_is_better=False,
         unit="ms",
@@ -153,7 +153,7 @@ METRICS: tuple[Metric, ...] = (
     Metric(
         name="latency_p95_ms",
         label="Latency p95",
-        meaning="95 of 100 pictures take at most this time. Lower is better.",
+        meaning="95 of 100 images take at most this time. Lower is better.",
         higher_is_better=False,
         unit="ms",
         format="#,##0.0",

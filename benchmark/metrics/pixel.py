@@ -39,15 +39,15 @@ class PixelMetrics:
         self._n_regions = 0
 
     def update(self, anomaly_maps: np.ndarray, masks: np.ndarray, folds: np.ndarray) -> None:
-        """Count the pixels of some pictures: those whose mask is known, which for a normal picture is empty.
+        """Count the pixels of some images: those whose mask is known, which for a normal image is empty.
 
         Args:
             anomaly_maps: ``(N, H, W)`` raw scores, higher is more anomalous; counted as float32.
             masks: ``(N, H, W)``, true where anomalous.
-            folds: ``(N,)``, 0 or 1, the fold of each picture.
+            folds: ``(N,)``, 0 or 1, the fold of each image.
 
         Raises:
-            ValueError: Shapes differ, or a score is NaN or infinite; then no picture of this call is counted.
+            ValueError: Shapes differ, or a score is NaN or infinite; then no image of this call is counted.
         """
         maps, truth = np.ascontiguousarray(anomaly_maps, np.float32), np.ascontiguousarray(masks, bool)
         halves = np.asarray(folds)
@@ -66,10 +66,10 @@ class PixelMetrics:
                 self._add_regions(one_map, mask)
 
     def compute(self) -> dict[str, float | None]:
-        """All pixel-level metrics of the pictures so far.
+        """All pixel-level metrics of the images so far.
 
         Returns:
-            ``pixel_*`` of AUROC, AveragePrecision, F1Score (two-fold cross-fit by picture), F1Max, F1Floor, AUPRO and
+            ``pixel_*`` of AUROC, AveragePrecision, F1Score (two-fold cross-fit by image), F1Max, F1Floor, AUPRO and
             binning_error. All None when no pixel is anomalous or none is normal; ``pixel_F1Score`` alone is None when
             a fold lacks a class.
         """

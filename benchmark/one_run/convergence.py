@@ -1,4 +1,4 @@
-"""Was a gradient model trained long enough? Judged from a loss on training pictures alone."""
+"""Was a gradient model trained long enough? Judged from a loss on training images alone."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def has_converged(losses: Sequence[float]) -> bool:
     are never enough to tell. The test set plays no part.
 
     Args:
-        losses: Mean training loss of each epoch, or the loss on pictures held out of training; lower is better.
+        losses: Mean training loss of each epoch, or the loss on images held out of training; lower is better.
     """
     curve = np.asarray(losses, dtype=float)
     if len(curve) < MIN_EPOCHS or not np.isfinite(curve).all():

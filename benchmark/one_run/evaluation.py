@@ -1,4 +1,4 @@
-"""One pass over the test set: raw scores and maps become metrics, thresholds and the pictures worth seeing."""
+"""One pass over the test set: raw scores and maps become metrics, thresholds and the images worth seeing."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lightning.pytorch.callbacks import Callback
 from benchmark.metrics.folds import stratified_folds
 from benchmark.metrics.image import auroc_by_kind, best_threshold, decision_metrics, image_metrics
 from benchmark.metrics.pixel import PixelMetrics
-from benchmark.one_run.example_images import PictureKeeper
+from benchmark.one_run.example_images import ImageKeeper
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,7 +28,7 @@ class Evaluation:
     """What one pass over the test set gave.
 
     Attributes:
-        scores: One row a picture: image (path relative to the data root), label, kind, score (raw, higher is more
+        scores: One row an image: image (path relative to the data root), label, kind, score (raw, higher is more
             anomalous), fold.
         metrics: Name to value, None where it cannot be computed.
         thresholds: image and pixel threshold on raw scores (None when unknown) and `source`, how they were found; where
@@ -50,12 +50,12 @@ class ScoreCollector(Callback):
     Callbacks of the trainer run before those that a model brings; the post-processor is one of the latter.
 
     Args:
-        samples: One row a test picture: path (absolute), image, label, kind.
+        samples: One row a test image: path (absolute), image, label, kind.
         with_masks: Whether the data set has pixel masks.
-        n_pictures: How many best and how many worst pictures to keep for drawing.
+        n_images: How many best and how many worst images to keep for drawing.
     """
 
-    def __init__(self, samples: pd.DataFrame, *, with_masks: bool, n_pictures: int = 0) -> None:
+    def __init__(self, samples: pd.DataFrame, *, with_masks: bool, n_images: int = 0) -> None:
         self.samples = samples.reset_index(drop=True)
         self.samples["fold"] = stratified_folds(
             self.samples["label"].to_numpy(),
@@ -68,7 +68,7 @@ class ScoreCollector(Callback):
         self._pixel = PixelMetrics() if with_masks else None
         self._map_range = (np.inf, -np.inf)
         self._image_size = (0, 0)
-        self.pictures = PictureKeeper(n_pictures)
+        self.images = ImageKeeper(n_images)
 
     def on_test_batch_end(  # noqa: D102 - the hook of Lightning
         self,
@@ -92,20 +92,20 @@ class ScoreCollector(Callback):
         if self._pixel is not None and outputs.gt_mask is not None:
             masks = outputs.gt_mask.detach().cpu().numpy().reshape(maps.shape) > 0  # (N, H, W)
             self._pixel.update(maps, masks, self.samples.loc[rows, "fold"].to_numpy())
-        self.pictures.offer(self.samples.loc[rows], maps, masks)
+        self.images.offer(self.samples.loc[rows], maps, masks)
 
     def finish(self, label_free: tuple[float, str] | None = None) -> Evaluation:
         """Compute everything from what was collected.
 
         Args:
-            label_free: A threshold that the model took from its training pictures, and where it is from.
+            label_free: A threshold that the model took from its training images, and where it is from.
 
         Raises:
-            RuntimeError: A test picture was never scored.
+            RuntimeError: A test image was never scored.
         """
         unseen = self.samples.loc[self.samples["score"].isna(), "image"].tolist()
         if unseen:
-            msg = f"{len(unseen)} of {len(self.samples)} test pictures have no score, the first is {unseen[0]}"
+            msg = f"{len(unseen)} of {len(self.samples)} test images have no score, the first is {unseen[0]}"
             raise RuntimeError(msg)
         labels, scores = self.samples["label"].to_numpy(), self.samples["score"].to_numpy()
         metrics: dict[str, float | None] = dict(image_metrics(labels, scores, self.samples["fold"].to_numpy()))
@@ -141,10 +141,10 @@ def image_threshold(labels: np.ndarray, scores: np.ndarray) -> tuple[float | Non
         That of maximal F1 where there are both kinds, a quantile where all are normal, None where none is.
     """
     if labels.any() and not labels.all():
-        return best_threshold(labels, scores), "maximal F1 on all labelled test pictures"
+        return best_threshold(labels, scores), "maximal F1 on all labelled test images"
     if labels.any():
-        return None, "none, for no test picture is normal"
-    source = f"{NORMAL_QUANTILE:.0%} quantile of {len(scores)} held-out normal pictures"
+        return None, "none, for no test image is normal"
+    source = f"{NORMAL_QUANTILE:.0%} quantile of {len(scores)} held-out normal images"
     return float(np.quantile(scores, NORMAL_QUANTILE)), source
 
 
@@ -167,7 +167,7 @@ def test_samples(samples: pd.DataFrame, files: pd.DataFrame, name_of: Callable[[
     Args:
         samples: Of the datamodule's test set.
         files: Of the fingerprint; their `image` is what `name_of` gives for a path.
-        name_of: A picture's name in records.
+        name_of: An image's name in records.
     """
     kinds = files[files["split"] == "test"].set_index("image")["kind"]
     rows = samples[["image_path"]].rename(columns={"image_path": "path"}).astype(str)

@@ -1,4 +1,4 @@
-"""The best and the worst pictures of a run, kept while the test passes by and drawn afterwards."""
+"""The best and the worst images of a run, kept while the test passes by and drawn afterwards."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 PANEL = 224  # px, side of each of the three parts of a panel
 
 
-class PictureKeeper:
-    """Keeps, in bounded memory, the pictures a run decided best and worst.
+class ImageKeeper:
+    """Keeps, in bounded memory, the images a run decided best and worst.
 
-    Worst are normal pictures with high and anomalous pictures with low scores; best the other way round.
+    Worst are normal images with high and anomalous images with low scores; best the other way round.
 
     Args:
-        n: How many best and how many worst pictures to keep; 0 keeps nothing.
+        n: How many best and how many worst images to keep; 0 keeps nothing.
     """
 
     def __init__(self, n: int) -> None:
@@ -48,12 +48,12 @@ class PictureKeeper:
                 (heapq.heappush if len(heap) < self.n else heapq.heapreplace)(heap, entry)
 
     def draw(self, folder: Path, *, threshold: float | None, map_range: tuple[float, float]) -> list[dict[str, Any]]:
-        """Write one PNG panel (picture, heat map, mask) for each kept picture and list them for the record.
+        """Write one PNG panel (image, heat map, mask) for each kept image and list them for the record.
 
         Args:
-            folder: The run's folder; panels go to its `pictures/`.
+            folder: The run's folder; panels go to its `images/`.
             threshold: Raw image threshold; the distance to it decides how right or wrong a decision was. None when the
-                test pictures are all of one kind: then their order alone does.
+                test images are all of one kind: then their order alone does.
             map_range: Raw map values drawn as cold and as hot, equal for all panels of a run.
         """
         kept = {entry[2]["path"]: entry[2] for heap in self._heaps.values() for entry in heap}.values()
@@ -61,29 +61,27 @@ class PictureKeeper:
         worst = ranked[: self.n]
         best = ranked[len(worst) :][::-1][: self.n]
         listed = []
-        for kind, pictures in (("worst", worst), ("best", best)):
-            for place, picture in enumerate(pictures):
-                name = f"pictures/{kind}-{place}.png"
-                (folder / "pictures").mkdir(exist_ok=True)
-                panel(picture, map_range).save(folder / name)
-                described = {key: picture[key] for key in ("label", "score", "image")}
+        for kind, images in (("worst", worst), ("best", best)):
+            for place, image in enumerate(images):
+                name = f"images/{kind}-{place}.png"
+                (folder / "images").mkdir(exist_ok=True)
+                panel(image, map_range).save(folder / name)
+                described = {key: image[key] for key in ("label", "score", "image")}
                 listed.append({"kind": kind, **described, "panel": name})
         return listed
 
 
-def panel(picture: dict[str, Any], map_range: tuple[float, float]) -> Image.Image:
-    """Picture, heat map over the picture, and mask (empty for a normal picture) side by side."""
+def panel(kept: dict[str, Any], map_range: tuple[float, float]) -> Image.Image:
+    """Image, heat map over the image, and mask (empty for a normal image) side by side."""
     from extensions.data import read_image
 
     size = (PANEL, PANEL)
-    image = Image.fromarray(read_image(Path(picture["path"]))).resize(size)
-    heat = Image.fromarray(heat_map(picture["map"].astype(np.float32), map_range)).resize(size)
+    image = Image.fromarray(read_image(Path(kept["path"]))).resize(size)
+    heat = Image.fromarray(heat_map(kept["map"].astype(np.float32), map_range)).resize(size)
     parts = [image, Image.blend(image, heat, 0.5)]
-    if picture["mask"] is not None:
+    if kept["mask"] is not None:
         parts.append(
-            Image.fromarray((picture["mask"] * 255).astype(np.uint8))
-            .convert("RGB")
-            .resize(size, Image.Resampling.NEAREST)
+            Image.fromarray((kept["mask"] * 255).astype(np.uint8)).convert("RGB").resize(size, Image.Resampling.NEAREST)
         )
     whole = Image.new("RGB", (PANEL * len(parts) + 4 * (len(parts) - 1), PANEL), "white")
     for place, part in enumerate(parts):

@@ -1,4 +1,4 @@
-"""How long one picture takes from a decoded tensor to score and map."""
+"""How long one image takes from a decoded tensor to score and map."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["Latency", "device_name", "measure_latency", "time_images"]
 
 @dataclass(frozen=True)
 class Latency:
-    """Times of single pictures in ms.
+    """Times of single images in ms.
 
     Attributes:
         latency_session: Which models were timed in turn with this one, so that their times compare; None for a model
@@ -57,7 +57,7 @@ def time_images(
     limit_s: float = 10.0,
     n_views: int = 1,
 ) -> list[float]:
-    """Time pre-processor and network on one picture at a time, ms; decoding and drawing are not part of it.
+    """Time pre-processor and network on one image at a time, ms; decoding and drawing are not part of it.
 
     Args:
         model: A fitted model on the device to be measured.
@@ -67,7 +67,7 @@ def time_images(
         repeats: Calls that are timed at most, if they fit into `enough_s` seconds.
         enough_s: Seconds after which no more than `enough` calls are timed.
         limit_s: Seconds after which five are enough.
-        n_views: How often the model sees a picture; drawing and merging its views are not part of it.
+        n_views: How often the model sees an image; drawing and merging its views are not part of it.
     """
     import torch
 

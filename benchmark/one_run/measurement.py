@@ -34,8 +34,8 @@ def measure(prepared: Prepared, workspace: Path, options: RunOptions) -> tuple[d
     from extensions.cache import open_cache
     from extensions.cache.reuse import SPLITS, Reuse
     from extensions.configuration import instantiate_model
-    from extensions.data.checks.fingerprints import picture_names
-    from extensions.data.reading.decoded import decoded_pictures
+    from extensions.data.checks.fingerprints import image_names
+    from extensions.data.reading.decoded import decoded_images
     from extensions.models.common.limits import check_image_size, check_n_train
     from extensions.runtime.downloads import fetching
     from extensions.runtime.explained import step
@@ -44,12 +44,12 @@ def measure(prepared: Prepared, workspace: Path, options: RunOptions) -> tuple[d
     experiment, datamodule, found = prepared.experiment, prepared.datamodule, prepared.fingerprint
     assert datamodule is not None
     assert found is not None
-    rows = test_samples(datamodule.test_data.samples, found.files, picture_names(datamodule))
+    rows = test_samples(datamodule.test_data.samples, found.files, image_names(datamodule))
     augmentations = experiment.augmentations
     in_test = any(one.in_test for one in augmentations)
-    # Panels show the pictures as they are: maps of augmented ones would not lie on them.
-    n_pictures = 0 if any(one.where in ("test", "both") for one in augmentations) else options.pictures
-    collector = ScoreCollector(rows, with_masks=bool(found.counts["n_masks"]), n_pictures=n_pictures)
+    # Panels show the images as they are: maps of augmented ones would not lie on them.
+    n_images = 0 if any(one.where in ("test", "both") for one in augmentations) else options.images
+    collector = ScoreCollector(rows, with_masks=bool(found.counts["n_masks"]), n_images=n_images)
     known = last_fit.take(prepared, options.shared_fits)
     with quiet(), PeakMemory() as memory:
         seed_everything(experiment.seed, workers=True, verbose=False)
@@ -79,7 +79,7 @@ def measure(prepared: Prepared, workspace: Path, options: RunOptions) -> tuple[d
         )
         with step("computing features"):
             prepare_seconds = {name: _timed(reuse.prepare, name) for name in splits}
-        decoded_pictures.forget()
+        decoded_images.forget()
         with reuse.serving():
             if known is None:
                 with step("fit"), fetching():
@@ -93,7 +93,7 @@ def measure(prepared: Prepared, workspace: Path, options: RunOptions) -> tuple[d
             evaluation = collector.finish(getattr(model, "label_free_threshold", None))
             set_thresholds(model, evaluation)
             n_views = next((one.n_views for one in augmentations if one.where == "tta"), 1)
-            image = reuse.picture()
+            image = reuse.image()
             few: dict[str, Any] = {"enough": 3, "repeats": 5} if options.timed_later else {}
             with step("measuring latency"):
                 latency = measure_latency(model, image, n_views=n_views, **few)
@@ -108,7 +108,7 @@ def measure(prepared: Prepared, workspace: Path, options: RunOptions) -> tuple[d
             keep_image(workspace, image)
     elif options.timed_later:
         keep_for_timing(workspace, image, lambda path: engine.trainer.save_checkpoint(path, weights_only=True))
-    pictures = collector.pictures.draw(
+    images = collector.images.draw(
         workspace, threshold=evaluation.thresholds["image"], map_range=evaluation.ranges.get("pixel", (0.0, 1.0))
     )
     facts = facts_of(prepared, model, evaluation, known.training) | {
@@ -125,7 +125,7 @@ def measure(prepared: Prepared, workspace: Path, options: RunOptions) -> tuple[d
         "files": {
             "scores": SCORES,
             "checkpoint": CHECKPOINT if keep_checkpoint else None,
-            "pictures": pictures,
+            "images": images,
         },
     }
     return facts, model

@@ -72,7 +72,7 @@ def _check_counts(dataset: str, counts: dict[str, Any]) -> None:
     n_test = counts["n_test_normal"] + counts["n_test_anomalous"]
     for n, split in ((counts["n_train"], "training"), (n_test, "test")):
         if not n:
-            msg = f"data set {dataset!r} has no {split} pictures; check its folders and how it is split"
+            msg = f"data set {dataset!r} has no {split} images; check its folders and how it is split"
             raise ValueError(msg)
 
 
@@ -104,7 +104,7 @@ def find_weights(experiment: Experiment) -> dict[str, str] | None:
 
 
 def backbone_id(experiment: Experiment) -> str:
-    """What runs share whose frozen backbones see the same pictures: backbone, weights and sizes."""
+    """What runs share whose frozen backbones see the same images: backbone, weights and sizes."""
     arguments = experiment.model.get("init_args") or {}
     shared = {name: arguments.get(name) for name in ("weights", "image_size", "center_crop")}
     return json.dumps([experiment.backbone, shared, experiment.data], sort_keys=True, default=str)
@@ -146,6 +146,6 @@ def _contamination(prepared: Prepared) -> dict[str, Any]:
 
 
 def _few_shot(prepared: Prepared) -> dict[str, Any]:
-    """Names of the few pictures that were drawn to train on; nothing for other data, and where its set-up failed."""
+    """Names of the few images that were drawn to train on; nothing for other data, and where its set-up failed."""
     found = getattr(prepared.datamodule, "k_shot_images", None) if prepared.fingerprint else None
     return {"k_shot_images": found} if found else {}

@@ -1,4 +1,4 @@
-"""A run whose training pictures are refined: a run per round, and what was removed."""
+"""A run whose training images are refined: a run per round, and what was removed."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from extensions.refinement.plan import Plan
     from extensions.refinement.sources import Sources
 
-BACKBONE = "tf_efficientnet_lite0"  # that looks at the pictures for a detector that has none and a plan that names none
+BACKBONE = "tf_efficientnet_lite0"  # that looks at the images for a detector that has none and a plan that names none
 ROUNDS, SUSPECTS, PAGE = "rounds.csv", "suspects.csv", "suspects.html"
 ROUND_COLUMNS = (
     "dataset", "category", "detector", "strategy", "rule", "ratio", "seed", "round", "n_train", "n_removed",
@@ -139,18 +139,18 @@ def _write_suspects(found: Refinement, datamodule: AnomalibDataModule, workspace
     last = found.rounds[-1].trained
     row, n_rounds = found.table().iloc[-1], found.rounds[-1].number
     facts = {
-        "Pictures": str(len(found.names)),
+        "Images": str(len(found.names)),
         "Removed": f"{row.n_removed} in {n_rounds} round{'' if n_rounds == 1 else 's'}",
-        "Score": "how unusual a picture is among the others, higher is more",
+        "Score": "how unusual an image is among the others, higher is more",
     }
     if found.held_out.any():
-        facts["Held out"] = f"{found.held_out.sum()} of the pictures, to set the threshold on"
+        facts["Held out"] = f"{found.held_out.sum()} of the images, to set the threshold on"
     if found.injected is not None:
         facts["Known to be defective"] = f"{found.injected.sum()}, of which {row.n_injected_removed} were removed"
     write_suspects(
         frame,
         workspace,
-        picture=paths.__getitem__,
+        image=paths.__getitem__,
         heat=_heat(last.model, datamodule, found.names) if isinstance(last, Run) else lambda _: None,
         title=f"{datamodule.name} {datamodule.category}".rstrip(),
         facts=facts,
@@ -160,7 +160,7 @@ def _write_suspects(found: Refinement, datamodule: AnomalibDataModule, workspace
 def _heat(
     model: AnomalibModule, datamodule: AnomalibDataModule, names: list[str]
 ) -> Callable[[str], np.ndarray | None]:
-    """From a picture's name to the anomaly map of the last detector, which never saw what was removed."""
+    """From an image's name to the anomaly map of the last detector, which never saw what was removed."""
     import torch
 
     from extensions.data.datamodules.stock_datasets import read_as_ours
@@ -180,10 +180,10 @@ def _heat(
 
 
 def _nothing_trained(prepared: Prepared) -> dict[str, Any]:
-    """The facts of a run that only ranked pictures."""
+    """The facts of a run that only ranked images."""
     return {
         "metrics": dict.fromkeys(entry.name for entry in METRICS),
         "thresholds": {"image": None, "pixel": None, "source": None},
         "training": {"epochs": None, "max_epochs": None, "stopped_by": "nothing trained", "converged": None},
-        "files": {"scores": None, "checkpoint": None, "pictures": None},
+        "files": {"scores": None, "checkpoint": None, "images": None},
     }

@@ -21,7 +21,7 @@ from extensions.runtime.explained import explained
 
 logger = logging.getLogger(__name__)
 
-DECODED_BYTES = 2**30  # of pictures that were checked and wait to be brought to size; freed before training
+DECODED_BYTES = 2**30  # of images that were checked and wait to be brought to size; freed before training
 
 
 @dataclass(frozen=True)
@@ -33,20 +33,20 @@ class RunOptions:
         overwrite: `missing` runs what has no record, `failed` also what failed, `all` everything; with `latency` a
             sweep also times again what was kept.
         keep_checkpoint: Save `model.ckpt` beside the record.
-        pictures: How many best and worst pictures to draw; 0 draws none.
+        images: How many best and worst images to draw; 0 draws none.
         progress: Show a progress bar of the run.
         layers: For a `backbone_id`, all layers that the sweep asks of it, so that one pass serves all its runs.
         n_threads: Threads of torch; None leaves them as they are.
         page: Draw `suspects.html` for a refinement.
         shared_fits: Of `benchmark.one_run.shared_fit`: fits of which one serves several runs of the sweep.
         timed_later: The network stays beside the record until a sweep times all of its own together, see
-            `benchmark.execute.latency_session`; the run itself times a few pictures only.
+            `benchmark.execute.latency_session`; the run itself times a few images only.
     """
 
     sweep: str = ""
     overwrite: str = "missing"
     keep_checkpoint: bool = True
-    pictures: int = 0
+    images: int = 0
     progress: bool = True
     layers: tuple[tuple[str, tuple[str, ...]], ...] = ()
     n_threads: int | None = None
@@ -71,9 +71,9 @@ def run_experiment(
     Raises:
         DiskFullError: There is no room for its files; no record is left.
     """
-    from extensions.data.reading.decoded import decoded_pictures
+    from extensions.data.reading.decoded import decoded_images
 
-    with decoded_pictures.keeping(DECODED_BYTES):
+    with decoded_images.keeping(DECODED_BYTES):
         return _run(experiment, Store(output), options or RunOptions(), error=error)
 
 

@@ -50,7 +50,7 @@ class LastFit:
         self._fitted: Fitted | None = None
 
     def take(self, prepared: Prepared, shared: Sequence[str]) -> Fitted | None:
-        """The model that a fit of this run would give, if it is there and the run augments test pictures.
+        """The model that a fit of this run would give, if it is there and the run augments test images.
 
         Any other is forgotten, so that it takes none of the memory that is measured. A run that tests plainly fits
         itself, for it may leave a checkpoint.

@@ -49,7 +49,7 @@ class Training:
         stopped_by: What ended the training.
         converged: Whether the loss was flat at its end; nothing that ended for want of a finite loss has.
         loss: Mean training loss of each epoch.
-        val_loss: Likewise, of held-out pictures; empty where there are none.
+        val_loss: Likewise, of held-out images; empty where there are none.
         rewinds: How often a loss that was no number took the model back.
     """
 
@@ -71,7 +71,7 @@ def make_engine(
     progress: bool,
     validation: bool = False,
 ) -> Engine:
-    """One Engine for one run, writing only into `folder`: no checkpoints, no pictures, no validation unless asked for.
+    """One Engine for one run, writing only into `folder`: no checkpoints, no images, no validation unless asked for.
 
     Raises:
         ConfigError: A model trained by gradient without a stated number of epochs (Lightning would take 1000), or
@@ -136,7 +136,7 @@ def test_once(engine: Engine, model: AnomalibModule, datamodule: AnomalibDataMod
 
 
 def validates(model: AnomalibModule, datamodule: AnomalibDataModule) -> bool:
-    """Whether the fit watches a loss on pictures held out of training; test pictures never have a say in it."""
+    """Whether the fit watches a loss on images held out of training; test images never have a say in it."""
     mode = getattr(datamodule, "val_split_mode", None)
     held_out = str(getattr(mode, "value", mode)) == "from_train" and len(getattr(datamodule, "val_data", ())) > 0
     return held_out and getattr(model, "logs_val_loss", False)

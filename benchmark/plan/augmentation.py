@@ -1,4 +1,4 @@
-"""What a run with augmented pictures needs beside a plain one."""
+"""What a run with augmented images needs beside a plain one."""
 
 from __future__ import annotations
 

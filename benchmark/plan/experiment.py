@@ -36,9 +36,9 @@ class Experiment:
         data: `class_path` and `init_args` of the datamodule.
         trainer: Arguments of the trainer; only those that change a result take part in the identity.
         seed: Seeds everything before the model is built.
-        refinement: How training pictures are refined before the model is kept, see `extensions.refinement.Plan`; None
+        refinement: How training images are refined before the model is kept, see `extensions.refinement.Plan`; None
             trains on all of them.
-        augmentation: How pictures are augmented, see `extensions.transforms.read_augmentation`; None augments nothing,
+        augmentation: How images are augmented, see `extensions.transforms.read_augmentation`; None augments nothing,
             and neither does the identity: that run is the plain one.
         resources: `cpus` and `gpus` that a run reserves where Ray carries it out; no part of the identity.
     """
@@ -65,7 +65,7 @@ class Experiment:
 
     @property
     def augmentations(self) -> tuple[AugmentationSettings, ...]:
-        """Of training pictures, of test pictures, of both, or none.
+        """Of training images, of test images, of both, or none.
 
         Raises:
             ConfigError: An augmentation that cannot be.

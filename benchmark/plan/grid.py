@@ -20,9 +20,9 @@ def expand(config: dict[str, Any], *, folder: Path = Path()) -> list[Experiment]
     `resources` (`cpus` and `gpus` of a run, for Ray). A value
     `{grid: [a, b]}` anywhere in them is replaced by each of its values. `backbones` holds names, or mappings with
     `backbone`, `layers`, `weights`; a model that names its own backbone, or takes none, is not multiplied.
-    Each experiment is run once for every entry of `refinement`, where there are some; `null` trains on all pictures.
+    Each experiment is run once for every entry of `refinement`, where there are some; `null` trains on all images.
     The same holds for `augmentation`: one entry or a list of them, of which each may be a list of two, one for training
-    and one for test pictures; `null` augments nothing.
+    and one for test images; `null` augments nothing.
     Data sets vary slowest, then seeds, then models: the first rows of the table are complete soonest.
 
     What stands there twice is run once.

@@ -37,7 +37,7 @@ KEYS = (
     "seeds",
     "trainer",
     "keep",
-    "pictures",
+    "images",
     "log",
     "resources",
 )
@@ -61,12 +61,12 @@ def check_config(config: dict[str, Any]) -> None:
         if not isinstance(config.get(key), list) or not config[key]:
             msg = f"a benchmark configuration needs a list {key!r} with at least one entry, found {config.get(key)!r}"
             raise ConfigError(msg)
-    keep, pictures = config.get("keep", "best"), config.get("pictures") or 0
+    keep, images = config.get("keep", "best"), config.get("images") or 0
     if keep not in KEEP:
         msg = f"keep: found {keep!r}, expected one of {', '.join(KEEP)}"
         raise ConfigError(msg)
-    if not isinstance(pictures, int) or isinstance(pictures, bool) or pictures < 0:
-        msg = f"pictures: found {pictures!r}, expected how many best and how many worst to draw, 0 for none"
+    if not isinstance(images, int) or isinstance(images, bool) or images < 0:
+        msg = f"images: found {images!r}, expected how many best and how many worst to draw, 0 for none"
         raise ConfigError(msg)
     check_mapping(config.get("trainer"), "trainer")
     check_resources(config.get("resources"))

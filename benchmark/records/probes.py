@@ -133,7 +133,7 @@ def architecture(backbone: str) -> str:
 
 
 def probe_labels(probes: Sequence[Line]) -> list[str]:
-    """For each probe its data, with the picture size and counts in which probes of these data differ."""
+    """For each probe its data, with the image size and counts in which probes of these data differ."""
     labels = []
     for probe in probes:
         alike = [other for other in probes if other["data"] == probe["data"] and other["weights"] != PIXELS]

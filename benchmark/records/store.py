@@ -31,7 +31,7 @@ class Store:
     """The output folder of a sweep.
 
     Layout: `runs/<dataset>/<category or all>/<Model>-<backbone>/<key>/record.json`, beside it `scores.csv` and, if
-    kept, `model.ckpt` and `pictures/`. Work in progress lies in `.work/` and is moved into place in one rename.
+    kept, `model.ckpt` and `images/`. Work in progress lies in `.work/` and is moved into place in one rename.
     """
 
     output: Path

@@ -1,4 +1,4 @@
-"""Pictures of augmentations for a document: by how much each changes a detector, with the spread over seeds."""
+"""Plots of augmentations for a document: by how much each changes a detector, with the spread over seeds."""
 
 from __future__ import annotations
 

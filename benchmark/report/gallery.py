@@ -1,4 +1,4 @@
-"""The pictures that the leading models decided best and worst, where a run drew them."""
+"""The images that the leading models decided best and worst, where a run drew them."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from PIL import Image
 from benchmark.metrics.columns import shown_dataset
 from benchmark.records.archive import Record, fact
 
-__all__ = ["Picture", "gallery"]
+__all__ = ["GalleryImage", "gallery"]
 
 MAX_RANK = 2
-MAX_PICTURES = 60
+MAX_IMAGES = 60
 
 
 @dataclass(frozen=True)
-class Picture:
-    """One panel (picture, heat map, mask if there is one) and what to say of it.
+class GalleryImage:
+    """One panel (image, heat map, mask if there is one) and what to say of it.
 
     Attributes:
         kind: ``worst`` or ``best``, by the distance of the score to the threshold.
@@ -44,7 +44,7 @@ class Picture:
     size: tuple[int, int]
 
 
-def gallery(leading: Sequence[tuple[int, Record]], output: Path) -> list[Picture]:
+def gallery(leading: Sequence[tuple[int, Record]], output: Path) -> list[GalleryImage]:
     """Panels of the two best models of each data set and category, of the first seed that has any.
 
     A panel that is not on disk or cannot be read is left out.
@@ -53,20 +53,20 @@ def gallery(leading: Sequence[tuple[int, Record]], output: Path) -> list[Picture
         leading: Rank and record, best first.
         output: Folder that records' folders are relative to.
     """
-    pictures: list[Picture] = []
+    images: list[GalleryImage] = []
     seen = set()
     for rank, record in leading:
-        listed = fact(record, "files", "pictures") or []
+        listed = fact(record, "files", "images") or []
         place = (record["dataset"]["name"], record["dataset"].get("category"), rank)
         if rank > MAX_RANK or not listed or place in seen:
             continue
         seen.add(place)
-        found = [_picture(rank, record, entry, output) for entry in listed]
-        pictures += [picture for picture in found if picture is not None]
-    return pictures[:MAX_PICTURES]
+        found = [_gallery_image(rank, record, entry, output) for entry in listed]
+        images += [image for image in found if image is not None]
+    return images[:MAX_IMAGES]
 
 
-def _picture(rank: int, record: Record, entry: Record, output: Path) -> Picture | None:
+def _gallery_image(rank: int, record: Record, entry: Record, output: Path) -> GalleryImage | None:
     try:
         with Image.open(output / record["folder"] / entry["panel"]) as panel:
             jpeg = io.BytesIO()
@@ -77,7 +77,7 @@ def _picture(rank: int, record: Record, entry: Record, output: Path) -> Picture 
     threshold = fact(record, "thresholds", "image")
     words = ("normal", "anomalous")
     data = record["dataset"]
-    return Picture(
+    return GalleryImage(
         dataset=shown_dataset(data["name"], synthetic=bool(data.get("synthetic"))),
         category=data.get("category") or "",
         rank=rank,

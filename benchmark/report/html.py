@@ -23,7 +23,7 @@ from benchmark.metrics.columns import (
     is_shown,
     shown_dataset,
 )
-from benchmark.report.gallery import Picture, gallery
+from benchmark.report.gallery import GalleryImage, gallery
 from benchmark.report.scatter import Point, scatter_points
 from benchmark.tables.augmentation_frames import AUGMENTATION, CHANGED
 from benchmark.tables.export_commands import Export, exports
@@ -46,12 +46,12 @@ _DETAILS = (
 
 
 def write_html(tables: Frames, path: Path, output: Path) -> None:
-    """Write the page: the best of each data set, charts, sortable tables, pictures, failures, how it was made.
+    """Write the page: the best of each data set, charts, sortable tables, images, failures, how it was made.
 
     Args:
         tables: From :func:`benchmark.tables.leaderboard.frames`.
         path: The file to write.
-        output: Folder that the records' folders are relative to, for pictures.
+        output: Folder that the records' folders are relative to, for images.
     """
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
@@ -76,7 +76,7 @@ def write_html(tables: Frames, path: Path, output: Path) -> None:
         if len(tables.augmentation)
         else None,
         augmentation_charts=_augmentation_charts(tables.augmentation),
-        gallery=[(picture, _inline(picture)) for picture in gallery(tables.leading, output)],
+        gallery=[(image, _inline(image)) for image in gallery(tables.leading, output)],
         about=[
             (section, list(rows[["name", "value"]].itertuples(index=False)))
             for section, rows in tables.about.groupby("section", sort=False)
@@ -167,12 +167,12 @@ def _shown(line: pd.Series) -> str:
     return shown_dataset(str(line["dataset"]), synthetic=bool(line.get("synthetic")))
 
 
-def _inline(picture: Picture) -> str:
-    return "data:image/jpeg;base64," + base64.b64encode(picture.jpeg).decode("ascii")
+def _inline(image: GalleryImage) -> str:
+    return "data:image/jpeg;base64," + base64.b64encode(image.jpeg).decode("ascii")
 
 
 def _augmentation_charts(frame: pd.DataFrame) -> list[tuple[str, str]]:
-    """The bar chart of each metric that augmentations changed: its name, and the picture inline."""
+    """The bar chart of each metric that augmentations changed: its name, and the image inline."""
     from benchmark.report.augmentation_plots import plot_augmentation
 
     found = []
@@ -181,8 +181,8 @@ def _augmentation_charts(frame: pd.DataFrame) -> list[tuple[str, str]]:
             with tempfile.TemporaryDirectory() as folder:
                 path = Path(folder) / "chart.svg"
                 plot_augmentation(frame, path, metric=metric)
-                picture = base64.b64encode(path.read_bytes()).decode("ascii")
-            found.append((metric.replace("_", " "), f"data:image/svg+xml;base64,{picture}"))
+                image = base64.b64encode(path.read_bytes()).decode("ascii")
+            found.append((metric.replace("_", " "), f"data:image/svg+xml;base64,{image}"))
     return found
 
 

@@ -1,4 +1,4 @@
-"""Pictures of the leaderboard for a document: accuracy against latency."""
+"""Plots of the leaderboard for a document: accuracy against latency."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def plot_accuracy_latency(leaderboard: pd.DataFrame, path: Path) -> Path:
             for p in points:
                 name = p.label.split(",")[0]
                 axes.annotate(name, (p.latency_ms, p.auroc), (5, 3), textcoords="offset points", fontsize=7)
-        axes.set(title=dataset, xlabel="latency (ms per picture)", ylabel="image AUROC")
+        axes.set(title=dataset, xlabel="latency (ms per image)", ylabel="image AUROC")
         axes.set_xlim(left=0)
         axes.grid(alpha=0.3)
         axes.legend(fontsize=8)

@@ -1,4 +1,4 @@
-"""Pictures of refinements for a document: which strategy finds the defects, and what each round is worth."""
+"""Plots of refinements for a document: which strategy finds the defects, and what each round is worth."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def plot_rounds(rounds: pd.DataFrame, path: Path, *, metric: str = "image_AUROC"
     """Draw a metric of the retrained detector per round, one panel a data set and condition, one line a strategy.
 
     A line is the mean over seeds, its shade the range, a dot what was measured; a seed that had ended before counts
-    with its last round. Round 0 is the detector of all pictures, whichever refinement trained it; it is also the
+    with its last round. Round 0 is the detector of all images, whichever refinement trained it; it is also the
     line `no removal`.
 
     Args:

@@ -95,7 +95,7 @@ FORMATS: dict[str, Callable[[Frames, Path, Path], None]] = {
     "xlsx": _write_xlsx,
     "html": _write_html,
 }
-"""Name of each format and what writes it: frames, file, output folder (for pictures)."""
+"""Name of each format and what writes it: frames, file, output folder (for images)."""
 
 
 def _plots(tables: Frames) -> dict[str, Callable[[Frames, Path, Path], None]]:

@@ -24,7 +24,7 @@ from benchmark.metrics.columns import (
     is_shown,
     shown_dataset,
 )
-from benchmark.report.gallery import Picture, gallery
+from benchmark.report.gallery import GalleryImage, gallery
 from benchmark.report.xlsx_chart import write_charts
 from benchmark.tables.augmentation_frames import AUGMENTATION
 from benchmark.tables.leaderboard import Frames
@@ -42,15 +42,15 @@ OPTIONS = {"strings_to_formulas": False, "strings_to_urls": False, "strings_to_n
 def write_xlsx(tables: Frames, path: Path, output: Path) -> None:
     """Write the sheets; of those below the ones that have something to show.
 
-    Leaderboard, By category, Chart, Refinement and Rounds (if training pictures were refined), Augmentation (if any
+    Leaderboard, By category, Chart, Refinement and Rounds (if training images were refined), Augmentation (if any
     were augmented), Backbones (if several were used or any was probed), Gallery, Runs, Failures, About. A gallery is
-    there if pictures were drawn. Numbers are numbers with a format, blanks stay blank, texts are never formulas.
+    there if images were drawn. Numbers are numbers with a format, blanks stay blank, texts are never formulas.
     Colors compare within one data set (and category): the greener the better.
 
     Args:
         tables: From :func:`benchmark.tables.leaderboard.frames`.
         path: The file to write.
-        output: Folder that the records' folders are relative to, for pictures.
+        output: Folder that the records' folders are relative to, for images.
     """
     with xlsxwriter.Workbook(str(path), OPTIONS) as book:
         book.set_size(2400, 1400)
@@ -68,9 +68,9 @@ def write_xlsx(tables: Frames, path: Path, output: Path) -> None:
         if len(tables.backbones):
             columns = tuple(tables.backbones.columns)
             sheets.add("Backbones", tables.backbones, columns, frozen=3, compared=(), pages=3)
-        pictures = gallery(tables.leading, output)
-        if pictures:
-            sheets.add_gallery(pictures)
+        images = gallery(tables.leading, output)
+        if images:
+            sheets.add_gallery(images)
         sheets.add("Runs", tables.runs, tuple(tables.runs.columns))
         sheets.add("Failures", tables.failures, FAILURES)
         sheets.add_about(tables.about)
@@ -123,16 +123,16 @@ class Sheets:
             sheet.fit_to_pages(min(pages, 1 + len(columns) // 16), 0)
             sheet.repeat_columns(0, frozen - 1)
 
-    def add_gallery(self, pictures: Sequence[Picture]) -> None:
+    def add_gallery(self, images: Sequence[GalleryImage]) -> None:
         """Add panels, one a row, with what was true and what was decided."""
         sheet = self.book.add_worksheet("Gallery")
         headings = ("Data set", "Category", "Rank", "Detector", "Decided", "Truth", "Called", "Score", "Threshold",
-                    "Picture, heat map, mask", "File")  # fmt: skip
+                    "Image, heat map, mask", "File")  # fmt: skip
         widths = (18, 12, 6, 26, 9, 11, 11, 9, 10, 64, 36)
         for place, (heading, width) in enumerate(zip(headings, widths, strict=True)):
             sheet.set_column(place, place, width)
             sheet.write_string(0, place, heading, self._format("head"))
-        for row, p in enumerate(pictures, start=1):
+        for row, p in enumerate(images, start=1):
             values = (p.dataset, p.category, p.rank, p.detector, p.kind, p.truth, p.called, p.score, p.threshold, None,
                       p.image)  # fmt: skip
             wrong = bool(p.called) and p.called != p.truth
@@ -144,14 +144,14 @@ class Sheets:
             sheet.set_row_pixels(row, 152)
             sheet.insert_image(
                 row,
-                headings.index("Picture, heat map, mask"),
+                headings.index("Image, heat map, mask"),
                 "panel.jpg",
                 {"image_data": io.BytesIO(p.jpeg), "x_scale": scale, "y_scale": scale, "x_offset": 4, "y_offset": 3,
                  "object_position": 1, "description": f"{p.kind}: {p.truth}, {p.image}"},
             )  # fmt: skip
         sheet.freeze_panes(1, 0)
-        sheet.autofilter(0, 0, len(pictures), len(headings) - 1)
-        self._print_setup(sheet, len(pictures), headings)
+        sheet.autofilter(0, 0, len(images), len(headings) - 1)
+        self._print_setup(sheet, len(images), headings)
 
     def add_about(self, about: pd.DataFrame) -> None:
         """Add the rows of section, name, value."""

@@ -86,7 +86,7 @@ def _set_axes(chart: xlsxwriter.chart.Chart, dataset: str, points: list[Point]) 
     fast, slow = min(p.latency_ms for p in points), max(p.latency_ms for p in points)
     chart.set_title({"name": f"{dataset}: up and left is better", "name_font": {"size": 13}, "overlay": False})
     x_axis: dict[str, Any] = {
-        "name": "Latency (ms per picture)",
+        "name": "Latency (ms per image)",
         "major_gridlines": {"visible": True, "line": {"color": "#E3E6EA"}},
     }
     if fast > 0 and slow / fast > 20:

@@ -61,15 +61,15 @@ def run_speed(
 ) -> pd.DataFrame:
     """Measure rows and write `rows/<row>.json`, `speed.json`, `speed.csv` and `speed.png` into a folder.
 
-    A row is measured again when its settings, its pictures or our code changed, or when it ended with an error. An
+    A row is measured again when its settings, its images or our code changed, or when it ended with an error. An
     interrupt loses the row at work only.
 
     Args:
         output: Folder for the results.
         rows: Names out of `ROWS`; empty for all. The tables hold also what was measured before.
-        data_root: Folder that holds mvtec/bottle, measured with ResNet-18; None for packaged pictures.
+        data_root: Folder that holds mvtec/bottle, measured with ResNet-18; None for packaged images.
         settings: What is measured; None for what SPEED in the environment asks for.
-        source: The pictures, instead of both.
+        source: The images, instead of both.
 
     Returns:
         A row of `measurement.COLUMNS` for each that was measured, in the order of `ROWS`. A row whose sides disagree,
@@ -127,7 +127,7 @@ def is_measured(output: Path, name: str, key: str) -> bool:
 
 
 def row_key(name: str, settings: Settings, source: WorkbenchDataModule) -> str:
-    """What decides whether a row is measured again: its settings, the names and sizes of its pictures, and our code."""
+    """What decides whether a row is measured again: its settings, the names and sizes of its images, and our code."""
     source.setup()
     files = [
         (source.relative(path), Path(path).stat().st_size)

@@ -1,4 +1,4 @@
-"""What the rows share and is made once, when the first row asks for it: pictures, limits, features."""
+"""What the rows share and is made once, when the first row asks for it: images, limits, features."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from benchmark.speed.images import Pictures, copy_pictures
+from benchmark.speed.images import SpeedImages, copy_images
 from benchmark.speed.settings import Settings
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ class Bench:
 
     Args:
         settings: What is measured.
-        source: Where the pictures come from.
+        source: Where the images come from.
         scratch: An empty folder for copies; whoever made it removes it.
     """
 
@@ -32,49 +32,49 @@ class Bench:
         self.scratch = scratch
 
     @cached_property
-    def pictures(self) -> Pictures:
-        """The pictures as they are."""
-        return self.copy("pictures")
+    def images(self) -> SpeedImages:
+        """The images as they are."""
+        return self.copy("images")
 
     @cached_property
-    def large(self) -> Pictures:
-        """The pictures enlarged, so that decoding costs something."""
+    def large(self) -> SpeedImages:
+        """The images enlarged, so that decoding costs something."""
         return self.copy("large", side=self.settings.large_side)
 
     def copy(
         self, name: str, *, n_train: int | None = None, n_test: int | None = None, side: int | None = None
-    ) -> Pictures:
-        """A copy of the pictures, or of the first ones."""
+    ) -> SpeedImages:
+        """A copy of the images, or of the first ones."""
         own = self.settings
-        return copy_pictures(
+        return copy_images(
             self.source, self.scratch / name, n_train=n_train or own.n_train, n_test=n_test or own.n_test, side=side
         )
 
     @cached_property
     def limits(self) -> Limits:
-        """Of the pictures as they are."""
-        return self._measure(self.pictures)
+        """Of the images as they are."""
+        return self._measure(self.images)
 
     @cached_property
     def large_limits(self) -> Limits:
-        """Of the enlarged pictures."""
+        """Of the enlarged images."""
         return self._measure(self.large)
 
     def measured_limits(self) -> dict[str, dict[str, float | None]]:
-        """The limits that a row has asked for, by the pictures they belong to."""
-        kinds = {"pictures": "limits", "large": "large_limits"}
+        """The limits that a row has asked for, by the images they belong to."""
+        kinds = {"images": "limits", "large": "large_limits"}
         return {kind: asdict(self.__dict__[name]) for kind, name in kinds.items() if name in self.__dict__}
 
     @cached_property
     def embedding(self) -> torch.Tensor:
-        """What PatchCore collects from the training pictures, (n_patches, n_channels)."""
-        from benchmark.speed.features import picture_embedding
+        """What PatchCore collects from the training images, (n_patches, n_channels)."""
+        from benchmark.speed.features import image_embedding
 
-        return picture_embedding(self.pictures.train, self.settings)
+        return image_embedding(self.images.train, self.settings)
 
-    def _measure(self, pictures: Pictures) -> Limits:
+    def _measure(self, images: SpeedImages) -> Limits:
         from benchmark.speed.limits import measure_limits
         from benchmark.speed.models import our_padim, stock_padim
 
         extractor = stock_padim(our_padim(self.settings)).model.feature_extractor
-        return measure_limits(pictures.train, extractor, image_size=self.settings.image_size)
+        return measure_limits(images.train, extractor, image_size=self.settings.image_size)

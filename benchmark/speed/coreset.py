@@ -37,7 +37,7 @@ def measure_coreset(bench: Bench, ratio: float, *, bound: float | None) -> Measu
     limit, limit_seconds = bench.limits.reading(n_bytes, "all features read for every center, which ours does not")
     return Measurement(
         work=f"coreset alone, ratio {ratio:g}",
-        data=bench.pictures.description,
+        data=bench.images.description,
         reference_seconds=timing["stock_seconds"],
         ours_seconds=timing["ours_seconds"],
         bound=bound,

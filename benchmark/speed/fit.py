@@ -1,4 +1,4 @@
-"""Rows of fitting: PatchCore with its coreset, and a whole PaDiM experiment on large pictures."""
+"""Rows of fitting: PatchCore with its coreset, and a whole PaDiM experiment on large images."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ CACHE = "WORKBENCH_CACHE"
 
 def patchcore_fit(bench: Bench) -> Measurement:
     """`Engine.fit` of PatchCore on both sides, all of stock's centers included."""
-    settings, data = bench.settings, bench.pictures
+    settings, data = bench.settings, bench.images
 
     def ours() -> Any:
         model = our_patchcore(settings)
@@ -101,8 +101,8 @@ def padim_fit_test(bench: Bench) -> Measurement:
             {name: turns.reference_result[name] for name in compared},
         ),
         detail=(
-            "ours: one experiment of `benchmark run`, its check of all pictures, its metrics and its record included; "
-            f"{STOCK}: Engine.fit with its validation and Engine.test with its metrics, no pictures drawn"
+            "ours: one experiment of `benchmark run`, its check of all images, its metrics and its record included; "
+            f"{STOCK}: Engine.fit with its validation and Engine.test with its metrics, no images drawn"
         ),
         measured=turns.measured,
     )

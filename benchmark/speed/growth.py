@@ -1,4 +1,4 @@
-"""Rows of growth: what ours costs at one, two and four times the pictures, and so what doubling them costs."""
+"""Rows of growth: what ours costs at one, two and four times the images, and so what doubling them costs."""
 
 from __future__ import annotations
 
@@ -24,34 +24,34 @@ def padim_fit_growth(bench: Bench) -> Measurement:
 
 
 def patchcore_fit_growth(bench: Bench) -> Measurement:
-    """`Engine.fit` of PatchCore with a bank of the same size, for a coreset's share of the pictures grows with them."""
-    n_patches = len(bench.embedding) / len(bench.pictures.train)
+    """`Engine.fit` of PatchCore with a bank of the same size, for a coreset's share of the images grows with them."""
+    n_patches = len(bench.embedding) / len(bench.images.train)
 
-    def model(n_pictures: int) -> Any:
+    def model(n_images: int) -> Any:
         # The share is rounded up a little: int() of a product must not lose the last patch.
-        ratio = min(1.0, (bench.settings.bank_size + 0.5) / (n_patches * n_pictures))
+        ratio = min(1.0, (bench.settings.bank_size + 0.5) / (n_patches * n_images))
         return our_patchcore(bench.settings, coreset_sampling_ratio=ratio)
 
     return _fit_growth(bench, "PatchCore fit", model, detail=f", {bench.settings.bank_size} patches in each bank")
 
 
 def coreset_growth(bench: Bench) -> Measurement:
-    """The coreset at a fixed ratio: twice the pictures are twice the patches and twice the centers."""
+    """The coreset at a fixed ratio: twice the images are twice the patches and twice the centers."""
     from benchmark.speed.features import made_up_embedding
     from extensions.models.patchcore.coreset import greedy_k_center
 
     settings = bench.settings
-    n_pictures = len(bench.pictures.train)
+    n_images = len(bench.images.train)
     seconds = []
     for times in TIMES:
-        features = project(made_up_embedding(times * n_pictures, side=max(1, settings.image_size // 8)))
+        features = project(made_up_embedding(times * n_images, side=max(1, settings.image_size // 8)))
         n_centers = int(len(features) * settings.ratio)
         _, taken = timed(partial(greedy_k_center, features, n_centers, 0, progress=True))
         seconds.append([taken])
     return _measurement(
         f"coreset alone, ratio {settings.ratio:g}",
         "made-up features",
-        [times * n_pictures for times in TIMES],
+        [times * n_images for times in TIMES],
         seconds,
         bound=None,
         detail="twice the patches and twice the centers: every distance would be 4 times the work",
@@ -62,12 +62,12 @@ def prediction_growth(bench: Bench) -> Measurement:
     """`Engine.test` of PatchCore with one bank."""
     settings = bench.settings
     model = our_patchcore(settings)
-    fit(model, bench.pictures.datamodule(settings.n_workers))
-    sizes = _sizes(len(bench.pictures.test))
+    fit(model, bench.images.datamodule(settings.n_workers))
+    sizes = _sizes(len(bench.images.test))
     parts = [bench.copy(f"test-{n}", n_train=1, n_test=n) for n in sizes]
     works = [lambda part=part: test(model, part.datamodule(settings.n_workers)) for part in parts]
     return _measurement(
-        "prediction, PatchCore", bench.pictures.description, sizes, _in_turns(works, settings.rounds), bound=2
+        "prediction, PatchCore", bench.images.description, sizes, _in_turns(works, settings.rounds), bound=2
     )
 
 
@@ -83,20 +83,20 @@ def metrics_growth(bench: Bench) -> Measurement:
 
 def _fit_growth(bench: Bench, work: str, model: Callable[[int], Any], *, detail: str) -> Measurement:
     settings = bench.settings
-    sizes = _sizes(len(bench.pictures.train))
+    sizes = _sizes(len(bench.images.train))
     parts = [bench.copy(f"{work.split()[0]}-{n}", n_train=n, n_test=2) for n in sizes]
     works = [
         lambda part=part, n=n: fit(model(n), part.datamodule(settings.n_workers))
         for part, n in zip(parts, sizes, strict=True)
     ]
     return _measurement(
-        work, bench.pictures.description, sizes, _in_turns(works, settings.rounds), bound=2, detail=detail
+        work, bench.images.description, sizes, _in_turns(works, settings.rounds), bound=2, detail=detail
     )
 
 
-def _sizes(n_pictures: int) -> list[int]:
+def _sizes(n_images: int) -> list[int]:
     """A quarter, a half, all."""
-    smallest = max(2, n_pictures // TIMES[-1])
+    smallest = max(2, n_images // TIMES[-1])
     return [smallest * times for times in TIMES]
 
 
@@ -115,7 +115,7 @@ def _measurement(
     bound: float | None,
     detail: str = "",
 ) -> Measurement:
-    """The costlier one of the two doublings, as ours against half the pictures.
+    """The costlier one of the two doublings, as ours against half the images.
 
     Of each size the fastest round counts: what else the machine does only adds, and a ratio of two sums would show it.
     """
@@ -125,12 +125,12 @@ def _measurement(
     return Measurement(
         work=f"growth of {work}",
         data=data,
-        reference="ours with half the pictures",
+        reference="ours with half the images",
         reference_seconds=fastest[worse],
         ours_seconds=fastest[worse + 1],
         bound=bound,
         at_most=True,
-        limit="twice the cost for twice the pictures" if bound else "",
+        limit="twice the cost for twice the images" if bound else "",
         limit_seconds=2 * fastest[worse] if bound else None,
         detail=f"{listed}{', ' if detail else ''}{detail.removeprefix(', ')}",
         measured={str(n): list(taken) for n, taken in zip(sizes, seconds, strict=True)},

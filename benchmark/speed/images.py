@@ -1,4 +1,4 @@
-"""The pictures of the speed table: copies in one layout that both sides read, as they are or enlarged."""
+"""The images of the speed table: copies in one layout that both sides read, as they are or enlarged."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ if TYPE_CHECKING:
     from extensions.data.datamodules.datamodule import WorkbenchDataModule
 
 BATCH_SIZE = 32
-N_PACKAGED = (209, 83)  # pictures to train and test on, as many as MVTec AD's bottle has
+N_PACKAGED = (209, 83)  # images to train and test on, as many as MVTec AD's bottle has
 
 
 @dataclass(frozen=True)
-class Pictures:
+class SpeedImages:
     """A folder in MVTec AD's layout.
 
     Args:
         folder: Holds train, test and ground_truth.
         description: For people.
-        train: Training pictures.
-        test: Test pictures.
+        train: Training images.
+        test: Test images.
     """
 
     folder: Path
@@ -63,7 +63,7 @@ class Pictures:
 
 
 def packaged_source() -> WorkbenchDataModule:
-    """Pictures that come from the package index: solar cells, some with drawn defects, so that there are masks."""
+    """Images that come from the package index: solar cells, some with drawn defects, so that there are masks."""
     from extensions import ElpvSynthetic
 
     return ElpvSynthetic(n_train=N_PACKAGED[0], n_test=N_PACKAGED[1])
@@ -84,22 +84,22 @@ def bottle_source(data_root: Path) -> WorkbenchDataModule:
     return MVTecAD(data_root / "mvtec", "bottle")
 
 
-def copy_pictures(
+def copy_images(
     source: WorkbenchDataModule,
     folder: Path,
     *,
     n_train: int | None = None,
     n_test: int | None = None,
     side: int | None = None,
-) -> Pictures:
-    """Lay pictures of a data set out like MVTec AD.
+) -> SpeedImages:
+    """Lay images of a data set out like MVTec AD.
 
     Args:
         source: The data set.
         folder: Where to; must not exist.
-        n_train: Training pictures, the first ones; None for all.
-        n_test: Test pictures, good and bad ones in turns; None for all.
-        side: Height and width in px that pictures and masks are enlarged to, saved as PNG; None copies the files.
+        n_train: Training images, the first ones; None for all.
+        n_test: Test images, good and bad ones in turns; None for all.
+        side: Height and width in px that images and masks are enlarged to, saved as PNG; None copies the files.
     """
     source.setup()
     train = source.train_data.samples.sort_values("image_path").head(n_train or len(source.train_data.samples))
@@ -124,8 +124,8 @@ def copy_pictures(
     with Image.open(placed["train"][0]) as first:
         width, height = first.size
     what = f"{source.name} {source.category}".strip() + (", enlarged" if side else "")
-    description = f"{what}: {len(placed['train'])} + {len(placed['test'])} pictures of {width} x {height} px"
-    return Pictures(folder, description, tuple(placed["train"]), tuple(placed["test"]))
+    description = f"{what}: {len(placed['train'])} + {len(placed['test'])} images of {width} x {height} px"
+    return SpeedImages(folder, description, tuple(placed["train"]), tuple(placed["test"]))
 
 
 def _in_turns(samples: pd.DataFrame) -> list[dict[Any, Any]]:

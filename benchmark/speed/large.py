@@ -1,7 +1,7 @@
-"""One PatchCore run on thousands of pictures: python -m benchmark.speed.large [--pictures N] [--output DIR].
+"""One PatchCore run on thousands of images: python -m benchmark.speed.large [--images N] [--output DIR].
 
-Made-up pictures of 256 px go through a recorded run like those of any data set, with the training patches in a file.
-A run that was stopped goes on: pictures and features that are there stay, the coreset from its last minute on.
+Made-up images of 256 px go through a recorded run like those of any data set, with the training patches in a file.
+A run that was stopped goes on: images and features that are there stay, the coreset from its last minute on.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ SAVE_EVERY = 5.0  # s between two notes of it
 def run_large(
     output: Path,
     *,
-    n_pictures: int = 7000,
+    n_images: int = 7000,
     ratio: float = 0.01,
     backbone: str = "resnet18",
     side: int = SIDE,
@@ -43,20 +43,20 @@ def run_large(
     pre_trained: bool = True,
     keep: bool = False,
 ) -> dict[str, Any]:
-    """Fit PatchCore on made-up pictures and test it on a few; write `large-<pictures>.json`.
+    """Fit PatchCore on made-up images and test it on a few; write `large-<images>.json`.
 
     Args:
-        output: Folder of the record and, in `large-<pictures>` until it is written, of pictures, cache and run.
-        n_pictures: Training pictures.
+        output: Folder of the record and, in `large-<images>` until it is written, of images, cache and run.
+        n_images: Training images.
         ratio: Share of patches in the bank.
         backbone: timm name.
-        side: Of the pictures, px.
+        side: Of the images, px.
         max_memory_bytes: Limit for the training patches in memory, see `extensions.Patchcore`.
         pre_trained: Whether the backbone's weights are loaded.
         keep: Leave the folder.
 
     Returns:
-        The record: n_pictures, side, ratio, backbone, n_centers, n_channels, max_memory_bytes; seconds, of all
+        The record: n_images, side, ratio, backbone, n_centers, n_channels, max_memory_bytes; seconds, of all
         processes that worked on it; fit_seconds and test_seconds of the process that finished; anonymous_bytes, the
         highest RssAnon of /proc/self/status in all of them (None where there is no such file); disk_bytes, the most
         that was taken on the disk; n_runs, processes; image_AUROC, pixel_AUROC; environment.
@@ -70,15 +70,15 @@ def run_large(
     from benchmark.plan.experiment import Experiment
 
     facts = {
-        "n_pictures": n_pictures,
+        "n_images": n_images,
         "side": side,
         "ratio": ratio,
         "backbone": backbone,
         "max_memory_bytes": max_memory_bytes,
     }
-    folder = output / f"large-{n_pictures}"
+    folder = output / f"large-{n_images}"
     with _Watch(folder, facts) as watch, _cache_in(folder / "cache"):
-        draw_pictures(folder / "pictures", n_pictures, side=side)
+        draw_images(folder / "images", n_images, side=side)
         experiment = Experiment(
             model={
                 "class_path": "extensions.Patchcore",
@@ -94,7 +94,7 @@ def run_large(
                 "class_path": "extensions.Folder",
                 "init_args": {
                     "name": "made-up parts",
-                    "root": str((folder / "pictures").absolute()),
+                    "root": str((folder / "images").absolute()),
                     "normal_dir": "train",
                     "normal_test_dir": "good",
                     "abnormal_dir": "bad",
@@ -123,18 +123,18 @@ def run_large(
         "pixel_AUROC": run["metrics"]["pixel_AUROC"],
         "environment": run["environment"],
     }
-    write_json(output / f"large-{n_pictures}.json", record)
+    write_json(output / f"large-{n_images}.json", record)
     if not keep:
         shutil.rmtree(folder)
     return record
 
 
-def draw_pictures(folder: Path, n_train: int, *, side: int) -> None:
-    """Draw good pictures to `train` and `good`, bad ones to `bad` with `masks`; those that are there are left.
+def draw_images(folder: Path, n_train: int, *, side: int) -> None:
+    """Draw good images to `train` and `good`, bad ones to `bad` with `masks`; those that are there are left.
 
     Args:
         folder: Of the four folders.
-        n_train: Pictures in `train`.
+        n_train: Images in `train`.
         side: Of each, px.
     """
     for name in ("train", "good", "bad", "masks"):
@@ -162,7 +162,7 @@ def draw_pictures(folder: Path, n_train: int, *, side: int) -> None:
 
 
 def draw_part(number: int, *, side: int) -> np.ndarray:
-    """A turned disc with grooves and holes in uneven light, (side, side, 3) uint8; each number is another picture."""
+    """A turned disc with grooves and holes in uneven light, (side, side, 3) uint8; each number is another image."""
     rng = np.random.default_rng([side, number])
     y, x = np.mgrid[0:side, 0:side].astype(np.float32) / side - 0.5
     dx, dy = x - rng.normal(0, 0.01), y - rng.normal(0, 0.01)
@@ -173,9 +173,9 @@ def draw_part(number: int, *, side: int) -> np.ndarray:
     tone = np.where(holes, 50, np.where(disc, 140 + grooves, 215))
     cloud = cv2.resize(rng.normal(0, 5, (6, 6)).astype(np.float32), (side, side), interpolation=cv2.INTER_CUBIC)
     light = 1 + rng.normal(0, 0.08) * x + rng.normal(0, 0.08) * y
-    picture = (tone * light + cloud)[..., None] * rng.normal((1, 0.97, 0.9), 0.005)
-    picture = cv2.GaussianBlur(picture.astype(np.float32), (0, 0), rng.uniform(0.5, 0.9))
-    return np.clip(picture + rng.normal(0, 3, picture.shape), 0, 255).astype(np.uint8)
+    image = (tone * light + cloud)[..., None] * rng.normal((1, 0.97, 0.9), 0.005)
+    image = cv2.GaussianBlur(image.astype(np.float32), (0, 0), rng.uniform(0.5, 0.9))
+    return np.clip(image + rng.normal(0, 3, image.shape), 0, 255).astype(np.uint8)
 
 
 def _write(path: Path, pixels: np.ndarray) -> None:
@@ -274,12 +274,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmark.speed.large", description=__doc__.splitlines()[0])
     parser.add_argument("--output", type=Path, default=Path("output/speed"), help="folder of record and files")
-    parser.add_argument("--pictures", type=int, default=7000, help="how many pictures (default: 7000)")
+    parser.add_argument("--images", type=int, default=7000, help="how many images (default: 7000)")
     parser.add_argument("--ratio", type=float, default=0.01, help="share of patches in the bank (default: 0.01)")
     parser.add_argument("--keep", action="store_true", help="leave the files when the record is written")
     options = parser.parse_args(arguments)
     try:
-        record = run_large(options.output, n_pictures=options.pictures, ratio=options.ratio, keep=options.keep)
+        record = run_large(options.output, n_images=options.images, ratio=options.ratio, keep=options.keep)
     except (OSError, RuntimeError, ValueError) as error:
         sys.stderr.write(f"error: {' '.join(str(error).split())}\n")
         return 1

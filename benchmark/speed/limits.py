@@ -30,8 +30,8 @@ class Limits:
     """Times with all cores at work.
 
     Args:
-        decode_ms: A picture from file to pixels, by the faster of Pillow and OpenCV.
-        torch_ms: A picture through the bare backbone in torch, float32.
+        decode_ms: An image from file to pixels, by the faster of Pillow and OpenCV.
+        torch_ms: An image through the bare backbone in torch, float32.
         openvino_ms: The same through OpenVINO at float32; None where it cannot.
         gigabytes_per_second: Read and written while copying memory.
     """
@@ -43,31 +43,31 @@ class Limits:
 
     @property
     def network_ms(self) -> float:
-        """A picture through the bare backbone, the faster way."""
+        """An image through the bare backbone, the faster way."""
         return min(self.torch_ms, self.openvino_ms or self.torch_ms)
 
-    def once(self, n_pictures: int) -> tuple[str, float]:
-        """Each picture decoded once and through the network once: what limits it, and seconds."""
-        decode, network = n_pictures * self.decode_ms / 1000, n_pictures * self.network_ms / 1000
+    def once(self, n_images: int) -> tuple[str, float]:
+        """Each image decoded once and through the network once: what limits it, and seconds."""
+        decode, network = n_images * self.decode_ms / 1000, n_images * self.network_ms / 1000
         larger = "decode" if decode > network else "bare network"
-        return f"{larger} (decode {decode:.1f} s, bare network {network:.1f} s, each picture once)", decode + network
+        return f"{larger} (decode {decode:.1f} s, bare network {network:.1f} s, each image once)", decode + network
 
     def reading(self, n_bytes: float, what: str) -> tuple[str, float]:
         """Reading so much memory: the limit's name, and seconds."""
         return f"memory bandwidth ({what})", n_bytes / self.gigabytes_per_second / 1e9
 
 
-def measure_limits(pictures: Sequence[Path], extractor: nn.Module, *, image_size: int) -> Limits:
+def measure_limits(files: Sequence[Path], extractor: nn.Module, *, image_size: int) -> Limits:
     """Measure all limits.
 
     Args:
-        pictures: Files to decode; some are enough.
-        extractor: The frozen backbone: pictures (N, 3, H, W) to a mapping of feature maps.
+        files: Files to decode; some are enough.
+        extractor: The frozen backbone: images (N, 3, H, W) to a mapping of feature maps.
         image_size: Height and width in px that the backbone sees.
     """
     images = torch.rand(BATCH, 3, image_size, image_size, generator=torch.Generator().manual_seed(0))
     return Limits(
-        decode_ms=_decode_ms(pictures[:N_DECODED]),
+        decode_ms=_decode_ms(files[:N_DECODED]),
         torch_ms=_torch_ms(extractor, images),
         openvino_ms=_openvino_ms(extractor, images),
         gigabytes_per_second=copy_speed(),
@@ -85,19 +85,19 @@ def copy_speed(n_bytes: int = COPY_BYTES) -> float:
     return 2 * n_bytes / seconds / 1e9
 
 
-def _decode_ms(pictures: Sequence[Path]) -> float:
+def _decode_ms(images: Sequence[Path]) -> float:
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        by_each = [_median(partial(_all, pool, read, pictures), n=3) for read in (_pillow, _opencv)]
-    return min(by_each) / len(pictures) * 1000
+        by_each = [_median(partial(_all, pool, read, images), n=3) for read in (_pillow, _opencv)]
+    return min(by_each) / len(images) * 1000
 
 
-def _all(pool: ThreadPoolExecutor, read: Callable[[Path], np.ndarray], pictures: Sequence[Path]) -> list[np.ndarray]:
-    return list(pool.map(read, pictures))
+def _all(pool: ThreadPoolExecutor, read: Callable[[Path], np.ndarray], images: Sequence[Path]) -> list[np.ndarray]:
+    return list(pool.map(read, images))
 
 
 def _pillow(path: Path) -> np.ndarray:
-    with Image.open(path) as picture:
-        return np.asarray(picture.convert("RGB"))
+    with Image.open(path) as image:
+        return np.asarray(image.convert("RGB"))
 
 
 def _opencv(path: Path) -> np.ndarray:

@@ -7,7 +7,7 @@ import numpy as np
 
 
 def made_up_maps(n_maps: int, side: int, *, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Smooth maps in [0, 1) that are higher in rectangles, of which every other picture has one to three.
+    """Smooth maps in [0, 1) that are higher in rectangles, of which every other image has one to three.
 
     Args:
         n_maps: How many.

@@ -86,25 +86,25 @@ def _searches(bank: torch.Tensor) -> dict[str, Search]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line."""
-    from benchmark.speed.features import picture_embedding
+    from benchmark.speed.features import image_embedding
     from benchmark.speed.settings import Settings
     from extensions.data.reading.files import list_images
     from extensions.models.patchcore.coreset import select_coreset
 
     parser = argparse.ArgumentParser(prog="python -m benchmark.speed.neighbors", description=__doc__.splitlines()[0])
-    parser.add_argument("--train", type=Path, required=True, help="folder of pictures for the bank")
-    parser.add_argument("--test", type=Path, required=True, nargs="+", help="folders of pictures that are scored")
+    parser.add_argument("--train", type=Path, required=True, help="folder of images for the bank")
+    parser.add_argument("--test", type=Path, required=True, nargs="+", help="folders of images that are scored")
     parser.add_argument("--backbone", default="resnet18", help="timm name (default: resnet18)")
     parser.add_argument("--image-size", type=int, default=224, help="height and width in px (default: 224)")
     parser.add_argument("--ratio", type=float, default=0.01, help="share of patches in the bank (default: 0.01)")
     parser.add_argument("--rounds", type=int, default=3, help="how often each is timed (default: 3)")
     options = parser.parse_args(arguments)
     settings = Settings(backbone=options.backbone, image_size=options.image_size)
-    train = picture_embedding(list_images(options.train), settings)
+    train = image_embedding(list_images(options.train), settings)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         bank = train[select_coreset(train, sampling_ratio=options.ratio)]
-    queries = torch.cat([picture_embedding(list_images(folder), settings) for folder in options.test])
+    queries = torch.cat([image_embedding(list_images(folder), settings) for folder in options.test])
     sys.stdout.write(time_neighbors(queries, bank, rounds=options.rounds).to_string(index=False) + "\n")
     return 0
 

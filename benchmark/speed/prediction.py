@@ -35,7 +35,7 @@ def padim_prediction(bench: Bench) -> Measurement:
 
 
 def _measure(bench: Bench, ours: Any, stock: Any) -> Measurement:
-    settings, data = bench.settings, bench.pictures
+    settings, data = bench.settings, bench.images
     fit(ours, data.datamodule(settings.n_workers))
     give_fitted(stock, fitted_tensors(ours))
     turns = take_turns(
@@ -57,6 +57,6 @@ def _measure(bench: Bench, ours: Any, stock: Any) -> Measurement:
         limit_seconds=limit_seconds,
         agreement="scores (of the largest) and metrics",
         difference=max(off, largest_difference(found.metrics(), expected.metrics())),
-        detail=f"Engine.test with equal fitted models, {len(data.test) / turns.ours_seconds:.1f} pictures/s",
+        detail=f"Engine.test with equal fitted models, {len(data.test) / turns.ours_seconds:.1f} images/s",
         measured=turns.measured,
     )

@@ -13,11 +13,11 @@ class Settings:
     Args:
         backbone: timm name; its weights are looked for as everywhere.
         pre_trained: False leaves the backbone random, equal on both sides.
-        image_size: Height and width in px that pictures are resized to.
+        image_size: Height and width in px that images are resized to.
         large_side: Height and width in px of the enlarged copy that the decode rows read.
-        n_train: Training pictures at most; None for all.
-        n_test: Test pictures at most; None for all.
-        n_workers: Processes that read pictures, on both sides.
+        n_train: Training images at most; None for all.
+        n_test: Test images at most; None for all.
+        n_workers: Processes that read images, on both sides.
         rounds: How often each side is measured at most; medians are given.
         patience: No further round is begun when stock would have taken more than this, in s.
         n_centers: Centers that stock's sampler selects where all would take longer than `patience`; its time for all

@@ -1,6 +1,6 @@
 """`anomalib benchmark` on this machine's backbone weights: python -m benchmark.speed.stock_benchmark JOB.json.
 
-Runs anomalib's own pipeline. Changed are only: the backbone's weights come from where ours come from, pictures are
+Runs anomalib's own pipeline. Changed are only: the backbone's weights come from where ours come from, images are
 resized as by ours, the seed is set before the model is built, as by ours (anomalib sets it afterwards, and with it a
 PaDiM draws other channels at every start), and if it is asked for, the sampler selects only some centers itself.
 """

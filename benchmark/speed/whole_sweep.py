@@ -30,7 +30,7 @@ Metrics = dict[str, float | None]
 
 def grid(bench: Bench) -> Measurement:
     """PaDiM's and PatchCore's grids in one `benchmark run`, and as two of `anomalib benchmark`."""
-    settings, data = bench.settings, bench.pictures
+    settings, data = bench.settings, bench.images
     coresets: list[dict[str, float]] = []
 
     def stock() -> Metrics:
@@ -77,7 +77,7 @@ def grid(bench: Bench) -> Measurement:
 
 def shared_work(bench: Bench) -> Measurement:
     """Four PaDiM and four PatchCore over one backbone, against the slowest of each alone; every sweep starts cold."""
-    settings, data = bench.settings, bench.pictures
+    settings, data = bench.settings, bench.images
     padim, patchcore = our_models(bench)
     patchcore = _with(patchcore, coreset_sampling_ratio=settings.ratios[-1])
     slowest = (
@@ -143,7 +143,7 @@ def run_ours(bench: Bench, models: Any) -> Metrics:
     """
     with tempfile.TemporaryDirectory(prefix="workbench-speed-") as scratch, cold_cache() as environment:
         folder = Path(scratch)
-        config = {"models": list(models), "data": [bench.pictures.spec(bench.settings.n_workers)], "keep": "none"}
+        config = {"models": list(models), "data": [bench.images.spec(bench.settings.n_workers)], "keep": "none"}
         (folder / "speed.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
         command = ["benchmark", "run", "--config", str(folder / "speed.yaml"), "--output", str(folder / "output")]
         _run(command, folder, environment)
@@ -163,7 +163,7 @@ def run_stock(bench: Bench, name: str, model: dict[str, Any]) -> tuple[Metrics, 
     """
     import torch
 
-    settings, folder = bench.settings, bench.pictures.folder
+    settings, folder = bench.settings, bench.images.folder
     with tempfile.TemporaryDirectory(prefix="workbench-speed-") as scratch:
         work = Path(scratch)
         arguments = {"root": str(folder.parent), "category": folder.name, "num_workers": settings.n_workers}

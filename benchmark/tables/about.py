@@ -26,11 +26,11 @@ PROTOCOL = (
     ("Scores", "All metrics are computed from raw scores and raw anomaly maps, neither normalized nor clamped."),
     ("Test set", "AUROC, average precision, F1 max and AUPRO use the full test set, so that they compare with "
      "published numbers."),
-    ("F1", "Image F1 and Pixel F1 use a threshold fitted on one half of the test pictures for the other half, halves "
+    ("F1", "Image F1 and Pixel F1 use a threshold fitted on one half of the test images for the other half, halves "
      "stratified by label and seeded, counts pooled."),
-    ("Threshold kept", "The threshold in a checkpoint is fitted on all labelled test pictures, or with none is a "
-     "stated quantile of held-out normal pictures; it is never the source of a reported F1."),
-    ("Training", "Early stopping sees training pictures only. A run counts as converged when its loss curve was flat "
+    ("Threshold kept", "The threshold in a checkpoint is fitted on all labelled test images, or with none is a "
+     "stated quantile of held-out normal images; it is never the source of a reported F1."),
+    ("Training", "Early stopping sees training images only. A run counts as converged when its loss curve was flat "
      "at its end."),
     ("Latency", "From one decoded image to score and map: pre-processor, network, map; reading the file is no part of "
      "it. All networks of a sweep are timed together, in turns and several times round; the value is the "
@@ -44,9 +44,9 @@ PROTOCOL = (
 )  # fmt: skip
 _COLUMNS = (
     ("n of n runs", "How many of the runs that were asked for finished, and why others did not."),
-    ("Epochs", "Passes over the training pictures; stopped by tells what ended them."),
-    ("Contamination", "Share of anomalous pictures put among the training pictures."),
-    ("k-shot", "Number of training pictures, where it was limited."),
+    ("Epochs", "Passes over the training images; stopped by tells what ended them."),
+    ("Contamination", "Share of anomalous images put among the training images."),
+    ("k-shot", "Number of training images, where it was limited."),
 )
 
 
@@ -144,7 +144,7 @@ def _data_sets(records: Sequence[Record]) -> Iterable[tuple[str, str]]:
     for (name, category, sha256), record in sorted(seen.items(), key=lambda item: [str(part) for part in item[0]]):
         data = record["dataset"]
         parts = [
-            f"{data.get('n_train')} training pictures",
+            f"{data.get('n_train')} training images",
             f"test {data.get('n_test_normal')} normal and {data.get('n_test_anomalous')} anomalous",
             f"{data['n_masks']} masks" if data.get("n_masks") else "no masks",
         ]
@@ -158,11 +158,9 @@ def _probes(probes: Sequence[Record]) -> Iterable[tuple[str, str]]:
     """Of each data set that backbones were probed on, its size and what guessing would give."""
     for label, probe in sorted(dict(zip(probe_labels(probes), probes, strict=True)).items()):
         chance = "" if probe["chance"] is None else f"; guessing is right for {probe['chance']:.1%}"
-        counts = (
-            f"{probe['n_train']} training pictures of {probe['n_classes']} classes, {probe['n_test']} test pictures"
-        )
+        counts = f"{probe['n_train']} training images of {probe['n_classes']} classes, {probe['n_test']} test images"
         files = ", ".join(dict.fromkeys(other["file"] for other in probes if other["data"] == probe["data"]))
-        yield label, f"{counts}{chance}; pictures of {probe['image_size']} px; {files}"
+        yield label, f"{counts}{chance}; images of {probe['image_size']} px; {files}"
 
 
 def _weights(records: Sequence[Record]) -> Iterable[tuple[str, str]]:

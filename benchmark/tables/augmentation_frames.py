@@ -39,7 +39,7 @@ def augmentation_frame(records: Sequence[Record]) -> pd.DataFrame:
     - *_beyond: `better` or `worse` where the mean change exceeds the spread, `no` where it does not, blank with fewer
       than two pairs. With three seeds chance alone exceeds it about once in four or five times, so that it says what
       to look at again, not what is proven. Of a detector that draws nothing itself the spread is that of the
-      augmentation's draws alone; test pictures are the same for all seeds, so that theirs is no part of it.
+      augmentation's draws alone; test images are the same for all seeds, so that theirs is no part of it.
     """
     groups: dict[tuple, dict[str, list[Record]]] = {}
     for record in _counted(records):

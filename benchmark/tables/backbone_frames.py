@@ -68,7 +68,7 @@ def backbone_frame(rows: Sequence[tuple[Row, Line]], probes: Sequence[Line]) -> 
     Empty where nothing was probed and all runs have one backbone with the same weights.
 
     - Runs and probes meet by architecture and sha256 of the weights; random ones by architecture.
-    - Probes are means over seeds, their standard error the mean of each seed's, because seeds share the test pictures.
+    - Probes are means over seeds, their standard error the mean of each seed's, because seeds share the test images.
       They stand at `layer3` (of a backbone without one the last but one layer that was probed, or the only one) and
       at the deepest layer where another was probed, and are the same in every row of a backbone: pre-processing is
       that of the detectors.

@@ -138,7 +138,7 @@ def _has_ranked(record: Record) -> bool:
 
 
 def _trained(plan: Record) -> Record:
-    """The plan without what only ranks pictures."""
+    """The plan without what only ranks images."""
     return plan | {"experiments": [entry for entry in plan["experiments"] if not is_ranking_only(entry)]}
 
 

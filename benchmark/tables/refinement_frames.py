@@ -67,9 +67,9 @@ def refinement_frame(rounds: pd.DataFrame) -> pd.DataFrame:
     - score_auroc is that of the first round's scores against what was injected.
     - beats_random: `yes` where it exceeds that of `random` by more than twice the standard error of the difference,
       paired by seed; `no` where it falls short of it by as much; `even` between; blank without a pair of seeds.
-    - image_AUROC and the others are the last round's; *_gain is that less the first round's, trained on all pictures,
+    - image_AUROC and the others are the last round's; *_gain is that less the first round's, trained on all images,
       with the standard error of its mean over seeds (blank for one seed). A refinement that was not trained on all
-      pictures (`retrain: last`) is compared with another of the same condition and seed that was: the same detector.
+      images (`retrain: last`) is compared with another of the same condition and seed that was: the same detector.
     - *_recovered: the gain as a part of the oracle's, where the oracle gains more than twice its standard error; else
       blank.
     """

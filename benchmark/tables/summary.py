@@ -148,13 +148,13 @@ def fit_machine(record: Record) -> str | None:
 
 
 def reused(record: Record) -> str | None:
-    """What of the training pictures an earlier run had worked out, where `fit_seconds` does not include it."""
+    """What of the training images an earlier run had worked out, where `fit_seconds` does not include it."""
     train = fact(record, "reused", "train")
     if not train or fact(record, "speed", "fit_reused_seconds") is not None:
         return None
     parts = [
-        name if train[name] == train["of"] else f"{name} of {train[name]} of {train['of']} pictures"
-        for name in ("features", "pictures")
+        name if train[name] == train["of"] else f"{name} of {train[name]} of {train['of']} images"
+        for name in ("features", "images")
         if train.get(name)
     ]
     return ", ".join([*(["bank"] if train.get("bank") else []), *parts]) or None

@@ -41,18 +41,18 @@ class FrozenFeatureExtractor(TimmFeatureExtractor):
     _sizes: dict[tuple[int, ...], bool]
 
     def forward(self, inputs: torch.Tensor) -> Features:
-        """Features of pictures."""
+        """Features of images."""
         return self.compute(inputs) if self.source is None else self.source(inputs, self.compute)
 
     def compute(self, inputs: torch.Tensor) -> Features:
-        """Features of pictures, never those that `source` knows."""
+        """Features of images, never those that `source` knows."""
         runner = self._find_runner(inputs)
         if runner is None or not self._agrees_at_size(runner, inputs):
             return super().forward(inputs)
         return runner(inputs)
 
     def _agrees_at_size(self, runner: Callable[[torch.Tensor], Features], inputs: torch.Tensor) -> bool:
-        """Whether the features of the first picture of each other size agree with torch's.
+        """Whether the features of the first image of each other size agree with torch's.
 
         A converted network can be right at one size and wrong at another: padding that torch computes from the size
         may have become a constant.

@@ -21,7 +21,7 @@ class Entry:
         backbone: Its name.
         here: "yes", "no" (it would come from `source`), or "error" (found, but unusable: `source` says why).
         source: Where the weights are, or where they would come from.
-        licence: Of the weights.
+        license: Of the weights.
         covered: Layers the weights serve; None: all.
         layers: All layers of the architecture.
     """
@@ -29,7 +29,7 @@ class Entry:
     backbone: str
     here: Literal["yes", "no", "error"]
     source: str
-    licence: str
+    license: str
     covered: tuple[str, ...] | None
     layers: tuple[Layer, ...]
 
@@ -52,13 +52,13 @@ def entries() -> list[Entry]:
 
 def _entry(backbone: str) -> Entry:
     row = row_for(backbone)
-    licence = row.licence if row else "not stated"
+    license = row.license if row else "not stated"
     here: Literal["yes", "no", "error"]
     try:
         here, source, covered = _state(backbone, row)
     except WeightsError as error:
         here, source, covered = "error", str(error), None
-    return Entry(backbone, here, source, licence, covered, layer_table(backbone))
+    return Entry(backbone, here, source, license, covered, layer_table(backbone))
 
 
 def _state(backbone: str, row: Row | None) -> tuple[Literal["yes", "no"], str, tuple[str, ...] | None]:
@@ -84,7 +84,7 @@ def _state(backbone: str, row: Row | None) -> tuple[Literal["yes", "no"], str, t
 
 def as_text(listed: list[Entry]) -> str:
     """A table for the terminal: one line for each layer, the backbone's own facts on its first."""
-    lines = [("backbone", "here", "layer", "channels", "stride", "weights", "licence")]
+    lines = [("backbone", "here", "layer", "channels", "stride", "weights", "license")]
     for entry in listed:
         for index, layer in enumerate(entry.layers):
             served = entry.covered is None or layer.name in entry.covered
@@ -98,7 +98,7 @@ def as_text(listed: list[Entry]) -> str:
                     str(layer.channels),
                     str(layer.reduction),
                     "" if same else source,
-                    entry.licence if index == 0 else "",
+                    entry.license if index == 0 else "",
                 )
             )
     widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]

@@ -26,7 +26,7 @@ class Row:
         package_file: Glob of the file within that distribution.
         hub: timm's tag of this architecture, or the id (`owner/name`) of a hub repository.
         sha256: Checksum of `file` or of the package's file; None: not checked.
-        licence: SPDX identifier or a sentence.
+        license: SPDX identifier or a sentence.
         layers: Layers that `file` covers when it does not cover all.
         mean: Channel means the weights were trained with; None: timm's for the architecture.
         std: Channel standard deviations the weights were trained with.
@@ -41,7 +41,7 @@ class Row:
     package_file: str | None = None
     hub: str | None = None
     sha256: str | None = None
-    licence: str = "not stated"
+    license: str = "not stated"
     layers: tuple[str, ...] | None = None
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
@@ -104,7 +104,7 @@ def _read(path: Path, size: int, mtime_ns: int) -> tuple[Row, ...]:
     return parsed
 
 
-_KEYS = ("name", "file", "package", "hub", "sha256", "licence", "layers", "normalization", "key_map", "how_made")
+_KEYS = ("name", "file", "package", "hub", "sha256", "license", "layers", "normalization", "key_map", "how_made")
 
 
 def _parse(item: dict[str, Any], path: Path) -> Row:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 Features = dict[str, torch.Tensor]
-SIZE = 224  # px, of the pictures compared and timed
+SIZE = 224  # px, of the images compared and timed
 TRACED_SIZE = 64  # px; the converted network takes any size
 BATCH_SIZE = 2
 ROUNDS = 4
@@ -44,7 +44,7 @@ class OpenVinoRunner:
         self._layers = layers
 
     def __call__(self, inputs: torch.Tensor) -> Features:
-        """Features of pictures; they are not shared with later calls."""
+        """Features of images; they are not shared with later calls."""
         images = inputs.detach().contiguous().numpy()
         outputs = self._request.infer([images], share_inputs=True, share_outputs=False)
         return {layer: torch.from_numpy(outputs[index]) for index, layer in enumerate(self._layers)}

@@ -8,7 +8,7 @@ from extensions.backbones.manifest import CHECKOUT_WEIGHTS, Row, rows_of
 def readme() -> str:
     """The whole text, from the checkout's manifest alone."""
     listed = rows_of(CHECKOUT_WEIGHTS)
-    lines = [_START, "| backbone | source | licence | layers | how made |", "|---|---|---|---|---|"]
+    lines = [_START, "| backbone | source | license | layers | how made |", "|---|---|---|---|---|"]
     lines += [_line(row) for row in listed]
     sums = [f"- `{row.sha256}` {row.file or row.distribution}" for row in listed if row.sha256]
     return "\n".join([*lines, "", "sha256:", "", *sums, "", _END])
@@ -20,7 +20,7 @@ def _line(row: Row) -> str:
     sources += [f"hub `{row.hub if '/' in row.hub else f'{row.architecture}.{row.hub}'}`"] if row.hub else []
     layers = f"{', '.join(row.layers)} (file)" if row.layers else "all"
     how_made = " ".join(row.how_made.split())
-    return f"| `{row.name}` | {', else '.join(sources)} | {row.licence} | {layers} | {how_made} |"
+    return f"| `{row.name}` | {', else '.join(sources)} | {row.license} | {layers} | {how_made} |"
 
 
 _START = """# Weights
@@ -32,7 +32,7 @@ Weights are data and are not committed. They are looked for in this order: the f
 """
 
 _END = """A checksum stands here where the file is known; that of a hub download is computed and recorded with each
-result. All were trained on ImageNet, whose pictures are for non-commercial research: check whether your use allows it.
+result. All were trained on ImageNet, whose images are for non-commercial research: check whether your use allows it.
 
 ## Your own weights
 
@@ -47,7 +47,7 @@ A `.safetensors` or `.pth` file with a network's `state_dict` (also saved from D
 - name: resnet18.mine     # a timm architecture and a tag of your own
   file: mine.pth
   sha256: ...             # sha256sum mine.pth; may be left out
-  licence: internal
+  license: internal
   how_made: fine-tuned on our parts, July
 ```
 

@@ -144,7 +144,7 @@ def _register_tag(row: Row) -> None:
         config,
         tag=row.name.partition(".")[2],
         **dict.fromkeys(("url", "file", "hf_hub_id", "hf_hub_filename", "source")),
-        license=row.licence,
+        license=row.license,
         mean=row.mean or config.mean,
         std=row.std or config.std,
     )

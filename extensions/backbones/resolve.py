@@ -22,7 +22,7 @@ class ResolvedWeights:
         sha256: Of the file's content.
         source: Where it came from, for people.
         path: The file.
-        licence: As the manifest or timm states it.
+        license: As the manifest or timm states it.
         layers: Layers the file covers; None: not stated, taken for all.
         key_map: Name of the function that renames the file's tensors.
     """
@@ -30,7 +30,7 @@ class ResolvedWeights:
     sha256: str
     source: str
     path: Path | None
-    licence: str
+    license: str
     layers: tuple[str, ...] | None = None
     key_map: str | None = None
 
@@ -79,7 +79,7 @@ def _given(backbone: str, weights: Path) -> ResolvedWeights:
         sha256=sha256,
         source=f"file {path.name}",
         path=path,
-        licence=row.licence if row else "not stated (file given by the user)",
+        license=row.license if row else "not stated (file given by the user)",
         layers=row.layers if row else None,
         key_map=row.key_map if row else _key_map_of(arch),
     )
@@ -131,13 +131,13 @@ def from_hub(backbone: str, row: Row | None) -> ResolvedWeights | str:
         path = hub.download(place)
     except WeightsNotFoundError as error:
         return f"hub: {error}"
-    return ResolvedWeights(sha256_of(path), f"hub {place}", path, row.licence if row else _hub_licence(backbone))
+    return ResolvedWeights(sha256_of(path), f"hub {place}", path, row.license if row else _hub_license(backbone))
 
 
 PLACES: tuple[Callable[[str, Row | None], ResolvedWeights | str], ...] = (from_folder, from_package, from_hub)
 
 
-def _hub_licence(backbone: str) -> str:
+def _hub_license(backbone: str) -> str:
     import timm
 
     config = timm.get_pretrained_cfg(backbone)
@@ -152,4 +152,4 @@ def _verified(row: Row, path: Path, source: str, layers: tuple[str, ...] | None)
             "get the file again, or correct the row if you changed the file on purpose"
         )
         raise WeightsError(message)
-    return ResolvedWeights(sha256, source, path, row.licence, layers, row.key_map)
+    return ResolvedWeights(sha256, source, path, row.license, layers, row.key_map)

@@ -1,4 +1,4 @@
-"""Work done once: decoded pictures, features of frozen backbones and memory banks, kept between runs by content."""
+"""Work done once: decoded images, features of frozen backbones and memory banks, kept between runs by content."""
 
 from extensions.cache.store import KINDS, WorkCache, open_cache
 

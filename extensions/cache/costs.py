@@ -11,13 +11,13 @@ import numpy as np
 
 if TYPE_CHECKING:
     from extensions.cache.features import FeatureStore
-    from extensions.cache.images import PictureSplit
+    from extensions.cache.images import ImageSplit
 
 __all__ = ["SelectionTimes", "known_seconds", "note_seconds"]
 
 
 def note_seconds(
-    split: PictureSplit,
+    split: ImageSplit,
     store: FeatureStore | None,
     indices: Sequence[int],
     *,
@@ -38,15 +38,15 @@ def note_seconds(
     for index in indices:
         if index in undecoded:
             seconds = decoding
-            split.cache.note("pictures", split.keys[index], [decoding])
+            split.cache.note("images", split.keys[index], [decoding])
         else:
-            seconds = _noted(split, "pictures", split.keys[index])
+            seconds = _noted(split, "images", split.keys[index])
         for layer in store.layers if store is not None else ():
             split.cache.note("features", store.key(split, index, layer), [seconds + computing])  # type: ignore[union-attr]
 
 
 def known_seconds(
-    split: PictureSplit, store: FeatureStore | None, indices: Sequence[int], layer: str = ""
+    split: ImageSplit, store: FeatureStore | None, indices: Sequence[int], layer: str = ""
 ) -> float | None:
     """Seconds that it took to decode images, and to compute their features; None where an entry does not say.
 
@@ -57,13 +57,13 @@ def known_seconds(
         layer: The deepest that is used: one pass gives all before it.
     """
     if store is None:
-        total = sum(_noted(split, "pictures", split.keys[index]) for index in indices)
+        total = sum(_noted(split, "images", split.keys[index]) for index in indices)
     else:
         total = sum(_noted(split, "features", store.key(split, index, layer)) for index in indices)
     return None if math.isnan(total) else float(total)
 
 
-def _noted(split: PictureSplit, kind: str, key: str) -> float:
+def _noted(split: ImageSplit, kind: str, key: str) -> float:
     """Seconds of an entry, NaN where they are not known."""
     found = split.cache.noted(kind, key)
     return float(found[0]) if found is not None and len(found) else math.nan

@@ -1,4 +1,4 @@
-"""Features of a frozen backbone, computed once a picture."""
+"""Features of a frozen backbone, computed once an image."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ if TYPE_CHECKING:
     from torchvision.transforms.v2 import Transform
 
     from extensions.backbones.frozen import FrozenFeatureExtractor
-    from extensions.cache.images import PictureSplit
+    from extensions.cache.images import ImageSplit
 
 Features = dict[str, torch.Tensor]
 
 
 class FeatureStore:
-    """The feature maps of pictures in a cache, by picture and layer.
+    """The feature maps of images in a cache, by image and layer.
 
     Args:
         extractor: Computes what is missing.
-        layers: What is computed for a missing picture: the extractor's layers and those that others will ask for.
+        layers: What is computed for a missing image: the extractor's layers and those that others will ask for.
         weights: What decides the extractor's tensors, such as the sha256 of the weights file.
-        normalize: What is done to a batch of pictures before the extractor sees it.
+        normalize: What is done to a batch of images before the extractor sees it.
         engine: What computes.
     """
 
@@ -45,30 +45,30 @@ class FeatureStore:
         self._normalize = normalize
         self._how = key_of(arch=str(extractor.backbone), weights=weights, normalize=spelled(normalize), engine=engine)
 
-    def key(self, split: PictureSplit, index: int, layer: str) -> str:
-        """Name of the feature map of a picture."""
-        return key_of(picture=split.keys[index], how=self._how, layer=layer)
+    def key(self, split: ImageSplit, index: int, layer: str) -> str:
+        """Name of the feature map of an image."""
+        return key_of(image=split.keys[index], how=self._how, layer=layer)
 
-    def is_cached(self, split: PictureSplit, index: int) -> bool:
-        """Whether all layers of a picture are there, and its mask; marks them as used."""
+    def is_cached(self, split: ImageSplit, index: int) -> bool:
+        """Whether all layers of an image are there, and its mask; marks them as used."""
         return split.has_mask(index) and all(
             split.cache.has("features", self.key(split, index, layer)) for layer in self.layers
         )
 
     def compute(self, images: torch.Tensor) -> dict[str, np.ndarray]:
-        """Features of pictures (N, 3, H, W) as `PictureSplit.load` gives them: for each layer (N, C, h, w)."""
+        """Features of images (N, 3, H, W) as `ImageSplit.load` gives them: for each layer (N, C, h, w)."""
         device = next(self.extractor.feature_extractor.parameters()).device
         with torch.no_grad():
             images = images if self._normalize is None else self._normalize(images)
             return {name: part.cpu().numpy() for name, part in self.extractor.compute(images.to(device)).items()}
 
-    def keep(self, split: PictureSplit, index: int, features: dict[str, np.ndarray], place: int) -> None:
-        """Put the features of one picture of a batch into the cache."""
+    def keep(self, split: ImageSplit, index: int, features: dict[str, np.ndarray], place: int) -> None:
+        """Put the features of one image of a batch into the cache."""
         for layer in self.layers:
             split.cache.put("features", self.key(split, index, layer), features[layer][place])
 
-    def batch(self, split: PictureSplit, indices: Sequence[int], layers: Sequence[str]) -> Features:
-        """Features of some pictures of a split, for each layer (N, C, h, w); what is missing after all is computed."""
+    def batch(self, split: ImageSplit, indices: Sequence[int], layers: Sequence[str]) -> Features:
+        """Features of some images of a split, for each layer (N, C, h, w); what is missing after all is computed."""
         batch: dict[str, np.ndarray] = {}
         for place, index in enumerate(indices):
             found = {layer: split.cache.get("features", self.key(split, index, layer)) for layer in layers}

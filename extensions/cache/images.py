@@ -1,4 +1,4 @@
-"""Pictures of one split: decoded and brought to size once, whoever asks for them again."""
+"""Images of one split: decoded and brought to size once, whoever asks for them again."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ if TYPE_CHECKING:
     from anomalib.data.datasets.base.image import AnomalibDataset
     from torchvision.transforms.v2 import Transform
 
-MAPPED = 10_000  # pictures; a process may map some ten thousand files
+MAPPED = 10_000  # images; a process may map some ten thousand files
 READER = 2  # raised when a reader gives other pixels for the same file
 MASK_READER = 3  # the same for masks
 
 
-class PictureSplit(Dataset):
-    """A split of an anomalib datamodule whose pictures come from the cache, or go there when they are first needed.
+class ImageSplit(Dataset):
+    """A split of an anomalib datamodule whose images come from the cache, or go there when they are first needed.
 
     Args:
         dataset: Of the datamodule.
-        cache: Where pictures and masks are kept.
-        fixed: What is done to picture and mask once; it must not be random.
-        augmentations: Done each time and before `fixed`; then pictures are kept as they were decoded.
+        cache: Where images and masks are kept.
+        fixed: What is done to image and mask once; it must not be random.
+        augmentations: Done each time and before `fixed`; then images are kept as they were decoded.
         augmented_later: Whether what is given is augmented afterwards, by the trainer's callbacks.
     """
 
@@ -54,13 +54,13 @@ class PictureSplit(Dataset):
         self._rows = [(int(label), path, mask_path) for label, path, mask_path in zip(*columns, strict=True)]
         self.with_pixels = True
         self.is_augmented = augmentations is not None or augmented_later
-        self.is_repeated = False  # whether pictures will be asked for many times: then their files stay open
+        self.is_repeated = False  # whether images will be asked for many times: then their files stay open
         self._mapped: dict[int, np.ndarray] = {}
         self._dataset = copy.copy(dataset)
         self._dataset.augmentations = None if augmentations is not None else fixed
         self._after = Compose([augmentations, *([fixed] if fixed else [])]) if augmentations is not None else None
         self._has_masks = dataset.task == TaskType.SEGMENTATION
-        self._shape: tuple[int, int] | None = None  # (height, width) px, of a picture whose pixels are not asked for
+        self._shape: tuple[int, int] | None = None  # (height, width) px, of an image whose pixels are not asked for
         how = key_of(
             transform=spelled(self._dataset.augmentations),
             reader=f"{type(dataset).__module__}.{type(dataset).__name__}",
@@ -69,7 +69,7 @@ class PictureSplit(Dataset):
         marked = self._marked()
         facts, masks = inspect_files(self.paths), inspect_files(sorted(set(filter(None, marked))), masks=True)
         self.is_uniform = len({facts[path].size for path in self.paths}) == 1
-        self.keys = [key_of(picture=facts[path].sha256, how=how) for path in self.paths]
+        self.keys = [key_of(image=facts[path].sha256, how=how) for path in self.paths]
         self.mask_keys = [
             key_of(mask=masks[path].sha256, how=how, version=MASK_READER) if path else "" for path in marked
         ]
@@ -78,38 +78,38 @@ class PictureSplit(Dataset):
         return len(self.paths)
 
     def load(self, index: int) -> tuple[np.ndarray, np.ndarray | None]:
-        """Picture (3, H, W) float32 and mask (H, W) uint8, None where there is none; decoded when it is not cached."""
-        image = self._picture(index)
+        """Image (3, H, W) float32 and mask (H, W) uint8, None where there is none; decoded when it is not cached."""
+        image = self._image(index)
         mask = self.cache.get("masks", self.mask_keys[index]) if self.mask_keys[index] else None
         if image is not None and (mask is not None or not self.mask_keys[index]):
             return _to_unit(image), mask
         item = self._dataset[index]
         image = np.asarray(item.image, np.float32)
-        self.cache.put("pictures", self.keys[index], _to_bytes(image))
+        self.cache.put("images", self.keys[index], _to_bytes(image))
         if self.mask_keys[index]:
             mask = np.asarray(item.gt_mask, np.uint8)
             self.cache.put("masks", self.mask_keys[index], mask)
         return image, mask
 
-    def _picture(self, index: int) -> np.ndarray | None:
+    def _image(self, index: int) -> np.ndarray | None:
         """From the cache, without opening its file again where that is worth it."""
         image = self._mapped.get(index)
         if image is None:
-            image = self.cache.get("pictures", self.keys[index])
+            image = self.cache.get("images", self.keys[index])
             if self.is_repeated and image is not None and len(self._mapped) < MAPPED:
                 self._mapped[index] = image
         return image
 
     def is_cached(self, index: int) -> bool:
-        """Whether `load` would decode nothing; marks picture and mask as used."""
-        return self.cache.has("pictures", self.keys[index]) and self.has_mask(index)
+        """Whether `load` would decode nothing; marks image and mask as used."""
+        return self.cache.has("images", self.keys[index]) and self.has_mask(index)
 
     def has_mask(self, index: int) -> bool:
         """Whether the mask is cached, or there is none; marks it as used."""
         return not self.mask_keys[index] or self.cache.has("masks", self.mask_keys[index])
 
     def __getitem__(self, index: int) -> ImageItem:
-        """One picture; without its pixels when `with_pixels` is off: then `image` is (3, 1, 1)."""
+        """One image; without its pixels when `with_pixels` is off: then `image` is (3, 1, 1)."""
         image: torch.Tensor = torch.zeros(3, 1, 1)
         mask = None
         if not self.with_pixels and self._shape is not None and self.mask_keys[index]:
@@ -136,7 +136,7 @@ class PictureSplit(Dataset):
         )
 
     def collate_fn(self, items: list[ImageItem]) -> ImageBatch:
-        """A batch; pictures without pixels take no memory but have their size."""
+        """A batch; images without pixels take no memory but have their size."""
         batch = ImageBatch.collate(items)
         if not self.with_pixels:
             assert self._shape is not None
@@ -154,7 +154,7 @@ class PictureSplit(Dataset):
         return self._dataset.name
 
     def _marked(self) -> list[str]:
-        """The mask file of each picture that has one, else an empty text."""
+        """The mask file of each image that has one, else an empty text."""
         if not self._has_masks:
             return [""] * len(self.paths)
         rows: Any = zip(self.samples["mask_path"], self.samples["label_index"], strict=True)
@@ -162,7 +162,7 @@ class PictureSplit(Dataset):
 
 
 def _to_bytes(image: np.ndarray) -> np.ndarray:
-    """An 8-bit picture as such, for a quarter of the space; any other as it is."""
+    """An 8-bit image as such, for a quarter of the space; any other as it is."""
     narrow = np.rint(image * 255).astype(np.uint8)
     return narrow if np.array_equal(_to_unit(narrow), image) else image
 

@@ -1,4 +1,4 @@
-"""One run on what earlier runs have computed: pictures decoded once, frozen features computed once."""
+"""One run on what earlier runs have computed: images decoded once, frozen features computed once."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from extensions.backbones.frozen import FrozenFeatureExtractor, feature_engine
 from extensions.cache.banks import UnfinishedSelection, find_bank
 from extensions.cache.costs import known_seconds, note_seconds
 from extensions.cache.features import FeatureStore
-from extensions.cache.images import PictureSplit
+from extensions.cache.images import ImageSplit
 from extensions.cache.store import WorkCache
 from extensions.cache.transform_parts import gives_one_size, split_transform
 from extensions.data.datamodules.stock_datasets import read_as_ours
@@ -40,14 +40,14 @@ BATCH_SIZE = 16
 
 @dataclass
 class Reused:
-    """How much of a run's work was there already, in pictures, and what the work takes.
+    """How much of a run's work was there already, in images, and what the work takes.
 
     Attributes:
         own_seconds: Of what the run did itself.
         reused_seconds: Of what was there, as long as it took whoever did it; None where that is not known.
     """
 
-    n_pictures: int = 0
+    n_images: int = 0
     n_decoded: int = 0
     n_features_computed: int = 0
     own_seconds: float = 0.0
@@ -55,13 +55,13 @@ class Reused:
 
 
 class Reuse:
-    """The pictures of a datamodule and their features under a model's frozen backbone, by way of a cache.
+    """The images of a datamodule and their features under a model's frozen backbone, by way of a cache.
 
     Results differ from those without it by rounding at most. What may be random is not kept: of a split with
-    augmentations only the pictures before them are, of a model whose pre-processor may be random nothing.
+    augmentations only the images before them are, of a model whose pre-processor may be random nothing.
 
     Args:
-        cache: Where pictures and features are kept.
+        cache: Where images and features are kept.
         datamodule: Set up.
         model: Has not been trained; its pre-processor and backbone decide what is kept.
         layers: More layers of the same backbone that other runs will ask for.
@@ -89,7 +89,7 @@ class Reuse:
     ) -> None:
         self.cache = cache
         self.reused = {split: Reused() for split in splits}
-        self.splits: dict[str, PictureSplit] = {}
+        self.splits: dict[str, ImageSplit] = {}
         self.features: FeatureStore | None = None
         self.callback = _BatchWatcher(self)
         self._datamodule = datamodule
@@ -98,9 +98,9 @@ class Reuse:
         self._augmented = augmented
         self.has_bank = False
         self.bank_seconds: float | None = 0.0  # of a bank that was there; None where that is not known
-        self._seen: list[str] = []  # paths of the pictures of this epoch, in order
-        self._batch: list[str] = []  # paths of the pictures in the batch that the model is working on
-        self._places: dict[str, tuple[PictureSplit, int]] = {}
+        self._seen: list[str] = []  # paths of the images of this epoch, in order
+        self._batch: list[str] = []  # paths of the images in the batch that the model is working on
+        self._places: dict[str, tuple[ImageSplit, int]] = {}
         parts = split_transform(getattr(model.pre_processor, "transform", None))
         if not cache.enabled or parts is None:
             return
@@ -116,7 +116,7 @@ class Reuse:
             dataset = getattr(self._datamodule, f"{name}_data", None)
             if dataset is not None and len(dataset):
                 augmentations = getattr(self._datamodule, f"{name}_augmentations", None)
-                self.splits[name] = PictureSplit(
+                self.splits[name] = ImageSplit(
                     read_as_ours(dataset) if getattr(self._model, "reads_as_ours", False) else dataset,
                     self.cache,
                     self._fixed,
@@ -124,7 +124,7 @@ class Reuse:
                     augmented_later=name in self._augmented,
                 )
         if not gives_one_size(self._fixed) and not all(split.is_uniform for split in self.splits.values()):
-            self.splits = {}  # pictures of several sizes are fitted to their batch
+            self.splits = {}  # images of several sizes are fitted to their batch
         self._places = {
             path: (s, i) for s in self.splits.values() if not s.is_augmented for i, path in enumerate(s.paths)
         }
@@ -142,15 +142,15 @@ class Reuse:
         return FeatureStore(extractor, layers=wanted, weights=weights, normalize=self._normalize, engine=engine)
 
     def prepare(self, name: str) -> None:
-        """Decode the pictures of a split and compute their features, where that was not done.
+        """Decode the images of a split and compute their features, where that was not done.
 
-        All cores decode while the backbone computes; scratch memory is that of some dozen pictures.
+        All cores decode while the backbone computes; scratch memory is that of some dozen images.
         """
         split = self.splits.get(name)
         if split is None:
             return
         facts = self.reused[name]
-        facts.n_pictures = len(split)
+        facts.n_images = len(split)
         todo = self._missing(split, range(len(split)))
         self._add_known(name, sorted({*range(len(split))}.difference(todo)))
         if not todo:
@@ -158,7 +158,7 @@ class Reuse:
         undecoded = {index for index in todo if not split.is_cached(index)}
         if not self._has_room(split, todo):
             logger.warning(
-                "the cache has no room for %d pictures of %s, so each run on them decodes them again; "
+                "the cache has no room for %d images of %s, so each run on them decodes them again; "
                 "$WORKBENCH_CACHE_LIMIT (GiB) raises its limit",
                 len(todo),
                 self._datamodule.name,
@@ -189,32 +189,32 @@ class Reuse:
         known = [one for one in reused if one is not None]
         return sum(one.own_seconds for one in facts), sum(known) if len(known) == len(reused) else None
 
-    def picture(self) -> torch.Tensor:
-        """The first test picture, (3, H, W), as the pre-processor gets it inside `serving`."""
+    def image(self) -> torch.Tensor:
+        """The first test image, (3, H, W), as the pre-processor gets it inside `serving`."""
         if "test" in self.splits:
             return torch.from_numpy(np.array(self.splits["test"].load(0)[0]))
         return self._datamodule.test_data[0].image
 
     def report(self) -> dict[str, Any]:
-        """For a record: of how many pictures of each split the pixels and the features were there already."""
+        """For a record: of how many images of each split the pixels and the features were there already."""
         reported: dict[str, Any] = {}
         for name, split in self.splits.items():
             facts = self.reused[name]
             has_features = self._store(split) is not None and split.cache.enabled
             reported[name] = {
-                "pictures": facts.n_pictures - facts.n_decoded if split.cache.enabled else 0,
-                "features": facts.n_pictures - facts.n_features_computed if has_features else 0,
+                "images": facts.n_images - facts.n_decoded if split.cache.enabled else 0,
+                "features": facts.n_images - facts.n_features_computed if has_features else 0,
                 "of": len(split),
             }
         if self.has_bank:
             reported["train"]["bank"] = True
         return reported
 
-    def _store(self, split: PictureSplit) -> FeatureStore | None:
+    def _store(self, split: ImageSplit) -> FeatureStore | None:
         """Where features of the split are kept."""
         return None if split.is_augmented else self.features
 
-    def _missing(self, split: PictureSplit, indices: Iterable[int]) -> list[int]:
+    def _missing(self, split: ImageSplit, indices: Iterable[int]) -> list[int]:
         store = self._store(split)
         return [i for i in indices if not (store.is_cached(split, i) if store else split.is_cached(i))]
 
@@ -249,7 +249,7 @@ class Reuse:
         each = {"decoding": (seconds - computing) / n_decoded, "computing": computing / n}
         note_seconds(split, store, todo, undecoded=undecoded, **each)
 
-    def _has_room(self, split: PictureSplit, todo: Sequence[int]) -> bool:
+    def _has_room(self, split: ImageSplit, todo: Sequence[int]) -> bool:
         image, mask = split.load(todo[0])
         n_bytes = image.nbytes + (0 if mask is None else mask.nbytes)
         store = self._store(split)
@@ -274,7 +274,7 @@ class Reuse:
 
     @contextmanager
     def serving(self) -> Iterator[None]:
-        """Give pictures and features to whoever trains or tests the model with the datamodule inside the block."""
+        """Give images and features to whoever trains or tests the model with the datamodule inside the block."""
         with ExitStack() as stack:
             for name, split in self.splits.items():
                 known = self.features is not None and split.cache.enabled and not split.is_augmented
@@ -295,12 +295,12 @@ class Reuse:
             yield
 
     def _find(self, images: torch.Tensor, compute: Any) -> dict[str, torch.Tensor]:
-        """Features of the pictures in the batch at work; of any others, computed."""
+        """Features of the images in the batch at work; of any others, computed."""
         find = self._find_later(images)
         return compute(images) if find is None else find()
 
     def _find_later(self, images: torch.Tensor) -> Callable[[], dict[str, torch.Tensor]] | None:
-        """What gives the features of the pictures in the batch at work, at any time; None for any others."""
+        """What gives the features of the images in the batch at work, at any time; None for any others."""
         places = [place for place in map(self._places.get, self._batch) if place is not None]
         if self.features is None or not places or not len(places) == len(self._batch) == len(images):
             return None
@@ -351,7 +351,7 @@ def _wider(
 
 
 class _BatchWatcher(Callback):
-    """Tells which pictures the model is working on."""
+    """Tells which images the model is working on."""
 
     def __init__(self, reuse: Reuse) -> None:
         self._reuse = reuse

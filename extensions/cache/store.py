@@ -21,7 +21,7 @@ from filelock import FileLock, Timeout
 logger = logging.getLogger(__name__)
 
 VERSION = "1"  # of the entries' layout and meaning; a cache of another version is not read
-KINDS = ("facts", "pictures", "masks", "features", "banks", "selections")
+KINDS = ("facts", "images", "masks", "features", "banks", "selections")
 DEFAULT_LIMIT = 20 * 2**30  # bytes
 RESERVE = 2**30  # bytes of the disk that the cache leaves free
 NOTED = b"\0seconds"  # ends a file that says behind its array what that took

@@ -1,15 +1,15 @@
-"""Which part of a transform can be done once a picture, and which is done each time."""
+"""Which part of a transform can be done once an image, and which is done each time."""
 
 from __future__ import annotations
 
 from torchvision.transforms import v2
 
-# Transforms that give the same result each time, a picture at a time or a batch at a time.
+# Transforms that give the same result each time, an image at a time or a batch at a time.
 _FIXED = (v2.Resize, v2.CenterCrop, v2.Pad, v2.Grayscale, v2.ToDtype, v2.ToImage, v2.Identity)
 
 
 def split_transform(transform: v2.Transform | None) -> tuple[v2.Compose | None, v2.Compose | None] | None:
-    """Split a model's transform into what shapes a picture, done once, and the normalization after it.
+    """Split a model's transform into what shapes an image, done once, and the normalization after it.
 
     Args:
         transform: Of a pre-processor, None for none.
@@ -29,7 +29,7 @@ def split_transform(transform: v2.Transform | None) -> tuple[v2.Compose | None, 
 
 
 def gives_one_size(transform: v2.Compose | None) -> bool:
-    """Whether pictures of any size come out in one and the same."""
+    """Whether images of any size come out in one and the same."""
     steps = _steps(transform)
     return any(type(step) is v2.CenterCrop or (type(step) is v2.Resize and len(step.size or ()) == 2) for step in steps)
 

@@ -101,7 +101,7 @@ class WorkbenchCLI(AnomalibCLI):
             self._configure_optimizers_method_to_model()
 
     def _seed_data(self) -> None:
-        """Let the seed draw the pictures of `k_shot`, as in a recorded run, and the splits of anomalib's datamodules.
+        """Let the seed draw the images of `k_shot`, as in a recorded run, and the splits of anomalib's datamodules.
 
         What a contaminated data set puts aside for the test stays: a later `test` does not know this run's seed.
         """

@@ -18,7 +18,7 @@ ROLES = {
     "callback": ("lightning.pytorch.callbacks", "Callback"),
     "logger": ("lightning.pytorch.loggers", "Logger"),
     "method": ("extensions.self_supervised", "Method"),
-    "pictures": ("extensions.self_supervised", "Pictures"),
+    "images": ("extensions.self_supervised", "ImageFolders"),
 }
 
 

@@ -64,7 +64,7 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog=prog, description="Look at a data set before training on it: check | sheet.")
     commands = parser.add_subparsers(dest="command", required=True)
     check = commands.add_parser("check", help="open every file; print the counts, or all problems at once")
-    sheet = commands.add_parser("sheet", help="draw test pictures beside themselves with their masks outlined")
+    sheet = commands.add_parser("sheet", help="draw test images beside themselves with their masks outlined")
     set_help(
         check,
         "Open every file of a data set; print its counts, or all problems at once.",
@@ -80,7 +80,7 @@ def _parser(prog: str) -> argparse.ArgumentParser:
         add_set_option(command, "data.init_args.seed=1")
         command.add_argument("--data-root", type=Path, metavar="DIR", help="where relative folders of data start")
     sheet.add_argument("--output", type=Path, required=True, help="image to write, e.g. sheet.png")
-    sheet.add_argument("--n", type=int, default=24, help="pictures to show (default: %(default)s)")
+    sheet.add_argument("--n", type=int, default=24, help="images to show (default: %(default)s)")
     return parser
 
 
@@ -118,7 +118,7 @@ def _format(path: Path) -> str:
 
     known = Image.registered_extensions()
     if path.suffix.lower() not in known:
-        msg = f"cannot write {path}: unknown picture format {path.suffix!r}; use .png"
+        msg = f"cannot write {path}: unknown image format {path.suffix!r}; use .png"
         raise ValueError(msg)
     return known[path.suffix.lower()]
 

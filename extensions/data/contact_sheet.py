@@ -1,4 +1,4 @@
-"""A page of pictures, each beside itself with its mask outlined."""
+"""A page of images, each beside itself with its mask outlined."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def contact_sheet(samples: pd.DataFrame, *, tile: int = 224, n_columns: int = 4)
 
     Args:
         samples: columns image_path, mask_path, kind.
-        tile: longer side of a picture, px.
+        tile: longer side of an image, px.
         n_columns: samples in a row.
     """
     rows = list(samples[["image_path", "mask_path", "kind"]].itertuples(index=False))

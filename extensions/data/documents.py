@@ -133,7 +133,7 @@ class Detected(DataSet):
         found = fingerprint(datamodule)
         if not found.counts["n_train"]:
             msg = (
-                f"data set {datamodule.name!r} has no training pictures; add some, or lower val_split_ratio where it "
+                f"data set {datamodule.name!r} has no training images; add some, or lower val_split_ratio where it "
                 "takes them away (val_split_mode from_train, synthetic)"
             )
             raise ValueError(msg)
@@ -159,7 +159,7 @@ class Detected(DataSet):
         set_up(self.datamodule, seed=self.seed)
         samples = choose_samples(self.datamodule.test_data.samples, n)
         if samples.empty:
-            msg = f"data set {self.datamodule.name!r} has no test pictures to show"
+            msg = f"data set {self.datamodule.name!r} has no test images to show"
             raise ValueError(msg)
         return contact_sheet(samples), len(samples)
 
@@ -190,7 +190,7 @@ class Pretrained(DataSet):
         from extensions.data.checks.inspection import inspect_files
         from extensions.data.errors import Kind, Problem, dataset_error
 
-        found = importlib.import_module(f"{PRETRAINING}.images.image_list").find_pictures(self._folders)
+        found = importlib.import_module(f"{PRETRAINING}.images.image_list").find_images(self._folders)
         facts = inspect_files(found.paths, title="checking images")
         names = dict(zip(map(str, found.paths), found.names, strict=True))
         broken = [Problem(Kind.UNREADABLE, names[path], fact.error) for path, fact in facts.items() if fact.error]

@@ -20,10 +20,10 @@ class Kind(Enum):
     """A kind of problem: what is found, and what to do about it."""
 
     NAME_NOT_UTF8 = ("file whose name is not UTF-8", "rename them: no record or table can hold such a name")
-    UNREADABLE = ("cannot be read as a picture", "replace or delete them")
-    EMPTY_FOLDER = ("folder without pictures", "put pictures there, or leave the folder out")
+    UNREADABLE = ("cannot be read as an image", "replace or delete them")
+    EMPTY_FOLDER = ("folder without images", "put images there, or leave the folder out")
     UNEXPECTED_FOLDER = ("folder that is not expected there", "move or delete it: train holds only 'good'")
-    MASK_FOLDER = ("folder of masks among the pictures", "name it in mask_dir, or move it elsewhere")
+    MASK_FOLDER = ("folder of masks among the images", "name it in mask_dir, or move it elsewhere")
     MASK_BESIDE = (
         "mask beside its image, where it would count as an image",
         "name the folder of the images in mask_dir, too (class Folder), or move the masks into a folder of their own",
@@ -37,11 +37,11 @@ class Kind(Enum):
         "name it in normal_test_dir (class Folder), or move it",
     )
     NEAR_NAME = ("folder whose name is nearly the one that is expected", "rename it")
-    NO_MASK = ("anomalous picture without a mask", "add masks of the same name, with or without '_mask' at its end")
-    EXTRA_MASK = ("mask without a picture", "delete them, or give them the names of their pictures")
-    AMBIGUOUS_MASK = ("mask that cannot be told", "leave one mask for each picture")
-    MASK_SIZE = ("mask of another size than its picture", "export the masks at the size the pictures are shown in")
-    MASK_ON_NORMAL = ("mask that marks a defect on a normal picture", "move the picture to the anomalous ones")
+    NO_MASK = ("anomalous image without a mask", "add masks of the same name, with or without '_mask' at its end")
+    EXTRA_MASK = ("mask without an image", "delete them, or give them the names of their images")
+    AMBIGUOUS_MASK = ("mask that cannot be told", "leave one mask for each image")
+    MASK_SIZE = ("mask of another size than its image", "export the masks at the size the images are shown in")
+    MASK_ON_NORMAL = ("mask that marks a defect on a normal image", "move the image to the anomalous ones")
     INVERTED_MASK = (
         "mask that marks most of its image and all of the border, as if it were black on white",
         "invert the masks: 0 is background, not zero is defect",
@@ -55,9 +55,9 @@ class Kind(Enum):
         "give masks of two values: 0, and not 0 for defect",
     )
     FAINT_MASK = ("JPEG mask of low values, which are lost in the noise of compression", "export the masks as PNG")
-    IN_TRAIN_AND_TEST = ("same picture in training and test", "keep one copy")
-    TWO_LABELS = ("same picture as normal and as anomalous", "keep one copy")
-    BLACK_MASK = ("mask that marks nothing on an anomalous picture", "draw the defect or move the picture")
+    IN_TRAIN_AND_TEST = ("same image in training and test", "keep one copy")
+    TWO_LABELS = ("same image as normal and as anomalous", "keep one copy")
+    BLACK_MASK = ("mask that marks nothing on an anomalous image", "draw the defect or move the image")
     LARGE_MASK = ("mask that marks most of its image", "look whether that is meant: all that is not 0 counts as defect")
     WHOLE_MASK = ("mask that marks all of its image", "look whether that is meant: all that is not 0 counts as defect")
     IGNORE_MASK = (
@@ -73,7 +73,7 @@ class Kind(Enum):
         "rescale them to the full range, here and on the line",
     )
     PAGES = ("image file of several pages, of which the first is read", "save each page as a file of its own")
-    SAME_TWICE = ("same picture twice", "keep one copy")
+    SAME_TWICE = ("same image twice", "keep one copy")
     NEAR_COPY = (
         "test image that is nearly the same as one in training (resized, compressed or exposed anew?)",
         "look at them: detectors know such images, so results are too good; keep one of each",

@@ -1,4 +1,4 @@
-"""Find the defects among training pictures, remove them, train on the rest: python -m extensions.refinement."""
+"""Find the defects among training images, remove them, train on the rest: python -m extensions.refinement."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def main(arguments: Sequence[str] | None = None, *, prog: str = "python -m exten
     options = _parser(prog).parse_args(arguments)
     return exit_code(
         lambda: _run(options),
-        interrupted="interrupted: what was computed from pictures is cached; the same command starts again",
+        interrupted="interrupted: what was computed from images is cached; the same command starts again",
     )
 
 
@@ -166,7 +166,7 @@ def _told(record: dict[str, Any]) -> str:
     seconds = ", ".join(f"{name} {taken:.1f} s" for name, taken in record["refinement"]["seconds"].items())
     table = rounds.to_string(index=False, float_format=lambda value: f"{value:.4f}")
     n_held_out = record["refinement"]["n_held_out"]
-    held_out = f"{n_held_out} pictures are held out to set the threshold on; they were screened, too\n"
+    held_out = f"{n_held_out} images are held out to set the threshold on; they were screened, too\n"
     return f"{table}\n{held_out if n_held_out else ''}{seconds}"
 
 

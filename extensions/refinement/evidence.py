@@ -1,4 +1,4 @@
-"""What a query strategy may look at: the training pictures that are still kept, each thing computed when asked for."""
+"""What a query strategy may look at: the training images that are still kept, each thing computed when asked for."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ class EvidenceError(ValueError):
 
 
 class Evidence:
-    """The training pictures that are still kept, as query strategies see them.
+    """The training images that are still kept, as query strategies see them.
 
     Of each source that is a function the result is kept, so a strategy may ask twice. `embeddings` are pooled from
     `patches` when they are not given. No source is asked for before a strategy needs it.
 
     Args:
-        names: One for each of the N pictures. What is drawn at random is drawn in their order, so that the order of
-            the pictures changes nothing.
+        names: One for each of the N images. What is drawn at random is drawn in their order, so that the order of
+            the images changes nothing.
         rng: Of everything a strategy draws; a seeded one gives the same scores again.
-        patches: (N, P, C), patch features of a frozen backbone, P positions in each picture.
-        neighbors: From a random generator to the patch neighbors of these pictures and perhaps others; None finds them
+        patches: (N, P, C), patch features of a frozen backbone, P positions in each image.
+        neighbors: From a random generator to the patch neighbors of these images and perhaps others; None finds them
             among `patches`.
-        embeddings: (N, D), one vector for each picture.
+        embeddings: (N, D), one vector for each image.
         contrastive: (N, K), unit-length embeddings by a contrastive head in eval mode.
-        views: (2, N, K), those of two augmented views of each picture.
+        views: (2, N, K), those of two augmented views of each image.
         temperature: Of the contrastive head's softmax.
         discrepancy: (N,), how far a trained student is from its teacher, higher is more anomalous.
         injected: (N,) bool, the ground truth, where it is known; for `oracle` only.
-        batch_size: Pictures in a batch, for the strategies that work on batches.
+        batch_size: Images in a batch, for the strategies that work on batches.
 
     Example:
         >>> evidence = Evidence(names, rng=np.random.default_rng(0), patches=features.patches)
@@ -62,7 +62,7 @@ class Evidence:
             msg = f"temperature is {temperature}; expected a number above 0, such as the contrastive head's"
             raise ValueError(msg)
         if batch_size < 2:
-            msg = f"batch_size is {batch_size}; expected 2 or more, for a picture needs others to be compared with"
+            msg = f"batch_size is {batch_size}; expected 2 or more, for an image needs others to be compared with"
             raise ValueError(msg)
         self.names = list(names)
         self.rng = rng
@@ -85,7 +85,7 @@ class Evidence:
 
     @property
     def order(self) -> np.ndarray:
-        """(N,) places of the pictures sorted by name: the order to draw in."""
+        """(N,) places of the images sorted by name: the order to draw in."""
         return np.asarray(sorted(range(len(self.names)), key=self.names.__getitem__), np.int64)
 
     @property
@@ -102,7 +102,7 @@ class Evidence:
         return self._get("patches", (len(self), None, None), np.float32)
 
     def patch_neighbors(self) -> PatchNeighbors:
-        """The nearest other pictures of each picture's strangest patches.
+        """The nearest other images of each image's strangest patches.
 
         Raises:
             EvidenceError: There are no patches.
@@ -117,7 +117,7 @@ class Evidence:
         return PatchNeighbors(self.patches(), self.names, rng=rng)
 
     def embeddings(self) -> np.ndarray:
-        """(N, D) float32: for each picture the mean and the standard deviation of every channel over its patches.
+        """(N, D) float32: for each image the mean and the standard deviation of every channel over its patches.
 
         Raises:
             EvidenceError: There are none, nor patches.
@@ -135,7 +135,7 @@ class Evidence:
         return self._get("contrastive", (len(self), None), np.float32)
 
     def views(self) -> np.ndarray:
-        """(2, N, K) float32: unit-length embeddings of two augmented views of each picture.
+        """(2, N, K) float32: unit-length embeddings of two augmented views of each image.
 
         Raises:
             EvidenceError: The detector has no contrastive head.
@@ -160,7 +160,7 @@ class Evidence:
         array = np.asarray(found.detach().cpu() if hasattr(found, "detach") else found, dtype)
         expected = tuple(side if side is not None else "*" for side in shape)
         if len(array.shape) != len(shape) or any(e not in ("*", n) for e, n in zip(expected, array.shape, strict=True)):
-            msg = f"{what} has shape {array.shape}; expected {expected}, a row for each of {len(self)} pictures"
+            msg = f"{what} has shape {array.shape}; expected {expected}, a row for each of {len(self)} images"
             raise EvidenceError(msg)
         self._check_finite(what, array)
         self._found[what] = array
@@ -171,12 +171,12 @@ class Evidence:
         sums = rows.reshape(len(rows), -1).sum(axis=1, dtype=np.float64)
         if not np.isfinite(sums).all():
             name = self.names[int(np.flatnonzero(~np.isfinite(sums))[0])]
-            msg = f"{what} of {name} is not finite; expected finite numbers: look at the picture and the network"
+            msg = f"{what} of {name} is not finite; expected finite numbers: look at the image and the network"
             raise EvidenceError(msg)
 
 
 def pooled(patches: np.ndarray) -> np.ndarray:
-    """One vector for each picture: mean and standard deviation of every channel over its patches.
+    """One vector for each image: mean and standard deviation of every channel over its patches.
 
     Args:
         patches: (N, P, C).
@@ -186,8 +186,8 @@ def pooled(patches: np.ndarray) -> np.ndarray:
     """
     if not len(patches):
         return np.empty((0, 2 * patches.shape[2]), np.float32)
-    # A picture at a time: in one call NumPy would hold a second array of the patches' size.
-    rows = (np.concatenate([picture.mean(axis=0), picture.std(axis=0)]) for picture in patches)
+    # An image at a time: in one call NumPy would hold a second array of the patches' size.
+    rows = (np.concatenate([image.mean(axis=0), image.std(axis=0)]) for image in patches)
     return np.stack(list(rows)).astype(np.float32)
 
 

@@ -1,4 +1,4 @@
-"""Train, score, remove, retrain: rounds that take suspects out of the training pictures."""
+"""Train, score, remove, retrain: rounds that take suspects out of the training images."""
 
 from __future__ import annotations
 
@@ -39,15 +39,15 @@ class Trained(Protocol):
 
 @dataclass(frozen=True)
 class Round:
-    """One round: what was trained on, and what the scores of these pictures say.
+    """One round: what was trained on, and what the scores of these images say.
 
     Attributes:
         number: 0 before anything was removed.
-        kept: (n_kept,) indices of the pictures that are there, ascending.
-        scores: (n_kept,) of these pictures, higher is more suspicious; None after a person's review.
+        kept: (n_kept,) indices of the images that are there, ascending.
+        scores: (n_kept,) of these images, higher is more suspicious; None after a person's review.
         seconds: Of `train` and `score`.
         trained: The detector; None where none was trained.
-        compared: Score AUROC of other strategies on the same pictures; None where it cannot be computed.
+        compared: Score AUROC of other strategies on the same images; None where it cannot be computed.
     """
 
     number: int
@@ -63,10 +63,10 @@ class Refinement:
     """What a refinement did.
 
     Attributes:
-        names: Of all training pictures, relative to the data root.
+        names: Of all training images, relative to the data root.
         injected: (n,) bool, which of them are known to be defective; None where nobody knows.
-        removed_in: (n,) round before whose training a picture was removed, 0 for those that were kept.
-        held_out: (n,) bool, pictures that are screened and not trained on.
+        removed_in: (n,) round before whose training an image was removed, 0 for those that were kept.
+        held_out: (n,) bool, images that are screened and not trained on.
         rounds: In order; the last one is the result.
     """
 
@@ -78,14 +78,14 @@ class Refinement:
 
     @property
     def kept(self) -> np.ndarray:
-        """(n_kept,) indices of the pictures that are left."""
+        """(n_kept,) indices of the images that are left."""
         return np.flatnonzero(self.removed_in == 0)
 
     def table(self) -> pd.DataFrame:
         """A row per round, in the words of `rounds.csv`.
 
         Counts, precision and recall are of all removals up to the round; score_auroc is that of the scores of the
-        pictures still there against what was injected, 1 when all injected ones score higher. Blank where unknown.
+        images still there against what was injected, 1 when all injected ones score higher. Blank where unknown.
         """
         rows = []
         for r in self.rounds:
@@ -104,10 +104,10 @@ class Refinement:
         return pd.DataFrame(rows)
 
     def suspects(self) -> pd.DataFrame:
-        """A row per training picture in the words of `suspects.csv`, the most suspicious first.
+        """A row per training image in the words of `suspects.csv`, the most suspicious first.
 
         Those removed first come first; within a round, and among those that were kept, higher scores do. A score is
-        that of the round in which the picture was last scored.
+        that of the round in which the image was last scored.
         """
         score = np.full(len(self.names), np.nan)
         for r in self.rounds:
@@ -136,20 +136,20 @@ def refine(
     held_out: np.ndarray | None = None,
     on_round: Callable[[str], None] = lambda _: None,
 ) -> Refinement:
-    """Refine the training pictures of a datamodule.
+    """Refine the training images of a datamodule.
 
-    Round 0 trains on all pictures. After each round the strategy scores what it trained on, the rule removes the
+    Round 0 trains on all images. After each round the strategy scores what it trained on, the rule removes the
     worst, and the next round trains on the rest, until the rule removes none or `plan.rounds` removals were made. The
     test set plays no part in what is removed, nor does the truth, but for the strategy `oracle`.
 
     Args:
         datamodule: Set up. It is not changed.
         plan: What to do.
-        seed: Of the strategies' random choices; the same one removes the same pictures.
-        evidence: From the indices of the kept pictures, the detector trained on them (None where none was) and a
+        seed: Of the strategies' random choices; the same one removes the same images.
+        evidence: From the indices of the kept images, the detector trained on them (None where none was) and a
             random generator to what strategies may look at; None for a person's review.
-        train: Trains and tests a detector on a datamodule with fewer training pictures.
-        held_out: (n,) bool, which pictures `train` does not train on; None for none.
+        train: Trains and tests a detector on a datamodule with fewer training images.
+        held_out: (n,) bool, which images `train` does not train on; None for none.
         on_round: Gets a sentence about each round that is finished.
     """
     names = training_names(datamodule)
@@ -190,7 +190,7 @@ def refine(
 def _check_dropped(dropped: tuple[str, ...], names: list[str]) -> None:
     unknown = sorted(set(dropped) - set(names))
     if unknown:
-        msg = f"refinement: dropped names {unknown[0]!r}, which is none of the {len(names)} pictures of the data set"
+        msg = f"refinement: dropped names {unknown[0]!r}, which is none of the {len(names)} images of the data set"
         raise ValueError(msg)
 
 
@@ -207,7 +207,7 @@ def _compare(
 
 
 def with_training(datamodule: AnomalibDataModule, kept: np.ndarray) -> AnomalibDataModule:
-    """The datamodule with some of its training pictures, the same object otherwise.
+    """The datamodule with some of its training images, the same object otherwise.
 
     Args:
         datamodule: Set up; not changed.
@@ -222,14 +222,14 @@ def with_training(datamodule: AnomalibDataModule, kept: np.ndarray) -> AnomalibD
 
 
 def training_names(datamodule: AnomalibDataModule) -> list[str]:
-    """Names of the training pictures, relative to the data root, in the order of the samples."""
-    from extensions.data.checks.fingerprints import picture_names
+    """Names of the training images, relative to the data root, in the order of the samples."""
+    from extensions.data.checks.fingerprints import image_names
 
-    return list(map(picture_names(datamodule), datamodule.train_data.samples["image_path"]))
+    return list(map(image_names(datamodule), datamodule.train_data.samples["image_path"]))
 
 
 def truth(datamodule: AnomalibDataModule) -> np.ndarray | None:
-    """Which training pictures are known to be defective, (n,) bool; None for a datamodule that injects none."""
+    """Which training images are known to be defective, (n,) bool; None for a datamodule that injects none."""
     samples = datamodule.train_data.samples
     return samples["injected"].to_numpy(bool) if "injected" in samples else None
 

@@ -23,24 +23,24 @@ REVIEW = "review"  # the strategy of a plan whose removals a person decided
 
 @dataclass(frozen=True)
 class Plan:
-    """How training pictures are refined.
+    """How training images are refined.
 
     Args:
-        strategy: What scores the pictures, a name of `extensions.refinement.STRATEGIES`.
+        strategy: What scores the images, a name of `extensions.refinement.STRATEGIES`.
         rule: What removes by the scores, a name of `extensions.refinement.RULES`.
         rule_arguments: For that function.
-        rounds: How often pictures are removed, at most; it ends when the rule removes none.
-        floor: Share of the pictures that is always kept.
-        retrain: Train and test the detector in `every` round, at both `ends` (on all pictures and on those that are
-            left), the `last` time only (a grid needs the detector of all pictures once, not once a strategy), or
-            `never` (pictures are ranked and removed). A strategy that asks the detector needs `every`.
+        rounds: How often images are removed, at most; it ends when the rule removes none.
+        floor: Share of the images that is always kept.
+        retrain: Train and test the detector in `every` round, at both `ends` (on all images and on those that are
+            left), the `last` time only (a grid needs the detector of all images once, not once a strategy), or
+            `never` (images are ranked and removed). A strategy that asks the detector needs `every`.
         backbone: timm name of the frozen network whose features the strategies compare; None for the detector's, and
             EfficientNet-Lite0 for a detector that has none.
         weights: Its weights file; None looks where every backbone's are looked for.
         image_size: Height and width in px that it sees.
-        compared: Strategies that score the pictures of the first round, too, and remove nothing: one training of a
+        compared: Strategies that score the images of the first round, too, and remove nothing: one training of a
             detector tells how well each of them finds what was injected.
-        dropped: Names of the pictures that a person decided to remove; for the strategy `review`, which removes them
+        dropped: Names of the images that a person decided to remove; for the strategy `review`, which removes them
             before the only round.
     """
 

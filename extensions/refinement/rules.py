@@ -1,4 +1,4 @@
-"""Removal rules: which of the scored pictures go this round."""
+"""Removal rules: which of the scored images go this round."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-FLOOR = 0.8  # share of the pictures before the first round that is always kept
+FLOOR = 0.8  # share of the images before the first round that is always kept
 MAD_TO_SIGMA = 1.4826  # of a normal distribution
 
 
@@ -15,10 +15,10 @@ def fixed_count(scores: np.ndarray, *, n_start: int, floor: float = FLOOR, count
     """The `count` highest scores.
 
     Args:
-        scores: (N,) of the pictures still kept, higher is removed first.
-        n_start: Pictures before the first round.
+        scores: (N,) of the images still kept, higher is removed first.
+        n_start: Images before the first round.
         floor: Share of `n_start` that is always kept.
-        count: Pictures to remove.
+        count: Images to remove.
 
     Returns:
         Indices into `scores`, worst first; equal scores in the order given.
@@ -27,19 +27,19 @@ def fixed_count(scores: np.ndarray, *, n_start: int, floor: float = FLOOR, count
         ValueError: A score is not finite, or an argument is out of its range.
     """
     if not isinstance(count, int) or count < 0:
-        msg = f"count is {count}; expected a whole number of pictures a round, 0 or more"
+        msg = f"count is {count}; expected a whole number of images a round, 0 or more"
         raise ValueError(msg)
     return _worst(scores, count, n_start=n_start, floor=floor)
 
 
 def fixed_share(scores: np.ndarray, *, n_start: int, floor: float = FLOOR, share: float = 0.05) -> np.ndarray:
-    """The highest scores, `share` of the pictures still kept, at least one.
+    """The highest scores, `share` of the images still kept, at least one.
 
     Args:
-        scores: (N,) of the pictures still kept, higher is removed first.
-        n_start: Pictures before the first round.
+        scores: (N,) of the images still kept, higher is removed first.
+        n_start: Images before the first round.
         floor: Share of `n_start` that is always kept.
-        share: Of the pictures still kept.
+        share: Of the images still kept.
 
     Returns:
         Indices into `scores`, worst first; equal scores in the order given.
@@ -60,11 +60,11 @@ def mad(scores: np.ndarray, *, n_start: int, floor: float = FLOOR, t: float = 3.
     https://doi.org/10.1080/01621459.1974.10482962, with the median absolute deviation of the scores above the median
     only: distances are skewed to the right, and a scale taken from both sides would call their tail suspicious. Median
     and MAD are taken again of the scores below, until none is above: many defects widen the scale that would tell them.
-    The default t was chosen on clean and contaminated pictures of bottle and ELPV.
+    The default t was chosen on clean and contaminated images of bottle and ELPV.
 
     Args:
-        scores: (N,) of the pictures still kept, higher is removed first.
-        n_start: Pictures before the first round.
+        scores: (N,) of the images still kept, higher is removed first.
+        n_start: Images before the first round.
         floor: Share of `n_start` that is always kept.
         t: How far out, in standard deviations of a normal distribution of the same spread.
 
@@ -102,13 +102,13 @@ def _worst(scores: np.ndarray, n_wanted: int, *, n_start: int, floor: float) -> 
     """Indices of the highest scores, no more than the floor allows."""
     scores = np.asarray(scores, np.float64)
     if scores.ndim != 1 or not np.isfinite(scores).all():
-        msg = f"scores are of shape {scores.shape}, or not all finite; expected one finite number for each picture"
+        msg = f"scores are of shape {scores.shape}, or not all finite; expected one finite number for each image"
         raise ValueError(msg)
     if not 0 <= floor <= 1:
-        msg = f"floor is {floor}; expected a share from 0 to 1 of the pictures before the first round"
+        msg = f"floor is {floor}; expected a share from 0 to 1 of the images before the first round"
         raise ValueError(msg)
     if n_start < len(scores):
-        msg = f"n_start is {n_start}, fewer than the {len(scores)} scores; expected the pictures before the first round"
+        msg = f"n_start is {n_start}, fewer than the {len(scores)} scores; expected the images before the first round"
         raise ValueError(msg)
     n_kept = math.ceil(floor * n_start - 1e-9)  # 0.8 of 10 is 8, whatever binary fractions make of it
     return np.argsort(-scores, kind="stable")[: max(0, min(n_wanted, len(scores) - n_kept))]

@@ -1,4 +1,4 @@
-"""Which pictures are screened: those for training, and those held out of them where no defect is there to test with."""
+"""Which images are screened: those for training, and those held out of them where no defect is there to test with."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ if TYPE_CHECKING:
 
 
 class Screening:
-    """The pictures of a datamodule that nobody vouches for.
+    """The images of a datamodule that nobody vouches for.
 
-    Where a test picture is anomalous the test set is somebody's word, and stays as it is: the training pictures are
-    screened. Where none is, the test pictures were held out of pictures that are only believed to be good, and the
-    threshold is set on them: they are screened with the training pictures, and what is removed sets no threshold.
+    Where a test image is anomalous the test set is somebody's word, and stays as it is: the training images are
+    screened. Where none is, the test images were held out of images that are only believed to be good, and the
+    threshold is set on them: they are screened with the training images, and what is removed sets no threshold.
 
     Args:
         datamodule: Set up. It is not changed.
 
     Attributes:
-        datamodule: The same with all screened pictures as its training pictures.
+        datamodule: The same with all screened images as its training images.
         held_out: (n,) bool, which of these are not for training.
     """
 
@@ -39,7 +39,7 @@ class Screening:
         self.held_out = self._is_held_out(self.datamodule.train_data.samples)  # anomalib sorts the samples it is given
 
     def apart(self, part: AnomalibDataModule) -> AnomalibDataModule:
-        """A datamodule with some of the screened pictures: those for training, and those held out as its test set.
+        """A datamodule with some of the screened images: those for training, and those held out as its test set.
 
         Raises:
             ValueError: None of the one or the other is left.
@@ -51,7 +51,7 @@ class Screening:
         if is_held_out.all() or not is_held_out.any():
             kind = "training" if is_held_out.all() else "held-out"
             msg = (
-                f"data set {part.name!r} has no {kind} pictures left after suspects were removed; give more pictures, "
+                f"data set {part.name!r} has no {kind} images left after suspects were removed; give more images, "
                 "or good ones to test with (normal_test_dir)"
             )
             raise ValueError(msg)
@@ -62,7 +62,7 @@ class Screening:
         return split
 
     def _is_held_out(self, samples: pd.DataFrame) -> np.ndarray:
-        """(n,) bool; no picture stands in both sets, the checks of the data see to that."""
+        """(n,) bool; no image stands in both sets, the checks of the data see to that."""
         test = self._test.samples
         return samples["image_path"].isin(set(test.loc[test["label_index"] == 0, "image_path"])).to_numpy(bool)
 

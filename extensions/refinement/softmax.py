@@ -1,4 +1,4 @@
-"""How unsure a contrastive softmax is of each picture: what active learning asks a person to label first."""
+"""How unsure a contrastive softmax is of each image: what active learning asks a person to label first."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ CHUNK_ROWS = 512
 def uncertainty(embeddings: np.ndarray, *, temperature: float, measure: str) -> np.ndarray:
     """Uncertainty of the softmax that NT-Xent takes (Chen et al., 2020, https://arxiv.org/abs/2002.05709).
 
-    The softmax of a picture is over its similarities to all others divided by the temperature. Measures as in
+    The softmax of an image is over its similarities to all others divided by the temperature. Measures as in
     Settles, "Active Learning Literature Survey", 2009, https://minds.wisc.edu/handle/1793/60660.
 
     Args:

@@ -1,4 +1,4 @@
-"""Where evidence comes from: the frozen features of all training pictures, and the detector of the round."""
+"""Where evidence comes from: the frozen features of all training images, and the detector of the round."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ class Sources:
     """Gives `refine` the evidence of a round: features that were computed once, answers of the round's detector.
 
     Args:
-        features: Of all training pictures.
-        datamodule: Set up; its training pictures are those of the features.
+        features: Of all training images.
+        datamodule: Set up; its training images are those of the features.
     """
 
     def __init__(self, features: TrainingFeatures, datamodule: AnomalibDataModule) -> None:
@@ -38,7 +38,7 @@ class Sources:
         self._neighbors: PatchNeighbors | None = None
 
     def __call__(self, kept: np.ndarray, trained: Trained | None, rng: np.random.Generator) -> Evidence:
-        """The evidence on the kept pictures."""
+        """The evidence on the kept images."""
         model: Any = trained.model if trained is not None else None
         contrastive = views = discrepancy = None
         if hasattr(model, "embed"):
@@ -60,7 +60,7 @@ class Sources:
         )
 
     def _patch_neighbors(self, rng: np.random.Generator) -> PatchNeighbors:
-        """Those of all pictures: found in the first round that asks, they serve the others, too."""
+        """Those of all images: found in the first round that asks, they serve the others, too."""
         from extensions.refinement.patch_neighbors import PatchNeighbors
 
         if self._neighbors is None:
@@ -70,7 +70,7 @@ class Sources:
     def _ask(
         self, model: Any, kept: np.ndarray, question: Callable[[torch.Tensor], torch.Tensor], *, axis: int = 0
     ) -> np.ndarray:
-        """What the detector says of the kept pictures, in batches that are put side by side along the axis."""
+        """What the detector says of the kept images, in batches that are put side by side along the axis."""
         import torch
 
         with torch.no_grad():
@@ -78,7 +78,7 @@ class Sources:
         return np.concatenate(answers, axis=axis)
 
     def _batches(self, model: Any, kept: np.ndarray) -> Iterator[torch.Tensor]:
-        """Batches of the kept pictures, in order, as the detector's network gets them, without augmentations."""
+        """Batches of the kept images, in order, as the detector's network gets them, without augmentations."""
         import torch
 
         from extensions.data.datamodules.stock_datasets import read_as_ours
@@ -93,7 +93,7 @@ class Sources:
 
 
 def _embedded_views(model: Any, images: torch.Tensor) -> torch.Tensor:
-    """Embeddings of two random views of each picture, (2, N, K)."""
+    """Embeddings of two random views of each image, (2, N, K)."""
     import torch
 
     return torch.stack([model.embed(part) for part in model.views(images, seed=VIEWS_SEED)])

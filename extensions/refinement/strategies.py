@@ -1,4 +1,4 @@
-"""Query strategies: `(evidence) -> score of each training picture`, higher is removed first."""
+"""Query strategies: `(evidence) -> score of each training image`, higher is removed first."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from extensions.refinement.evidence import Evidence, EvidenceError
 from extensions.refinement.softmax import uncertainty
 
-TOP_SHARE = 0.025  # of a picture's patches, pooled to its score
+TOP_SHARE = 0.025  # of an image's patches, pooled to its score
 N_NEIGHBORS = 6  # one more than the copies of a recurring defect that are expected
 
 Strategy = Callable[[Evidence], np.ndarray]
@@ -21,7 +21,7 @@ def strategy(function: Strategy) -> Strategy:
     """Enter a strategy into `STRATEGIES` under its name, with what all of them promise.
 
     A strategy's scores are (N,) float64 and finite. It raises an EvidenceError with its name in it for fewer than two
-    pictures, and when there is nothing of what it needs.
+    images, and when there is nothing of what it needs.
     """
     name = function.__name__
 
@@ -29,7 +29,7 @@ def strategy(function: Strategy) -> Strategy:
     def scored(evidence: Evidence) -> np.ndarray:
         try:
             if len(evidence) < 2:
-                msg = f"needs 2 or more pictures to compare and was given {len(evidence)}"
+                msg = f"needs 2 or more images to compare and was given {len(evidence)}"
                 raise EvidenceError(msg)
             scores = np.asarray(function(evidence), np.float64)
         except EvidenceError as error:
@@ -45,11 +45,11 @@ def strategy(function: Strategy) -> Strategy:
 
 @strategy
 def entropy(evidence: Evidence) -> np.ndarray:
-    """Entropy of the contrastive head's softmax over all other training pictures, in nats.
+    """Entropy of the contrastive head's softmax over all other training images, in nats.
 
-    It measures how alike a picture is to many others, so in a set of one product the most typical are removed first.
+    It measures how alike an image is to many others, so in a set of one product the most typical are removed first.
     Differs from what is published for batches: the embeddings are those of eval mode and the others are all training
-    pictures, so the order of batches changes nothing; `entropy_in_batch` is the literal form.
+    images, so the order of batches changes nothing; `entropy_in_batch` is the literal form.
     """
     return _uncertainty(evidence, "entropy")
 
@@ -70,7 +70,7 @@ def least_confidence(evidence: Evidence) -> np.ndarray:
 def entropy_in_batch(evidence: Evidence) -> np.ndarray:
     """Entropy of NT-Xent's softmax in random batches of two views, in nats; another batch, another score.
 
-    Of each of the 2 B views over the 2 B - 1 others, averaged over a picture's two views. Batches differ by one picture
+    Of each of the 2 B views over the 2 B - 1 others, averaged over an image's two views. Batches differ by one image
     at most, for the entropy of a shorter last one would be lower.
     """
     return _uncertainty_in_batches(evidence, "entropy")
@@ -98,13 +98,13 @@ def random(evidence: Evidence) -> np.ndarray:
 
 @strategy
 def discrepancy(evidence: Evidence) -> np.ndarray:
-    """Distance between a student and its teacher on the pictures the student was trained on."""
+    """Distance between a student and its teacher on the images the student was trained on."""
     return evidence.discrepancy()
 
 
 @strategy
 def out_of_bag(evidence: Evidence) -> np.ndarray:
-    """Mean of the largest 2.5 % of a picture's patch distances to bootstrap banks that hold nothing of it.
+    """Mean of the largest 2.5 % of an image's patch distances to bootstrap banks that hold nothing of it.
 
     Scoring out of sample, as Yoon et al., "Self-supervise, Refine, Repeat", 2021, https://arxiv.org/abs/2106.06115, do;
     here by the nearest of a bank's whitened patches, see `extensions.refinement.patch_banks`.
@@ -120,9 +120,9 @@ def out_of_bag(evidence: Evidence) -> np.ndarray:
 
 @strategy
 def patch_neighbors(evidence: Evidence) -> np.ndarray:
-    """Mean of the largest 2.5 % of a picture's patch distances to the sixth nearest picture of each patch.
+    """Mean of the largest 2.5 % of an image's patch distances to the sixth nearest image of each patch.
 
-    See `extensions.refinement.patch_neighbors`. Unlike `out_of_bag` it looks at every patch of every other picture, so
+    See `extensions.refinement.patch_neighbors`. Unlike `out_of_bag` it looks at every patch of every other image, so
     it also serves products that lie as they fall, and a defect must recur six times to vouch for itself.
     """
     return _patch_distances(evidence, [N_NEIGHBORS])[:, 0]
@@ -130,16 +130,16 @@ def patch_neighbors(evidence: Evidence) -> np.ndarray:
 
 @strategy
 def neighbors(evidence: Evidence) -> np.ndarray:
-    """Cosine distance of a picture's embedding to the sixth nearest."""
+    """Cosine distance of an image's embedding to the sixth nearest."""
     return _embedding_distances(evidence)
 
 
 @strategy
 def mahalanobis(evidence: Evidence) -> np.ndarray:
-    """Mahalanobis distance of a picture's embedding to the mean of all, under their covariance.
+    """Mahalanobis distance of an image's embedding to the mean of all, under their covariance.
 
     Shrunk as by Ledoit and Wolf, "A well-conditioned estimator for large-dimensional covariance matrices", 2004,
-    https://doi.org/10.1016/S0047-259X(03)00096-4. The picture itself is among those that mean and covariance come from;
+    https://doi.org/10.1016/S0047-259X(03)00096-4. The image itself is among those that mean and covariance come from;
     leaving it out was no better. A defect that recurs stretches the covariance and hides itself.
     """
     from sklearn.covariance import LedoitWolf
@@ -150,12 +150,12 @@ def mahalanobis(evidence: Evidence) -> np.ndarray:
 
 @strategy
 def consensus(evidence: Evidence) -> np.ndarray:
-    """How far out a picture is by its patches and by its embedding together: the default.
+    """How far out an image is by its patches and by its embedding together: the default.
 
-    The larger of two standard scores of its patch distances, to the nearest and to the sixth nearest picture, plus that
+    The larger of two standard scores of its patch distances, to the nearest and to the sixth nearest image, plus that
     of `neighbors`. To the nearest an unusual patch stands out most, but one that recurs does not; to the sixth nearest
     both do. See `standardized` for the scale, which is one that scores share whatever strategy they came from: 0 is the
-    typical picture.
+    typical image.
     """
     nearest, sixth = _patch_distances(evidence, [1, N_NEIGHBORS]).T
     patches = np.maximum(standardized(nearest), standardized(sixth))

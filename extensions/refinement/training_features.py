@@ -1,4 +1,4 @@
-"""Features of a datamodule's training pictures by a frozen backbone, computed once and kept in the cache."""
+"""Features of a datamodule's training images by a frozen backbone, computed once and kept in the cache."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from extensions.cache import WorkCache
     from extensions.cache.features import FeatureStore
-    from extensions.cache.images import PictureSplit
+    from extensions.cache.images import ImageSplit
 
 LAYERS = ("layer2", "layer3")
 BATCH_SIZE = 16
@@ -33,14 +33,14 @@ NEIGHBORHOOD = 3
 
 @dataclass(frozen=True)
 class TrainingFeatures:
-    """What a frozen backbone sees in the training pictures.
+    """What a frozen backbone sees in the training images.
 
     Attributes:
-        names: Of the N pictures, relative to the data set's root.
+        names: Of the N images, relative to the data set's root.
         paths: Their files, in the same order.
         patches: (N, P, C) float32, the positions row by row.
         grid: Height and width in positions, P = height · width.
-        n_computed: Pictures that the backbone saw in this call; of the others the features were cached.
+        n_computed: Images that the backbone saw in this call; of the others the features were cached.
     """
 
     names: list[str]
@@ -64,40 +64,40 @@ def training_features(
     image_size: int | tuple[int, int] = 224,
     cache: WorkCache | None = None,
 ) -> TrainingFeatures:
-    """Patch features of a datamodule's training pictures, without their augmentations.
+    """Patch features of a datamodule's training images, without their augmentations.
 
     As in PatchCore (Roth et al., "Towards Total Recall in Industrial Anomaly Detection", 2022,
     https://arxiv.org/abs/2106.08265) each layer is averaged over 3 x 3 positions and the layers are put side by side.
     Differs from the paper: on the coarsest layer's grid, to which finer layers are averaged, so four times fewer
     patches tell of as much.
 
-    A detector with the same backbone, weights, picture size and layers finds the same features in the cache.
+    A detector with the same backbone, weights, image size and layers finds the same features in the cache.
 
     Args:
         datamodule: Set up, or it will be.
         backbone: timm name.
         weights: Path or name of its weights; None for those of its tag.
-        layers: Names of feature maps; None for those of `backbone` that are 8 and 16 times smaller than the picture.
-        image_size: Height and width in px that a picture is resized to; one number for both.
+        layers: Names of feature maps; None for those of `backbone` that are 8 and 16 times smaller than the image.
+        image_size: Height and width in px that an image is resized to; one number for both.
         cache: None for the one in `$WORKBENCH_CACHE`.
 
     Raises:
-        ValueError: There are no training pictures.
+        ValueError: There are no training images.
         WeightsNotFoundError: The backbone's weights are nowhere.
     """
     from extensions.cache import open_cache
-    from extensions.cache.images import PictureSplit
+    from extensions.cache.images import ImageSplit
     from extensions.cache.transform_parts import split_transform
     from extensions.data.datamodules.stock_datasets import read_as_ours
     from extensions.models.common.pre_processor import default_pre_processor
 
     datamodule.setup("fit")
     if not len(datamodule.train_data):
-        msg = f"data set {datamodule.name!r} has no training pictures to rank; expected some in its training split"
+        msg = f"data set {datamodule.name!r} has no training images to rank; expected some in its training split"
         raise ValueError(msg)
     parts = split_transform(default_pre_processor(backbone, image_size=image_size).transform)
     assert parts is not None  # nothing in the default is random
-    split = PictureSplit(read_as_ours(datamodule.train_data), cache or open_cache(), parts[0])
+    split = ImageSplit(read_as_ours(datamodule.train_data), cache or open_cache(), parts[0])
     store = _feature_store(backbone, weights=weights, layers=layers, normalize=parts[1])
     missing = {index for index in range(len(split)) if not store.is_cached(split, index)}
     patches = np.empty((len(split), 0, 0), np.float32)
@@ -134,9 +134,9 @@ def _feature_store(
 
 
 def _batches(
-    split: PictureSplit, store: FeatureStore, missing: set[int]
+    split: ImageSplit, store: FeatureStore, missing: set[int]
 ) -> Iterator[tuple[list[int], dict[str, torch.Tensor]]]:
-    """Indices and feature maps of a batch of pictures at a time, first of those that are cached.
+    """Indices and feature maps of a batch of images at a time, first of those that are cached.
 
     All cores decode the next batch while the backbone works on one.
     """

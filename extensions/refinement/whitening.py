@@ -22,7 +22,7 @@ def whitened(patches: np.ndarray, *, rng: np.random.Generator) -> torch.Tensor:
     Returns:
         (N, P, at most 128) float32.
     """
-    n_pictures, n_patches, n_channels = patches.shape
+    n_images, n_patches, n_channels = patches.shape
     rows = torch.as_tensor(patches, dtype=torch.float32).reshape(-1, n_channels)
     drawn = np.sort(rng.choice(len(rows), min(N_SAMPLED, len(rows)), replace=False))
     sample = rows[torch.from_numpy(drawn)].double()
@@ -32,4 +32,4 @@ def whitened(patches: np.ndarray, *, rng: np.random.Generator) -> torch.Tensor:
     variances = variances.clamp_min(0) + FLOOR * covariance.trace() / n_channels
     rounding = 1e-10 * float(sample.square().mean()) + 1e-30  # all that varies among patches that are equal
     scaled = axes / variances.clamp_min(rounding).sqrt()
-    return ((rows - center.float()) @ scaled.float()).reshape(n_pictures, n_patches, -1)
+    return ((rows - center.float()) @ scaled.float()).reshape(n_images, n_patches, -1)

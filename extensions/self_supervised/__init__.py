@@ -1,22 +1,22 @@
-"""Backbones that learn from your own pictures: pretraining, a linear probe, export to the weights folder."""
+"""Backbones that learn from your own images: pretraining, a linear probe, export to the weights folder."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from extensions.self_supervised.images.image_folders import Pictures
+    from extensions.self_supervised.images.image_folders import ImageFolders
     from extensions.self_supervised.methods.method import Method
     from extensions.self_supervised.methods.position import RelativePosition
     from extensions.self_supervised.methods.simclr import SimCLR
     from extensions.self_supervised.methods.supervised import Supervised
     from extensions.self_supervised.methods.triplet import Triplet
 
-__all__ = ["Method", "Pictures", "RelativePosition", "SimCLR", "Supervised", "Triplet"]
+__all__ = ["ImageFolders", "Method", "RelativePosition", "SimCLR", "Supervised", "Triplet"]
 
 # Imported on first use: torch and timm take seconds, and `--help` must not wait for them.
 _MODULES = {
     "Method": "extensions.self_supervised.methods.method",
-    "Pictures": "extensions.self_supervised.images.image_folders",
+    "ImageFolders": "extensions.self_supervised.images.image_folders",
     "RelativePosition": "extensions.self_supervised.methods.position",
     "SimCLR": "extensions.self_supervised.methods.simclr",
     "Supervised": "extensions.self_supervised.methods.supervised",

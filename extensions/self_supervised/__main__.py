@@ -1,4 +1,4 @@
-"""Backbones that learn from your own pictures: python -m extensions.self_supervised fit|views|probe|export."""
+"""Backbones that learn from your own images: python -m extensions.self_supervised fit|views|probe|export."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def _parser(prog: str) -> argparse.ArgumentParser:
         "Draw a sheet of what would be learned from, to be looked at before hours of training.",
         example="--config configs/self_supervised/simclr.yaml --set 'data.init_args.folders=[my/images]'",
     )
-    views.add_argument("--n", type=int, default=12, help="pictures to show (default: %(default)s)")
+    views.add_argument("--n", type=int, default=12, help="images to show (default: %(default)s)")
     export = commands.add_parser(
         "export", help="make what was pretrained a backbone with a name, in the weights folder"
     )
@@ -81,7 +81,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _fit(config: dict[str, Any], options: argparse.Namespace, output: Path) -> int:
-    from extensions.self_supervised.fit.pretraining import CURVE, CURVE_PICTURE, ENCODER, pretrain, read_pretraining
+    from extensions.self_supervised.fit.pretraining import CURVE, CURVE_IMAGE, ENCODER, pretrain, read_pretraining
 
     record = pretrain(read_pretraining(config, options.config), output, restart=options.restart)
     if record["rank"]:
@@ -89,16 +89,16 @@ def _fit(config: dict[str, Any], options: argparse.Namespace, output: Path) -> i
     last = record["curve"][-1] if record["curve"] else {}
     print(
         f"{record['method']} of {record['backbone']}: {record['epochs']} epochs, {record['steps']} steps, "
-        f"{record['pictures']['n']} pictures, {record['seconds']:.0f} s; "
+        f"{record['images']['n']} images, {record['seconds']:.0f} s; "
         f"loss {last.get('train_loss', float('nan')):.4f}, spread {last.get('embedding_spread', float('nan')):.3f}"
     )
-    print("\n".join(str(output / name) for name in (CURVE, CURVE_PICTURE, ENCODER)))
+    print("\n".join(str(output / name) for name in (CURVE, CURVE_IMAGE, ENCODER)))
     if record["collapsed_at"] is not None:
         print(
-            f"collapsed in epoch {record['collapsed_at']}: what was learned is of no use, open {output / CURVE_PICTURE}"
+            f"collapsed in epoch {record['collapsed_at']}: what was learned is of no use, open {output / CURVE_IMAGE}"
         )
         return 1
-    print(f"pretrained {record['epochs']} epochs: open {output / CURVE_PICTURE}; {_export_next(config, options)}")
+    print(f"pretrained {record['epochs']} epochs: open {output / CURVE_IMAGE}; {_export_next(config, options)}")
     return 0
 
 
@@ -140,19 +140,19 @@ def _export(config: dict[str, Any], options: argparse.Namespace, output: Path) -
     from extensions.self_supervised.export.weights_file import export
 
     asked = config.get("export")
-    if not isinstance(asked, dict) or "tag" not in asked or asked.keys() - {"tag", "licence", "half"}:
-        msg = f"{options.config}: export is {asked!r}; expected {{tag: NAME, licence: ..., half: true}}"
+    if not isinstance(asked, dict) or "tag" not in asked or asked.keys() - {"tag", "license", "half"}:
+        msg = f"{options.config}: export is {asked!r}; expected {{tag: NAME, license: ..., half: true}}"
         raise ConfigError(msg)
-    licence, half, tag = asked.get("licence", "not stated"), asked.get("half", True), asked["tag"]
+    license, half, tag = asked.get("license", "not stated"), asked.get("half", True), asked["tag"]
     for name, value, kind, expected in (
         ("tag", tag, str | int, "letters, digits, _ and -, such as simclr_parts"),
-        ("licence", licence, str, "text"),
+        ("license", license, str, "text"),
         ("half", half, bool, "true or false"),
     ):
         if not isinstance(value, kind) or (name == "tag" and isinstance(value, bool)):
             msg = f"{options.config}: export.{name} is {value!r}; expected {expected}"
             raise ConfigError(msg)
-    file = export(output, tag=str(tag), licence=licence, half=half, config=options.config, replace=options.replace)
+    file = export(output, tag=str(tag), license=license, half=half, config=options.config, replace=options.replace)
     name = file.name.removesuffix(".safetensors")
     print(f"{file}\nany model now takes `backbone: {name}`; next: {workbench('run', '--config', 'CONFIG')}")
     return 0

@@ -1,4 +1,4 @@
-"""Named augmentations of pictures, before training, in tests, or over several views of a test picture."""
+"""Named augmentations of images, before training, in tests, or over several views of a test image."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any

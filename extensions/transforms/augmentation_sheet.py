@@ -1,4 +1,4 @@
-"""A sheet of pictures and what each augmentation makes of them."""
+"""A sheet of images and what each augmentation makes of them."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from extensions.transforms.drawing import draw_view
 from extensions.transforms.named import augmentation
 from extensions.transforms.settings import NAMES
 
-__all__ = ["SUFFIXES", "find_pictures", "views_sheet"]
+__all__ = ["SUFFIXES", "sample_images", "views_sheet"]
 
 SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 _GAP = 4  # px
 _TITLE = 18  # px
 
 
-def find_pictures(path: Path, *, n: int) -> list[Path]:
-    """The picture, or of a folder at any depth the first `n` by name.
+def sample_images(path: Path, *, n: int) -> list[Path]:
+    """The image, or of a folder at any depth the first `n` by name.
 
     Raises:
         ValueError: There is none.
@@ -32,18 +32,18 @@ def find_pictures(path: Path, *, n: int) -> list[Path]:
         return [path]
     found = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file()) if path.is_dir() else []
     if not found:
-        msg = f"{path}: no picture found there, expected a picture or a folder of them ({', '.join(SUFFIXES)})"
+        msg = f"{path}: no image found there, expected an image or a folder of them ({', '.join(SUFFIXES)})"
         raise ValueError(msg)
     return found[:n]
 
 
 def views_sheet(paths: Sequence[Path], *, size: int = 256, n_views: int = 4, seed: int = 0) -> np.ndarray:
-    """Draw pictures in rows, each augmentation in a column, as a detector would see them.
+    """Draw images in rows, each augmentation in a column, as a detector would see them.
 
     Args:
-        paths: Of the pictures.
-        size: Side in px of a picture as the detector sees it, which is what is augmented.
-        n_views: Draws of each picture, one below the other; some augmentations act every other time only.
+        paths: Of the images.
+        size: Side in px of an image as the detector sees it, which is what is augmented.
+        n_views: Draws of each image, one below the other; some augmentations act every other time only.
         seed: Of the draws, as in a test.
 
     Returns:

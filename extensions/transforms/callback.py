@@ -1,4 +1,4 @@
-"""Augmentation of any model of the trainer's, in training, in tests or over several views of a test picture."""
+"""Augmentation of any model of the trainer's, in training, in tests or over several views of a test image."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ from extensions.transforms.settings import AugmentationSettings
 __all__ = ["Augmentation"]
 
 _STEPS = ("validation_step", "test_step", "predict_step")
-_TRAIN, _TEST = 0, 1  # so that a picture is drawn differently in training and in a test
+_TRAIN, _TEST = 0, 1  # so that an image is drawn differently in training and in a test
 
 
 class Augmentation(Callback):
     """Augments what a model sees, at the size at which it sees it and before it normalizes.
 
     The question is that of "Optimizing PatchCore for Few/many-shot Anomaly Detection" (Santos et al., 2023,
-    https://arxiv.org/abs/2307.10792), where augmented pictures can help and need not, and "What makes a good data
+    https://arxiv.org/abs/2307.10792), where augmented images can help and need not, and "What makes a good data
     augmentation for few-shot unsupervised image anomaly detection?" (Zhang et al., 2023,
     https://arxiv.org/abs/2304.03294), where none stands out. Differs from augmenting in the data set: masks, epochs
-    and picture names are at hand, so that every draw is decided by seed, epoch and picture, whatever reads the
-    pictures; and decoded pictures can be kept.
+    and image names are at hand, so that every draw is decided by seed, epoch and image, whatever reads the
+    images; and decoded images can be kept.
 
-    - `train`: each training picture, anew in each epoch. A memory bank holds each picture once, augmented.
-    - `test`: each test picture once, masks alike; a defect may end up out of sight, its label stays.
+    - `train`: each training image, anew in each epoch. A memory bank holds each image once, augmented.
+    - `test`: each test image once, masks alike; a defect may end up out of sight, its label stays.
     - `both`: these two.
     - `tta`: scores are merged over the views; maps are moved back first, and at each pixel only the views that show
-      it count. The first view is the picture as it is. A picture takes `n_views` times as long.
+      it count. The first view is the image as it is. An image takes `n_views` times as long.
 
     Validation is treated as a test is, for thresholds come from it; but not during a training over several epochs,
     where it decides when to stop. What is exported or saved is the model alone.
@@ -62,7 +62,7 @@ class Augmentation(Callback):
         self.settings = AugmentationSettings(name, where, n_views, merge)
         self.seed = seed
         self._transform = augmentation(name)
-        self._pictures: torch.Tensor | None = None  # (N, 3, H, W) of the batch at work, not normalized
+        self._images: torch.Tensor | None = None  # (N, 3, H, W) of the batch at work, not normalized
         self._steps: dict[str, Callable[..., Any] | None] = {}
         self._name_of: Callable[[str], str] | None = None
 
@@ -84,7 +84,7 @@ class Augmentation(Callback):
         self._release(pl_module)
 
     def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
-        """Augment training pictures."""
+        """Augment training images."""
         if self.settings.in_training:
             self._augment(trainer, pl_module, batch, (_TRAIN, trainer.current_epoch))
 
@@ -98,7 +98,7 @@ class Augmentation(Callback):
     def on_test_batch_start(
         self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
     ) -> None:
-        """Augment test pictures, or keep them for their views."""
+        """Augment test images, or keep them for their views."""
         self._meet(trainer, pl_module, batch)
 
     def on_predict_batch_start(
@@ -110,7 +110,7 @@ class Augmentation(Callback):
     def _meet(self, trainer: Any, pl_module: Any, batch: Any) -> None:
         if self.settings.where == "tta":
             _bring_to_size(pl_module, batch)
-            self._pictures = batch.image
+            self._images = batch.image
         elif self.settings.in_test:
             self._augment(trainer, pl_module, batch, (_TEST, 0))
 
@@ -139,14 +139,14 @@ class Augmentation(Callback):
 
     def _over_views(self, trainer: Any, pl_module: Any, step: Callable[..., Any]) -> Callable[..., Any]:
         def over_views(batch: Any, *args: Any, **kwargs: Any) -> Any:
-            pictures, self._pictures = self._pictures, None
-            if pictures is None:
+            originals, self._images = self._images, None
+            if originals is None:
                 return step(batch, *args, **kwargs)
             normalize = getattr(pl_module.pre_processor, "transform", None)
             found = [step(batch.update(in_place=False), *args, **kwargs)]
-            matrices: list[Matrices] = [[None] * len(pictures)]
+            matrices: list[Matrices] = [[None] * len(originals)]
             for number in range(1, self.settings.n_views):
-                views = self._draw(trainer, batch, pictures, (_TEST, number))
+                views = self._draw(trainer, batch, originals, (_TEST, number))
                 images = torch.stack([view.image for view in views])
                 images = images if normalize is None else normalize(images)
                 found.append(step(batch.update(in_place=False, image=images), *args, **kwargs))
@@ -167,7 +167,7 @@ class Augmentation(Callback):
         return merged
 
     def _release(self, pl_module: Any) -> None:
-        self._pictures = None
+        self._images = None
         for name, step in self._steps.items():
             if step is None:
                 pl_module.__dict__.pop(name, None)
@@ -186,9 +186,9 @@ def _bring_to_size(pl_module: Any, batch: Any) -> None:
 
 
 def _names(trainer: Any) -> Callable[[str], str]:
-    """From a picture's path to a name that is the same on every machine."""
-    from extensions.data.checks.fingerprints import picture_names
+    """From an image's path to a name that is the same on every machine."""
+    from extensions.data.checks.fingerprints import image_names
 
     if trainer.datamodule is None:
         return lambda path: Path(path).name
-    return picture_names(trainer.datamodule)
+    return image_names(trainer.datamodule)

@@ -1,4 +1,4 @@
-"""One random view of a picture, the same in every process."""
+"""One random view of an image, the same in every process."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ __all__ = ["View", "draw_view"]
 
 @dataclass(frozen=True)
 class View:
-    """What an augmentation made of a picture.
+    """What an augmentation made of an image.
 
     Attributes:
         image: (3, H, W).
-        mask: (H, W), moved as the picture was; None where there was none.
+        mask: (H, W), moved as the image was; None where there was none.
         matrix: (2, 3), see `extensions.transforms.geometry`; None where no pixel moved.
     """
 
@@ -39,7 +39,7 @@ def draw_view(
         transform: Of `extensions.transforms.augmentation`.
         image: (3, H, W) in [0, 1].
         mask: (H, W) or None.
-        name: Of the picture; it and the seed alone decide what is drawn.
+        name: Of the image; it and the seed alone decide what is drawn.
         seed: Whole numbers from 0 on, such as that of the run, the split and the epoch.
     """
     digest = np.frombuffer(hashlib.sha256(name.encode(errors="surrogateescape")).digest(), np.uint32)

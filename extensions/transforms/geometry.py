@@ -1,4 +1,4 @@
-"""Views of a picture that move its pixels, as matrices, so that a map of a view can be moved back."""
+"""Views of an image that move its pixels, as matrices, so that a map of a view can be moved back."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from torch.nn import functional as F
 
 __all__ = ["mirror", "turn", "warp", "warp_back", "window"]
 
-# A matrix is (2, 3): where a place of the view lies in the picture, both in [-1, 1] from edge to edge, x before y.
+# A matrix is (2, 3): where a place of the view lies in the image, both in [-1, 1] from edge to edge, x before y.
 
 
 def turn(degrees: float, size: tuple[int, int]) -> torch.Tensor:
-    """Turn the picture about its center, counterclockwise.
+    """Turn the image about its center, counterclockwise.
 
     Args:
         degrees: By how much.
-        size: Height and width of the picture, which say what a right angle is.
+        size: Height and width of the image, which say what a right angle is.
     """
     height, width = size
     cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
@@ -25,12 +25,12 @@ def turn(degrees: float, size: tuple[int, int]) -> torch.Tensor:
 
 
 def window(left: float, top: float, share: float) -> torch.Tensor:
-    """Enlarge a window of the picture to its size.
+    """Enlarge a window of the image to its size.
 
     Args:
         left: Where the window begins, as a share of the width.
         top: The same of the height.
-        share: Of the picture's sides.
+        share: Of the image's sides.
     """
     return torch.tensor([[share, 0.0, 2 * left + share - 1], [0.0, share, 2 * top + share - 1]])
 
@@ -41,7 +41,7 @@ def mirror(*, horizontally: bool, vertically: bool) -> torch.Tensor:
 
 
 def warp(pixels: torch.Tensor, matrix: torch.Tensor, *, mode: str = "bilinear") -> torch.Tensor:
-    """The view; what lies beyond the picture's edges is the picture mirrored at them.
+    """The view; what lies beyond the image's edges is the image mirrored at them.
 
     Args:
         pixels: (..., H, W) float.
@@ -55,14 +55,14 @@ def warp(pixels: torch.Tensor, matrix: torch.Tensor, *, mode: str = "bilinear") 
 
 
 def warp_back(maps: torch.Tensor, matrix: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """A map of the view where it belongs in the picture.
+    """A map of the view where it belongs in the image.
 
     Args:
-        maps: (..., H, W) float, of the view; its size need not be the picture's.
+        maps: (..., H, W) float, of the view; its size need not be the image's.
         matrix: Of the view.
 
     Returns:
-        (..., H, W) and (H, W) bool, where the view shows the picture; elsewhere the map means nothing.
+        (..., H, W) and (H, W) bool, where the view shows the image; elsewhere the map means nothing.
     """
     whole = torch.cat([matrix, matrix.new_tensor([[0.0, 0.0, 1.0]])])
     back = torch.linalg.inv(whole)[:2]

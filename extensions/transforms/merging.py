@@ -1,4 +1,4 @@
-"""Scores and maps of several views of the same pictures, as one."""
+"""Scores and maps of several views of the same images, as one."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ def merge_scores(scores: torch.Tensor, *, how: str) -> torch.Tensor:
 
 
 def merge_maps(maps: Sequence[torch.Tensor], matrices: Sequence[Matrices], *, how: str) -> torch.Tensor:
-    """Move each map back to its picture and merge, at each pixel, the views that show it.
+    """Move each map back to its image and merge, at each pixel, the views that show it.
 
     Args:
         maps: Of V views, each (N, ..., H, W). One view at least moves nothing, so that each pixel is shown.
-        matrices: For each view those of its N pictures, None where no pixel moved.
+        matrices: For each view those of its N images, None where no pixel moved.
         how: `mean` or `max`.
 
     Returns:

@@ -1,4 +1,4 @@
-"""The named augmentations, as transforms of torchvision v2 on pictures of values in [0, 1]."""
+"""The named augmentations, as transforms of torchvision v2 on images of values in [0, 1]."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ SOLARIZE_THRESHOLD = 0.1  # of the brightest value
 
 
 class GeometricTransform(v2.Transform):
-    """Moves the pixels of pictures and masks alike, and says how in a matrix of `extensions.transforms.geometry`.
+    """Moves the pixels of images and masks alike, and says how in a matrix of `extensions.transforms.geometry`.
 
-    The size stays; what comes into view beyond an edge is the picture mirrored there, for a black corner would be a
+    The size stays; what comes into view beyond an edge is the image mirrored there, for a black corner would be a
     defect of our own making. Masks follow by the nearest pixel.
     """
 
     @abstractmethod
     def draw(self, size: tuple[int, int]) -> torch.Tensor:
-        """(2, 3), drawn for a picture of this height and width from torch's generator."""
+        """(2, 3), drawn for an image of this height and width from torch's generator."""
 
     def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
-        """One matrix for all of a picture."""
+        """One matrix for all of an image."""
         return {"matrix": self.draw((flat_inputs[0].shape[-2], flat_inputs[0].shape[-1]))}
 
     def transform(self, inpt: torch.Tensor, params: dict[str, Any]) -> torch.Tensor:
-        """Move one picture (..., H, W) float, or mask (..., H, W)."""
+        """Move one image (..., H, W) float, or mask (..., H, W)."""
         if not isinstance(inpt, Mask):
             return wrap(warp(inpt.as_subclass(torch.Tensor), params["matrix"]), like=inpt)
         marks = inpt.as_subclass(torch.Tensor)
@@ -46,13 +46,13 @@ class GeometricTransform(v2.Transform):
 
 
 class RandomWindow(GeometricTransform):
-    """A window of 256 of 288 px of each side, or the same share at other sizes, enlarged to the picture's size.
+    """A window of 256 of 288 px of each side, or the same share at other sizes, enlarged to the image's size.
 
-    As drawing 256 px from a picture of 288 px, but from a picture that was brought to the detector's size before.
+    As drawing 256 px from an image of 288 px, but from an image that was brought to the detector's size before.
     """
 
     def draw(self, size: tuple[int, int]) -> torch.Tensor:
-        """Anywhere inside the picture."""
+        """Anywhere inside the image."""
         left, top = (torch.rand(2) * (1 - CROP_SHARE)).tolist()
         return window(left, top, CROP_SHARE)
 
@@ -87,9 +87,9 @@ assert tuple(_MAKERS) == NAMES
 
 
 def augmentation(name: str) -> v2.Transform:
-    """The augmentation of this name: a transform of a picture (3, H, W) in [0, 1], with its mask or without.
+    """The augmentation of this name: a transform of an image (3, H, W) in [0, 1], with its mask or without.
 
-    - `identity`: the picture as it is.
+    - `identity`: the image as it is.
     - `random_crop`: see `RandomWindow`.
     - `autocontrast`: each channel stretched to the whole range, every other time.
     - `rotation`: see `RandomRotation`.

@@ -23,9 +23,9 @@ class AugmentationSettings:
 
     Args:
         name: One of `NAMES`, see `extensions.transforms.augmentation`.
-        where: `train`: each training picture is augmented anew in each epoch; `test`: each test picture once; `both`:
-            these two; `tta`: a test picture is seen in several views whose scores and maps are merged.
-        n_views: Of `tta`: views of a test picture, the first of them the picture as it is.
+        where: `train`: each training image is augmented anew in each epoch; `test`: each test image once; `both`:
+            these two; `tta`: a test image is seen in several views whose scores and maps are merged.
+        n_views: Of `tta`: views of a test image, the first of them the image as it is.
         merge: Of `tta`: `mean` or `max` of the views.
 
     Raises:
@@ -47,18 +47,18 @@ class AugmentationSettings:
         if type(self.n_views) is not int or not 2 <= self.n_views <= MAX_VIEWS:
             msg = (
                 f"augmentation: n_views: found {self.n_views!r}, expected a whole number from 2 to {MAX_VIEWS}; the "
-                "first view is the picture as it is (for one augmented view of each picture say where: test)"
+                "first view is the image as it is (for one augmented view of each image say where: test)"
             )
             raise ConfigError(msg)
 
     @property
     def in_training(self) -> bool:
-        """Whether training pictures are augmented."""
+        """Whether training images are augmented."""
         return self.where in ("train", "both")
 
     @property
     def in_test(self) -> bool:
-        """Whether test pictures are."""
+        """Whether test images are."""
         return self.where != "train"
 
     @property
@@ -77,18 +77,18 @@ def read_augmentation(section: Any) -> tuple[AugmentationSettings, ...]:
     """The augmentations of a section `augmentation:`; none for nothing and for the identity, which is the plain run.
 
     Args:
-        section: Arguments of `AugmentationSettings`, or a list of up to two of them: one for training pictures and
-            another one for test pictures.
+        section: Arguments of `AugmentationSettings`, or a list of up to two of them: one for training images and
+            another one for test images.
 
     Raises:
-        ConfigError: An unknown key, a value that cannot be, or two for the same pictures.
+        ConfigError: An unknown key, a value that cannot be, or two for the same images.
     """
     entries = section if isinstance(section, list | tuple) else [section]
     found = [_read(entry) for entry in entries if entry is not None]
     for name, is_used in (("training", "in_training"), ("test", "in_test")):
         twice = [str(one) for one in found if getattr(one, is_used)]
         if len(twice) > 1:
-            msg = f"augmentation: {' and '.join(twice)} are both for {name} pictures, expected one"
+            msg = f"augmentation: {' and '.join(twice)} are both for {name} images, expected one"
             raise ConfigError(msg)
     return tuple(sorted((one for one in found if one.name != IDENTITY), key=lambda one: one.in_test))
 

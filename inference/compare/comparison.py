@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 TABLE = "comparison.csv"
 COLUMNS = (
-    "run", "model", "backbone", "precision", "n_pictures", "largest_score_difference", "mean_score_difference",
+    "run", "model", "backbone", "precision", "n_images", "largest_score_difference", "mean_score_difference",
     "largest_map_difference", "n_flipped", "n_flipped_near", "image_AUROC_trained", "image_AUROC",
     "threshold_trained", "threshold", "threshold_fitted_on", "backbone_images_per_second",
     "network_images_per_second", "end_to_end_images_per_second", "latency_p50_ms", "megabytes", "verdict", "error",
@@ -40,7 +40,7 @@ class CompareOptions:
         keys: Of the runs, or their beginnings; empty takes every finished one.
         data_root: Where relative data roots of the records start.
         streams: Batches computed at the same time, when speed is measured.
-        batch: Pictures computed together.
+        batch: Images computed together.
         seconds: Of each measurement of speed; 0 measures none.
         repeats: Measurements of each, the models taking turns; the median counts.
     """
@@ -55,7 +55,7 @@ class CompareOptions:
 
 
 def compare_runs(records: Path, folder: Path, output: Path, options: CompareOptions | None = None) -> pd.DataFrame:
-    """Export the models of a benchmark and hold each against what was trained, on every picture of a folder.
+    """Export the models of a benchmark and hold each against what was trained, on every image of a folder.
 
     A model that cannot be exported, or differs by more than is accepted, is a row with its `error`; the others go on.
     The table is written after each model, the exports are in `<output>/<model>-<key>/<precision>`.
@@ -78,10 +78,10 @@ def compare_runs(records: Path, folder: Path, output: Path, options: CompareOpti
         ValueError: There is no such run, or the folder is not labelled.
         RuntimeError: The images of none of the runs can be had.
     """
-    from inference.export.quantization import labelled_pictures
+    from inference.export.quantization import labelled_images
 
     options = options or CompareOptions()
-    files, labels = labelled_pictures(folder)
+    files, labels = labelled_images(folder)
     found = _found(records, options)
     rows: list[dict[str, Any]] = []
     exports: dict[int, Path] = {}

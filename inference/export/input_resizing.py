@@ -1,4 +1,4 @@
-"""The front of an exported network: pictures of any size become what the network was trained on, inside the graph."""
+"""The front of an exported network: images of any size become what the network was trained on, inside the graph."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ if TYPE_CHECKING:
 
     from inference.model.preprocessing import Preprocessing
 
-INPUT = "pictures"  # (N, H, W, 3) uint8 RGB
+INPUT = "images"  # (N, H, W, 3) uint8 RGB
 PREFIX = "resize/"  # of all names here: nothing in it may be quantized
 BLOCK = 16  # rows or columns computed by one product: fewer copy less, more compute less
 
 
 def put_in_front(network: ModelProto, preprocessing: Preprocessing) -> None:
-    """Change a network on prepared pictures into one on pictures as they are read.
+    """Change a network on prepared images into one on images as they are read.
 
     Resizing with antialiasing is linear along each axis: a pixel is a mean of those nearby, weighted by a triangle as
     wide as the scale (Heckbert, "Fundamentals of Texture Mapping and Image Warping", 1989, section 3.5.1), which is
-    what torchvision and Pillow compute. The weights follow from the picture's size by a few operations in the graph;
-    blocks of output rows are small products with the rows that they see, so a large picture costs no more than reading
+    what torchvision and Pillow compute. The weights follow from the image's size by a few operations in the graph;
+    blocks of output rows are small products with the rows that they see, so a large image costs no more than reading
     it. Equal to torchvision's `Resize` in float to about 1e-6 of the range.
 
     Args:
-        network: Its one input is prepared pictures, (N, 3, h, w) float; changed in place.
-        preprocessing: How pictures are prepared.
+        network: Its one input is prepared images, (N, 3, h, w) float; changed in place.
+        preprocessing: How images are prepared.
     """
     from onnx import TensorProto, helper
 
@@ -70,7 +70,7 @@ class _Front:
         return self.constant(values, np.int64)
 
     def prepare(self, preprocessing: Preprocessing) -> str:
-        """Pictures (N, H, W, 3) uint8 -> (N, 3, h, w) float, resized, cropped and normalized."""
+        """Images (N, H, W, 3) uint8 -> (N, 3, h, w) float, resized, cropped and normalized."""
         from onnx import TensorProto
 
         height, width = preprocessing.resize

@@ -1,4 +1,4 @@
-"""A trained model as ONNX and OpenVINO network: pictures of any size and number in, raw scores and maps out."""
+"""A trained model as ONNX and OpenVINO network: images of any size and number in, raw scores and maps out."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ IN_ONE_FILE = 2**30  # bytes of tensors; a single ONNX file holds at most 2 GiB
 
 
 class ExportedNetwork(nn.Module):
-    """What is traced: prepared pictures (N, 3, h, w) -> raw pred_score (N,) and anomaly_map (N, 1, h, w).
+    """What is traced: prepared images (N, 3, h, w) -> raw pred_score (N,) and anomaly_map (N, 1, h, w).
 
     Args:
         model: A trained model.
@@ -44,19 +44,19 @@ class ExportedNetwork(nn.Module):
         self.eval().requires_grad_(False)
 
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Score pictures."""
+        """Score images."""
         found = self.network(images)
         maps = found.anomaly_map
         return found.pred_score.flatten(), maps.reshape(-1, 1, maps.shape[-2], maps.shape[-1])
 
 
 def write_onnx(model: AnomalibModule, preprocessing: Preprocessing, path: Path) -> None:
-    """Write a trained model as `model.onnx`: pictures (N, H, W, 3) uint8 RGB in.
+    """Write a trained model as `model.onnx`: images (N, H, W, 3) uint8 RGB in.
 
     Tensors of more than 1 GiB lie in a file of the same name with `.data` added.
 
     Raises:
-        RuntimeError: Torch cannot write this model down, or only for a fixed number of pictures, or it has no map.
+        RuntimeError: Torch cannot write this model down, or only for a fixed number of images, or it has no map.
     """
     import onnx
 
@@ -66,19 +66,19 @@ def write_onnx(model: AnomalibModule, preprocessing: Preprocessing, path: Path) 
         n_bytes = sum(tensor.nbytes for tensor in network.state_dict().values())
         if network.network(torch.zeros(1, 3, height, width)).anomaly_map is None:
             msg = (
-                f"{type(model).__name__} scores whole pictures and has no anomaly map, and a model on the line shows "
+                f"{type(model).__name__} scores whole images and has no anomaly map, and a model on the line shows "
                 "where a defect is; choose a detector with a map"
             )
             raise RuntimeError(msg)
-        # Two pictures: torch takes a batch of one for a size that never changes.
+        # Two images: torch takes a batch of one for a size that never changes.
         written = _traced(network, torch.zeros(2, 3, height, width))
     written.save(path, external_data=n_bytes > IN_ONE_FILE)
     plain = onnx.load(path, load_external_data=False)
     batch = plain.graph.input[0].type.tensor_type.shape.dim[0]
     if not batch.dim_param:
         msg = (
-            f"{type(model).__name__} can be exported only for {batch.dim_value} pictures at once: its network computes "
-            "with the number of pictures as a constant"
+            f"{type(model).__name__} can be exported only for {batch.dim_value} images at once: its network computes "
+            "with the number of images as a constant"
         )
         raise RuntimeError(msg)
     put_in_front(plain, preprocessing)

@@ -1,4 +1,4 @@
-"""int8 by NNCF's post-training quantization, calibrated on normal training pictures."""
+"""int8 by NNCF's post-training quantization, calibrated on normal training images."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ if TYPE_CHECKING:
     import openvino
 
 CONVOLUTIONS = ("Convolution", "GroupConvolution", "ConvolutionBackpropData")
-N_CALIBRATION = 300  # pictures at most: NNCF's own default
+N_CALIBRATION = 300  # images at most: NNCF's own default
 
 
 def quantized(network: openvino.Model, files: Sequence[Path]) -> openvino.Model:
     """A copy of the network whose convolutions compute in 8 bits.
 
     What comes before the network (resizing) and what no convolution follows stays in floating point: distances and
-    maps are a small part of the time, their errors would go into the scores as they are, and normal pictures say
+    maps are a small part of the time, their errors would go into the scores as they are, and normal images say
     nothing of how large the distances of defects are.
 
     Args:
         network: As `to_openvino` gives it.
-        files: Normal training pictures.
+        files: Normal training images.
 
     Raises:
         ValueError: There are none.
@@ -39,7 +39,7 @@ def quantized(network: openvino.Model, files: Sequence[Path]) -> openvino.Model:
     from extensions.data.reading.image_files import read_image
 
     if not files:
-        msg = "int8 needs normal training pictures to find the range of each layer on; give them with --calibration"
+        msg = "int8 needs normal training images to find the range of each layer on; give them with --calibration"
         raise ValueError(msg)
     if not is_debugging():
         logging.getLogger("nncf").setLevel(logging.ERROR)
@@ -70,7 +70,7 @@ def behind_convolutions(network: openvino.Model) -> list[str]:
     return [one.get_friendly_name() for one in behind if one.get_friendly_name() not in before]
 
 
-def labelled_pictures(folder: Path) -> tuple[list[Path], np.ndarray]:
+def labelled_images(folder: Path) -> tuple[list[Path], np.ndarray]:
     """Files of a folder, and for each whether it is anomalous: all are but those below a folder `good`.
 
     Masks, beside the images or in folders of their own, are left out and told.
@@ -79,9 +79,9 @@ def labelled_pictures(folder: Path) -> tuple[list[Path], np.ndarray]:
         ValueError: One of the two is missing.
         FileNotFoundError: No such folder.
     """
-    from inference.predict.sources import list_pictures
+    from inference.predict.sources import list_source_images
 
-    files = list_pictures(folder, without_masks=True)
+    files = list_source_images(folder, without_masks=True)
     labels = np.array(["good" not in file.relative_to(folder).parts[:-1] for file in files], bool)
     check_labels(labels, folder)
     return files, labels

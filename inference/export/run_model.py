@@ -340,7 +340,7 @@ def _trained_on(prepared: Prepared, folder: Path) -> list[Path]:
     import pandas as pd
 
     from benchmark.one_run.refinement_run import SUSPECTS
-    from extensions.data.checks.fingerprints import picture_names
+    from extensions.data.checks.fingerprints import image_names
     from extensions.refinement.review.suspect_lines import written
 
     if prepared.fingerprint is None or prepared.datamodule is None:
@@ -350,7 +350,7 @@ def _trained_on(prepared: Prepared, folder: Path) -> list[Path]:
         return files
     told = pd.read_csv(folder / SUSPECTS)
     removed = set(told.loc[told["removed_in_round"].notna(), "image"])
-    name_of = picture_names(prepared.datamodule)
+    name_of = image_names(prepared.datamodule)
     return [file for file in files if written(name_of(str(file))) not in removed]
 
 
@@ -359,7 +359,7 @@ def _fitted_on(prepared: Prepared, folder: Path) -> FittedOn | None:
     import pandas as pd
 
     from benchmark.records.store import SCORES
-    from extensions.data.checks.fingerprints import picture_names
+    from extensions.data.checks.fingerprints import image_names
     from inference.measure.threshold_refit import FittedOn
 
     if prepared.fingerprint is None or prepared.datamodule is None:
@@ -367,7 +367,7 @@ def _fitted_on(prepared: Prepared, folder: Path) -> FittedOn | None:
     samples = prepared.datamodule.test_data.samples
     what = f"the test images of run {prepared.key}"
     if (folder / SCORES).is_file():
-        name_of = picture_names(prepared.datamodule)
+        name_of = image_names(prepared.datamodule)
         scored = set(pd.read_csv(folder / SCORES)["image"])
         samples = samples[[name_of(str(path)) in scored for path in samples["image_path"]]]
         if len(samples) < len(scored):

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from extensions.runtime.atomic_folder import whole_folder
 from extensions.runtime.escaped import spreadsheet_name
-from inference.export.quantization import labelled_pictures, quantized, spread
+from inference.export.quantization import labelled_images, quantized, spread
 from inference.measure.agreement import (
     DRAWN_FLIPPED_PART,
-    N_PICTURES,
+    N_IMAGES,
     TOLERANCES,
     Agreement,
     DisagreementError,
@@ -45,8 +45,8 @@ class ExportOptions:
     Attributes:
         precision: `fp32`, `fp16` (weights of half the size, computed in fp32 on CPUs) or `int8`; of the IR.
         allow_difference: Keep what differs from the trained model by more than is accepted.
-        labelled: Folder with `good` and other pictures, on which the AUROC of another precision is held against fp32.
-        n_pictures: Compared at most, evenly spread over those given.
+        labelled: Folder with `good` and other images, on which the AUROC of another precision is held against fp32.
+        n_images: Compared at most, evenly spread over those given.
         seed: Of the drawn defects.
         measures_speed: Whether the speed of int8 is held against that of fp32, for a moment.
     """
@@ -54,7 +54,7 @@ class ExportOptions:
     precision: str = "fp32"
     allow_difference: bool = False
     labelled: Path | None = None
-    n_pictures: int = N_PICTURES
+    n_images: int = N_IMAGES
     seed: int = 0
     measures_speed: bool = True
 
@@ -102,12 +102,12 @@ def export_model(
         msg = "there are no images to compare the exported network on; give a folder of good ones with --calibration"
         raise ValueError(msg)
     labelled = _labelled(options.labelled)
-    chosen = spread(files, options.n_pictures)
+    chosen = spread(files, options.n_images)
     stored = {str(file): read_stored(file)[1] for file in chosen}  # what cannot be read is told before the work
     for sentence in sentences(stored, n_files=len(chosen)):
         logger.warning(sentence)
     with whole_folder(output, FILES) as folder, tempfile.TemporaryDirectory(dir=folder) as scratch:
-        pictures = with_defects(chosen, Path(scratch), seed=options.seed)
+        images = with_defects(chosen, Path(scratch), seed=options.seed)
         write_onnx(model, preprocessing_of(model), folder / ONNX)
         network = to_openvino(folder / ONNX)
         info = replace(info, precision=options.precision)
@@ -126,7 +126,7 @@ def export_model(
         agreement = compare(
             model,
             predictor,
-            pictures,
+            images,
             names=[spreadsheet_name(file.name) for file in chosen],
             tolerances=TOLERANCES[options.precision],
             workspace=Path(scratch) / "engine",
@@ -152,7 +152,7 @@ def export_model(
 def _labelled(folder: Path | None) -> FittedOn | None:
     if folder is None:
         return None
-    files, is_anomalous = labelled_pictures(folder)
+    files, is_anomalous = labelled_images(folder)
     return FittedOn.from_files(files, is_anomalous, f"the labelled images in {folder.name}")
 
 

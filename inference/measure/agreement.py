@@ -26,8 +26,8 @@ AUROC_DROP = 0.005  # accepted, of the image AUROC
 FLIPPED_PART = 0.05  # of the labels may differ, each network judging by its own threshold
 # Of images with drawn defects more: many are as faint as the threshold, and none had a say in it.
 DRAWN_FLIPPED_PART = 0.1
-DEFECT_EVERY = 2  # a defect is drawn on each second picture, so that scores about the threshold and above are compared
-N_PICTURES = 64
+DEFECT_EVERY = 2  # a defect is drawn on each second image, so that scores about the threshold and above are compared
+N_IMAGES = 64
 COLUMNS = (
     "image", "defect", "torch_score", "exported_score", "difference", "map_difference", "torch_label",
     "exported_label", "near_threshold",
@@ -43,7 +43,7 @@ class Agreement:
     """A comparison of two predictors on the same files.
 
     Attributes:
-        rows: For each picture the values of `COLUMNS`, scores raw.
+        rows: For each image the values of `COLUMNS`, scores raw.
         summary: As in `agreement.json`.
     """
 
@@ -59,7 +59,7 @@ class Agreement:
         """The summary for a person."""
         told = self.summary
         start = (
-            f"{told['n_pictures']} images, {told['n_defects']} of them with drawn defects: score differs by at most "
+            f"{told['n_images']} images, {told['n_defects']} of them with drawn defects: score differs by at most "
             f"{told['largest_score_difference']:.2e} of the range (mean {told['mean_score_difference']:.2e}), map by "
             f"{told['largest_map_difference']:.2e} (mean {told['mean_map_difference']:.2e})"
         )
@@ -90,7 +90,7 @@ class Agreement:
 def compare(
     model: AnomalibModule,
     predictor: Predictor,
-    pictures: Sequence[tuple[Path, str]],
+    images: Sequence[tuple[Path, str]],
     *,
     names: Sequence[str],
     tolerances: tuple[float, float],
@@ -105,28 +105,28 @@ def compare(
     Args:
         model: In torch; what `Engine.predict` makes of the files is what counts.
         predictor: Of the exported network.
-        pictures: File and kind of drawn defect, "" for none.
+        images: File and kind of drawn defect, "" for none.
         names: What the table calls them.
         tolerances: Accepted difference of a score and of a map's value, as a part of the range of the model's on these
-            pictures.
+            images.
         workspace: Folder for what the Engine writes.
         flipped_part: Of the labels that may differ where the network has a threshold of its own.
 
     Raises:
-        ValueError: There are no pictures, or one cannot be read.
+        ValueError: There are no images, or one cannot be read.
     """
     from extensions.data.reading.image_files import read_image
 
-    if not pictures:
-        msg = "there are no pictures to compare the exported network on; give a folder of good ones with --calibration"
+    if not images:
+        msg = "there are no images to compare the exported network on; give a folder of good ones with --calibration"
         raise ValueError(msg)
-    expected = engine_predictions(model, [path for path, _ in pictures], workspace)
+    expected = engine_predictions(model, [path for path, _ in images], workspace)
     scores = np.array([score for score, _ in expected])
     lowest, highest = min(float(one.min()) for _, one in expected), max(float(one.max()) for _, one in expected)
     score_range, map_range = _positive(float(np.ptp(scores)), scores), _positive(highest - lowest, [highest])
     threshold, own = predictor.info.trained_threshold, predictor.info.refitted is not None
     rows, map_means = [], []
-    found = predictor.stream((place, read_image(path)) for place, (path, _) in enumerate(pictures))
+    found = predictor.stream((place, read_image(path)) for place, (path, _) in enumerate(images))
     for place, outcome in found:
         if isinstance(outcome, Exception):
             raise outcome
@@ -136,7 +136,7 @@ def compare(
         row = dict.fromkeys(COLUMNS)
         row |= {
             "image": names[place],
-            "defect": pictures[place][1],
+            "defect": images[place][1],
             "torch_score": score,
             "exported_score": outcome.pred_score,
             "difference": abs(outcome.pred_score - score) / score_range,
@@ -191,16 +191,16 @@ def engine_predictions(model: AnomalibModule, files: Sequence[Path], workspace: 
 def with_defects(files: Sequence[Path], folder: Path, *, seed: int = 0) -> list[tuple[Path, str]]:
     """The files, every second one with a synthetic defect drawn on it as a new file in `folder`, and its kind.
 
-    A picture on which nothing noticeable can be drawn stays as it is.
+    An image on which nothing noticeable can be drawn stays as it is.
     """
     from PIL import Image
 
     from extensions.data.reading.image_files import read_image
     from extensions.data.synthetic.defects import draw_defect
 
-    pictures: list[tuple[Path, str]] = []
+    images: list[tuple[Path, str]] = []
     for place, file in enumerate(files):
-        pictures.append((file, ""))
+        images.append((file, ""))
         if place % DEFECT_EVERY:
             continue
         rng = np.random.default_rng((seed, place))
@@ -210,8 +210,8 @@ def with_defects(files: Sequence[Path], folder: Path, *, seed: int = 0) -> list[
             continue
         target = folder / f"{place:05}.png"
         Image.fromarray(drawn.image).save(target)
-        pictures[-1] = (target, drawn.kind)
-    return pictures
+        images[-1] = (target, drawn.kind)
+    return images
 
 
 def flips_accepted(n_images: int, part: float = FLIPPED_PART) -> int:
@@ -248,7 +248,7 @@ def _summary(
         "agrees": agrees,
         "score_tolerance": tolerances[0],
         "map_tolerance": tolerances[1],
-        "n_pictures": len(rows),
+        "n_images": len(rows),
         "n_defects": sum(bool(row["defect"]) for row in rows),
         "largest_score_difference": finite["score"] if math.isfinite(score_largest) else math.inf,
         "mean_score_difference": float(np.mean([row["difference"] for row in rows])),

@@ -23,7 +23,7 @@ SECONDS = 3.0  # of each measurement, after one round that does not count
 COLUMNS = (
     "model", "precision", "what", "streams", "batch", "n", "images_per_second", "latency_p50_ms", "latency_p95_ms",
 )  # fmt: skip
-RANDOM_SIDE = 320  # px, of pictures where none are given
+RANDOM_SIDE = 320  # px, of images where none are given
 
 
 @dataclass(frozen=True)
@@ -53,12 +53,12 @@ def measure(
 
     Args:
         models: `model.xml` files.
-        folder: Pictures; None leaves end to end and stock out and takes random ones of 320 px.
+        folder: Images; None leaves end to end and stock out and takes random ones of 320 px.
         device: OpenVINO's name.
         streams: Batches computed at the same time.
-        batches: Pictures computed together.
+        batches: Images computed together.
         stock: Checkpoint of a model that anomalib has, too: exported by anomalib and run by its `OpenVINOInferencer`,
-            one picture after the other, at float32.
+            one image after the other, at float32.
         seconds: Of each measurement.
         repeats: Of all measurements.
 
@@ -66,10 +66,10 @@ def measure(
         ValueError: Something given cannot be measured; nothing was.
         FileNotFoundError: A file is not there.
     """
-    from inference.predict.sources import list_pictures
+    from inference.predict.sources import list_source_images
 
     _check(models, folder, device, stock)
-    files = list_pictures(folder) if folder is not None else []
+    files = list_source_images(folder) if folder is not None else []
     rows: list[dict[str, Any]] = []
     for _ in range(repeats):
         for place, path in enumerate(models):
@@ -97,7 +97,7 @@ def _rows(
     files: Sequence[Path],
     seconds: float,
 ) -> list[dict[str, Any]]:
-    """Backbone, network, and end to end where there are pictures."""
+    """Backbone, network, and end to end where there are images."""
     from extensions.data.reading.image_files import read_image
 
     info, rows = predictor.info, []
@@ -107,8 +107,8 @@ def _rows(
         pixels = random.standard_normal((given["batch"], 3, *info.image_size)).astype(np.float32)
         rows.append(_row(info, "backbone", given, network_speed(backbone, pixels, seconds)))
     shape = read_image(files[0]).shape if files else (RANDOM_SIDE, RANDOM_SIDE, 3)
-    pictures = random.integers(0, 256, (given["batch"], *shape), dtype=np.uint8)
-    rows.append(_row(info, "network", given, network_speed(predictor.compiled, pictures, seconds)))
+    images = random.integers(0, 256, (given["batch"], *shape), dtype=np.uint8)
+    rows.append(_row(info, "network", given, network_speed(predictor.compiled, images, seconds)))
     if folder is not None:
         rows.append(_row(info, "end to end", given, end_to_end_speed(predictor, folder, seconds)))
     return rows
@@ -120,7 +120,7 @@ def _check(models: Sequence[Path], folder: Path | None, device: str, stock: Path
         from inference.measure.stock import check_stock
 
         if folder is None:
-            msg = "--stock is measured on pictures; give a folder of them with --input"
+            msg = "--stock is measured on images; give a folder of them with --input"
             raise ValueError(msg)
         check_stock(stock)
     for path in models:
@@ -138,7 +138,7 @@ def write(frame: pd.DataFrame, output: Path) -> Path:
 
 
 def network_speed(compiled: Any, inputs: np.ndarray, seconds: float) -> Speed:
-    """The compiled network alone on the same pictures again and again, all its requests at work."""
+    """The compiled network alone on the same images again and again, all its requests at work."""
     n_requests = compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
     requests = deque(compiled.create_infer_request() for _ in range(n_requests))
     for request in requests:
@@ -164,19 +164,19 @@ def end_to_end_speed(predictor: OpenVinoPredictor, folder: Path, seconds: float)
     from inference.predict.pipeline import predict
     from inference.predict.sources import open_source
 
-    taken, n_pictures = 0.0, 0
+    taken, n_images = 0.0, 0
     latencies: list[float] = []
     with tempfile.TemporaryDirectory() as scratch:
         for turn in count():
             report = predict(predictor, open_source(str(folder)), Path(scratch), progress=False)
             if not turn:
                 continue
-            taken, n_pictures = taken + report.seconds, n_pictures + report.n_done
+            taken, n_images = taken + report.seconds, n_images + report.n_done
             of_images = pd.read_csv(Path(scratch) / "predictions.csv")["latency_ms"].dropna()
             latencies += list(of_images * predictor.batch / 1000)  # of whole batches, as of the network alone
             if taken >= seconds:
                 break
-    return _speed(n_pictures, taken, latencies)
+    return _speed(n_images, taken, latencies)
 
 
 def timed_loop(work: Callable[[Any], object], items: Sequence[Any], seconds: float) -> Speed:

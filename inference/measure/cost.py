@@ -86,14 +86,14 @@ def is_kept(told: dict[str, Any]) -> bool:
     return keeps_order and (flipped is None or flipped <= flips_accepted(n_images))
 
 
-def speeds(full: OpenVinoPredictor, small: OpenVinoPredictor, picture: Path) -> dict[str, float]:
+def speeds(full: OpenVinoPredictor, small: OpenVinoPredictor, image: Path) -> dict[str, float]:
     """Images a second of both networks alone, in turns of a moment: enough to say which is faster."""
     from extensions.data.reading.image_files import read_image
     from inference.measure.bench import network_speed
 
-    pictures = np.stack([read_image(picture)] * SPEED_BATCH)
+    images = np.stack([read_image(image)] * SPEED_BATCH)
     turns = [
-        [network_speed(one.compiled, pictures, SPEED_SECONDS).images_per_second for one in (full, small)]
+        [network_speed(one.compiled, images, SPEED_SECONDS).images_per_second for one in (full, small)]
         for _ in range(2)
     ]
     return dict(zip(("fp32", "int8"), np.max(turns, axis=0).tolist(), strict=True))

@@ -20,7 +20,7 @@ def stock_speed(checkpoint: Path, files: Sequence[Path], seconds: float) -> tupl
 
     Args:
         checkpoint: Of a model of ours that anomalib has under the same name.
-        files: Pictures.
+        files: Images.
         seconds: See `timed_loop`.
 
     Returns:
@@ -78,11 +78,11 @@ def as_stock(model: AnomalibModule) -> AnomalibModule:
 
 
 def _export(model: AnomalibModule, folder: Path) -> Path:
-    """Anomalib's export; where it bakes the number of pictures in (PatchCore), the fix that its notes name is taken."""
-    one_picture: dict[str, Any] = {}
+    """Anomalib's export; where it bakes the number of images in (PatchCore), the fix that its notes name is taken."""
+    one_image: dict[str, Any] = {}
     if type(model).__name__ == "Patchcore":
         import torch
 
         sides = {2: torch.export.Dim("height"), 3: torch.export.Dim("width")}
-        one_picture = {"onnx_kwargs": {"dynamic_shapes": (sides,)}}
-    return Path(model.to_openvino(export_root=folder, **one_picture))
+        one_image = {"onnx_kwargs": {"dynamic_shapes": (sides,)}}
+    return Path(model.to_openvino(export_root=folder, **one_image))

@@ -1,4 +1,4 @@
-"""Pictures of one size together: what a network computes at once."""
+"""Images of one size together: what a network computes at once."""
 
 from __future__ import annotations
 
@@ -9,35 +9,33 @@ import numpy as np
 
 Key = TypeVar("Key")
 
-BATCH = 8  # pictures: large tensors of a model are read once a batch
-BATCH_BYTES = 2**26  # of pictures: few large ones make a batch, too
+BATCH = 8  # images: large tensors of a model are read once a batch
+BATCH_BYTES = 2**26  # of images: few large ones make a batch, too
 
 
-def batches(
-    pictures: Iterable[tuple[Key, np.ndarray]], size: int
-) -> Iterator[tuple[list[Key], np.ndarray | ValueError]]:
-    """Neighboring pictures of one size together, (n, H, W, 3); what is no picture alone, as the error that says so."""
+def batches(images: Iterable[tuple[Key, np.ndarray]], size: int) -> Iterator[tuple[list[Key], np.ndarray | ValueError]]:
+    """Neighboring images of one size together, (n, H, W, 3); what is no image alone, as the error that says so."""
     keys: list[Key] = []
     group: list[np.ndarray] = []
-    for key, picture in pictures:
-        error = _not_a_picture(picture)
+    for key, image in images:
+        error = _not_an_image(image)
         full = len(group) >= max(1, min(size, BATCH_BYTES // max(1, group[0].nbytes))) if group else False
-        if group and (full or error is not None or picture.shape != group[0].shape):
+        if group and (full or error is not None or image.shape != group[0].shape):
             yield keys, np.stack(group)
             keys, group = [], []
         if error is not None:
             yield [key], error
             continue
         keys.append(key)
-        group.append(picture)
+        group.append(image)
     if group:
         yield keys, np.stack(group)
 
 
-def _not_a_picture(picture: Any) -> ValueError | None:
-    if isinstance(picture, np.ndarray) and picture.dtype == np.uint8 and picture.ndim == 3 and picture.shape[2] == 3:
-        if picture.size:
+def _not_an_image(image: Any) -> ValueError | None:
+    if isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3:
+        if image.size:
             return None
-        return ValueError(f"the picture has no pixels, {picture.shape}")
-    found = f"{picture.dtype} of shape {picture.shape}" if isinstance(picture, np.ndarray) else type(picture).__name__
-    return ValueError(f"expected a picture of uint8, (height, width, 3) in RGB, found {found}")
+        return ValueError(f"the image has no pixels, {image.shape}")
+    found = f"{image.dtype} of shape {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
+    return ValueError(f"expected an image of uint8, (height, width, 3) in RGB, found {found}")

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 RECORD = "record.json"  # the benchmark's, beside the checkpoint that it kept
 CLASS_KEY = "class_path"
-# A threshold found by maximal F1 is the score of some picture, whose label would be decided by rounding. So much of the
-# range of scores below it, that picture is anomalous in every engine.
+# A threshold found by maximal F1 is the score of some image, whose label would be decided by rounding. So much of the
+# range of scores below it, that image is anomalous in every engine.
 MARGIN = 1e-5
 LEVELS = ("image", "pixel")
 NOT_IN_INFO = {"n_masks", "k_shot_images", "contamination"}

@@ -8,7 +8,7 @@ from typing import Any
 from extensions.runtime.openvino_core import openvino_core
 from inference.model.metadata import RUNTIME_KEY, ModelInfo, info_path
 
-INPUT_AND_OUTPUTS = ("pictures", "pred_score", "anomaly_map")
+INPUT_AND_OUTPUTS = ("images", "pred_score", "anomaly_map")
 SUFFIXES = (".xml", ".onnx", ".ckpt")
 
 

@@ -20,10 +20,10 @@ class ModelInfo:
     Attributes:
         model: Class name, such as `Padim`.
         image_size: Height and width in px of what the network sees, and of its maps.
-        region: Top, left, bottom and right of what the network sees, as parts of a picture's height and width.
+        region: Top, left, bottom and right of what the network sees, as parts of an image's height and width.
         class_path: Where the class can be imported from; None where the model did not come from a checkpoint.
         precision: `fp32`, `fp16` or `int8`, of the IR; the ONNX file is always fp32.
-        threshold: A picture is anomalous when `pred_score >= threshold`; None when the model has none.
+        threshold: An image is anomalous when `pred_score >= threshold`; None when the model has none.
         threshold_source: How it was found.
         pixel_threshold: The same for the map.
         score_range: Least and largest score that normalization maps to a range of one; None leaves scores as they are.

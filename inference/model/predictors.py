@@ -1,7 +1,7 @@
-"""Predictors: pictures in, raw scores and maps out, from OpenVINO IR, ONNX or a checkpoint.
+"""Predictors: images in, raw scores and maps out, from OpenVINO IR, ONNX or a checkpoint.
 
 predictor = load_predictor(Path("model.xml"))
-prediction = predictor.predict([picture])[0]
+prediction = predictor.predict([image])[0]
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a model says of one picture.
+    """What a model says of one image.
 
     Attributes:
         pred_score: Raw, higher is more anomalous.
         pred_score_normalized: From 0 to 1 with the threshold at 0.5; None where the range of scores is unknown.
         pred_label: Whether `pred_score >= threshold`; None without a threshold.
-        anomaly_map: (h, w) float32, raw, of the part of the picture that the network sees.
+        anomaly_map: (h, w) float32, raw, of the part of the image that the network sees.
         latency_ms: What the image took of the network's time once that is warm: the time in which its batch was
             computed, divided by the images in it. Reading, waiting and writing are not in it; batches that other
             streams compute meanwhile slow it down.
@@ -52,7 +52,7 @@ class Predictor(ABC):
 
     Attributes:
         info: What its numbers mean; the threshold is the one in force.
-        batch: Pictures of one size that are handed over at once in `stream`.
+        batch: Images of one size that are handed over at once in `stream`.
     """
 
     def __init__(self, info: ModelInfo, batch: int) -> None:
@@ -60,31 +60,31 @@ class Predictor(ABC):
         self.batch = batch
         self._is_warm = False
 
-    def predict(self, pictures: Sequence[np.ndarray]) -> list[Prediction]:
-        """Score pictures.
+    def predict(self, images: Sequence[np.ndarray]) -> list[Prediction]:
+        """Score images.
 
         Args:
-            pictures: (H, W, 3) uint8 RGB each, of any sizes, as `extensions.data.read_image` gives them.
+            images: (H, W, 3) uint8 RGB each, of any sizes, as `extensions.data.read_image` gives them.
 
         Raises:
-            ValueError: Something else than such a picture.
+            ValueError: Something else than such an image.
             RuntimeError: The network could not compute.
         """
-        found = [outcome for _, outcome in self.stream(enumerate(pictures))]
+        found = [outcome for _, outcome in self.stream(enumerate(images))]
         for outcome in found:
             if isinstance(outcome, Exception):
                 raise outcome
         return [outcome for outcome in found if isinstance(outcome, Prediction)]
 
     @abstractmethod
-    def stream(self, pictures: Iterable[tuple[Key, np.ndarray]]) -> Iterator[tuple[Key, Prediction | Exception]]:
-        """Score pictures one after another while more are being read; results come in the order of the pictures.
+    def stream(self, images: Iterable[tuple[Key, np.ndarray]]) -> Iterator[tuple[Key, Prediction | Exception]]:
+        """Score images one after another while more are being read; results come in the order of the images.
 
         Args:
-            pictures: Any key and a picture as in `predict`; taken a few batches ahead of what is yielded.
+            images: Any key and an image as in `predict`; taken a few batches ahead of what is yielded.
 
         Yields:
-            The key and the prediction, or the error that a picture caused.
+            The key and the prediction, or the error that an image caused.
         """
 
     def _outcomes(self, scores: np.ndarray, maps: np.ndarray, milliseconds: float) -> list[Prediction | Exception]:
@@ -109,7 +109,7 @@ class OpenVinoPredictor(Predictor):
         info: What its numbers mean.
         device: As OpenVINO names it: CPU, GPU, AUTO …
         streams: Batches computed at the same time; None leaves it to OpenVINO's throughput hint.
-        batch: Pictures of one size computed together.
+        batch: Images of one size computed together.
         precision: OpenVINO's `INFERENCE_PRECISION_HINT`; CPUs that can would otherwise compute in bfloat16.
 
     Raises:
@@ -134,12 +134,12 @@ class OpenVinoPredictor(Predictor):
         n_requests = self.compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
         self._requests = [self.compiled.create_infer_request() for _ in range(n_requests)]
 
-    def stream(self, pictures: Iterable[tuple[Key, np.ndarray]]) -> Iterator[tuple[Key, Prediction | Exception]]:
+    def stream(self, images: Iterable[tuple[Key, np.ndarray]]) -> Iterator[tuple[Key, Prediction | Exception]]:
         """See `Predictor.stream`."""
         at_work: deque[tuple[Any, list[Key], np.ndarray]] = deque()
         idle = deque(self._requests)
         try:
-            for keys, stacked in batches(pictures, self.batch):
+            for keys, stacked in batches(images, self.batch):
                 if isinstance(stacked, Exception):
                     while at_work:  # what was handed over earlier comes first
                         yield from self._finished(*at_work[0])
@@ -162,12 +162,12 @@ class OpenVinoPredictor(Predictor):
                 with contextlib.suppress(RuntimeError):  # that it was cancelled
                     request.wait()
 
-    def _warm_up(self, picture: np.ndarray) -> None:
+    def _warm_up(self, image: np.ndarray) -> None:
         """Compute once with every request: the first time kernels are made and memory is taken."""
         self._is_warm = True
-        with contextlib.suppress(RuntimeError):  # the picture's own turn tells
+        with contextlib.suppress(RuntimeError):  # the image's own turn tells
             for request in self._requests:
-                request.infer([picture], share_inputs=True)
+                request.infer([image], share_inputs=True)
 
     def _finished(self, request: Any, keys: list[Key], _: np.ndarray) -> Iterator[tuple[Key, Prediction | Exception]]:
         try:
@@ -193,12 +193,12 @@ class TorchPredictor(Predictor):
         super().__init__(info, batch=1)
         self._model = model.eval()
 
-    def stream(self, pictures: Iterable[tuple[Key, np.ndarray]]) -> Iterator[tuple[Key, Prediction | Exception]]:
+    def stream(self, images: Iterable[tuple[Key, np.ndarray]]) -> Iterator[tuple[Key, Prediction | Exception]]:
         """See `Predictor.stream`."""
         import torch
         from torchvision.transforms.v2.functional import to_dtype, to_image
 
-        for keys, stacked in batches(pictures, self.batch):
+        for keys, stacked in batches(images, self.batch):
             if isinstance(stacked, Exception):
                 yield keys[0], stacked
                 continue
@@ -239,7 +239,7 @@ def load_predictor(
 
     Example:
         >>> predictor = load_predictor(Path("model.xml"))
-        >>> predictor.predict([picture])[0].pred_score
+        >>> predictor.predict([image])[0].pred_score
     """
     path = Path(path)
     check_files(path)

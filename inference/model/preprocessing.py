@@ -1,4 +1,4 @@
-"""How a model prepares pictures: resize, crop, normalize; read from its pre-processor."""
+"""How a model prepares images: resize, crop, normalize; read from its pre-processor."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """What happens to a picture with values from 0 to 1 before the network sees it.
+    """What happens to an image with values from 0 to 1 before the network sees it.
 
     Attributes:
         resize: Height and width in px.
-        antialias: Whether pixels are averaged when a picture shrinks.
+        antialias: Whether pixels are averaged when an image shrinks.
         crop: Top, left, height and width in px of what is kept after resizing; None keeps everything.
         mean: Subtracted, for each of red, green and blue.
         std: Divided by afterwards.
@@ -35,7 +35,7 @@ class Preprocessing:
 
     @property
     def region(self) -> tuple[float, float, float, float]:
-        """Top, left, bottom and right of what the network sees, as parts of a picture's height and width."""
+        """Top, left, bottom and right of what the network sees, as parts of an image's height and width."""
         if self.crop is None:
             return 0.0, 0.0, 1.0, 1.0
         (height, width), (top, left, rows, columns) = self.resize, self.crop
@@ -66,7 +66,7 @@ def preprocessing_of(model: AnomalibModule) -> Preprocessing:
             )
             raise ValueError(msg)
     if "resize" not in found:
-        msg = "the model does not resize pictures, so its network has no size to be exported for: train it with one"
+        msg = "the model does not resize images, so its network has no size to be exported for: train it with one"
         raise ValueError(msg)
     return Preprocessing(**found)
 
@@ -90,6 +90,6 @@ def _centered(size: tuple[int, int], crop: Any) -> tuple[int, int, int, int]:
     """As torchvision places it."""
     height, width = crop
     if height > size[0] or width > size[1]:
-        msg = f"the model crops {height} x {width} px out of pictures of {size[0]} x {size[1]}: train it with less"
+        msg = f"the model crops {height} x {width} px out of images of {size[0]} x {size[1]}: train it with less"
         raise ValueError(msg)
     return round((size[0] - height) / 2), round((size[1] - width) / 2), height, width

@@ -1,4 +1,4 @@
-"""What an operator sees: the picture, its heat map and the outline of what is anomalous."""
+"""What an operator sees: the image, its heat map and the outline of what is anomalous."""
 
 from __future__ import annotations
 
@@ -11,34 +11,34 @@ from inference.model.predictors import Prediction
 HEAT = 0.5  # at most so much of a pixel's color is the heat map's
 OUTLINE = (255, 255, 0)  # RGB
 VERDICTS = {True: ("anomalous", (220, 30, 30)), False: ("normal", (30, 150, 60)), None: ("no threshold", (90, 90, 90))}
-LARGEST_SIDE = 4096  # px, of an overlay; larger pictures are shown smaller
+LARGEST_SIDE = 4096  # px, of an overlay; larger images are shown smaller
 
 
-def overlay(picture: np.ndarray, prediction: Prediction, info: ModelInfo) -> np.ndarray:
-    """Draw a prediction over its picture.
+def overlay(image: np.ndarray, prediction: Prediction, info: ModelInfo) -> np.ndarray:
+    """Draw a prediction over its image.
 
     Warm colors are scores near and above the pixel threshold; without one, near the highest of this map. The outline
     is where the map reaches the threshold.
 
     Args:
-        picture: (H, W, 3) uint8 RGB.
-        prediction: Of this picture.
+        image: (H, W, 3) uint8 RGB.
+        prediction: Of this image.
         info: Of the model.
 
     Returns:
         (H, W, 3) uint8 RGB, smaller where a side is more than 4096 px.
     """
-    return _with_verdict(heat_map_on(at_most(picture, LARGEST_SIDE), prediction, info), prediction)
+    return _with_verdict(heat_map_on(at_most(image, LARGEST_SIDE), prediction, info), prediction)
 
 
 def heat_map_on(shown: np.ndarray, prediction: Prediction, info: ModelInfo) -> np.ndarray:
     """What `overlay` draws, without a verdict and in the size given: (H, W, 3) uint8 RGB."""
-    heat = _on_picture(_warmth(prediction.anomaly_map, info), shown.shape[:2], info.region)  # 0 to 1
+    heat = _on_image(_warmth(prediction.anomaly_map, info), shown.shape[:2], info.region)  # 0 to 1
     colors = cv2.cvtColor(cv2.applyColorMap(np.uint8(255 * heat), cv2.COLORMAP_TURBO), cv2.COLOR_BGR2RGB)
     weight = HEAT * np.minimum(1, 2 * heat)[..., None]  # what is cold stays as it is
     drawn = np.ascontiguousarray((shown * (1 - weight) + colors * weight).astype(np.uint8))
     if info.pixel_threshold is not None:
-        raw = _on_picture(prediction.anomaly_map, shown.shape[:2], info.region, outside=-np.inf)
+        raw = _on_image(prediction.anomaly_map, shown.shape[:2], info.region, outside=-np.inf)
         outlines, _ = cv2.findContours(
             np.uint8(raw >= info.pixel_threshold), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE
         )
@@ -53,10 +53,10 @@ def _warmth(anomaly_map: np.ndarray, info: ModelInfo) -> np.ndarray:
     return np.clip((anomaly_map - low) / max(high - low, 1e-12), 0, 1)
 
 
-def _on_picture(
+def _on_image(
     values: np.ndarray, size: tuple[int, int], region: tuple[float, float, float, float], outside: float = 0.0
 ) -> np.ndarray:
-    """A map enlarged to the part of a picture that it is of, (H, W)."""
+    """A map enlarged to the part of an image that it is of, (H, W)."""
     height, width = size
     top, left, bottom, right = (
         round(part * side) for part, side in zip(region, (height, width, height, width), strict=True)
@@ -70,7 +70,7 @@ def _on_picture(
 
 
 def _with_verdict(drawn: np.ndarray, prediction: Prediction) -> np.ndarray:
-    """A line below the picture: verdict and raw score."""
+    """A line below the image: verdict and raw score."""
     text, color = VERDICTS[prediction.pred_label]
     height = max(16, drawn.shape[0] // 14)
     line = np.full((height, drawn.shape[1], 3), color, np.uint8)
@@ -80,10 +80,10 @@ def _with_verdict(drawn: np.ndarray, prediction: Prediction) -> np.ndarray:
     return np.vstack([drawn, line])
 
 
-def at_most(picture: np.ndarray, side: int) -> np.ndarray:
-    """The picture, smaller where a side is more than `side` px."""
-    factor = side / max(picture.shape[:2])
+def at_most(image: np.ndarray, side: int) -> np.ndarray:
+    """The image, smaller where a side is more than `side` px."""
+    factor = side / max(image.shape[:2])
     if factor >= 1:
-        return picture
-    size = tuple(max(1, round(length * factor)) for length in picture.shape[1::-1])
-    return cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+        return image
+    size = tuple(max(1, round(length * factor)) for length in image.shape[1::-1])
+    return cv2.resize(image, size, interpolation=cv2.INTER_AREA)

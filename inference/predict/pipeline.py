@@ -1,4 +1,4 @@
-"""Predict on a source: reading, computing and writing at the same time, in the order of the pictures."""
+"""Predict on a source: reading, computing and writing at the same time, in the order of the images."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ class Report:
     """What became of a source.
 
     Attributes:
-        n_done: Pictures with a prediction.
-        n_failed: Pictures with an error in their row.
+        n_done: Images with a prediction.
+        n_failed: Images with an error in their row.
         n_anomalous: Of those done.
         n_missing: Frames that a video promised and did not have.
-        seconds: From the first picture asked for to the last file written.
+        seconds: From the first image asked for to the last file written.
         unit: What was looked at, `image` or `frame`.
         remarks: Sentences about images that were read, but perhaps not as their owner thinks.
     """
@@ -44,7 +44,7 @@ class Report:
 
     @property
     def is_complete(self) -> bool:
-        """Whether every picture has a prediction."""
+        """Whether every image has a prediction."""
         return not self.n_failed and not self.n_missing and self.n_done > 0
 
     def sentence(self, threshold: float | None, output: Path, *, overlays: bool) -> str:
@@ -62,7 +62,7 @@ class Report:
 def predict(
     predictor: Predictor, source: Source, output: Path, *, overlays: bool = False, progress: bool = True
 ) -> Report:
-    """Predict on all pictures of a source.
+    """Predict on all images of a source.
 
     Leaves `predictions.csv`, with `overlays` also PNG files in `overlays/`, named after the images, or, for frames,
     `annotated.mp4`. What was done before Ctrl-C or an error is there whole; what an earlier run left there is removed.
@@ -79,16 +79,16 @@ def predict(
     """
     check_writable(output)
     remove_earlier(output, table=TABLE, columns=COLUMNS)
-    pictures: Overlays | AnnotatedVideo | None = None
+    images: Overlays | AnnotatedVideo | None = None
     if overlays:
         video = AnnotatedVideo(output / VIDEO, predictor.info, source.frames_per_second)
-        pictures = Overlays(output, predictor.info, names=source.names) if source.kind == "pictures" else video
+        images = Overlays(output, predictor.info, names=source.names) if source.kind == "images" else video
     started = time.perf_counter()
     n_done = n_failed = n_anomalous = 0
     remarked: dict[str, Stored] = {}
     bar = progress_bar(title="predict", total=source.total, unit="image", hidden=not progress, delay=0, leave=True)
     order: deque[Item] = deque()  # read and not yet in the table
-    with bar, Sinks(Table(output, predictor.info.threshold), pictures) as sinks:
+    with bar, Sinks(Table(output, predictor.info.threshold), images) as sinks:
         for item, outcome in _in_order(predictor.stream(_readable(source, order)), order):
             bar.update()
             if isinstance(outcome, Exception):
@@ -100,9 +100,9 @@ def predict(
                 remarked[item.name] = item.stored
             n_anomalous += bool(outcome.pred_label)
             sinks.table.add(item.name, outcome)
-            if sinks.pictures is not None and item.picture is not None:
-                sinks.pictures.add(item.name, item.picture, outcome)
-    unit = "image" if source.kind == "pictures" else "frame"
+            if sinks.images is not None and item.image is not None:
+                sinks.images.add(item.name, item.image, outcome)
+    unit = "image" if source.kind == "images" else "frame"
     seconds = time.perf_counter() - started
     return Report(
         n_done, n_failed, n_anomalous, source.missing, seconds, unit, tuple(sentences(remarked, n_files=n_done))
@@ -110,17 +110,17 @@ def predict(
 
 
 def _readable(source: Source, order: deque[Item]) -> Iterator[tuple[Item, np.ndarray]]:
-    """What the predictor gets; unreadable pictures only take their place in the order."""
+    """What the predictor gets; unreadable images only take their place in the order."""
     for item in source.items:
         order.append(item)
-        if item.picture is not None:
-            yield item, item.picture
+        if item.image is not None:
+            yield item, item.image
 
 
 def _in_order(
     outcomes: Iterator[tuple[Item, Prediction | Exception]], order: deque[Item]
 ) -> Iterator[tuple[Item, Prediction | Exception]]:
-    """The outcomes, with unreadable pictures where they stood among the others."""
+    """The outcomes, with unreadable images where they stood among the others."""
     for item, outcome in outcomes:
         while order and order[0] is not item:
             unread = order.popleft()

@@ -29,7 +29,7 @@ WAITING = 8  # overlays that may wait to be written before reading stops for the
 
 
 class Table:
-    """`predictions.csv`: a row a picture, written whole when the work ends, however it ends, and now and then before.
+    """`predictions.csv`: a row an image, written whole when the work ends, however it ends, and now and then before.
 
     Names are escaped where they are not UTF-8 or hold control characters, and get `./` where a spreadsheet would take
     them for a formula. `pred_score` and `threshold` are raw; `pred_label` is 1 for anomalous, 0 for normal, blank
@@ -49,7 +49,7 @@ class Table:
         self._due = time.monotonic() + KEEP_SECONDS
 
     def add(self, name: str, outcome: Prediction | str) -> None:
-        """Add a picture and what was found, or why nothing was."""
+        """Add an image and what was found, or why nothing was."""
         self._add(name, outcome)
         if time.monotonic() >= self._due:  # a camera's work ends with a power cut
             self.close()
@@ -90,15 +90,15 @@ class Overlays:
         self._pool = ThreadPoolExecutor(n_threads)
         self._waiting: deque[Future[None]] = deque()
 
-    def add(self, name: str, picture: np.ndarray, prediction: Prediction) -> None:
+    def add(self, name: str, image: np.ndarray, prediction: Prediction) -> None:
         """Have an overlay drawn and written; waits for earlier ones when many are pending."""
         target = self._names.get(name) or overlay_names([name])[name]
-        self._waiting.append(self._pool.submit(self._write, target, picture, prediction))
+        self._waiting.append(self._pool.submit(self._write, target, image, prediction))
         while len(self._waiting) > WAITING:
             self._waiting.popleft().result()
 
-    def _write(self, name: str, picture: np.ndarray, prediction: Prediction) -> None:
-        drawn = overlay(picture, prediction, self._info)
+    def _write(self, name: str, image: np.ndarray, prediction: Prediction) -> None:
+        drawn = overlay(image, prediction, self._info)
         _, encoded = cv2.imencode(".png", cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_PNG_COMPRESSION, 1])
         write_whole(self.folder / PurePosixPath(name), marked(encoded.tobytes()))
 
@@ -128,13 +128,13 @@ class AnnotatedVideo:
         self._writer: Any = None
         self._size = (0, 0)
 
-    def add(self, _: str, picture: np.ndarray, prediction: Prediction) -> None:
+    def add(self, _: str, image: np.ndarray, prediction: Prediction) -> None:
         """Append a frame.
 
         Raises:
             OSError: The video cannot be written.
         """
-        drawn = overlay(picture, prediction, self._info)
+        drawn = overlay(image, prediction, self._info)
         if self._writer is None:
             height, width = drawn.shape[:2]
             self._size = (width - width % 2, height - height % 2)  # the codec takes even sizes only
@@ -165,23 +165,23 @@ class AnnotatedVideo:
 
 
 class Sinks:
-    """The table and, if asked for, pictures; closes all of them, whatever happened.
+    """The table and, if asked for, images; closes all of them, whatever happened.
 
     Args:
-        table: Of all pictures.
-        pictures: Of those that could be read; None for none.
+        table: Of all images.
+        images: Of those that could be read; None for none.
     """
 
-    def __init__(self, table: Table, pictures: Overlays | AnnotatedVideo | None) -> None:
+    def __init__(self, table: Table, images: Overlays | AnnotatedVideo | None) -> None:
         self.table = table
-        self.pictures = pictures
+        self.images = images
 
     def __enter__(self) -> Sinks:
         return self
 
     def __exit__(self, _: type[BaseException] | None, __: BaseException | None, ___: TracebackType | None) -> None:
         try:
-            if self.pictures is not None:
-                self.pictures.close()
+            if self.images is not None:
+                self.images.close()
         finally:
             self.table.close()

@@ -1,4 +1,4 @@
-"""Where pictures come from: a folder, a file, a video, a camera; read ahead by threads, in a fixed order."""
+"""Where images come from: a folder, a file, a video, a camera; read ahead by threads, in a fixed order."""
 
 from __future__ import annotations
 
@@ -22,34 +22,34 @@ logger = logging.getLogger(__name__)
 
 VIDEO_EXTENSIONS = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg")
 MAX_CAMERAS = 1000
-READ_AHEAD = 4  # pictures for each reading thread
+READ_AHEAD = 4  # images for each reading thread
 
 
 @dataclass(frozen=True)
 class Item:
-    """A picture to look at.
+    """An image to look at.
 
     Attributes:
         name: Path below the input folder, or file name and number of the frame.
-        picture: (H, W, 3) uint8 RGB; None when it could not be read.
+        image: (H, W, 3) uint8 RGB; None when it could not be read.
         error: Why not.
         stored: What is to be told of the file.
     """
 
     name: str
-    picture: np.ndarray | None
+    image: np.ndarray | None
     error: str = ""
     stored: Stored = field(default_factory=Stored)
 
 
 @dataclass
 class Source:
-    """Where pictures come from.
+    """Where images come from.
 
     Attributes:
-        kind: `pictures`, `video` or `live`.
+        kind: `images`, `video` or `live`.
         total: How many there are; None when nobody knows.
-        items: The pictures, in order.
+        items: The images, in order.
         frames_per_second: Of a video.
         missing: Frames that a video promised and did not have; known at its end.
         names: Of all items, where they are known before they are read.
@@ -67,32 +67,32 @@ def open_source(where: str, *, n_threads: int = 2) -> Source:
     """Open what `--input` names.
 
     Args:
-        where: A folder, a picture, a video, `camera:0` or a stream's address (`rtsp://…`).
-        n_threads: Threads that read pictures.
+        where: A folder, an image, a video, `camera:0` or a stream's address (`rtsp://…`).
+        n_threads: Threads that read images.
 
     Raises:
         FileNotFoundError: There is no such file or folder.
-        ValueError: It is neither, holds no pictures, or cannot be opened.
+        ValueError: It is neither, holds no images, or cannot be opened.
     """
     if where.startswith("camera:") or "://" in where:
         return _captured(_camera_number(where), where, live=True)
     path = Path(where)
     if path.is_dir():
-        files = list_pictures(path)
+        files = list_source_images(path)
         return _files(files, path, n_threads)
     if not path.exists():
-        msg = f"{where}: there is no such file or folder; expected pictures, a video, camera:0 or rtsp://…"
+        msg = f"{where}: there is no such file or folder; expected images, a video, camera:0 or rtsp://…"
         raise FileNotFoundError(msg)
     if path.suffix.lower() in VIDEO_EXTENSIONS:
         return _captured(where, path.name, live=False)
     if path.suffix.lower() in IMAGE_EXTENSIONS:
         return _files([path], path.parent, 1)
-    msg = f"{where}: this is no picture ({', '.join(IMAGE_EXTENSIONS)}) and no video ({', '.join(VIDEO_EXTENSIONS)})"
+    msg = f"{where}: this is no image ({', '.join(IMAGE_EXTENSIONS)}) and no video ({', '.join(VIDEO_EXTENSIONS)})"
     raise ValueError(msg)
 
 
-def list_pictures(folder: Path, *, without_masks: bool = False) -> list[Path]:
-    """All picture files in a folder and the folders in it, sorted by path; hidden ones are left out.
+def list_source_images(folder: Path, *, without_masks: bool = False) -> list[Path]:
+    """All image files in a folder and the folders in it, sorted by path; hidden ones are left out.
 
     Files that are images but for their endings, and masks beside the images or in folders of their own, are logged.
 
@@ -105,7 +105,7 @@ def list_pictures(folder: Path, *, without_masks: bool = False) -> list[Path]:
         ValueError: There are none in it.
     """
     if not folder.is_dir():
-        msg = f"{folder}: there is no such folder; expected one with pictures"
+        msg = f"{folder}: there is no such folder; expected one with images"
         raise FileNotFoundError(msg)
     files = list_images(folder)
     images, masks = set_apart(files, folder, folder)
@@ -114,18 +114,18 @@ def list_pictures(folder: Path, *, without_masks: bool = False) -> list[Path]:
         logger.warning("%s: %d masks among the images are left out", folder, len(files) - len(images))
         files = images
     if not files:
-        msg = f"{folder}: the folder has no pictures ({', '.join(IMAGE_EXTENSIONS)})"
+        msg = f"{folder}: the folder has no images ({', '.join(IMAGE_EXTENSIONS)})"
         raise ValueError(msg)
     return files
 
 
 def _files(files: list[Path], root: Path, n_threads: int) -> Source:
     names = [file.relative_to(root).as_posix() for file in files]
-    return Source("pictures", len(files), _read_ahead(files, root, n_threads), names=names)
+    return Source("images", len(files), _read_ahead(files, root, n_threads), names=names)
 
 
 def _read_ahead(files: list[Path], root: Path, n_threads: int) -> Iterator[Item]:
-    """The pictures in order, a few of them read before they are asked for."""
+    """The images in order, a few of them read before they are asked for."""
     with ThreadPoolExecutor(n_threads) as pool:
         waiting: deque[Future[Item]] = deque()
         try:
@@ -142,8 +142,8 @@ def _read_ahead(files: list[Path], root: Path, n_threads: int) -> Iterator[Item]
 
 def _read(file: Path, name: str) -> Item:
     try:
-        picture, stored = read_stored(file)
-        return Item(name, picture, stored=stored)
+        image, stored = read_stored(file)
+        return Item(name, image, stored=stored)
     except (OSError, ValueError, MemoryError) as error:
         return Item(name, None, " ".join(str(error).split()))
 

@@ -1,6 +1,6 @@
-"""A page and an endpoint on this machine: pictures in, scores, verdicts and heat maps out.
+"""A page and an endpoint on this machine: images in, scores, verdicts and heat maps out.
 
-curl --data-binary @picture.png http://127.0.0.1:8000/predict
+curl --data-binary @image.png http://127.0.0.1:8000/predict
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from PIL import Image, UnidentifiedImageError
 from starlette.requests import ClientDisconnect
 
 from extensions.data.checks.remarks import of_one
-from extensions.data.reading.image_files import open_stored, picture_array, reason
+from extensions.data.reading.image_files import image_array, open_stored, reason
 from extensions.data.reading.stored import Stored
 from inference.model.metadata import ModelInfo
 from inference.model.predictors import Prediction, Predictor
@@ -35,10 +35,10 @@ from inference.serve.connections import Connection
 
 PAGE = Path(__file__).parent / "templates" / "serve.html"
 FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "PPM")  # Pillow's names; it knows others that start programs
-MAX_PIXELS = 80_000_000  # of a picture; decoded and as the network's input it takes 15 bytes a pixel
-VIEW_SIDE = 1024  # px, of the pictures the page shows
-BODY_SECONDS = 120  # until a picture must have arrived
-MAX_CONNECTIONS = 32  # each may hold one picture file in memory
+MAX_PIXELS = 80_000_000  # of an image; decoded and as the network's input it takes 15 bytes a pixel
+VIEW_SIDE = 1024  # px, of the images the page shows
+BODY_SECONDS = 120  # until an image must have arrived
+MAX_CONNECTIONS = 32  # each may hold one image file in memory
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1", "[::1]")
 HEADERS = {
     "Content-Security-Policy": (
@@ -53,11 +53,11 @@ HEADERS = {
 def create_app(predictor: Predictor, *, max_bytes: int = 64 * 2**20, host: str = "127.0.0.1") -> FastAPI:
     """The server's routes: `/` the page, `POST /predict`, `/info`, `/health`; nothing else of the machine.
 
-    One picture is decoded and computed at a time, in the order of arrival.
+    One image is decoded and computed at a time, in the order of arrival.
 
     Args:
         predictor: Computes; its info's threshold decides.
-        max_bytes: Of a picture file; a longer request is refused while it arrives and not kept.
+        max_bytes: Of an image file; a longer request is refused while it arrives and not kept.
         host: What is listened on. On loopback, requests that name another host are refused: pages of other sites
             could send them after they rebound their name to 127.0.0.1.
     """
@@ -101,7 +101,7 @@ def told(info: ModelInfo) -> dict[str, Any]:
 
 
 def warm_up(predictor: Predictor) -> None:
-    """Answer for a grey picture: what is done first takes longer, and no request waits for that."""
+    """Answer for a grey image: what is done first takes longer, and no request waits for that."""
     grey = np.full((*predictor.info.image_size, 3), 128, np.uint8)
     with contextlib.suppress(HTTPException):  # the first request is told
         answer(predictor, cv2.imencode(".png", grey)[1].tobytes(), view=True)
@@ -125,21 +125,21 @@ async def received(request: Request, max_bytes: int) -> bytes:
                     raise too_long
                 content += part
     except ClientDisconnect as error:
-        raise HTTPException(400, "the picture did not arrive whole") from error
+        raise HTTPException(400, "the image did not arrive whole") from error
     except TimeoutError as error:
-        raise HTTPException(408, f"the picture did not arrive within {BODY_SECONDS} s") from error
+        raise HTTPException(408, f"the image did not arrive within {BODY_SECONDS} s") from error
     return bytes(content)
 
 
 def answer(predictor: Predictor, content: bytes, *, with_map: bool = False, view: bool = False) -> dict[str, Any]:
-    """What `POST /predict` says of a picture file.
+    """What `POST /predict` says of an image file.
 
     Args:
         predictor: Computes.
         content: The file's bytes.
         with_map: Add `anomaly_map`, a 16-bit grey PNG in base64, and `anomaly_map_range`, the raw values of 0 and
             65535 in it.
-        view: Add `picture` and `overlay` for the page, JPEG in base64, of at most 1024 px.
+        view: Add `image` and `overlay` for the page, JPEG in base64, of at most 1024 px.
 
     Returns:
         JSON: `pred_score` (raw, higher is more anomalous), `pred_score_normalized`, `threshold` (raw), `pred_label`,
@@ -149,9 +149,9 @@ def answer(predictor: Predictor, content: bytes, *, with_map: bool = False, view
     Raises:
         HTTPException: As `decoded`; 500 the network could not compute.
     """
-    picture, stored = decoded(content)
+    image, stored = decoded(content)
     try:
-        prediction = predictor.predict([picture])[0]
+        prediction = predictor.predict([image])[0]
     except (RuntimeError, MemoryError) as error:
         raise HTTPException(500, " ".join(str(error).split()) or "there is not enough memory") from error
     if not (math.isfinite(prediction.pred_score) and np.isfinite(prediction.anomaly_map).all()):
@@ -162,15 +162,15 @@ def answer(predictor: Predictor, content: bytes, *, with_map: bool = False, view
         "threshold": predictor.info.threshold,
         "pred_label": prediction.pred_label,
         "latency_ms": prediction.latency_ms,
-        "width": picture.shape[1],
-        "height": picture.shape[0],
+        "width": image.shape[1],
+        "height": image.shape[0],
         "remarks": of_one(stored),
     }
     if with_map:
         found |= _map_of(prediction)
     if view:
-        shown = at_most(picture, VIEW_SIDE)
-        found["picture"] = _encoded(".jpg", shown[..., ::-1])
+        shown = at_most(image, VIEW_SIDE)
+        found["image"] = _encoded(".jpg", shown[..., ::-1])
         found["overlay"] = _encoded(".jpg", heat_map_on(shown, prediction, predictor.info)[..., ::-1])
     return found
 
@@ -179,26 +179,24 @@ def decoded(content: bytes) -> tuple[np.ndarray, Stored]:
     """The pixels of an image file as training reads them, (H, W, 3) uint8 RGB, and what is to be told of it.
 
     Raises:
-        HTTPException: 415 it is no picture; 422 a picture that is damaged, too large or of unknown range.
+        HTTPException: 415 it is no image; 422 an image that is damaged, too large or of unknown range.
     """
     if not content:
-        raise HTTPException(415, "the request is empty; expected the bytes of a picture as its body")
+        raise HTTPException(415, "the request is empty; expected the bytes of an image as its body")
     try:
         with Image.open(BytesIO(content), formats=FORMATS) as header:
             width, height = header.size
         if width * height <= MAX_PIXELS:
             image, stored = open_stored(content)
-            return picture_array(image), stored
+            return image_array(image), stored
         size = f"{width} x {height} px"
     except UnidentifiedImageError as error:
-        raise HTTPException(415, f"this is no picture; expected one of {', '.join(FORMATS)}") from error
+        raise HTTPException(415, f"this is no image; expected one of {', '.join(FORMATS)}") from error
     except Image.DecompressionBombError:
         size = "too many pixels to open it"
     except Exception as error:  # Pillow raises many types for broken files
-        raise HTTPException(422, f"this picture cannot be read: {reason(error)}") from error
-    raise HTTPException(
-        422, f"this picture has {size}; expected at most {MAX_PIXELS // 10**6} million: make it smaller"
-    )
+        raise HTTPException(422, f"this image cannot be read: {reason(error)}") from error
+    raise HTTPException(422, f"this image has {size}; expected at most {MAX_PIXELS // 10**6} million: make it smaller")
 
 
 def listen(host: str, port: int) -> socket.socket:

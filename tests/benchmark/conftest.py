@@ -7,7 +7,7 @@ import yaml
 
 @pytest.fixture
 def tiny_config(tiny_root: Path, tmp_path: Path) -> Callable[..., Path]:
-    """Write a sweep of PaDiM, without weights, over the tiny pictures, a run per seed: one or two seconds each."""
+    """Write a sweep of PaDiM, without weights, over the tiny images, a run per seed: one or two seconds each."""
 
     def write(n_runs: int, **changes: object) -> Path:
         model = {"backbone": "resnet18", "pre_trained": False, "image_size": 64, "n_features": 10}

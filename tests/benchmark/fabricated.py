@@ -76,11 +76,11 @@ def make_record(
     }
     if finished:
         record |= {
-            "thresholds": {"image": 1.5, "pixel": 2.5, "source": "maximal F1 on all labelled test pictures"},
+            "thresholds": {"image": 1.5, "pixel": 2.5, "source": "maximal F1 on all labelled test images"},
             "training": {"epochs": 1, "max_epochs": 1, "stopped_by": "single pass", "converged": converged, "loss": []},
             "speed": {"fit_seconds": 12.0, "test_seconds": 3.0, "latency_ms": latency, "latency_p95_ms": latency},
             "memory": {"peak_memory_bytes": 1_500_000_000, "model_bytes": 46_000_000},
-            "files": {"scores": "scores.csv", "checkpoint": "model.ckpt", "pictures": []},
+            "files": {"scores": "scores.csv", "checkpoint": "model.ckpt", "images": []},
         }
     return record | changes
 

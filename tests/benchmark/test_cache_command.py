@@ -13,7 +13,7 @@ def fill(cache_folder):
         build_once(name, {"of": 1}, lambda folder: (folder / "some.bin").write_bytes(bytes(2**24)))
 
 
-def test_info_shows_entries_conversions_and_drawn_pictures(tmp_path, monkeypatch, capsys):
+def test_info_shows_entries_conversions_and_drawn_images(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("WORKBENCH_CACHE", str(tmp_path))
     fill(tmp_path)
     assert main(["cache", "info"]) == 0
@@ -25,7 +25,7 @@ def test_info_shows_entries_conversions_and_drawn_pictures(tmp_path, monkeypatch
     assert shown["to"].endswith("cache clear")
 
 
-def test_clear_leaves_only_drawn_pictures(tmp_path, monkeypatch, capsys):
+def test_clear_leaves_only_drawn_images(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("WORKBENCH_CACHE", str(tmp_path))
     fill(tmp_path)
     assert main(["cache", "clear"]) == 0

@@ -19,7 +19,7 @@ from inference.model.predictors import Predictor
 
 @pytest.fixture(scope="session")
 def fit(tiny_folder, tmp_path_factory):
-    """Fit a model of ours on the tiny pictures; its checkpoint."""
+    """Fit a model of ours on the tiny images; its checkpoint."""
     from anomalib.engine import Engine
 
     def train(name: str, **init_args: object) -> Path:
@@ -57,12 +57,12 @@ def exported(checkpoint, normal, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def pictures(tiny_root):
+def images(tiny_root):
     return [read_image(path) for path in sorted((tiny_root / "test").rglob("*.png"))]
 
 
 class Brightness(Predictor):
-    """Scores a picture by its mean, from 0 to 255; its map is the red channel."""
+    """Scores an image by its mean, from 0 to 255; its map is the red channel."""
 
     def __init__(self, threshold: float | None = 100.0) -> None:
         ranges = {"score_range": (0.0, 255.0), "map_range": (0.0, 255.0)}
@@ -70,19 +70,19 @@ class Brightness(Predictor):
         super().__init__(info, batch=1)
         self.at_work = 0
 
-    def stream(self, pictures):
-        for key, picture in pictures:
+    def stream(self, images):
+        for key, image in images:
             self.at_work += 1
             assert self.at_work == 1, "two at once"
             time.sleep(0.01)
-            score = float(picture.mean())
+            score = float(image.mean())
             self.at_work -= 1
-            if picture.shape[:2] == (13, 13):
+            if image.shape[:2] == (13, 13):
                 yield key, RuntimeError("the network could not compute: bad luck")
-            elif picture.shape[:2] == (14, 14):
-                yield key, self._outcome(float("nan"), picture[..., 0].astype(np.float32), 1.0)
+            elif image.shape[:2] == (14, 14):
+                yield key, self._outcome(float("nan"), image[..., 0].astype(np.float32), 1.0)
             else:
-                yield key, self._outcome(score, picture[..., 0].astype(np.float32), 1.0)
+                yield key, self._outcome(score, image[..., 0].astype(np.float32), 1.0)
 
 
 @pytest.fixture(scope="session")

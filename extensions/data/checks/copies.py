@@ -20,7 +20,7 @@ from extensions.data.reading.image_files import read_image
 
 
 def contents_of(paths: Iterable[str], facts: Mapping[str, FileFacts]) -> list[str]:
-    """What each picture shows, as a text that is equal for files of equal pixels, whatever their format.
+    """What each image shows, as a text that is equal for files of equal pixels, whatever their format.
 
     It is the sha256 of the file, or that of another file of the same pixels: the first in the order of hashes. A file
     that cannot be read stands for itself.
@@ -56,11 +56,11 @@ def _hash_of_pixels(key: tuple[str, int, int]) -> str:
 
 
 def near_copies(samples: pd.DataFrame, facts: Mapping[str, FileFacts], *, root: Path) -> list[Problem]:
-    """Pictures of test or validation that are nearly the same as one before them (training, validation, test).
+    """Images of test or validation that are nearly the same as one before them (training, validation, test).
 
     Args:
         samples: columns image_path, label_index, split.
-        facts: of all pictures.
+        facts: of all images.
         root: that names are relative to.
     """
     samples = samples[samples["image_path"].map(lambda path: bool(facts[path].descriptor)).astype(bool)]
@@ -78,6 +78,6 @@ def near_copies(samples: pd.DataFrame, facts: Mapping[str, FileFacts], *, root: 
     return problems
 
 
-@functools.lru_cache(maxsize=8)  # a grid sets the same pictures up for each of its runs
+@functools.lru_cache(maxsize=8)  # a grid sets the same images up for each of its runs
 def _pairs(descriptors: tuple[bytes, ...], groups: tuple[int, ...]) -> list[tuple[int, int]]:
     return near_pairs([np.frombuffer(descriptor, np.uint16) for descriptor in descriptors], groups)

@@ -34,11 +34,11 @@ def check_dataset(datamodule: AnomalibDataModule) -> None:
     """Open every file of any anomalib datamodule and raise when the data set would falsify or stop a run.
 
     Our datamodules do this in ``setup``. Checked are: files that cannot be decoded, masks of another size than their
-    picture as displayed, masks on normal pictures, masks that are inverted or have no background of 0, photographs for
-    masks, masks that count as images, the same picture (by its pixels) in training and test or under both labels,
-    folders that are empty or nearly named as expected, masks without pictures and pictures without masks. Logged as
+    image as displayed, masks on normal images, masks that are inverted or have no background of 0, photographs for
+    masks, masks that count as images, the same image (by its pixels) in training and test or under both labels,
+    folders that are empty or nearly named as expected, masks without images and images without masks. Logged as
     warnings only, since results stay right or most likely do: masks that mark nothing or most of an image, masks with
-    grey values, the same picture twice in one split, nearly the same one in two, files left out because of their
+    grey values, the same image twice in one split, nearly the same one in two, files left out because of their
     ending, 16-bit images of 12 bits or fewer, files of several pages. A file is read once a process as long as its size
     and time of change stay.
 
@@ -99,7 +99,7 @@ def tell_near_copies(samples: pd.DataFrame, *, name: str, root: Path) -> None:
 
 
 def all_samples(datamodule: AnomalibDataModule) -> pd.DataFrame:
-    """The pictures of all splits; validation only where its pictures are not those of the test set."""
+    """The images of all splits; validation only where its images are not those of the test set."""
     parts = {split: getattr(datamodule, f"{split}_data", None) for split in ("train", "test", "val")}
     frames = {split: data.samples.assign(split=split) for split, data in parts.items() if data is not None}
     if "val" in frames and "test" in frames:
@@ -123,13 +123,13 @@ def _misplaced(samples: pd.DataFrame, root: Path) -> list[Problem]:
 
 
 def root_of(datamodule: AnomalibDataModule, samples: pd.DataFrame) -> Path:
-    """The datamodule's root, else the folder that holds all of its pictures."""
+    """The datamodule's root, else the folder that holds all of its images."""
     root = getattr(datamodule, "root", None)
     return Path(root) if root else Path(os.path.commonpath([Path(path).parent for path in samples["image_path"]]))
 
 
 def _repeated(samples: pd.DataFrame, facts: dict[str, FileFacts], *, root: Path) -> list[Problem]:
-    """Pictures of equal pixels, in whatever format, that stand in the table more than once."""
+    """Images of equal pixels, in whatever format, that stand in the table more than once."""
     rows_of: dict[str, list[tuple[str, int, str]]] = defaultdict(list)
     contents = contents_of(samples["image_path"], facts)
     columns = (samples[name] for name in ("image_path", "label_index", "split"))

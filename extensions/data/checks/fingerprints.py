@@ -29,7 +29,7 @@ class Fingerprint:
         sha256: over the sorted rows (split, image, sha256, label, mask sha256); not over absolute paths.
         files: columns split (train, test, val), image (relative to the root), sha256, label (0, 1), mask (the mask's
             sha256, "" without one), kind ("good" or the kind of defect).
-        counts: n_train, n_test_normal, n_test_anomalous, n_masks, defect_kinds (test pictures of each kind).
+        counts: n_train, n_test_normal, n_test_anomalous, n_masks, defect_kinds (test images of each kind).
     """
 
     sha256: str
@@ -40,12 +40,12 @@ class Fingerprint:
 def fingerprint(datamodule: AnomalibDataModule) -> Fingerprint:
     """Fingerprint any anomalib datamodule; sets it up when that has not been done.
 
-    The pictures of a validation set that is the test set are not listed twice.
+    The images of a validation set that is the test set are not listed twice.
     """
     if not hasattr(datamodule, "train_data"):
         datamodule.setup()
     samples = all_samples(datamodule)
-    name_of = picture_names(datamodule)
+    name_of = image_names(datamodule)
     images = inspect_files(samples["image_path"], title=f"reading {datamodule.name}")
     masks = inspect_files([path for path in samples["mask_path"] if path], masks=True)
     files = pd.DataFrame(
@@ -65,8 +65,8 @@ def fingerprint(datamodule: AnomalibDataModule) -> Fingerprint:
     return Fingerprint(digest.hexdigest(), files, _counts(files))
 
 
-def picture_names(datamodule: AnomalibDataModule) -> Callable[[str], str]:
-    """From a picture's path to its name in records: relative to the root of any anomalib datamodule that is set up."""
+def image_names(datamodule: AnomalibDataModule) -> Callable[[str], str]:
+    """From an image's path to its name in records: relative to the root of any anomalib datamodule that is set up."""
     named = getattr(datamodule, "relative", None)
     if named is None:
         root = root_of(datamodule, all_samples(datamodule))

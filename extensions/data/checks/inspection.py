@@ -14,15 +14,15 @@ import numpy as np
 from PIL import Image
 
 from extensions.cache.store import WorkCache, key_of, open_cache
-from extensions.data.reading.decoded import FileKey, decoded_pictures, file_key
+from extensions.data.reading.decoded import FileKey, decoded_images, file_key
 from extensions.data.reading.descriptors import describe_image
-from extensions.data.reading.image_files import marking_of, open_stored, open_upright, picture_array, reason
+from extensions.data.reading.image_files import image_array, marking_of, open_stored, open_upright, reason
 from extensions.data.reading.marking import Look
 from extensions.data.reading.stored import Stored
 from extensions.runtime.progress import progress_bar
 
 VERSION = 6  # of the facts: raised when they would differ for the same file
-FEW_COLORS = 4  # a picture of so few is drawn
+FEW_COLORS = 4  # an image of so few is drawn
 _N_NUMBERS = 8
 
 
@@ -30,8 +30,8 @@ _N_NUMBERS = 8
 class FileFacts:
     """What one file holds; ``size`` is (width, height) px as displayed, None when it cannot be read.
 
-    ``is_drawn``: of pictures, four colors at most; of masks, hardly any pixel lies between two values. Known of masks
-    only: ``look``; ``is_lossy``, grey values were cut; ``share`` of the pixels that are marked. Of pictures only:
+    ``is_drawn``: of images, four colors at most; of masks, hardly any pixel lies between two values. Known of masks
+    only: ``look``; ``is_lossy``, grey values were cut; ``share`` of the pixels that are marked. Of images only:
     ``stored``, what is to be told of how the file stores them; ``descriptor``, the bytes of `describe_image`.
     """
 
@@ -101,13 +101,13 @@ def _inspect(path: str, is_mask: bool) -> FileFacts:
             )
             return _remember(facts, is_mask)
         image, stored = open_stored(content)
-        wanted = decoded_pictures.wanted
+        wanted = decoded_images.wanted
         if wanted or image.mode not in {"L", "RGB"}:  # the others may hold numbers that cannot be converted
-            picture = picture_array(image)
+            pixels = image_array(image)
             if wanted:
-                decoded_pictures.offer(path, picture)
+                decoded_images.offer(path, pixels)
             if image.mode not in {"L", "RGB"}:
-                image = Image.fromarray(picture)
+                image = Image.fromarray(pixels)
     except Exception as error:  # Pillow raises many types for broken files; each becomes part of the report
         return FileFacts(sha256, error=reason(error))
     is_drawn = not stored.largest and image.getcolors(FEW_COLORS) is not None

@@ -26,14 +26,14 @@ _KINDS = {
 def mask_problems(
     samples: pd.DataFrame, images: Mapping[str, FileFacts], masks: Mapping[str, FileFacts], *, root: Path
 ) -> list[Problem]:
-    """Compare masks with their pictures, and judge what they mark.
+    """Compare masks with their images, and judge what they mark.
 
     A single mask may mark most of its image. When at least half of the masks, and more than one, mark most of it and
     nine tenths of its border, they are inverted for sure.
 
     Args:
         samples: columns image_path, mask_path, label_index.
-        images: facts of the pictures.
+        images: facts of the images.
         masks: facts of the masks.
         root: that names are relative to.
     """
@@ -58,13 +58,13 @@ def mask_problems(
 def _misfit(image: FileFacts, mask: FileFacts) -> Iterable[tuple[Kind, str]]:
     if image.size and image.size != mask.size and mask.size:
         sizes = [f"{width}x{height}" for width, height in (mask.size, image.size)]
-        yield Kind.MASK_SIZE, f"{sizes[0]}, its picture {sizes[1]}"
+        yield Kind.MASK_SIZE, f"{sizes[0]}, its image {sizes[1]}"
     if mask.is_lossy and mask.look not in {Look.GREY, Look.FAINT}:
         yield Kind.LOSSY_MASK, ""
 
 
 def _misdrawn(mask: FileFacts, *, are_inverted: bool, are_large: bool) -> Iterable[tuple[Kind, str]]:
-    """What a mask of an anomalous picture marks that it should not."""
+    """What a mask of an anomalous image marks that it should not."""
     if mask.look == Look.FRAMED and are_inverted:
         yield Kind.INVERTED_MASK, _marked(mask)
     elif mask.look in _KINDS:

@@ -1,4 +1,4 @@
-"""Pairs anomalous pictures with their masks by name."""
+"""Pairs anomalous images with their masks by name."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _PREFIX = re.compile(rf"^{_WORDS}[ _.\-]", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Candidate:
-    """A picture or mask file, the folder it was found under, and that folder's place in its list."""
+    """An image or mask file, the folder it was found under, and that folder's place in its list."""
 
     path: Path
     folder: Path
@@ -29,18 +29,18 @@ class Candidate:
 
 @dataclass
 class Pairing:
-    """Which mask belongs to which picture, and every file that could not be paired."""
+    """Which mask belongs to which image, and every file that could not be paired."""
 
     masks: dict[Path, Path] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
 
 
-def pair_masks(pictures: Sequence[Candidate], masks: Sequence[Candidate], *, root: Path) -> Pairing:
-    """Pair each picture with the mask of its name.
+def pair_masks(images: Sequence[Candidate], masks: Sequence[Candidate], *, root: Path) -> Pairing:
+    """Pair each image with the mask of its name.
 
-    A mask fits a picture when their names without extension are equal, or equal but for ``_mask``, ``_gt`` or the like
+    A mask fits an image when their names without extension are equal, or equal but for ``_mask``, ``_gt`` or the like
     at the mask's end, or ``mask_`` at its beginning. Where both lie in subfolders of the folders given, the subfolders
-    must be equal, too. Of several masks that fit, the one whose path shares more folder names with the picture's is
+    must be equal, too. Of several masks that fit, the one whose path shares more folder names with the image's is
     taken, then the one from the folder at the same place of the list. What still fits twice is a problem, as is what
     does not fit at all.
     """
@@ -51,19 +51,19 @@ def pair_masks(pictures: Sequence[Candidate], masks: Sequence[Candidate], *, roo
     pairing = Pairing()
     wanted: dict[Path, list[tuple[tuple[int, int], Candidate]]] = defaultdict(list)
     claimed: set[Path] = set()
-    for picture in pictures:
-        scored = _scored(picture, by_name)
+    for image in images:
+        scored = _scored(image, by_name)
         if not scored:
-            pairing.problems.append(Problem(Kind.NO_MASK, relative_name(picture.path, root)))
+            pairing.problems.append(Problem(Kind.NO_MASK, relative_name(image.path, root)))
             continue
         best = max(score for score, _ in scored)
         fitting = [mask for score, mask in scored if score == best]
         claimed.update(mask.path for mask in fitting)
         if len(fitting) > 1:
             names = " or ".join(sorted(relative_name(mask.path, root) for mask in fitting))
-            pairing.problems.append(Problem(Kind.AMBIGUOUS_MASK, relative_name(picture.path, root), names))
+            pairing.problems.append(Problem(Kind.AMBIGUOUS_MASK, relative_name(image.path, root), names))
         else:
-            wanted[fitting[0].path].append((best, picture))
+            wanted[fitting[0].path].append((best, image))
     _settle(wanted, pairing, root=root)
     extra = (mask.path for mask in masks if mask.path not in claimed)
     pairing.problems += [Problem(Kind.EXTRA_MASK, relative_name(path, root)) for path in extra]
@@ -71,11 +71,11 @@ def pair_masks(pictures: Sequence[Candidate], masks: Sequence[Candidate], *, roo
 
 
 def _settle(wanted: dict[Path, list[tuple[tuple[int, int], Candidate]]], pairing: Pairing, *, root: Path) -> None:
-    """Give each mask to the one picture that it fits best."""
+    """Give each mask to the one image that it fits best."""
     for mask, claims in wanted.items():
         best = max(score for score, _ in claims)
-        winners = [picture.path for score, picture in claims if score == best]
-        losers = [picture.path for score, picture in claims if score < best]
+        winners = [image.path for score, image in claims if score == best]
+        losers = [image.path for score, image in claims if score < best]
         if len(winners) == 1:
             pairing.masks[winners[0]] = mask
         else:
@@ -84,20 +84,20 @@ def _settle(wanted: dict[Path, list[tuple[tuple[int, int], Candidate]]], pairing
         pairing.problems += [Problem(Kind.NO_MASK, relative_name(path, root)) for path in losers]
 
 
-def _scored(picture: Candidate, by_name: dict[str, list[Candidate]]) -> list[tuple[tuple[int, int], Candidate]]:
-    """The masks whose names fit the picture, with how near they lie to it."""
+def _scored(image: Candidate, by_name: dict[str, list[Candidate]]) -> list[tuple[tuple[int, int], Candidate]]:
+    """The masks whose names fit the image, with how near they lie to it."""
     fitting = {
         mask.path: mask
-        for name in {normal_name(picture.path.stem), normal_name(picture.path.name)}
+        for name in {normal_name(image.path.stem), normal_name(image.path.name)}
         for mask in by_name.get(name, [])
     }
-    ours = _subfolders(picture)
+    ours = _subfolders(image)
     scored = []
     for mask in fitting.values():
         theirs = _subfolders(mask)
         if not (ours and theirs and ours != theirs):
-            shared = len(_folder_names(picture.path) & _folder_names(mask.path))
-            scored.append(((shared, int(picture.index == mask.index)), mask))
+            shared = len(_folder_names(image.path) & _folder_names(mask.path))
+            scored.append(((shared, int(image.index == mask.index)), mask))
     return scored
 
 
@@ -116,7 +116,7 @@ def _bare(folder: str) -> str:
 
 
 def base_name(stem: str) -> str | None:
-    """The name of the picture that a mask of this name belongs to; None when the name says nothing of masks."""
+    """The name of the image that a mask of this name belongs to; None when the name says nothing of masks."""
     name = normal_name(stem)
     for pattern in (_SUFFIX, _PREFIX):
         bare = pattern.sub("", name)

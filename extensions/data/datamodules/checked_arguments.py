@@ -27,10 +27,10 @@ def checked_ratio(value: float, argument: str) -> float:
 
 
 def checked_k_shot(value: int | None) -> int | None:
-    """The number of pictures, or a ValueError when it is not 1 or more."""
+    """The number of images, or a ValueError when it is not 1 or more."""
     value = python_numbers(value)
     if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
-        msg = f"k_shot is {value!r}; expected 1 or more pictures to train on, or null for all"
+        msg = f"k_shot is {value!r}; expected 1 or more images to train on, or null for all"
         raise ValueError(msg)
     return value
 

@@ -26,10 +26,10 @@ class Contaminated(WorkbenchDataModule):
     """What the contaminated datamodules share: defects taken out of the test set, some of them put into training.
 
     As many defects as ``largest_ratio`` needs are set aside, in proportion to their kinds; they are never tested. Of
-    these, the first ``ratio / (1 - ratio) * n_normal`` are injected into the training pictures. So for one seed the
+    these, the first ``ratio / (1 - ratio) * n_normal`` are injected into the training images. So for one seed the
     test set is the same at every ratio and every ``repeats``, what a smaller ratio injects a larger one injects, too,
-    and no picture is both trained on and tested. The choice is drawn from the seed and the content of the defects, not
-    from their names or folders. Pictures of equal content count as one defect: they are set aside together and injected
+    and no image is both trained on and tested. The choice is drawn from the seed and the content of the defects, not
+    from their names or folders. Images of equal content count as one defect: they are set aside together and injected
     once. What carries two kinds is never injected, and one defect of each kind stays in the test set.
 
     An injected sample says that it is normal (``label_index`` 0, no mask), as nobody would have known better; only the
@@ -37,7 +37,7 @@ class Contaminated(WorkbenchDataModule):
     injected samples along; copies of one defect are not torn apart. The rows of ``train_data.samples`` are sorted by
     path, so where they stand may give them away: break ties at random.
 
-    With ``repeats`` above 1 a defect recurs: as many pictures are injected, but of fewer defects. The first picture of
+    With ``repeats`` above 1 a defect recurs: as many images are injected, but of fewer defects. The first image of
     a defect is the original, the others are shifted by up to 3 % and turned by up to 3 degrees, the border mirrored.
     This is how Wang et al. (2025) make defects that vouch for each other: SoftPatch+, https://arxiv.org/abs/2412.20870;
     the size of the shifts: https://github.com/TencentYoutuResearch/AnomalyDetection-SoftPatch/issues/14. Differs from
@@ -46,15 +46,15 @@ class Contaminated(WorkbenchDataModule):
 
     Args:
         args: as the plain datamodule's.
-        contamination_ratio: share of defects among the training pictures, 0 to ``largest_ratio``; after ``setup`` the
+        contamination_ratio: share of defects among the training images, 0 to ``largest_ratio``; after ``setup`` the
             share that was realised.
         largest_ratio: share for which defects are set aside; compare only what has the same.
-        repeats: pictures of each injected defect, 1 or more.
+        repeats: images of each injected defect, 1 or more.
         seed: of what is set aside and injected, and of every split; None for the seed of the recorded run, 0 elsewhere.
         kwargs: as the plain datamodule's; ``k_shot`` only with a ratio of 0.
 
     Raises:
-        ValueError: a ratio or a number of repeats that cannot be, or defects among the pictures of ``k_shot``.
+        ValueError: a ratio or a number of repeats that cannot be, or defects among the images of ``k_shot``.
         DatasetError: on ``setup`` when there are too few defects; it names the largest possible ratio.
     """
 
@@ -81,7 +81,7 @@ class Contaminated(WorkbenchDataModule):
         if self.k_shot is not None and contamination_ratio:
             msg = (
                 f"k_shot is {self.k_shot} and contamination_ratio {contamination_ratio}; expected one of the two, for "
-                "a share of so few pictures is no whole number of defects: leave one out"
+                "a share of so few images is no whole number of defects: leave one out"
             )
             raise ValueError(msg)
         if repeats < 1:
@@ -89,7 +89,7 @@ class Contaminated(WorkbenchDataModule):
             raise ValueError(msg)
         self._requested_ratio = contamination_ratio
         self._n_set_aside = 0
-        self._defect_of: dict[str, str] = {}  # content of the original, by the path of an injected picture
+        self._defect_of: dict[str, str] = {}  # content of the original, by the path of an injected image
         self._contamination: dict[str, Any] = {}
         self._injected: frozenset[str] = frozenset()
 
@@ -101,18 +101,18 @@ class Contaminated(WorkbenchDataModule):
 
     @property
     def contamination(self) -> dict[str, Any]:
-        """What was realised in the training pictures, JSON-able; known after ``setup``.
+        """What was realised in the training images, JSON-able; known after ``setup``.
 
-        ``ratio`` of injected pictures (``requested_ratio`` beside it), ``n_injected``, ``n_defects`` that differ,
-        ``repeats``, ``kinds`` (injected pictures of each kind), ``largest_ratio``, ``n_set_aside`` (defects that are
-        not tested), ``n_injected_validation`` (pictures that ``val_split_mode`` took out of training).
+        ``ratio`` of injected images (``requested_ratio`` beside it), ``n_injected``, ``n_defects`` that differ,
+        ``repeats``, ``kinds`` (injected images of each kind), ``largest_ratio``, ``n_set_aside`` (defects that are
+        not tested), ``n_injected_validation`` (images that ``val_split_mode`` took out of training).
         """
         self.setup()
         return self._contamination
 
     @property
     def injected(self) -> frozenset[str]:
-        """``image_path`` of the injected pictures in training, as set up; for evaluation only."""
+        """``image_path`` of the injected images in training, as set up; for evaluation only."""
         self.setup()
         return self._injected
 
@@ -139,7 +139,7 @@ class Contaminated(WorkbenchDataModule):
         samples = super()._draw_test(samples).assign(injected=False)
         defects = samples[(samples["split"] == "test") & (samples["label_index"] == 1)]
         facts = inspect_files(defects["image_path"], title=f"reading {self.name}")
-        # Of pictures with equal content the one whose name comes first stands for all.
+        # Of images with equal content the one whose name comes first stands for all.
         defects = defects.assign(
             content=contents_of(defects["image_path"], facts),
             name=[self.relative(path) for path in defects["image_path"]],
@@ -158,14 +158,14 @@ class Contaminated(WorkbenchDataModule):
         self._n_set_aside = n_injected(self.largest_ratio, n_normal)
         if self._n_set_aside and not kind_of:
             msg = (
-                f"data set {self.name!r} has no defective pictures to put among the training pictures; expected some "
+                f"data set {self.name!r} has no defective images to put among the training images; expected some "
                 "in its test set: for a folder, name them by abnormal_dir, or set largest_ratio to 0"
             )
             raise DatasetError(msg)
         if self._n_set_aside > n_available(kind_of):
             msg = (
                 f"data set {self.name!r} cannot give a largest_ratio of {self.largest_ratio}: beside {n_normal} normal "
-                f"training pictures that takes {self._n_set_aside} defects, but of {len(kind_of)} (of "
+                f"training images that takes {self._n_set_aside} defects, but of {len(kind_of)} (of "
                 f"{len(set(kind_of.values()))} kinds, one of each stays in the test set) only {n_available(kind_of)} "
                 f"can be had; set it to {largest_possible(kind_of, n_normal)} at most"
             )
@@ -174,7 +174,7 @@ class Contaminated(WorkbenchDataModule):
             smallest = 1 / (n_normal + 1)
             msg = (
                 f"a contamination_ratio of {self._requested_ratio} is less than one defect beside the {n_normal} "
-                f"normal training pictures of data set {self.name!r}; set it to 0, or to {smallest:.3f} or more"
+                f"normal training images of data set {self.name!r}; set it to 0, or to {smallest:.3f} or more"
             )
             raise DatasetError(msg)
         return injection_order(kind_of, self._n_set_aside, seed=self.seed)

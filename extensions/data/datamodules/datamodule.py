@@ -36,11 +36,11 @@ class Listing:
     problems: list[Problem] = field(default_factory=list)
 
     def add(self, images: Sequence[Path], *, label: int, kind: str, split: str) -> None:
-        """Append pictures that have no masks."""
+        """Append images that have no masks."""
         self.rows += [(str(path), "", label, kind, split) for path in images]
 
     def frame(self) -> pd.DataFrame:
-        """The rows, sorted by picture."""
+        """The rows, sorted by image."""
         frame = pd.DataFrame(self.rows, columns=list(COLUMNS)).astype({"label_index": int})
         return frame.sort_values("image_path", ignore_index=True)
 
@@ -49,34 +49,34 @@ class WorkbenchDataModule(RemembersArguments, AnomalibDataModule):
     """A datamodule whose data set is checked once and whose splits stay.
 
     Differs from anomalib's: ``setup`` splits once however often it is called, ratios of 0 are kept, splits are seeded,
-    the test set is not cut in half unless asked, a split without pictures gives no batches instead of an error.
+    the test set is not cut in half unless asked, a split without images gives no batches instead of an error.
 
     Args:
         name: the data set's name in records and reports.
-        root: the folder that picture names are relative to.
+        root: the folder that image names are relative to.
         category: the category within the data set; "" for none.
-        train_batch_size: pictures in a training batch.
-        eval_batch_size: pictures in a validation or test batch.
-        num_workers: processes that read pictures.
-        train_augmentations: applied to training pictures.
-        val_augmentations: applied to validation pictures.
-        test_augmentations: applied to test pictures.
+        train_batch_size: images in a training batch.
+        eval_batch_size: images in a validation or test batch.
+        num_workers: processes that read images.
+        train_augmentations: applied to training images.
+        val_augmentations: applied to validation images.
+        test_augmentations: applied to test images.
         augmentations: applied where a split has none of its own.
-        val_split_mode: ``same_as_test``; ``from_test`` or ``from_train``: ``val_split_ratio`` of that split's pictures
-            are moved; ``synthetic``: that part of the training pictures, half of them with drawn defects; ``none``.
+        val_split_mode: ``same_as_test``; ``from_test`` or ``from_train``: ``val_split_ratio`` of that split's images
+            are moved; ``synthetic``: that part of the training images, half of them with drawn defects; ``none``.
         val_split_ratio: see ``val_split_mode``.
         seed: of every split and every drawn defect.
-        k_shot: train on so many of the training pictures only (few-shot), each of other content; None trains on all.
-            They are drawn after ``val_split_mode`` took its pictures, so validation and test pictures are the same
-            for every ``k_shot``: with ``from_train`` or ``synthetic`` a detector sees more good pictures than these.
+        k_shot: train on so many of the training images only (few-shot), each of other content; None trains on all.
+            They are drawn after ``val_split_mode`` took its images, so validation and test images are the same
+            for every ``k_shot``: with ``from_train`` or ``synthetic`` a detector sees more good images than these.
             The draw goes by content; what is held out before goes by the order of names, too.
-        k_shot_seed: of that draw. One seed draws the same pictures in every process, and those of a smaller
+        k_shot_seed: of that draw. One seed draws the same images in every process, and those of a smaller
             ``k_shot`` are among those of a larger one. None for the seed of the run (``seed_everything``),
             ``seed`` outside of one.
 
     Raises:
-        ValueError: a mode, a ratio or a number of pictures that cannot be.
-        DatasetError: on ``setup`` when there are fewer pictures than ``k_shot``; it says how many there are.
+        ValueError: a mode, a ratio or a number of images that cannot be.
+        DatasetError: on ``setup`` when there are fewer images than ``k_shot``; it says how many there are.
     """
 
     synthetic: bool = False
@@ -135,12 +135,12 @@ class WorkbenchDataModule(RemembersArguments, AnomalibDataModule):
 
     @property
     def root(self) -> Path:
-        """The folder that picture names are relative to."""
+        """The folder that image names are relative to."""
         return self._root
 
     @property
     def k_shot_images(self) -> list[str]:
-        """Names of the pictures that ``k_shot`` drew, as in records; empty without it; known after ``setup``."""
+        """Names of the images that ``k_shot`` drew, as in records; empty without it; known after ``setup``."""
         self.setup()
         return list(self._k_shot_images)
 
@@ -150,7 +150,7 @@ class WorkbenchDataModule(RemembersArguments, AnomalibDataModule):
 
     @abstractmethod
     def _list(self) -> Listing:
-        """Find the pictures; raise DatasetMissingError for folders that are not there."""
+        """Find the images; raise DatasetMissingError for folders that are not there."""
 
     def setup(self, stage: str | None = None) -> None:
         """List, check and split the data set, the first time only; then hand the model's resize to the splits.
@@ -180,11 +180,11 @@ class WorkbenchDataModule(RemembersArguments, AnomalibDataModule):
         tell_near_copies(all_samples(self), name=self.name, root=self.root)
 
     def _split_test(self, samples: pd.DataFrame) -> pd.DataFrame:
-        """The samples with test pictures chosen, where the layout does not say which they are."""
+        """The samples with test images chosen, where the layout does not say which they are."""
         return samples
 
     def _draw_test(self, samples: pd.DataFrame) -> pd.DataFrame:
-        """The checked samples with drawn test pictures in place of real ones, where that is asked for."""
+        """The checked samples with drawn test images in place of real ones, where that is asked for."""
         return samples
 
     def _split_val(self, train: pd.DataFrame, test: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
@@ -210,7 +210,7 @@ class WorkbenchDataModule(RemembersArguments, AnomalibDataModule):
         n = len(set(contents))
         if self.k_shot > n:
             msg = (
-                f"k_shot is {self.k_shot}, but data set {self.name!r} has {n} training pictures that differ "
+                f"k_shot is {self.k_shot}, but data set {self.name!r} has {n} training images that differ "
                 f"(val_split_mode is {self.val_split_mode.value!r}); set it to 1 to {n}, or to null for all"
             )
             raise DatasetError(msg)
@@ -224,7 +224,7 @@ class WorkbenchDataModule(RemembersArguments, AnomalibDataModule):
         return held_out(self._contents(samples), ratio, seed=self.seed, labels=samples["label_index"].tolist())
 
     def _contents(self, samples: pd.DataFrame) -> list[str]:
-        """What each sample's picture holds, as a hash: pictures of equal pixels stay in one split."""
+        """What each sample's image holds, as a hash: images of equal pixels stay in one split."""
         return contents_of(samples["image_path"], inspect_files(samples["image_path"], title=f"reading {self.name}"))
 
     def _with_defects(self, normal: pd.DataFrame) -> pd.DataFrame:
@@ -243,20 +243,20 @@ class WorkbenchDataModule(RemembersArguments, AnomalibDataModule):
         return self._task
 
     def relative(self, path: str | Path) -> str:
-        """A picture's name in records: relative to the root, equal on every machine."""
+        """An image's name in records: relative to the root, equal on every machine."""
         drawn = str(cache_folder()) + os.sep
         if str(path).startswith(drawn) and not str(self.root).startswith(drawn):
             return "drawn/" + relative_name(path, cache_folder())
         return relative_name(path, self.root)
 
     def train_dataloader(self) -> Any:
-        """Training batches; none for a split without pictures."""
+        """Training batches; none for a split without images."""
         return super().train_dataloader() if len(self.train_data) else []
 
     def val_dataloader(self) -> Any:
-        """Validation batches; none for a split without pictures."""
+        """Validation batches; none for a split without images."""
         return super().val_dataloader() if len(self.val_data) else []
 
     def test_dataloader(self) -> Any:
-        """Test batches; none for a split without pictures."""
+        """Test batches; none for a split without images."""
         return super().test_dataloader() if len(self.test_data) else []

@@ -1,4 +1,4 @@
-"""The dataset class of all our datamodules: a table of pictures, read by `extensions.data.reading.image_files`."""
+"""The dataset class of all our datamodules: a table of images, read by `extensions.data.reading.image_files`."""
 
 import torch
 from anomalib import TaskType
@@ -10,7 +10,7 @@ from torchvision.transforms.v2 import Transform
 from torchvision.transforms.v2.functional import to_dtype, to_image
 from torchvision.tv_tensors import Mask
 
-from extensions.data.reading.decoded import decoded_pictures
+from extensions.data.reading.decoded import decoded_images
 from extensions.data.reading.image_files import read_image, read_mask
 
 
@@ -21,8 +21,8 @@ class WorkbenchDataset(AnomalibDataset):
         samples: columns ``image_path``, ``mask_path`` ("" without one), ``label_index`` (0 normal, 1 anomalous),
             ``kind`` ("good" or the kind of defect), ``split``.
         name: the data set's name.
-        task: with segmentation each item has a mask, all zero for normal pictures.
-        augmentations: applied to picture and mask together.
+        task: with segmentation each item has a mask, all zero for normal images.
+        augmentations: applied to image and mask together.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ def read_item(dataset: AnomalibDataset, index: int) -> ImageItem:
         ``gt_label`` 0 or 1; ``image_path``; ``mask_path``. Of images of an unknown label neither mask nor label.
     """
     row = dataset.samples.iloc[index]
-    pixels = decoded_pictures.take(row.image_path)
+    pixels = decoded_images.take(row.image_path)
     if pixels is None:
         pixels = read_image(row.image_path)
     image = to_dtype(to_image(pixels), torch.float32, scale=True)

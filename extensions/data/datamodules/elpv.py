@@ -1,4 +1,4 @@
-"""Electroluminescence pictures of solar cells, from a package of the package index."""
+"""Electroluminescence images of solar cells, from a package of the package index."""
 
 import importlib.util
 from dataclasses import dataclass
@@ -14,10 +14,10 @@ _TRAINING_PART = 0.6
 
 
 class Elpv(WorkbenchDataModule):
-    """ELPV: good against defective solar cells, real pictures without masks, 300 x 300 px, grey.
+    """ELPV: good against defective solar cells, real images without masks, 300 x 300 px, grey.
 
     Buerhop-Lutz et al. (2018): A Benchmark for Visual Identification of Defective Solar Cells in Electroluminescence
-    Imagery; https://github.com/zae-bayern/elpv-dataset; pictures CC BY-NC-SA 4.0. Good is a defect probability of 0,
+    Imagery; https://github.com/zae-bayern/elpv-dataset; images CC BY-NC-SA 4.0. Good is a defect probability of 0,
     defective of 1; what the experts were unsure of is left out. The split is ours: the data set has none.
 
     Args:
@@ -61,7 +61,7 @@ class Elpv(WorkbenchDataModule):
 
 @dataclass(frozen=True)
 class Cells:
-    """Pictures for training, and good and defective ones for testing; no picture stands in two of the lists."""
+    """Images for training, and good and defective ones for testing; no image stands in two of the lists."""
 
     train: list[Path]
     good: list[Path]
@@ -101,11 +101,11 @@ def package_folder() -> Path:
 
 
 def _table(folder: Path, cells: str) -> tuple[list[Path], list[Path]]:
-    """The pictures of this type that are surely good and surely defective."""
+    """The images of this type that are surely good and surely defective."""
     good: list[Path] = []
     defective: list[Path] = []
     for line in (folder / "labels.csv").read_text(encoding="utf-8").splitlines():
-        picture, probability, kind = line.split()
+        image, probability, kind = line.split()
         if kind == cells and float(probability) in {0.0, 1.0}:
-            (defective if float(probability) else good).append(folder / picture)
+            (defective if float(probability) else good).append(folder / image)
     return sorted(good), sorted(defective)

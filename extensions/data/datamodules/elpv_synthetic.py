@@ -18,7 +18,7 @@ class ElpvSynthetic(WorkbenchDataModule):
 
     Synthetic: it says whether a detector finds what was drawn, not what breaks in the field. The training cells are
     those of `Elpv` with the same ``cells``, ``n_train`` and ``seed``. No test cell is both shown as good and drawn on;
-    patches come from the cells drawn on, never from training. The pictures lie in the cache folder
+    patches come from the cells drawn on, never from training. The images lie in the cache folder
     (``$WORKBENCH_CACHE``) in the layout of MVTec AD.
 
     Args:
@@ -59,8 +59,8 @@ class ElpvSynthetic(WorkbenchDataModule):
         good = [chosen.good[index] for index in order[n_test // 2 :]]
         parameters = {
             "bases": parameters_of(bases, self.seed),
-            "good": parameters_of(good, self.seed)["pictures"],
-            "train": parameters_of(chosen.train, self.seed)["pictures"],
+            "good": parameters_of(good, self.seed)["images"],
+            "train": parameters_of(chosen.train, self.seed)["images"],
         }
         self._root = build_once(
             "elpv_synthetic",
@@ -71,10 +71,10 @@ class ElpvSynthetic(WorkbenchDataModule):
 
 
 def _write_layout(folder: Path, *, train: list[Path], good: list[Path], bases: list[Path], seed: int) -> None:
-    for part, pictures in (("train/good", train), ("test/good", good)):
+    for part, images in (("train/good", train), ("test/good", good)):
         (folder / part).mkdir(parents=True)
-        for picture in pictures:
-            shutil.copyfile(picture, folder / part / picture.name)
+        for image in images:
+            shutil.copyfile(image, folder / part / image.name)
     for base, defect in drawn_defects(bases, seed=seed):
         for part in ("test", "ground_truth"):
             (folder / part / defect.kind).mkdir(parents=True, exist_ok=True)

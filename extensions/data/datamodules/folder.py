@@ -1,4 +1,4 @@
-"""A user's own folders: good pictures, bad pictures, masks."""
+"""A user's own folders: good images, bad images, masks."""
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -23,10 +23,10 @@ Paths = str | Path | Sequence[str | Path]
 
 
 class Folder(WorkbenchDataModule):
-    """Folders of good and bad pictures, with or without masks.
+    """Folders of good and bad images, with or without masks.
 
-    The pictures of ``normal_dir`` train. Those of ``normal_test_dir`` and ``abnormal_dir`` test; without the former,
-    ``test_split_ratio`` of the good pictures are held out. Subfolders are read; those of ``abnormal_dir`` name the
+    The images of ``normal_dir`` train. Those of ``normal_test_dir`` and ``abnormal_dir`` test; without the former,
+    ``test_split_ratio`` of the good images are held out. Subfolders are read; those of ``abnormal_dir`` name the
     kinds of defect. Hidden folders, and folders named in another argument, are left out. Masks are paired by name, see
     `pair_masks`. They may lie beside the images, or in a folder below them, when ``mask_dir``
     names that folder of images: they are found by `masks_beside` in all folders and count as
@@ -34,19 +34,19 @@ class Folder(WorkbenchDataModule):
 
     Args:
         name: the data set's name.
-        normal_dir: folder or folders of good pictures for training.
+        normal_dir: folder or folders of good images for training.
         root: where relative folders start; itself relative to ``$WORKBENCH_DATA``, else to the working directory.
-        abnormal_dir: folder or folders of bad pictures.
-        normal_test_dir: folder or folders of good pictures for testing.
-        mask_dir: folder or folders of masks of the bad pictures; not zero means defect.
-        extensions: of picture files; an empty text stands for files without one.
-        test_split_mode: ``from_dir``: as said above; ``none``: the same, but no good pictures are held out;
-            ``synthetic``: the good test pictures, half of them with drawn defects, take the place of the bad ones.
-        test_split_ratio: part of the good pictures that is held out for testing, 0 to below 1.
+        abnormal_dir: folder or folders of bad images.
+        normal_test_dir: folder or folders of good images for testing.
+        mask_dir: folder or folders of masks of the bad images; not zero means defect.
+        extensions: of image files; an empty text stands for files without one.
+        test_split_mode: ``from_dir``: as said above; ``none``: the same, but no good images are held out;
+            ``synthetic``: the good test images, half of them with drawn defects, take the place of the bad ones.
+        test_split_ratio: part of the good images that is held out for testing, 0 to below 1.
         kwargs: see `WorkbenchDataModule`.
 
     Example:
-        >>> data = Folder("cap", normal_dir="good", root="~/pictures/cap", abnormal_dir=["scratch", "dent"])
+        >>> data = Folder("cap", normal_dir="good", root="~/images/cap", abnormal_dir=["scratch", "dent"])
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class Folder(WorkbenchDataModule):
         self.normal_test_dirs = _folders(normal_test_dir, base)
         self.mask_dirs = _folders(mask_dir, base)
         if not self.normal_dirs:
-            msg = f"data set {name!r} has no normal_dir; name the folder of good pictures for training"
+            msg = f"data set {name!r} has no normal_dir; name the folder of good images for training"
             raise ValueError(msg)
         super().__init__(name=name, root=base if root else self._common_folder(), **kwargs)
         self.extensions = _extensions(extensions)
@@ -104,9 +104,9 @@ class Folder(WorkbenchDataModule):
             listing.add(images[folder], label=0, kind="good", split="train")
         for folder in self.normal_test_dirs:
             listing.add(images[folder], label=0, kind="good", split="test")
-        for picture in self._candidates(self.abnormal_dirs, images):
-            mask = pairing.masks.get(picture.path)
-            listing.rows.append((str(picture.path), str(mask or ""), 1, _kind(picture), "test"))
+        for image in self._candidates(self.abnormal_dirs, images):
+            mask = pairing.masks.get(image.path)
+            listing.rows.append((str(image.path), str(mask or ""), 1, _kind(image), "test"))
         return listing
 
     @property
@@ -131,7 +131,7 @@ class Folder(WorkbenchDataModule):
         """The files of a folder that may be images or masks."""
         if not self._are_extensions_given:
             listing.problems += left_out(folder, self.root, extensions=self.extensions, exclude=self._named)
-        # A mask may carry another extension than the pictures were restricted to.
+        # A mask may carry another extension than the images were restricted to.
         found = list_images(folder, extensions=(*IMAGE_EXTENSIONS, *self.extensions), exclude=self._named)
         if folder in self._own_mask_dirs:
             return found
@@ -157,7 +157,7 @@ class Folder(WorkbenchDataModule):
         return {path for place in self._image_dirs for path in mask_folders(place, named=self._own_mask_dirs)}
 
     def _candidates(self, folders: Sequence[Path], files: Mapping[Path, list[Path]]) -> list[Candidate]:
-        # Only lists of equal length say by their order which folder of masks goes with which pictures.
+        # Only lists of equal length say by their order which folder of masks goes with which images.
         ordered = len(self.abnormal_dirs) == len(self.mask_dirs)
         return [
             Candidate(path, folder, index if ordered else 0)
@@ -227,6 +227,6 @@ def _extensions(extensions: Sequence[str] | None) -> tuple[str, ...]:
     return tuple(extension if extension.startswith(".") or not extension else f".{extension}" for extension in given)
 
 
-def _kind(picture: Candidate) -> str:
-    inside = picture.path.relative_to(picture.folder).parts
-    return inside[0] if len(inside) > 1 else picture.folder.name
+def _kind(image: Candidate) -> str:
+    inside = image.path.relative_to(image.folder).parts
+    return inside[0] if len(inside) > 1 else image.folder.name

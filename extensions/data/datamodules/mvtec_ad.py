@@ -39,7 +39,7 @@ class MVTecAD(WorkbenchDataModule):
     https://doi.org/10.1007/s11263-020-01400-4.
 
     The subfolders of ``test`` are the kinds of defect. Without a ``ground_truth`` folder there are no masks; with one
-    every anomalous picture needs its own. Masks in ``ground_truth/good`` must be black.
+    every anomalous image needs its own. Masks in ``ground_truth/good`` must be black.
 
     Args:
         root: the folder that holds the categories; relative to ``$WORKBENCH_DATA``, else to the working directory.
@@ -139,7 +139,7 @@ def _list_kind(path: Path, truth: Path, listing: Listing, root: Path) -> None:
     mask_folder = truth / path.name
     masks = list_images(mask_folder) if mask_folder.is_dir() else []
     pairing = pair_masks([Candidate(i, path) for i in images], [Candidate(m, mask_folder) for m in masks], root=root)
-    if truth.is_dir():  # good pictures need no masks
+    if truth.is_dir():  # good images need no masks
         listing.problems += left_out(mask_folder, root)
         needs_none = is_good_folder(path.name)
         wanted = (problem for problem in pairing.problems if not (needs_none and problem.kind == Kind.NO_MASK))

@@ -1,4 +1,4 @@
-"""A defect that recurs: copies of one picture, each a little shifted and turned."""
+"""A defect that recurs: copies of one image, each a little shifted and turned."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ MAX_ANGLE = 3.0  # degrees
 _VERSION = 1  # raised when a copy would look different
 
 
-def shifted_copies(picture: Path, content: str, n_copies: int, *, seed: int) -> list[Path]:
-    """Copies of a picture, drawn once into the cache folder (``$WORKBENCH_CACHE``).
+def shifted_copies(source: Path, content: str, n_copies: int, *, seed: int) -> list[Path]:
+    """Copies of an image, drawn once into the cache folder (``$WORKBENCH_CACHE``).
 
     Args:
-        picture: file to copy.
+        source: file to copy.
         content: its sha256, by which the copies are named.
         n_copies: how many; 0 draws nothing.
         seed: of the shifts; the k-th copy does not depend on ``n_copies``.
 
     Returns:
-        PNG files of 8 bits, as large as the picture is displayed.
+        PNG files of 8 bits, as large as the image is displayed.
     """
     if not n_copies:
         return []
     names = [f"{content[:16]}-{number:03d}.png" for number in range(1, n_copies + 1)]
 
     def write(folder: Path) -> None:
-        image = read_image(picture)
+        image = read_image(source)
         for number, name in enumerate(names, start=1):
             save_png(folder / name, shifted(image, np.random.default_rng([seed, number, int(content[:16], 16)])))
 

@@ -11,7 +11,7 @@ _STEPS = 1000  # a largest possible ratio is named with three decimals
 
 
 def n_injected(ratio: float, n_normal: int) -> int:
-    """Defects beside ``n_normal`` normal pictures, so that they are ``ratio`` of the mixture."""
+    """Defects beside ``n_normal`` normal images, so that they are ``ratio`` of the mixture."""
     return round(ratio / (1 - ratio) * n_normal)
 
 

@@ -1,4 +1,4 @@
-"""Seeded splits of a table of pictures; copies of one picture stay on one side."""
+"""Seeded splits of a table of images; copies of one image stay on one side."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def held_out(contents: Sequence[str], ratio: float, *, seed: int, labels: Sequen
     """Choose about ``ratio`` of the rows at random.
 
     Args:
-        contents: what each row's picture holds (a hash): rows with equal contents are chosen together or not at all.
+        contents: what each row's image holds (a hash): rows with equal contents are chosen together or not at all.
         ratio: part to choose, 0 to 1; 0 chooses nothing.
         seed: the same seed and contents in the same order give the same choice in every process.
         labels: when given, ``ratio`` holds for each label on its own.
@@ -35,13 +35,13 @@ def held_out(contents: Sequence[str], ratio: float, *, seed: int, labels: Sequen
 
 
 def few(contents: Sequence[str], k: int, *, seed: int) -> list[int]:
-    """Choose ``k`` rows whose pictures differ, at random.
+    """Choose ``k`` rows whose images differ, at random.
 
     Args:
-        contents: what each row's picture holds (a hash): of rows with equal contents the first one stands for all.
+        contents: what each row's image holds (a hash): of rows with equal contents the first one stands for all.
         k: how many; all where there are fewer.
-        seed: the same seed chooses the same pictures in every process, and what a smaller ``k`` chooses a larger one
-            chooses, too. Pictures that are added take the place of some, the others stay.
+        seed: the same seed chooses the same images in every process, and what a smaller ``k`` chooses a larger one
+            chooses, too. Images that are added take the place of some, the others stay.
 
     Returns:
         Row numbers, ascending.

@@ -1,4 +1,4 @@
-"""Pictures that were decoded to check them, kept for a moment for the one who reads them next."""
+"""Images that were decoded to check them, kept for a moment for the one who reads them next."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ import numpy as np
 FileKey = tuple[str, int, int]  # path, bytes, ns of the last change
 
 
-class DecodedPictures:
-    """Decoded pictures up to a number of bytes; what does not fit is not kept. Threads may share it."""
+class DecodedImages:
+    """Decoded images up to a number of bytes; what does not fit is not kept. Threads may share it."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._pictures: dict[FileKey, np.ndarray] = {}
+        self._images: dict[FileKey, np.ndarray] = {}
         self._room = 0
 
     @property
     def wanted(self) -> bool:
-        """Whether there is room for another picture."""
+        """Whether there is room for another image."""
         return self._room > 0
 
     @contextmanager
@@ -34,27 +34,27 @@ class DecodedPictures:
         finally:
             self.forget()
 
-    def offer(self, path: str, picture: np.ndarray) -> None:
-        """Keep a picture (H, W, 3) if there is room."""
+    def offer(self, path: str, image: np.ndarray) -> None:
+        """Keep an image (H, W, 3) if there is room."""
         with self._lock:
-            if picture.nbytes <= self._room:
-                self._pictures[file_key(path)] = picture
-                self._room -= picture.nbytes
+            if image.nbytes <= self._room:
+                self._images[file_key(path)] = image
+                self._room -= image.nbytes
 
     def take(self, path: str | Path) -> np.ndarray | None:
-        """The picture of a file that has not changed since; it is not kept any longer. None when it is not here."""
-        if not self._pictures:
+        """The image of a file that has not changed since; it is not kept any longer. None when it is not here."""
+        if not self._images:
             return None
         with self._lock:
-            picture = self._pictures.pop(file_key(str(path)), None)
-            if picture is not None:
-                self._room += picture.nbytes
-        return picture
+            image = self._images.pop(file_key(str(path)), None)
+            if image is not None:
+                self._room += image.nbytes
+        return image
 
     def forget(self) -> None:
-        """Drop all pictures and keep none from now on."""
+        """Drop all images and keep none from now on."""
         with self._lock:
-            self._pictures.clear()
+            self._images.clear()
             self._room = 0
 
 
@@ -67,4 +67,4 @@ def file_key(path: str) -> FileKey:
     return path, stat.st_size, stat.st_mtime_ns
 
 
-decoded_pictures = DecodedPictures()
+decoded_images = DecodedImages()

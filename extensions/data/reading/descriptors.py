@@ -1,4 +1,4 @@
-"""A small grey picture of an image, by which copies of it are found."""
+"""A small grey image of an image, by which copies of it are found."""
 
 from __future__ import annotations
 

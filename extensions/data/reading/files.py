@@ -1,4 +1,4 @@
-"""Where data lies: data roots, and the picture files under a folder."""
+"""Where data lies: data roots, and the image files under a folder."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from extensions.data.reading.image_files import IMAGE_EXTENSIONS
 
-# Folders that file servers and archive programs leave behind, with thumbnails of the pictures in them.
+# Folders that file servers and archive programs leave behind, with thumbnails of the images in them.
 _LITTER = {"__MACOSX", "@eaDir", "$RECYCLE.BIN"}
 
 
@@ -26,7 +26,7 @@ def absolute(path: str | Path, *, base: Path) -> Path:
 def list_images(
     folder: Path, *, extensions: Sequence[str] = IMAGE_EXTENSIONS, exclude: Iterable[Path] = ()
 ) -> list[Path]:
-    """The picture files under ``folder`` in sorted order, at any depth.
+    """The image files under ``folder`` in sorted order, at any depth.
 
     Hidden files and folders (``.thumbs``), and what lies in the folders of ``exclude``, are left out. Upper and lower
     case of extensions do not matter. Folders that are symbolic links are followed.

@@ -1,6 +1,6 @@
-"""Reads a picture file into 8-bit RGB and a mask file into zeros and ones.
+"""Reads an image file into 8-bit RGB and a mask file into zeros and ones.
 
-Against anomalib's reader, 16-bit pictures are scaled from their full range instead of clipped, and the EXIF
+Against anomalib's reader, 16-bit images are scaled from their full range instead of clipped, and the EXIF
 orientation is applied. Plain 8-bit grey and RGB files give the same values.
 """
 
@@ -23,7 +23,7 @@ from extensions.data.reading.stored import (
     sixteen_bits,
 )
 
-# .jfif and .jpe are JPEG under other names: Windows and some browsers save pictures so.
+# .jfif and .jpe are JPEG under other names: Windows and some browsers save images so.
 IMAGE_EXTENSIONS = (".png", ".jpg", ".jpeg", ".jfif", ".jpe", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
 _MAX_16_BIT = 65535
 _LOSSY = {"JPEG", "MPO"}  # Pillow's names of formats
@@ -33,11 +33,11 @@ _PNG_CHUNKS = frozenset({b"IHDR", b"IDAT", b"IEND", b"pHYs", b"tIME", b"sRGB", b
 
 
 def read_image(path: str | Path) -> np.ndarray:
-    """Read a picture as (H, W, 3) uint8 RGB, the way round a viewer shows it.
+    """Read an image as (H, W, 3) uint8 RGB, the way round a viewer shows it.
 
     - 16-bit grey: the full range 0..65535 becomes 0..255, whatever part of it the camera used.
     - Floating point: values must lie in [0, 1].
-    - Transparency (also of palettes): the picture is laid over black, so colors hidden below it cannot leak in.
+    - Transparency (also of palettes): the image is laid over black, so colors hidden below it cannot leak in.
     - 16-bit color: the higher byte of each color.
     - TIFFs that say that 0 is white: inverted, as they are shown.
     - CMYK, palette, one-bit: converted by Pillow. Of a file with several pages the first is read.
@@ -71,16 +71,16 @@ def read_stored(path: str | Path) -> tuple[np.ndarray, Stored]:
     """As `read_image`, with what is to be told of the file."""
     try:
         image, stored = open_stored(Path(path).read_bytes())
-        return picture_array(image), stored
+        return image_array(image), stored
     except FileNotFoundError:
         raise
     except Exception as error:  # Pillow raises many types for broken files, most without the file's name
-        msg = f"cannot read the picture {path}: {reason(error)}"
+        msg = f"cannot read the image {path}: {reason(error)}"
         raise ValueError(msg) from error
 
 
 def open_upright(content: bytes) -> Image.Image:
-    """Decode a whole picture file and apply its EXIF orientation."""
+    """Decode a whole image file and apply its EXIF orientation."""
     return open_stored(content)[0]
 
 
@@ -144,8 +144,8 @@ def _plain_png(content: bytes) -> np.ndarray | None:
     return pixels
 
 
-def picture_array(image: Image.Image) -> np.ndarray:
-    """(H, W, 3) uint8 RGB of a decoded picture; the rules are those of `read_image`."""
+def image_array(image: Image.Image) -> np.ndarray:
+    """(H, W, 3) uint8 RGB of a decoded image; the rules are those of `read_image`."""
     if image.mode.startswith("I"):
         grey = _from_16_bit(np.asarray(image))
         return np.repeat(grey[..., None], 3, axis=2)  # (H, W, 3)
@@ -168,7 +168,7 @@ def marking_of(image: Image.Image) -> Marking:
     if image.mode in {"1", "L", "F"} or image.mode.startswith("I"):
         values = np.asarray(image)
     else:
-        values = picture_array(image).max(axis=2)
+        values = image_array(image).max(axis=2)
     is_jpeg = image.format in _LOSSY or image.info.get("compression") == "jpeg"  # the latter inside of a TIFF
     return read_marks(values, is_jpeg=is_jpeg)
 
@@ -176,7 +176,7 @@ def marking_of(image: Image.Image) -> Marking:
 def reason(error: Exception) -> str:
     """Why a file could not be decoded, in words without the file's name."""
     if isinstance(error, Image.UnidentifiedImageError):
-        return "not a picture in any known format"
+        return "not an image in any known format"
     text = str(error) or type(error).__name__
     return "truncated" if "truncated" in text.lower() else text
 

@@ -1,6 +1,6 @@
-"""Draws defects on good pictures: ``(image, source, rng) -> (image, mask)``.
+"""Draws defects on good images: ``(image, source, rng) -> (image, mask)``.
 
-In all of them ``image`` and ``source`` are (H, W, 3) uint8, ``source`` being another picture of the product that gives
+In all of them ``image`` and ``source`` are (H, W, 3) uint8, ``source`` being another image of the product that gives
 patches; ``mask`` is (H, W) bool and true for exactly those pixels that differ from ``image``. What was changed too
 little to be noticed is changed back.
 """
@@ -32,7 +32,7 @@ Generator = Callable[[np.ndarray, np.ndarray, np.random.Generator], Drawn]
 
 @dataclass(frozen=True)
 class Defect:
-    """A picture with a defect, the mask of what changed, and the kind of defect."""
+    """An image with a defect, the mask of what changed, and the kind of defect."""
 
     image: np.ndarray
     mask: np.ndarray
@@ -40,7 +40,7 @@ class Defect:
 
 
 def nsa(image: np.ndarray, source: np.ndarray, rng: np.random.Generator) -> Drawn:
-    """Natural synthetic anomalies: patches of another picture, blended in without seams.
+    """Natural synthetic anomalies: patches of another image, blended in without seams.
 
     Schlüter, Tan, Hou, Kainz (2022): Natural Synthetic Anomalies for Self-Supervised Anomaly Detection and
     Localization, https://arxiv.org/abs/2109.15222. Patch sizes are gamma distributed; patches are rescaled, flipped and
@@ -59,11 +59,11 @@ def nsa(image: np.ndarray, source: np.ndarray, rng: np.random.Generator) -> Draw
 
 
 def cutpaste(image: np.ndarray, source: np.ndarray, rng: np.random.Generator) -> Drawn:
-    """A patch of the same or another picture, pasted elsewhere with other brightness and contrast.
+    """A patch of the same or another image, pasted elsewhere with other brightness and contrast.
 
     Li, Sohn, Yoon, Pfister (2021): CutPaste: Self-Supervised Learning for Anomaly Detection and Localization,
     https://arxiv.org/abs/2104.04015.
-    Differs from the paper: smaller patches (0.1 to 6 % of the picture), other outlines than rectangles, soft rims.
+    Differs from the paper: smaller patches (0.1 to 6 % of the image), other outlines than rectangles, soft rims.
     """
     size, product = image.shape[:2], foreground(image)
     area, aspect = np.exp(rng.uniform(np.log(0.001), np.log(0.06))) * image[..., 0].size, np.exp(rng.uniform(-1.2, 1.2))
@@ -113,11 +113,11 @@ def draw_defect(
     """Draw one defect of a random kind; tried again until something noticeable changed.
 
     Raises:
-        ValueError: pictures of different sizes or types, or a kind that is not in `GENERATORS`.
+        ValueError: images of different sizes or types, or a kind that is not in `GENERATORS`.
         RuntimeError: nothing could be drawn in 30 attempts.
     """
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-        msg = f"a picture is {image.dtype} of shape {image.shape}; expected uint8 of shape (H, W, 3)"
+        msg = f"an image is {image.dtype} of shape {image.shape}; expected uint8 of shape (H, W, 3)"
         raise ValueError(msg)
     unknown = sorted(set(kinds) - set(GENERATORS))
     if unknown:
@@ -130,7 +130,7 @@ def draw_defect(
         changed, mask = GENERATORS[kind](image, source, rng)
         if mask.any():
             return Defect(changed, mask, kind)
-    msg = f"no noticeable defect could be drawn in {_ATTEMPTS} attempts; the picture is too small or too even"
+    msg = f"no noticeable defect could be drawn in {_ATTEMPTS} attempts; the image is too small or too even"
     raise RuntimeError(msg)
 
 

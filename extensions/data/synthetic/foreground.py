@@ -12,10 +12,10 @@ _EVEN_BORDER = 25.0
 def foreground(image: np.ndarray) -> np.ndarray:
     """Estimate where the product is.
 
-    The background is what looks like the picture's border, when the border is even: pixels whose distance to the
+    The background is what looks like the image's border, when the border is even: pixels whose distance to the
     border's median color lies under Otsu's threshold (Otsu 1979) and that are joined with the border. Gaps much
-    narrower than the picture (busbars, grooves) count as product. Where the border is uneven, or less than 5 % or more
-    than 95 % would be product, the product fills the picture.
+    narrower than the image (busbars, grooves) count as product. Where the border is uneven, or less than 5 % or more
+    than 95 % would be product, the product fills the image.
 
     Args:
         image: (H, W, 3) uint8.
@@ -37,10 +37,10 @@ def foreground(image: np.ndarray) -> np.ndarray:
 
 
 def _close_gaps(product: np.ndarray) -> np.ndarray:
-    """Fill holes and gaps up to a sixteenth of the picture, then take back a narrow rim."""
+    """Fill holes and gaps up to a sixteenth of the image, then take back a narrow rim."""
     reach = max(3, min(product.shape) // 16) | 1
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach))
-    # Padded, or the closing would glue the product to the picture's border.
+    # Padded, or the closing would glue the product to the image's border.
     padded = cv2.copyMakeBorder(product, reach, reach, reach, reach, cv2.BORDER_REPLICATE)
     closed = cv2.morphologyEx(padded, cv2.MORPH_CLOSE, kernel)[reach:-reach, reach:-reach]
     contours, _ = cv2.findContours(closed, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
@@ -50,7 +50,7 @@ def _close_gaps(product: np.ndarray) -> np.ndarray:
 
 
 def _largest_parts(product: np.ndarray) -> np.ndarray:
-    """Drop specks under a hundredth of the picture."""
+    """Drop specks under a hundredth of the image."""
     _, parts, statistics, _ = cv2.connectedComponentsWithStats(product)
     large = statistics[:, cv2.CC_STAT_AREA] > product.size / 100
     large[0] = False  # the background

@@ -1,4 +1,4 @@
-"""Pictures that are drawn once and kept: whole folders, written at once or not at all."""
+"""Images that are drawn once and kept: whole folders, written at once or not at all."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def _locked(folder: Path) -> Iterator[None]:
         lock.acquire()
     except OSError as error:
         reason = error.strerror or error
-        msg = f"cannot write drawn pictures to {folder.parent} ({reason}); set $WORKBENCH_CACHE to a writable folder"
+        msg = f"cannot write drawn images to {folder.parent} ({reason}); set $WORKBENCH_CACHE to a writable folder"
         raise OSError(msg) from error
     try:
         yield
@@ -139,11 +139,11 @@ def draw_on_half(normal: pd.DataFrame, *, seed: int) -> pd.DataFrame:
     return pd.concat([rest, drawn]).sort_values("image_path", ignore_index=True)
 
 
-def parameters_of(pictures: Sequence[Path], seed: int) -> dict[str, Any]:
-    """What decides the defects drawn on these pictures."""
-    facts = inspect_files(pictures)
-    contents = [facts[str(path)].sha256 for path in pictures]
-    return {"generator": GENERATOR_VERSION, "seed": seed, "pictures": contents}
+def parameters_of(images: Sequence[Path], seed: int) -> dict[str, Any]:
+    """What decides the defects drawn on these images."""
+    facts = inspect_files(images)
+    contents = [facts[str(path)].sha256 for path in images]
+    return {"generator": GENERATOR_VERSION, "seed": seed, "images": contents}
 
 
 def drawn_defects(bases: Sequence[Path], *, seed: int) -> Iterator[tuple[Path, Defect]]:

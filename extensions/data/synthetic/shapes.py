@@ -1,4 +1,4 @@
-"""Outlines of defects: where, and how strongly, a defect covers a picture."""
+"""Outlines of defects: where, and how strongly, a defect covers an image."""
 
 from __future__ import annotations
 

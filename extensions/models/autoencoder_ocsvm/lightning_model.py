@@ -16,25 +16,25 @@ from extensions.models.autoencoder_ocsvm.torch_model import AutoencoderOcSvmMode
 from extensions.models.autoencoder_ocsvm.trained_autoencoder import read_autoencoder
 from extensions.models.common.checkpoint_mixin import restoring
 from extensions.models.common.pre_processor import ImageSize
-from extensions.models.common.training_pass import training_pictures
+from extensions.models.common.training_pass import training_images
 from extensions.models.conv_autoencoder import ConvAutoencoder
 
 
 class AutoencoderOcSvm(ConvAutoencoder):
-    """One-class SVM on the latents of a convolutional autoencoder: how unusual is what the encoder makes of a picture.
+    """One-class SVM on the latents of a convolutional autoencoder: how unusual is what the encoder makes of an image.
 
     Autoencoder and training are those of `extensions.ConvAutoencoder`: of equal seeds and settings the same network,
-    bit for bit. After the training the latents of all training pictures, as training sees them, are scaled to 0 to 1
+    bit for bit. After the training the latents of all training images, as training sees them, are scaled to 0 to 1
     and scikit-learn's `OneClassSVM` is fitted to them (Schölkopf et al., "Estimating the Support of a High-Dimensional
     Distribution", 2001, https://doi.org/10.1162/089976601750264965); what it found lives in the model as tensors. The
     image score is minus its decision function, higher is more anomalous, 0 its boundary, which is also
-    `label_free_threshold`. A latent has no place in the picture, so the anomaly map is not the score's: it is the
+    `label_free_threshold`. A latent has no place in the image, so the anomaly map is not the score's: it is the
     autoencoder's blurred reconstruction error, the same as that of `ConvAutoencoder`.
 
     Args:
         autoencoder_checkpoint: Of a `ConvAutoencoder` of the same latent_dim and size: its network (and its
             pre-processor, unless one is given) is taken and not trained, so that one training serves both. None trains.
-        nu: In (0, 1], the share of training pictures that may lie outside the boundary at most.
+        nu: In (0, 1], the share of training images that may lie outside the boundary at most.
         gamma: Of the Gaussian kernel on scaled latents: `scale`, `auto` (as in scikit-learn) or a number.
         latent_dim: As `ConvAutoencoder`.
         loss: As `ConvAutoencoder`.
@@ -102,7 +102,7 @@ class AutoencoderOcSvm(ConvAutoencoder):
 
     @property
     def trainer_arguments(self) -> dict[str, Any]:
-        """A trained autoencoder needs one pass over the training pictures, which follows the first and only step."""
+        """A trained autoencoder needs one pass over the training images, which follows the first and only step."""
         given = {"max_epochs": 1, "limit_train_batches": 1, "devices": 1}
         return super().trainer_arguments | (given if self._is_given else {})
 
@@ -140,12 +140,12 @@ class AutoencoderOcSvm(ConvAutoencoder):
         return (0.0, "sign of the one-class SVM's decision function") if self.model.svm.is_fitted else None
 
     def _finish(self) -> None:
-        """Fit the SVM to the latents of the training pictures; find the thresholds that anomalib shows."""
-        self.model.svm.fit(torch.cat([self.model.encode(images) for images in training_pictures(self)]))
+        """Fit the SVM to the latents of the training images; find the thresholds that anomalib shows."""
+        self.model.svm.fit(torch.cat([self.model.encode(images) for images in training_images(self)]))
         self._validate_again()
 
     def _validate_again(self) -> None:
-        """Let the post-processor see the scores of the validation pictures, which there were not before."""
+        """Let the post-processor see the scores of the validation images, which there were not before."""
         loader, n_batches = self.trainer.val_dataloaders, self.trainer.num_val_batches
         if self.post_processor is None or loader is None or not n_batches:
             return

@@ -10,7 +10,7 @@ from extensions.models.conv_autoencoder.torch_model import ConvAutoencoderModel
 
 
 class AutoencoderOcSvmModel(ConvAutoencoderModel):
-    """An autoencoder whose pictures are scored by their latents.
+    """An autoencoder whose images are scored by their latents.
 
     Shapes: as `ConvAutoencoderModel`; pred_score (N,) is minus the SVM's decision function.
 
@@ -26,7 +26,7 @@ class AutoencoderOcSvmModel(ConvAutoencoderModel):
         self.svm = OneClassSvm(nu=nu, gamma=gamma)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor | InferenceBatch:
-        """Draw pictures again, or score them by their latents."""
+        """Draw images again, or score them by their latents."""
         latents = self.encode(images)
         reconstructions = self.decode(latents)
         if self.training:

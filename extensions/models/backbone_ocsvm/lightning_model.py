@@ -23,7 +23,7 @@ from extensions.models.common.refit_mixin import RefitMixin
 
 
 class BackboneOcSvm(RefitMixin, BackboneMixin, MemoryBankMixin, AnomalibModule):
-    """One-class SVM on a frozen backbone's features averaged over the picture: what to compare `AutoencoderOcSvm` with.
+    """One-class SVM on a frozen backbone's features averaged over the image: what to compare `AutoencoderOcSvm` with.
 
     Schölkopf et al., "Estimating the Support of a High-Dimensional Distribution", 2001,
     https://doi.org/10.1162/089976601750264965. The score is minus the decision function, higher is more anomalous, 0
@@ -35,11 +35,11 @@ class BackboneOcSvm(RefitMixin, BackboneMixin, MemoryBankMixin, AnomalibModule):
         layers: Feature maps to use; None takes the last ones at strides 8 and 16.
         weights: Weights file of the backbone; None looks in the weights folder, packages and timm's hub.
         pre_trained: False leaves the backbone random.
-        image_size: Height and width in px that pictures are resized to, by the default pre-processor.
+        image_size: Height and width in px that images are resized to, by the default pre-processor.
         center_crop: Height and width in px of the center to keep after resizing, by the default pre-processor.
-        nu: In (0, 1], the share of training pictures that may lie outside the boundary at most.
+        nu: In (0, 1], the share of training images that may lie outside the boundary at most.
         gamma: Of the Gaussian kernel on scaled features: `scale`, `auto` (as in scikit-learn) or a number.
-        pre_processor: True builds the default, False leaves pictures as they are.
+        pre_processor: True builds the default, False leaves images as they are.
         post_processor: As in anomalib.
         evaluator: As in anomalib.
         visualizer: As in anomalib.
@@ -87,7 +87,7 @@ class BackboneOcSvm(RefitMixin, BackboneMixin, MemoryBankMixin, AnomalibModule):
 
     @staticmethod
     def configure_evaluator() -> Evaluator:
-        """Metrics of pictures alone."""
+        """Metrics of images alone."""
         fields = ["pred_score", "gt_label"], ["pred_label", "gt_label"]
         return Evaluator(
             test_metrics=[AUROC(fields=fields[0], prefix="image_"), F1Score(fields=fields[1], prefix="image_")]
@@ -99,12 +99,12 @@ class BackboneOcSvm(RefitMixin, BackboneMixin, MemoryBankMixin, AnomalibModule):
 
     @property
     def trainer_arguments(self) -> dict[str, Any]:
-        """One pass over the training pictures."""
+        """One pass over the training images."""
         return {"max_epochs": 1, "num_sanity_val_steps": 0, "devices": 1}
 
     @property
     def learning_type(self) -> LearningType:
-        """Learns from normal pictures only."""
+        """Learns from normal images only."""
         return LearningType.ONE_CLASS
 
     def training_step(self, batch: Batch, *args: Any, **kwargs: Any) -> torch.Tensor:
@@ -114,7 +114,7 @@ class BackboneOcSvm(RefitMixin, BackboneMixin, MemoryBankMixin, AnomalibModule):
         return torch.tensor(0.0, requires_grad=True, device=self.device)
 
     def validation_step(self, batch: Batch, *args: Any, **kwargs: Any) -> Batch:
-        """Score pictures."""
+        """Score images."""
         del args, kwargs
         return batch.update(**self.model(batch.image)._asdict())
 
@@ -124,5 +124,5 @@ class BackboneOcSvm(RefitMixin, BackboneMixin, MemoryBankMixin, AnomalibModule):
 
     @property
     def label_free_threshold(self) -> tuple[float, str] | None:
-        """A threshold on raw scores that needed no labelled picture: the boundary that the SVM found."""
+        """A threshold on raw scores that needed no labelled image: the boundary that the SVM found."""
         return (0.0, "sign of the one-class SVM's decision function") if self.model.svm.is_fitted else None

@@ -1,4 +1,4 @@
-"""A frozen backbone's features, averaged over the picture, and a one-class SVM on them."""
+"""A frozen backbone's features, averaged over the image, and a one-class SVM on them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from extensions.models.common.one_class_svm import OneClassSvm
 
 
 class BackboneOcSvmModel(nn.Module):
-    """Scores pictures by their pooled features.
+    """Scores images by their pooled features.
 
     Shapes: images (N, 3, H, W) -> in training features (N, D), else pred_score (N,), higher for more anomalous; there
     is no anomaly_map. D is the number of channels of all layers.
@@ -39,7 +39,7 @@ class BackboneOcSvmModel(nn.Module):
         return self
 
     def forward(self, images: torch.Tensor) -> torch.Tensor | InferenceBatch:
-        """Score pictures; in training collect their features."""
+        """Score images; in training collect their features."""
         maps = self.feature_extractor(images)
         features = torch.cat([maps[layer].mean(dim=(2, 3)) for layer in self.layers], dim=1)  # (N, D)
         if self.training:
@@ -48,7 +48,7 @@ class BackboneOcSvmModel(nn.Module):
         return InferenceBatch(pred_score=self.svm(features))
 
     def fit(self) -> None:
-        """Fit the SVM to what training collected, and forget the pictures."""
+        """Fit the SVM to what training collected, and forget the images."""
         features = torch.cat(self.embedding_store) if self.embedding_store else torch.zeros(0, 1)
         self.embedding_store.clear()
         self.svm.fit(features)

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from extensions.backbones import architecture
 from extensions.models.cflow.torch_model import CflowModel, shuffled_batches, to_fibers
 from extensions.models.common.backbone_mixin import BackboneMixin
-from extensions.models.common.held_out_mixin import HeldOutMixin, holds_out_training_pictures
+from extensions.models.common.held_out_mixin import HeldOutMixin, holds_out_training_images
 from extensions.models.common.limits import check_whole
 from extensions.models.common.pre_processor import ImageSize
 
@@ -27,10 +27,10 @@ class Cflow(HeldOutMixin, BackboneMixin, AnomalibCflow):
     Gudovskiy et al., "CFLOW-AD: Real-Time Unsupervised Anomaly Detection with Localization via Conditional
     Normalizing Flows", 2022, https://arxiv.org/abs/2107.12571. Scores are the number of layers minus the sum of their
     scaled likelihoods, higher is more anomalous. Differs from the paper: likelihoods are scaled by their maximum over
-    the training set, not the test set. Differs from anomalib: scores do not depend on the other pictures of a batch,
+    the training set, not the test set. Differs from anomalib: scores do not depend on the other images of a batch,
     fewer fibers than `fiber_batch_size` make one batch instead of an error, `train_loss` is the mean over fibers
     (anomalib logs the sum, which grows with the batch), `anomaly_map` is (N, 1, H, W), and with
-    `val_split_mode=from_train` the flows of the lowest `val_loss`, that mean over pictures held out of training, are
+    `val_split_mode=from_train` the flows of the lowest `val_loss`, that mean over images held out of training, are
     kept and that loss tells whether training was long enough.
 
     Args:
@@ -38,7 +38,7 @@ class Cflow(HeldOutMixin, BackboneMixin, AnomalibCflow):
         layers: Feature maps to use, highest resolution first; None takes the last ones at strides 8, 16 and 32.
         weights: Weights file of the backbone; None looks in the weights folder, packages and timm's hub.
         pre_trained: False leaves the backbone random.
-        image_size: Height and width in px that pictures are resized to, by the default pre-processor.
+        image_size: Height and width in px that images are resized to, by the default pre-processor.
         center_crop: Height and width in px of the center to keep after resizing, by the default pre-processor.
         fiber_batch_size: Fibers a step; each step costs the same overhead, so that large ones are much faster on a
             CPU and take fewer steps an epoch.
@@ -50,7 +50,7 @@ class Cflow(HeldOutMixin, BackboneMixin, AnomalibCflow):
         lr: Learning rate of Adam.
         lr_schedule: `constant` as in anomalib, or `cosine` as in the paper (without its warm-up): the rate falls to a
             thousandth over `max_epochs`, and the loss is flat at the end after far fewer epochs.
-        pre_processor: True builds the default, False leaves pictures as they are.
+        pre_processor: True builds the default, False leaves images as they are.
         post_processor: As in anomalib.
         evaluator: As in anomalib.
         visualizer: As in anomalib.
@@ -148,10 +148,10 @@ class Cflow(HeldOutMixin, BackboneMixin, AnomalibCflow):
         return {"loss": loss}
 
     def validation_step(self, batch: Batch, *args: Any, **kwargs: Any) -> Batch:
-        """Score pictures; log the mean loss a fiber of those that were held out of training as `val_loss`."""
+        """Score images; log the mean loss a fiber of those that were held out of training as `val_loss`."""
         del args, kwargs
         maps = self.model.log_prob_maps(batch.image)
-        if holds_out_training_pictures(self.trainer):
+        if holds_out_training_images(self.trainer):
             loss = -F.logsigmoid(torch.cat([layer_map.flatten() for layer_map in maps])).mean()
             self.log("val_loss", loss, on_step=False, on_epoch=True, prog_bar=True, batch_size=len(batch.image))
         return batch.update(**self.model.score(maps, batch.image.shape[-2:])._asdict())

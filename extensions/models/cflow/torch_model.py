@@ -1,4 +1,4 @@
-"""CFlow-AD's network: one conditional flow a layer, and a map that depends on nothing but the picture."""
+"""CFlow-AD's network: one conditional flow a layer, and a map that depends on nothing but the image."""
 
 from collections.abc import Iterator, Sequence
 
@@ -15,7 +15,7 @@ INFERENCE_FIBERS = 8192
 
 
 class CflowModel(AnomalibCflowModel):
-    """Anomalib's CFlow network with scores that do not depend on the other pictures of a batch.
+    """Anomalib's CFlow network with scores that do not depend on the other images of a batch.
 
     A fiber is the feature vector at one position. Shapes: images (N, 3, H, W) -> pred_score (N,), anomaly_map
     (N, 1, H, W), both higher for more anomalous.
@@ -44,7 +44,7 @@ class CflowModel(AnomalibCflowModel):
         return get_logp(fibers.shape[1], latent, log_jacobian) / fibers.shape[1]
 
     def forward(self, images: torch.Tensor) -> InferenceBatch:
-        """Score pictures."""
+        """Score images."""
         return self.score(self.log_prob_maps(images), images.shape[-2:])
 
     def log_prob_maps(self, images: torch.Tensor) -> list[torch.Tensor]:
@@ -53,7 +53,7 @@ class CflowModel(AnomalibCflowModel):
         return [self._log_prob_map(index, features[layer]) for index, layer in enumerate(self.pool_layers)]
 
     def score(self, log_prob_maps: Sequence[torch.Tensor], size: Sequence[int]) -> InferenceBatch:
-        """Score pictures of a height and width in px by their log-likelihoods."""
+        """Score images of a height and width in px by their log-likelihoods."""
         peaks = torch.where(self.max_log_prob.isfinite(), self.max_log_prob, 0.0)  # not trained yet: leave unscaled
         likelihood = log_prob_maps[0].new_zeros((log_prob_maps[0].shape[0], 1, *size))  # (N, 1, H, W)
         for layer_map, peak in zip(log_prob_maps, peaks, strict=True):

@@ -29,7 +29,7 @@ class BackboneMixin(ReadingMixin, CheckpointMixin):
     only_for_fit: ClassVar[frozenset[str]] = frozenset({"backbone", "layers", "weights", "pre_trained"})
     reductions: ClassVar[tuple[int, ...]] = (4, 8, 16)
     extractor_name: ClassVar[str] = "feature_extractor"
-    uses_pixels: ClassVar[bool] = False  # whether the model looks at more of a picture than its backbone's features
+    uses_pixels: ClassVar[bool] = False  # whether the model looks at more of an image than its backbone's features
 
     backbone: str
     layers: list[str]
@@ -109,7 +109,7 @@ class BackboneMixin(ReadingMixin, CheckpointMixin):
         checkpoint["backbone"] = {
             "name": self.backbone,
             "layers": list(self.layers),
-            "weights": {"sha256": origin.sha256, "source": origin.source, "licence": origin.licence}
+            "weights": {"sha256": origin.sha256, "source": origin.source, "license": origin.license}
             if origin is not None
             else None,
         }

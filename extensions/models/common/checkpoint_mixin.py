@@ -42,7 +42,7 @@ class CheckpointMixin(RemembersArguments, _Module):
     only_for_fit: ClassVar[frozenset[str]] = frozenset()
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Store the class, and how pictures are pre-processed, or at least what cannot be stored of it."""
+        """Store the class, and how images are pre-processed, or at least what cannot be stored of it."""
         super().on_save_checkpoint(checkpoint)
         checkpoint["class_path"] = f"{type(self).__module__}.{type(self).__qualname__}"
         transform = getattr(self.pre_processor, "transform", None)

@@ -1,4 +1,4 @@
-"""A loss on pictures held out of training: what may end the training, and which epoch is kept."""
+"""A loss on images held out of training: what may end the training, and which epoch is kept."""
 
 import copy
 import math
@@ -13,10 +13,10 @@ else:  # see backbone_mixin
 
 
 class HeldOutMixin(_Module):
-    """Mix-in for gradient models that log `val_loss` in `validation_step` when `holds_out_training_pictures`.
+    """Mix-in for gradient models that log `val_loss` in `validation_step` when `holds_out_training_images`.
 
     What was learned by the end of the epoch with the lowest `val_loss` is what the fit leaves, in the checkpoints that
-    nobody monitors too. Without held-out pictures it is what the last epoch leaves, as in anomalib.
+    nobody monitors too. Without held-out images it is what the last epoch leaves, as in anomalib.
     """
 
     logs_val_loss: ClassVar[bool] = True
@@ -27,16 +27,16 @@ class HeldOutMixin(_Module):
         """Refuse to wait for a `val_loss` that there will not be.
 
         Raises:
-            ValueError: A callback monitors `val_loss` and no training pictures are held out.
+            ValueError: A callback monitors `val_loss` and no training images are held out.
         """
         super().on_fit_start()
         self._best = None
         waiting = [type(one).__name__ for one in self.trainer.callbacks if getattr(one, "monitor", "") == "val_loss"]
-        if waiting and not holds_out_training_pictures(self.trainer):
+        if waiting and not holds_out_training_images(self.trainer):
             msg = (
                 f"{waiting[0]} waits for val_loss, but the data's val_split_mode is {_mode(self.trainer)!r}: hold "
-                "training pictures out with val_split_mode=from_train and val_split_ratio=0.2, or monitor train_loss "
-                "(test pictures must not decide when training ends)."
+                "training images out with val_split_mode=from_train and val_split_ratio=0.2, or monitor train_loss "
+                "(test images must not decide when training ends)."
             )
             raise ValueError(msg)
 
@@ -72,8 +72,8 @@ class HeldOutMixin(_Module):
                 self.trainer.save_checkpoint(path, weights_only=getattr(callback, "save_weights_only", False))
 
 
-def holds_out_training_pictures(trainer: Any) -> bool:
-    """Whether the validation pictures are training pictures that are not trained on."""
+def holds_out_training_images(trainer: Any) -> bool:
+    """Whether the validation images are training images that are not trained on."""
     return _mode(trainer) == "from_train"
 
 

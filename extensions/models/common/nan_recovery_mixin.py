@@ -17,7 +17,7 @@ LR_FACTOR = 0.1
 class RewindMixin(HeldOutMixin):
     """Mix-in for models with one optimizer that call `rewind` when their loss is no number.
 
-    The best state is that of the epoch with the lowest `val_loss`, without held-out pictures that of the last epoch
+    The best state is that of the epoch with the lowest `val_loss`, without held-out images that of the last epoch
     whose weights were finite, before the first epoch's end that of the start. The learning rate falls to a tenth, the
     optimizer's moments start again and training goes on; after the third time the next loss that is no number ends it.
 

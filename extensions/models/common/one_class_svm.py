@@ -13,7 +13,7 @@ class OneClassSvm(DynamicBufferMixin, nn.Module):
     Schölkopf et al., "Estimating the Support of a High-Dimensional Distribution", 2001,
     https://doi.org/10.1162/089976601750264965, with a Gaussian kernel. Each number of a vector is scaled so that the
     fitted ones lie in 0 to 1; others may lie outside. `forward` gives minus the decision function of scikit-learn's
-    `OneClassSVM`, equal to 1e-5 (for thousands of pictures, whose values are in the hundreds, to seven digits): higher
+    `OneClassSVM`, equal to 1e-5 (for thousands of images, whose values are in the hundreds, to seven digits): higher
     is more anomalous, 0 is its boundary. It is computed in double precision, except in exported models.
 
     Shapes: features (N, D) -> scores (N,).
@@ -68,8 +68,8 @@ class OneClassSvm(DynamicBufferMixin, nn.Module):
         if len(features) < 2 or not features.isfinite().all():
             n_broken = int((~features.isfinite().all(dim=1)).sum())
             msg = (
-                f"a one-class SVM needs at least 2 training pictures with finite features, found {len(features)}, "
-                f"{n_broken} of them not finite: give more pictures, or train with a lower learning rate."
+                f"a one-class SVM needs at least 2 training images with finite features, found {len(features)}, "
+                f"{n_broken} of them not finite: give more images, or train with a lower learning rate."
             )
             raise ValueError(msg)
         from sklearn.svm import OneClassSVM

@@ -16,11 +16,11 @@ def default_pre_processor(
 
     Args:
         backbone: timm name; decides mean and standard deviation.
-        image_size: Height and width in px that a picture is resized to (with antialiasing); one number for both.
+        image_size: Height and width in px that an image is resized to (with antialiasing); one number for both.
         center_crop: Height and width in px of the center that is kept after resizing; None keeps everything.
 
     Raises:
-        ValueError: A size is not positive, or the crop is larger than the picture.
+        ValueError: A size is not positive, or the crop is larger than the image.
     """
     shaping = _shaping(image_size, center_crop)
     mean, std = normalization(backbone)

@@ -1,4 +1,4 @@
-"""One more look at the training pictures after a fit."""
+"""One more look at the training images after a fit."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from anomalib.models import AnomalibModule
 
 
-def training_pictures(module: AnomalibModule) -> Iterator[torch.Tensor]:
-    """Batches (N, 3, H, W) of the training pictures, each once and in order, as training sees them.
+def training_images(module: AnomalibModule) -> Iterator[torch.Tensor]:
+    """Batches (N, 3, H, W) of the training images, each once and in order, as training sees them.
 
     Args:
-        module: In the fit whose pictures are meant.
+        module: In the fit whose images are meant.
     """
     from extensions.transforms import Augmentation
 

@@ -17,7 +17,7 @@ from torch import nn
 from torchvision.transforms import v2
 
 from extensions.backbones import architecture
-from extensions.models.common.held_out_mixin import HeldOutMixin, holds_out_training_pictures
+from extensions.models.common.held_out_mixin import HeldOutMixin, holds_out_training_images
 from extensions.models.common.limits import check_whole
 from extensions.models.common.pre_processor import ImageSize
 from extensions.models.contrastive_stfpm.loss import contrastive_loss, matching_loss
@@ -27,19 +27,19 @@ from extensions.models.stfpm import Stfpm
 
 
 class ContrastiveStfpm(HeldOutMixin, Stfpm):
-    """STFPM whose student also learns to tell the training pictures apart, so that unusual ones can be found.
+    """STFPM whose student also learns to tell the training images apart, so that unusual ones can be found.
 
     Wang et al., "Student-Teacher Feature Pyramid Matching for Anomaly Detection", 2021,
     https://arxiv.org/abs/2103.04257, and Chen et al., "A Simple Framework for Contrastive Learning of Visual
-    Representations", 2020, https://arxiv.org/abs/2002.05709. The loss is STFPM's, on the pictures as they are, plus
+    Representations", 2020, https://arxiv.org/abs/2002.05709. The loss is STFPM's, on the images as they are, plus
     `contrastive_weight` times NT-Xent of two random views of each, which only the student sees. Scores are those of
     STFPM, higher is more anomalous.
 
     Loss and optimizer are those of the authors (https://github.com/gdwang08/STFPM): averaged over the batch, weight
-    decay 1e-4. Where the datamodule holds out training pictures (`val_split_mode=from_train`), their matching loss is
+    decay 1e-4. Where the datamodule holds out training images (`val_split_mode=from_train`), their matching loss is
     logged as `val_loss` and the student of the epoch with the lowest is kept (the authors: with the lowest mean anomaly
-    map). With any other `val_split_mode` there is no `val_loss`: test pictures decide nothing.
-    Differs from SimCLR: views are milder, and the student's batch normalization keeps the statistics of the pictures as
+    map). With any other `val_split_mode` there is no `val_loss`: test images decide nothing.
+    Differs from SimCLR: views are milder, and the student's batch normalization keeps the statistics of the images as
     they are, so that the views do not blur what is compared with the teacher.
 
     A second fit with another Engine starts from a new student. Models from a checkpoint go on from it.
@@ -50,19 +50,19 @@ class ContrastiveStfpm(HeldOutMixin, Stfpm):
             last is what the head sees.
         weights: Weights file of the teacher; None looks in the weights folder, packages and timm's hub.
         pre_trained: False leaves the teacher random.
-        image_size: Height and width in px that pictures are resized to, by the default pre-processor.
+        image_size: Height and width in px that images are resized to, by the default pre-processor.
         center_crop: Height and width in px of the center to keep after resizing, by the default pre-processor.
         contrastive_weight: Of NT-Xent in the loss; 0 is plain STPM: no head is built and no views are made.
         projection_size: Length of an embedding.
         temperature: Divides the cosine similarities in NT-Xent, larger is softer.
-        queue_size: Past embeddings that NT-Xent compares with, fewer than the training pictures; 0 compares within the
+        queue_size: Past embeddings that NT-Xent compares with, fewer than the training images; 0 compares within the
             batch. Not part of a checkpoint: each fit starts with an empty one.
         views: Settings of lightly's `SimCLRViewTransform` that differ from `min_scale: 0.2, cj_strength: 0.5` (SimCLR:
             0.08 and 1) and from its own defaults.
         lr: Learning rate of SGD.
         momentum: Momentum of SGD.
         weight_decay: Weight decay of SGD.
-        pre_processor: True builds the default, False leaves pictures as they are.
+        pre_processor: True builds the default, False leaves images as they are.
         post_processor: As in anomalib.
         evaluator: As in anomalib.
         visualizer: As in anomalib.
@@ -151,7 +151,7 @@ class ContrastiveStfpm(HeldOutMixin, Stfpm):
             ).to(self.device)
 
     def training_step(self, batch: Batch, *args: Any, **kwargs: Any) -> dict[str, torch.Tensor]:
-        """Match the teacher on the pictures, and tell their views apart."""
+        """Match the teacher on the images, and tell their views apart."""
         del args, kwargs
         teacher, student = self.model(batch.image)
         loss = matching_loss(teacher, student).mean()
@@ -166,10 +166,10 @@ class ContrastiveStfpm(HeldOutMixin, Stfpm):
         return {"loss": loss}
 
     def validation_step(self, batch: Batch, *args: Any, **kwargs: Any) -> Batch:
-        """Score pictures; log the matching loss of those that were held out of training as `val_loss`."""
+        """Score images; log the matching loss of those that were held out of training as `val_loss`."""
         del args, kwargs
         teacher, student, predictions = self.model.compare(batch.image)
-        if holds_out_training_pictures(self.trainer):
+        if holds_out_training_images(self.trainer):
             loss = matching_loss(teacher, student).mean()
             self.log("val_loss", loss, on_step=False, on_epoch=True, prog_bar=True, batch_size=len(batch.image))
         return batch.update(**predictions._asdict())
@@ -180,7 +180,7 @@ class ContrastiveStfpm(HeldOutMixin, Stfpm):
         self._was_fitted = True
 
     def views(self, images: torch.Tensor, *, seed: int) -> torch.Tensor:
-        """Make two random views of each picture, as in training.
+        """Make two random views of each image, as in training.
 
         Args:
             images: (N, 3, H, W), as the pre-processor gives them.
@@ -193,7 +193,7 @@ class ContrastiveStfpm(HeldOutMixin, Stfpm):
         return make_views(images, settings=self.view_settings, normalize=normalize, seed=seed)
 
     def embed(self, images: torch.Tensor) -> torch.Tensor:
-        """Embed pictures by the contrastive head, in eval mode: the other pictures of a batch change nothing.
+        """Embed images by the contrastive head, in eval mode: the other images of a batch change nothing.
 
         Args:
             images: (N, 3, H, W), as the pre-processor gives them.
@@ -208,7 +208,7 @@ class ContrastiveStfpm(HeldOutMixin, Stfpm):
             return self.model.project(images.to(self.device))
 
     def discrepancy(self, images: torch.Tensor) -> torch.Tensor:
-        """How far the student is from its teacher on each picture, by the mean of the largest 2.5 % of its map.
+        """How far the student is from its teacher on each image, by the mean of the largest 2.5 % of its map.
 
         Args:
             images: (N, 3, H, W), as the pre-processor gives them.
@@ -255,11 +255,11 @@ def _evaluating(model: nn.Module) -> Iterator[None]:
 
 
 def _check_queue(queue_size: int, trainer: Any) -> None:
-    n_pictures = len(getattr(getattr(trainer, "datamodule", None), "train_data", None) or ())
-    if n_pictures and queue_size >= n_pictures:
+    n_images = len(getattr(getattr(trainer, "datamodule", None), "train_data", None) or ())
+    if n_images and queue_size >= n_images:
         msg = (
-            f"queue_size is {queue_size}, expected less than the {n_pictures} training pictures: a longer memory holds "
-            "each picture itself among those it is to be told from."
+            f"queue_size is {queue_size}, expected less than the {n_images} training images: a longer memory holds "
+            "each image itself among those it is to be told from."
         )
         raise ValueError(msg)
 

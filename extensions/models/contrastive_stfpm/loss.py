@@ -1,4 +1,4 @@
-"""The two losses: how far a student is from its teacher, and how well it tells pictures apart."""
+"""The two losses: how far a student is from its teacher, and how well it tells images apart."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Features = dict[str, torch.Tensor]
 
 
 def matching_loss(teacher: Features, student: Features) -> torch.Tensor:
-    """Distance of a student's features from its teacher's, one value a picture.
+    """Distance of a student's features from its teacher's, one value an image.
 
     The squared distance of the two unit-length feature vectors, averaged over the positions of a layer and summed over
     layers: the loss of Wang et al. 2021 as their code computes it (https://github.com/gdwang08/STFPM), which averages
@@ -31,13 +31,13 @@ def matching_loss(teacher: Features, student: Features) -> torch.Tensor:
 
 
 def contrastive_loss(*, temperature: float, queue_size: int, projection_size: int) -> nn.Module:
-    """Build lightly's NT-Xent loss: two views of one picture attract, views of others repel each other.
+    """Build lightly's NT-Xent loss: two views of one image attract, views of others repel each other.
 
     Chen et al., "A Simple Framework for Contrastive Learning of Visual Representations", 2020,
     https://arxiv.org/abs/2002.05709. With a queue it is the loss of He et al., "Momentum Contrast", 2020,
-    https://arxiv.org/abs/1911.05722, without their momentum encoder: the first view of each picture is told from the
+    https://arxiv.org/abs/1911.05722, without their momentum encoder: the first view of each image is told from the
     past embeddings in the queue instead of from the batch. The queue starts with random directions and takes the second
-    views of each batch; a picture's own embedding of an earlier epoch can be among them.
+    views of each batch; an image's own embedding of an earlier epoch can be among them.
 
     Args:
         temperature: Divides the cosine similarities.

@@ -14,7 +14,7 @@ from extensions.models.stfpm.torch_model import Features, STFPMModel
 
 
 class ContrastiveStfpmModel(STFPMModel):
-    """STFPM's network whose student also embeds pictures: its deepest features, averaged, through SimCLR's head.
+    """STFPM's network whose student also embeds images: its deepest features, averaged, through SimCLR's head.
 
     Shapes: images (N, 3, H, W) -> as `STFPMModel`; the head plays no part in scores and is not exported.
 
@@ -45,10 +45,10 @@ class ContrastiveStfpmModel(STFPMModel):
         return teacher, student, InferenceBatch(pred_score=anomaly_map.amax(dim=(1, 2, 3)), anomaly_map=anomaly_map)
 
     def project(self, images: torch.Tensor) -> torch.Tensor:
-        """Embeddings (N, K) of unit length of pictures (N, 3, H, W).
+        """Embeddings (N, K) of unit length of images (N, 3, H, W).
 
         In training the statistics of batch normalization are those of the batch and leave no trace in the student: its
-        running statistics are those of the unaugmented pictures that it is tested on.
+        running statistics are those of the unaugmented images that it is tested on.
 
         Raises:
             ValueError: There is no head.

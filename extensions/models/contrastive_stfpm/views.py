@@ -1,4 +1,4 @@
-"""Random views of pictures, as SimCLR makes them."""
+"""Random views of images, as SimCLR makes them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def check_view_settings(settings: Mapping[str, Any]) -> None:
     """Refuse what lightly's `SimCLRViewTransform` does not know.
 
     Raises:
-        ValueError: An unknown name, one that the picture decides, or a value that cannot be.
+        ValueError: An unknown name, one that the image decides, or a value that cannot be.
     """
     if not settings:
         return
@@ -49,7 +49,7 @@ def check_view_settings(settings: Mapping[str, Any]) -> None:
 def make_views(
     images: torch.Tensor, *, settings: Mapping[str, Any], normalize: v2.Normalize | None, seed: int
 ) -> torch.Tensor:
-    """Make two random views of each picture: crop, flip, color distortion, grayscale, blur.
+    """Make two random views of each image: crop, flip, color distortion, grayscale, blur.
 
     Args:
         images: (N, 3, H, W), normalized.
@@ -67,5 +67,5 @@ def make_views(
     shift, scale = (torch.as_tensor(list(values), dtype=torch.float32)[:, None, None] for values in (mean, std))
     pixels = (images.detach().float().cpu() * scale + shift).clamp(0, 1)  # lightly blurs through Pillow, on the CPU
     with seeded(seed):
-        views = torch.stack([torch.stack([augment(picture) for picture in pixels]) for _ in range(2)])
+        views = torch.stack([torch.stack([augment(image) for image in pixels]) for _ in range(2)])
     return ((views - shift) / scale).to(images)  # (2, N, 3, H, W)

@@ -14,46 +14,46 @@ from anomalib.visualization import Visualizer
 from torch import nn
 
 from extensions.models.common.checkpoint_mixin import CheckpointMixin
-from extensions.models.common.held_out_mixin import holds_out_training_pictures
+from extensions.models.common.held_out_mixin import holds_out_training_images
 from extensions.models.common.limits import check_whole
 from extensions.models.common.nan_recovery_mixin import RewindMixin
 from extensions.models.common.pre_processor import ImageSize, pixel_pre_processor, size_pair
 from extensions.models.common.reading_mixin import ReadingMixin
-from extensions.models.common.training_pass import evaluating, training_pictures
+from extensions.models.common.training_pass import evaluating, training_images
 from extensions.models.conv_autoencoder.loss import LOSSES, reconstruction_loss
 from extensions.models.conv_autoencoder.torch_model import STRIDE, ConvAutoencoderModel
 
-QUANTILE = 0.8  # of the training pictures' scores: where the threshold without labels lies
+QUANTILE = 0.8  # of the training images' scores: where the threshold without labels lies
 
 
 class ConvAutoencoder(RewindMixin, ReadingMixin, CheckpointMixin, AnomalibModule):
-    """Convolutional autoencoder: what it cannot draw again was not among the training pictures.
+    """Convolutional autoencoder: what it cannot draw again was not among the training images.
 
     Bergmann et al., "Improving Unsupervised Defect Segmentation by Applying Structural Similarity to Autoencoders",
     2019, https://arxiv.org/abs/1807.02011. The image score is the mean squared reconstruction error, the anomaly map
     the error of each pixel averaged over the channels and blurred by 4 px, whatever the loss; higher is more anomalous.
-    Pictures are seen with their pixels in 0 to 1, not normalized. Differs from the paper: five convolutions with batch
-    normalization and a linear bottleneck in place of nine, colors, whole pictures instead of patches, AdamW whose
+    Images are seen with their pixels in 0 to 1, not normalized. Differs from the paper: five convolutions with batch
+    normalization and a linear bottleneck in place of nine, colors, whole images instead of patches, AdamW whose
     learning rate falls along half a cosine over `trainer.max_epochs`.
 
-    Where the datamodule holds out training pictures (`val_split_mode=from_train`), their loss is logged as `val_loss`
+    Where the datamodule holds out training images (`val_split_mode=from_train`), their loss is logged as `val_loss`
     and the network of the epoch with the lowest is kept. A loss that is no number is not learned from: training goes
     back to the best state with a tenth of the learning rate, three times at most, and says so.
 
-    `label_free_threshold` is the 80 % quantile of the scores of the training pictures, as training sees them: a fifth
+    `label_free_threshold` is the 80 % quantile of the scores of the training images, as training sees them: a fifth
     of them would be called anomalous. A second fit with another Engine starts from a new network. Models from a
     checkpoint go on from it.
 
     Args:
-        latent_dim: Numbers that stand for a picture.
+        latent_dim: Numbers that stand for an image.
         loss: `l2`, the mean squared error, or `ssim`, one minus the structural similarity.
-        image_size: Height and width in px that pictures are resized to by the default pre-processor, multiples of 32.
+        image_size: Height and width in px that images are resized to by the default pre-processor, multiples of 32.
             With a pre_processor of your own, the size that it gives.
         center_crop: Height and width in px of the center to keep after resizing, multiples of 32 in place of
             image_size; by the default pre-processor.
         lr: First learning rate of AdamW.
         weight_decay: Of AdamW.
-        pre_processor: True builds the default, False leaves pictures as they are.
+        pre_processor: True builds the default, False leaves images as they are.
         post_processor: As in anomalib.
         evaluator: As in anomalib.
         visualizer: As in anomalib.
@@ -129,7 +129,7 @@ class ConvAutoencoder(RewindMixin, ReadingMixin, CheckpointMixin, AnomalibModule
 
     @property
     def learning_type(self) -> LearningType:
-        """Learns from normal pictures only."""
+        """Learns from normal images only."""
         return LearningType.ONE_CLASS
 
     def on_fit_start(self) -> None:
@@ -139,7 +139,7 @@ class ConvAutoencoder(RewindMixin, ReadingMixin, CheckpointMixin, AnomalibModule
         super().on_fit_start()
 
     def training_step(self, batch: Batch, *args: Any, **kwargs: Any) -> torch.Tensor | None:
-        """Draw pictures again; None, and a rewind, where the loss is no number."""
+        """Draw images again; None, and a rewind, where the loss is no number."""
         del args, kwargs
         loss = reconstruction_loss(self.loss_name, self.model(batch.image), batch.image)
         if not loss.isfinite():
@@ -149,16 +149,16 @@ class ConvAutoencoder(RewindMixin, ReadingMixin, CheckpointMixin, AnomalibModule
         return loss
 
     def validation_step(self, batch: Batch, *args: Any, **kwargs: Any) -> Batch:
-        """Score pictures; log the loss of those that were held out of training as `val_loss`."""
+        """Score images; log the loss of those that were held out of training as `val_loss`."""
         del args, kwargs
         reconstructions = self.model.decode(self.model.encode(batch.image))
-        if holds_out_training_pictures(self.trainer):
+        if holds_out_training_images(self.trainer):
             loss = reconstruction_loss(self.loss_name, reconstructions, batch.image)
             self.log("val_loss", loss, on_step=False, on_epoch=True, prog_bar=True, batch_size=len(batch.image))
         return batch.update(**self._scored(batch.image, reconstructions))
 
     def on_train_end(self) -> None:
-        """Go back to the best epoch, and look at the training pictures once more."""
+        """Go back to the best epoch, and look at the training images once more."""
         super().on_train_end()
         self._was_fitted = True
         with evaluating(self.model):
@@ -166,7 +166,7 @@ class ConvAutoencoder(RewindMixin, ReadingMixin, CheckpointMixin, AnomalibModule
         self._write_checkpoints_again()
 
     def reconstruct(self, images: torch.Tensor) -> torch.Tensor:
-        """Draw pictures again, in eval mode.
+        """Draw images again, in eval mode.
 
         Args:
             images: (N, 3, H, W), as the pre-processor gives them.
@@ -179,13 +179,13 @@ class ConvAutoencoder(RewindMixin, ReadingMixin, CheckpointMixin, AnomalibModule
 
     @property
     def label_free_threshold(self) -> tuple[float, str] | None:
-        """A threshold on raw scores that needed no labelled picture, and where it is from; None before a fit."""
+        """A threshold on raw scores that needed no labelled image, and where it is from; None before a fit."""
         value = float(self._label_free_threshold)
-        return None if value != value else (value, f"{QUANTILE:.0%} quantile of the training pictures' scores")
+        return None if value != value else (value, f"{QUANTILE:.0%} quantile of the training images' scores")
 
     def _finish(self) -> None:
-        """Take from the training pictures what scores need beside the network; it is in eval mode."""
-        scores = torch.cat([self.model(images).pred_score for images in training_pictures(self)])  # (n_train,)
+        """Take from the training images what scores need beside the network; it is in eval mode."""
+        scores = torch.cat([self.model(images).pred_score for images in training_images(self)])  # (n_train,)
         self._label_free_threshold.copy_(scores.quantile(QUANTILE))
 
     def _scored(self, images: torch.Tensor, reconstructions: torch.Tensor) -> dict[str, torch.Tensor | None]:

@@ -1,4 +1,4 @@
-"""How far a reconstruction is from its picture."""
+"""How far a reconstruction is from its image."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def reconstruction_loss(kind: str, reconstructions: torch.Tensor, images: torch.
         images: Likewise.
 
     Returns:
-        A scalar; 0 for equal pictures, at most 1 (`l2`) or 2 (`ssim`).
+        A scalar; 0 for equal images, at most 1 (`l2`) or 2 (`ssim`).
     """
     if kind == "l2":
         return F.mse_loss(reconstructions, images)

@@ -12,12 +12,12 @@ from torch import nn
 from extensions.models.conv_autoencoder.loss import reconstruction_error
 
 CHANNELS = (3, 8, 16, 32, 64, 128)
-STRIDE = 2 ** (len(CHANNELS) - 1)  # px of the picture a position of the deepest feature map
+STRIDE = 2 ** (len(CHANNELS) - 1)  # px of the image a position of the deepest feature map
 SIGMA = 4  # px, of the blur of anomaly maps, as in PaDiM
 
 
 class ConvAutoencoderModel(nn.Module):
-    """Encodes pictures of one size into `latent_dim` numbers each and draws them again from these.
+    """Encodes images of one size into `latent_dim` numbers each and draws them again from these.
 
     Each convolution is 4 x 4 with stride 2, followed by batch normalization and a leaky ReLU of slope 0.2; the last one
     by a sigmoid.
@@ -26,8 +26,8 @@ class ConvAutoencoderModel(nn.Module):
     and anomaly_map (N, 1, H, W), both higher for more anomalous.
 
     Args:
-        image_size: Height and width of pictures in px, multiples of 32.
-        latent_dim: Numbers that stand for a picture.
+        image_size: Height and width of images in px, multiples of 32.
+        latent_dim: Numbers that stand for an image.
     """
 
     def __init__(self, *, image_size: tuple[int, int], latent_dim: int) -> None:
@@ -46,15 +46,15 @@ class ConvAutoencoderModel(nn.Module):
         self.to(memory_format=torch.channels_last)  # a quarter less time a step on a CPU
 
     def encode(self, images: torch.Tensor) -> torch.Tensor:
-        """Latents (N, latent_dim) of pictures (N, 3, H, W).
+        """Latents (N, latent_dim) of images (N, 3, H, W).
 
         Raises:
-            ValueError: The pictures are of another size than the network is for.
+            ValueError: The images are of another size than the network is for.
         """
         size = tuple(images.shape[-2:])
         if size != self.image_size:
             msg = (
-                f"the autoencoder got pictures of {size[0]} x {size[1]} px, expected "
+                f"the autoencoder got images of {size[0]} x {size[1]} px, expected "
                 f"{self.image_size[0]} x {self.image_size[1]}: build it with the image_size (or center_crop) that its "
                 "pre-processor gives."
             )
@@ -62,7 +62,7 @@ class ConvAutoencoderModel(nn.Module):
         return self.encoder(images)
 
     def decode(self, latents: torch.Tensor) -> torch.Tensor:
-        """Pictures (N, 3, H, W) in 0 to 1 from latents (N, latent_dim)."""
+        """Images (N, 3, H, W) in 0 to 1 from latents (N, latent_dim)."""
         return self.decoder(latents)
 
     def anomaly_map(self, error: torch.Tensor) -> torch.Tensor:
@@ -70,12 +70,12 @@ class ConvAutoencoderModel(nn.Module):
         return self.blur(error)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor | InferenceBatch:
-        """Draw pictures again, or score them."""
+        """Draw images again, or score them."""
         reconstructions = self.decode(self.encode(images))
         return reconstructions if self.training else self.score(images, reconstructions)
 
     def score(self, images: torch.Tensor, reconstructions: torch.Tensor) -> InferenceBatch:
-        """Scores and maps of pictures from their reconstructions, both (N, 3, H, W)."""
+        """Scores and maps of images from their reconstructions, both (N, 3, H, W)."""
         error = reconstruction_error(reconstructions, images)  # (N, 1, H, W)
         return InferenceBatch(pred_score=error.mean(dim=(1, 2, 3)), anomaly_map=self.anomaly_map(error))
 

@@ -16,7 +16,7 @@ from torch import nn
 from extensions.backbones import architecture
 from extensions.models.cflow.lightning_model import cosine_lr
 from extensions.models.common.backbone_mixin import BackboneMixin
-from extensions.models.common.held_out_mixin import HeldOutMixin, holds_out_training_pictures
+from extensions.models.common.held_out_mixin import HeldOutMixin, holds_out_training_images
 from extensions.models.common.limits import check_whole
 from extensions.models.common.pre_processor import ImageSize
 from extensions.models.fastflow.torch_model import FastflowModel
@@ -28,9 +28,9 @@ class Fastflow(HeldOutMixin, BackboneMixin, AnomalibFastflow):
     Yu et al., "FastFlow: Unsupervised Anomaly Detection and Localization via 2D Normalizing Flows", 2021,
     https://arxiv.org/abs/2111.07677. Scores are minus the likelihood averaged over layers, -1 to 0, higher is more
     anomalous. Differs from the paper as anomalib does, which follows https://github.com/gathierry/FastFlow: a trainable
-    layer normalization stands before each flow, tied to the size of the pictures. Differs from anomalib: any backbone
-    with feature maps (transformers need `layers`), pictures of any size, data without masks, `pred_score` is (N,), and
-    with `val_split_mode=from_train` the flows of the lowest `val_loss`, the same loss on pictures held out of training,
+    layer normalization stands before each flow, tied to the size of the images. Differs from anomalib: any backbone
+    with feature maps (transformers need `layers`), images of any size, data without masks, `pred_score` is (N,), and
+    with `val_split_mode=from_train` the flows of the lowest `val_loss`, the same loss on images held out of training,
     are kept and that loss tells whether training was long enough.
 
     Args:
@@ -38,22 +38,22 @@ class Fastflow(HeldOutMixin, BackboneMixin, AnomalibFastflow):
         layers: Feature maps to use, highest resolution first; None takes the last ones at strides 4, 8 and 16.
         weights: Weights file of the backbone; None looks in the weights folder, packages and timm's hub.
         pre_trained: False leaves the backbone random.
-        image_size: Height and width in px that pictures are resized to, by the default pre-processor.
+        image_size: Height and width in px that images are resized to, by the default pre-processor.
         center_crop: Height and width in px of the center to keep after resizing, by the default pre-processor.
         flow_steps: Coupling blocks of each flow.
         conv3x3_only: Whether all blocks see their surroundings, instead of every other one.
         hidden_ratio: Channels inside a block, as a part of those that it gets.
         lr: Learning rate of Adam.
         lr_schedule: `constant` as in anomalib, or `cosine`: the rate falls to a thousandth over `max_epochs`. At a
-            constant rate the likelihood of the training pictures rises as long as one trains.
+            constant rate the likelihood of the training images rises as long as one trains.
         weight_decay: Weight decay of Adam.
-        pre_processor: True builds the default; another one must bring pictures to one size.
+        pre_processor: True builds the default; another one must bring images to one size.
         post_processor: As in anomalib.
         evaluator: As in anomalib.
         visualizer: As in anomalib.
 
     Raises:
-        ValueError: Unknown backbone or layer, a number out of its range, or no fixed size of the pictures.
+        ValueError: Unknown backbone or layer, a number out of its range, or no fixed size of the images.
 
     Example:
         >>> model = Fastflow("tf_efficientnet_lite0")
@@ -108,7 +108,7 @@ class Fastflow(HeldOutMixin, BackboneMixin, AnomalibFastflow):
         )
         if self.input_size is None:
             msg = (
-                "Fastflow must know the size of the pictures, and its pre_processor does not bring them to one: give "
+                "Fastflow must know the size of the images, and its pre_processor does not bring them to one: give "
                 "it one with a Resize, or leave pre_processor out."
             )
             raise ValueError(msg)
@@ -126,10 +126,10 @@ class Fastflow(HeldOutMixin, BackboneMixin, AnomalibFastflow):
         self._set_backbone(backbone, layers, weights=weights, pre_trained=pre_trained)
 
     def validation_step(self, batch: Batch, *args: Any, **kwargs: Any) -> Batch:
-        """Score pictures; log the loss of those that were held out of training as `val_loss`."""
+        """Score images; log the loss of those that were held out of training as `val_loss`."""
         del args, kwargs
         latent, log_jacobians = self.model.flow(batch.image)
-        if holds_out_training_pictures(self.trainer):
+        if holds_out_training_images(self.trainer):
             loss = self.loss(latent, log_jacobians)
             self.log("val_loss", loss, on_step=False, on_epoch=True, prog_bar=True, batch_size=len(batch.image))
         return batch.update(**self.model.score(latent)._asdict())
@@ -148,7 +148,7 @@ class Fastflow(HeldOutMixin, BackboneMixin, AnomalibFastflow):
                 group["lr"] = cosine_lr(first, epoch=self.current_epoch, n_epochs=self.trainer.max_epochs)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Take the pictures' size from the checkpoint's pre-processing, which replaces that of this model."""
+        """Take the images' size from the checkpoint's pre-processing, which replaces that of this model."""
         super().on_load_checkpoint(checkpoint)
         if self.input_size is not None and tuple(self.input_size) != self.model.input_size:
             self.model.set_input_size(self.input_size)

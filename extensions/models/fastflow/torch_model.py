@@ -24,7 +24,7 @@ class FastflowModel(AnomalibFastflowModel):
     Args:
         backbone: timm name.
         layers: Feature maps to use, highest resolution first.
-        input_size: Height and width of the pictures in px; the normalization before each flow is tied to it.
+        input_size: Height and width of the images in px; the normalization before each flow is tied to it.
         flow_steps: Coupling blocks of each flow.
         conv3x3_only: Whether all blocks see their surroundings, instead of every other one.
         hidden_ratio: Channels inside a block, as a part of those that it gets.
@@ -55,7 +55,7 @@ class FastflowModel(AnomalibFastflowModel):
         )
 
     def set_input_size(self, input_size: tuple[int, int]) -> None:
-        """Start with new normalizations for pictures of another height and width in px; flows fit all sizes."""
+        """Start with new normalizations for images of another height and width in px; flows fit all sizes."""
         self.input_size = (int(input_size[0]), int(input_size[1]))
         empty = torch.zeros(1, 3, *self.input_size, device=next(self.feature_extractor.parameters()).device)
         # Not the extractor's own forward, which would look for a faster engine for weights that are not there yet.
@@ -70,15 +70,15 @@ class FastflowModel(AnomalibFastflowModel):
         return self
 
     def forward(self, input_tensor: torch.Tensor) -> tuple[list[torch.Tensor], list[torch.Tensor]] | InferenceBatch:
-        """Transform features; score pictures unless in training.
+        """Transform features; score images unless in training.
 
         Raises:
-            ValueError: Pictures of another size than `input_size`.
+            ValueError: Images of another size than `input_size`.
         """
         size = tuple(input_tensor.shape[-2:])
         if size != self.input_size:
             msg = (
-                f"pictures are {size[0]} x {size[1]} px, but this Fastflow was built for {self.input_size[0]} x "
+                f"images are {size[0]} x {size[1]} px, but this Fastflow was built for {self.input_size[0]} x "
                 f"{self.input_size[1]}: resize them, or train one with another image_size."
             )
             raise ValueError(msg)
@@ -93,7 +93,7 @@ class FastflowModel(AnomalibFastflowModel):
         return [latent for latent, _ in pairs], [log_jacobian for _, log_jacobian in pairs]
 
     def score(self, latent: list[torch.Tensor]) -> InferenceBatch:
-        """Score pictures by their latent maps (N, C, h, w)."""
+        """Score images by their latent maps (N, C, h, w)."""
         anomaly_map = self.anomaly_map_generator(latent)  # (N, 1, H, W)
         return InferenceBatch(pred_score=anomaly_map.amax(dim=(1, 2, 3)), anomaly_map=anomaly_map)
 

@@ -19,7 +19,7 @@ N_BLOCKS = 2  # of a whitening's columns: two leave out half of its zeros, and m
 
 
 class ExportedPadim(nn.Module):
-    """A fitted PaDiM for pictures of one size, any number of them at once.
+    """A fitted PaDiM for images of one size, any number of them at once.
 
     A Mahalanobis distance is the length of a whitened difference: with the inverse covariance W Wᵀ (W lower triangular,
     Cholesky's factor) d = |Wᵀ (x - mean)|. Each W is read once a batch and is half zeros, of which the first columns'
@@ -29,10 +29,10 @@ class ExportedPadim(nn.Module):
 
     Args:
         model: The fitted network.
-        image_size: Height and width in px of the pictures it will get.
+        image_size: Height and width in px of the images it will get.
 
     Raises:
-        ValueError: It was fitted to pictures of another size.
+        ValueError: It was fitted to images of another size.
     """
 
     def __init__(self, model: PadimModel, image_size: tuple[int, int]) -> None:
@@ -44,7 +44,7 @@ class ExportedPadim(nn.Module):
         n_positions, n_channels, _ = model.gaussian.inv_covariance.shape
         if n_positions != self.map_size[0] * self.map_size[1]:
             msg = (
-                f"this PaDiM was fitted to feature maps of {n_positions} positions, but pictures of {image_size[0]} x "
+                f"this PaDiM was fitted to feature maps of {n_positions} positions, but images of {image_size[0]} x "
                 f"{image_size[1]} px give {self.map_size[0]} x {self.map_size[1]}: export it with the image_size that "
                 "it was trained with."
             )
@@ -67,7 +67,7 @@ class ExportedPadim(nn.Module):
         self.register_buffer("horizontal", horizontal.float())
 
     def forward(self, images: torch.Tensor) -> InferenceBatch:
-        """Score pictures."""
+        """Score images."""
         features = self.feature_extractor(images)
         drawn = [
             F.interpolate(features[layer].index_select(1, getattr(self, f"drawn{number}")), size=self.map_size)

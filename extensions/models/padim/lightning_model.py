@@ -29,11 +29,11 @@ class Padim(RefitMixin, BackboneMixin, AnomalibPadim):
         layers: Feature maps to use, highest resolution first; None takes the last ones at strides 4, 8 and 16.
         weights: Weights file of the backbone; None looks in the weights folder, packages and timm's hub.
         pre_trained: False leaves the backbone random.
-        image_size: Height and width in px that pictures are resized to, by the default pre-processor.
+        image_size: Height and width in px that images are resized to, by the default pre-processor.
         center_crop: Height and width in px of the center to keep after resizing, by the default pre-processor.
         n_features: Channels drawn at random out of those of all layers; memory grows with its square. None takes
             100 for ResNet-18 and 550 for Wide-ResNet-50-2 as in the paper, else 100 or all where there are fewer.
-        pre_processor: True builds the default, False leaves pictures as they are.
+        pre_processor: True builds the default, False leaves images as they are.
         post_processor: As in anomalib.
         evaluator: As in anomalib.
         visualizer: As in anomalib.

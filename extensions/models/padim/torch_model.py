@@ -37,7 +37,7 @@ class PadimModel(AnomalibPadimModel):
         self.anomaly_map_generator = AnomalyMapGenerator()
 
     def forward(self, input_tensor: torch.Tensor) -> torch.Tensor | InferenceBatch:
-        """Score pictures; in training collect their embeddings.
+        """Score images; in training collect their embeddings.
 
         Raises:
             RuntimeError: Nothing was fitted.
@@ -68,15 +68,15 @@ class PadimModel(AnomalibPadimModel):
         return embedding
 
     def exportable(self, image_size: tuple[int, int]) -> torch.nn.Module:
-        """The fitted network as an exported model computes it, for pictures of this height and width in px."""
+        """The fitted network as an exported model computes it, for images of this height and width in px."""
         from extensions.models.padim.exported import ExportedPadim
 
         return ExportedPadim(self, image_size)
 
     def fit(self) -> None:
-        """Fit one Gaussian a position to what training collected, and forget the pictures."""
+        """Fit one Gaussian a position to what training collected, and forget the images."""
         if len(self.memory_bank) < 1:
-            msg = "PaDiM has seen no training pictures, so it cannot fit its Gaussians: fit first."
+            msg = "PaDiM has seen no training images, so it cannot fit its Gaussians: fit first."
             raise ValueError(msg)
         embeddings = torch.vstack(self.memory_bank)
         self.memory_bank = []
@@ -94,11 +94,11 @@ def fit_gaussians(embeddings: torch.Tensor, *, n_positions: int = 64) -> tuple[t
         mean (C, P), inverse covariance (P, C, C).
 
     Raises:
-        ValueError: Fewer than two pictures.
+        ValueError: Fewer than two images.
     """
     n_images, n_channels, _ = embeddings.shape
     if n_images < 2:
-        msg = f"PaDiM needs at least 2 training pictures to estimate a covariance, found {n_images}."
+        msg = f"PaDiM needs at least 2 training images to estimate a covariance, found {n_images}."
         raise ValueError(msg)
     mean = embeddings.mean(dim=0)  # (C, P)
     # 0.01 is the paper's regularization; anomalib adds 1e-5 of its own.

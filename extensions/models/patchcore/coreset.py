@@ -189,7 +189,7 @@ def _n_centers(embedding: torch.Tensor, sampling_ratio: float) -> int:
     if n_centers == 0:
         msg = (
             f"sampling_ratio {sampling_ratio} of {len(embedding)} patches selects none; "
-            f"expected at least {1 / len(embedding):.3g}: raise it or add training pictures."
+            f"expected at least {1 / len(embedding):.3g}: raise it or add training images."
         )
         raise ValueError(msg)
     return n_centers
@@ -200,5 +200,5 @@ def _check_finite(matrix: torch.Tensor, name: str) -> None:
         return  # one pass without a copy: the extremes of what holds a NaN are NaN
     parts = ((start, ~part.isfinite().all(dim=1)) for start, part in zip(itertools.count(0, 4096), matrix.split(4096)))
     row = next(start + int(bad.nonzero()[0]) for start, bad in parts if bool(bad.any()))
-    msg = f"{name} is not finite in patch {row} of {len(matrix)}; expected numbers: check pictures and weights."
+    msg = f"{name} is not finite in patch {row} of {len(matrix)}; expected numbers: check images and weights."
     raise ValueError(msg)

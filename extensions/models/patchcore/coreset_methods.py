@@ -1,4 +1,4 @@
-"""Ways to select or to keep patches that an anomaly among the training pictures does not win."""
+"""Ways to select or to keep patches that an anomaly among the training images does not win."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def dense_patches(embedding: torch.Tensor, n_kept: int, seed: int) -> torch.Tens
     greedy selection. Differs from the paper: neighbors are sought in a random sample of all patches (Sugiyama and
     Borgwardt, "Rapid Distance-Based Outlier Detection via Sampling", 2013,
     https://papers.nips.cc/paper/5127-rapid-distance-based-outlier-detection-via-sampling), not among those of the
-    same place in the picture, so one defect that recurs at one place does not vouch for itself; the factor is the
+    same place in the image, so one defect that recurs at one place does not vouch for itself; the factor is the
     distance to the 8th neighbor over the neighbors' own, without reachability; scores are not weighted by it later.
 
     Args:

@@ -16,17 +16,17 @@ if TYPE_CHECKING:
 
 
 class ExportedPatchcore(nn.Module):
-    """A fitted PatchCore for pictures of one size, any number of them at once.
+    """A fitted PatchCore for images of one size, any number of them at once.
 
     The distances of all patches need the least of |x|² - 2 x·y + |y|² over the bank, not which row has it; that, and
-    exact distances, are looked up for the farthest patch of each picture alone. Patches and bank are taken relative to
+    exact distances, are looked up for the farthest patch of each image alone. Patches and bank are taken relative to
     the bank's mean, where the sum cancels less. Enlarging and blur are one matrix for each axis.
 
     Shapes: images (N, 3, H, W) -> pred_score (N,), anomaly_map (N, 1, H, W), both higher for more anomalous.
 
     Args:
         model: The fitted network.
-        image_size: Height and width in px of the pictures it will get.
+        image_size: Height and width in px of the images it will get.
 
     Raises:
         ValueError: It was not fitted.
@@ -56,7 +56,7 @@ class ExportedPatchcore(nn.Module):
         self.register_buffer("horizontal", horizontal.float())
 
     def forward(self, images: torch.Tensor) -> InferenceBatch:
-        """Score pictures."""
+        """Score images."""
         features = self.feature_extractor(images)
         pooled = [self.pool(features[layer]) for layer in self.layers]
         enlarged = [pooled[0], *(F.interpolate(maps, size=self.map_size, mode="bilinear") for maps in pooled[1:])]

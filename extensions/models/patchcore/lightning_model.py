@@ -33,19 +33,19 @@ class Patchcore(RefitMixin, BackboneMixin, AnomalibPatchcore):
         layers: Feature maps to use, highest resolution first; None takes the last ones at strides 8 and 16.
         weights: Weights file of the backbone; None looks in the weights folder, packages and timm's hub.
         pre_trained: False leaves the backbone random.
-        image_size: Height and width in px that pictures are resized to, by the default pre-processor.
+        image_size: Height and width in px that images are resized to, by the default pre-processor.
         center_crop: Height and width in px of the center to keep after resizing, by the default pre-processor.
         coreset_sampling_ratio: Share of training patches kept in the memory bank, in (0, 1].
-        coreset: How they are selected: `greedy` (anomalib's; over-selects anomalies among the training pictures),
+        coreset: How they are selected: `greedy` (anomalib's; over-selects anomalies among the training images),
             `random`, `kmeans` or `density`, which dirty data harm less.
         num_neighbors: Neighbors in the bank that weight the image score; 1 leaves the distance as it is.
         neighborhood: Side of the square of feature map positions averaged into a patch, odd (the paper's p; anomalib
             has 3). Larger ones see larger defects, and forgive more of a texture's irregularity.
-        precision: `float32` or `float16` (half the memory; the test pictures are cast, too).
+        precision: `float32` or `float16` (half the memory; the test images are cast, too).
         max_memory_bytes: Limit for the training patches in memory; more of them go to a file in the cache folder
             (`$WORKBENCH_CACHE`), which is deleted after the fit. None for a quarter of the physical memory of the
             device. Changes no result. `PatchcoreModel` gives the peaks of fit and predict.
-        pre_processor: True builds the default, False leaves pictures as they are.
+        pre_processor: True builds the default, False leaves images as they are.
         post_processor: As in anomalib.
         evaluator: As in anomalib.
         visualizer: As in anomalib.

@@ -37,7 +37,7 @@ class PatchcoreModel(AnomalibPatchcoreModel):
     Shapes: images (N, 3, H, W) -> pred_score (N,), anomaly_map (N, 1, H, W), both higher for more anomalous;
     memory_bank (n_patches, n_channels).
 
-    Peaks of memory, for a training set of A = pictures x height x width of the first feature map x n_channels x 4 bytes
+    Peaks of memory, for a training set of A = images x height x width of the first feature map x n_channels x 4 bytes
     and a bank of B = A x coreset_sampling_ratio:
 
     - fit: A, the coreset's random projection (A x its channels / n_channels) and B, beside a batch in the network.
@@ -57,8 +57,8 @@ class PatchcoreModel(AnomalibPatchcoreModel):
 
     feature_extractor: FrozenFeatureExtractor
     keep_bank: Callable[..., torch.Tensor] | None = None  # finds a bank that was selected before
-    find_later: Callable[[torch.Tensor], Callable[[], Features] | None] | None = None  # promises features of pictures
-    _n_patches: int = 0  # of a picture
+    find_later: Callable[[torch.Tensor], Callable[[], Features] | None] | None = None  # promises features of images
+    _n_patches: int = 0  # of an image
     _searched: tuple[torch.Tensor, int, NearestNeighbors | None] | None = None  # the bank, its version, its search
 
     def __init__(
@@ -84,7 +84,7 @@ class PatchcoreModel(AnomalibPatchcoreModel):
         return {name: value for name, value in self.__dict__.items() if name not in _NOT_COPIED}
 
     def forward(self, input_tensor: torch.Tensor) -> torch.Tensor | InferenceBatch:
-        """Score pictures; in training collect their patches, or the promise of them where the bank may be known.
+        """Score images; in training collect their patches, or the promise of them where the bank may be known.
 
         Raises:
             RuntimeError: Nothing was fitted.
@@ -138,9 +138,7 @@ class PatchcoreModel(AnomalibPatchcoreModel):
         """
         n_patches = len(self.embedding_store)
         if not n_patches:
-            msg = (
-                "PatchCore has seen no training pictures, so there is nothing to build its memory bank from: fit first."
-            )
+            msg = "PatchCore has seen no training images, so there is nothing to build its memory bank from: fit first."
             raise ValueError(msg)
         try:
             n_kept = int(n_patches * sampling_ratio)
@@ -148,7 +146,7 @@ class PatchcoreModel(AnomalibPatchcoreModel):
                 msg = (
                     f"A coreset_sampling_ratio of {sampling_ratio} keeps {n_kept} of {n_patches} patches, fewer than "
                     f"num_neighbors={self.num_neighbors}: raise the ratio, lower num_neighbors or add training "
-                    "pictures."
+                    "images."
                 )
                 raise ValueError(msg)
             self.memory_bank = self._find_bank(n_kept, sampling_ratio)
@@ -179,7 +177,7 @@ class PatchcoreModel(AnomalibPatchcoreModel):
         return patches[kept]
 
     def exportable(self, image_size: tuple[int, int]) -> torch.nn.Module:
-        """The fitted network as an exported model computes it, for pictures of this height and width in px."""
+        """The fitted network as an exported model computes it, for images of this height and width in px."""
         from extensions.models.patchcore.exported import ExportedPatchcore
 
         return ExportedPatchcore(self, image_size)

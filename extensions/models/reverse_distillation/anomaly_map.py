@@ -12,7 +12,7 @@ Mode = Literal["add", "multiply"]
 
 
 class AnomalyMapGenerator(nn.Module):
-    """Anomalib's maps at the size of the pictures at hand, with a blur that is built once.
+    """Anomalib's maps at the size of the images at hand, with a blur that is built once.
 
     Args:
         mode: Whether the maps of the layers are added or multiplied.

@@ -18,14 +18,14 @@ from extensions.models.reverse_distillation.torch_model import ReverseDistillati
 
 
 class ReverseDistillation(BackboneMixin, AnomalibReverseDistillation):
-    """Reverse distillation: where a decoder, trained on normal pictures only, fails to restore the encoder's features.
+    """Reverse distillation: where a decoder, trained on normal images only, fails to restore the encoder's features.
 
     Deng and Li, "Anomaly Detection via Reverse Distillation from One-Class Embedding", 2022,
     https://arxiv.org/abs/2201.10703. Scores are cosine distances summed over layers, higher is more anomalous. Differs
     from the paper as anomalib does: the loss compares whole maps instead of positions (so does the authors' code,
     https://github.com/hq-deng/RD4AD), Adam's second beta is 0.99 (paper: 0.999), and the bottleneck has two blocks
     instead of three for ResNet-34 and half as wide ones for Wide-ResNet-50-2. Differs from anomalib: any convolutional
-    backbone whose layers' strides double can be the encoder, pictures need not be multiples of 32 px, and `pred_score`
+    backbone whose layers' strides double can be the encoder, images need not be multiples of 32 px, and `pred_score`
     is (N,). Anomalib's networks are kept for its ResNets; what others get, `make_student` says.
 
     Args:
@@ -33,11 +33,11 @@ class ReverseDistillation(BackboneMixin, AnomalibReverseDistillation):
         layers: Feature maps to restore, highest resolution first; None takes the last ones at strides 4, 8 and 16.
         weights: Weights file of the encoder; None looks in the weights folder, packages and timm's hub.
         pre_trained: False leaves the encoder random.
-        image_size: Height and width in px that pictures are resized to, by the default pre-processor.
+        image_size: Height and width in px that images are resized to, by the default pre-processor.
         center_crop: Height and width in px of the center to keep after resizing, by the default pre-processor.
         anomaly_map_mode: Whether the maps of the layers are added or multiplied.
         lr: Learning rate of Adam.
-        pre_processor: True builds the default, False leaves pictures as they are.
+        pre_processor: True builds the default, False leaves images as they are.
         post_processor: As in anomalib.
         evaluator: As in anomalib.
         visualizer: As in anomalib.

@@ -7,7 +7,7 @@ from torch.nn import functional as F
 
 
 def distillation_loss(encoded: Sequence[torch.Tensor], decoded: Sequence[torch.Tensor]) -> torch.Tensor:
-    """Cosine distance of whole feature maps, averaged over pictures and summed over layers.
+    """Cosine distance of whole feature maps, averaged over images and summed over layers.
 
     As the authors' code and anomalib compute it; the paper averages the distance of each position. Anomalib's own
     stops with an error at features in channels-last order.

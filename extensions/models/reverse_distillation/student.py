@@ -121,7 +121,7 @@ class Decoder(nn.Module):
 def decode(decoder: nn.Module, embedding: torch.Tensor, like: Sequence[torch.Tensor]) -> list[torch.Tensor]:
     """Restore features from an embedding.
 
-    Anomalib's decoder gives maps of other sizes than the encoder's, and with them an error, unless pictures are
+    Anomalib's decoder gives maps of other sizes than the encoder's, and with them an error, unless images are
     multiples of 32 px; here each level is cut to size.
 
     Args:

@@ -16,7 +16,7 @@ from extensions.models.reverse_distillation.student import decode, make_student
 
 
 class ReverseDistillationModel(AnomalibReverseDistillationModel):
-    """Anomalib's network for any convolutional backbone and any size of pictures.
+    """Anomalib's network for any convolutional backbone and any size of images.
 
     Shapes: images (N, 3, H, W) -> in training the features of encoder and decoder, for each layer (N, C, h, w); else
     pred_score (N,), anomaly_map (N, 1, H, W), both higher for more anomalous.

@@ -17,7 +17,7 @@ from extensions.models.stfpm.torch_model import STFPMModel
 
 
 class Stfpm(BackboneMixin, AnomalibStfpm):
-    """STFPM: where a student, trained on normal pictures only, fails to imitate its teacher's features.
+    """STFPM: where a student, trained on normal images only, fails to imitate its teacher's features.
 
     Wang et al., "Student-Teacher Feature Pyramid Matching for Anomaly Detection", 2021,
     https://arxiv.org/abs/2103.04257. Scores are products of feature distances, higher is more anomalous. Differs from
@@ -32,13 +32,13 @@ class Stfpm(BackboneMixin, AnomalibStfpm):
         layers: Feature maps to match, highest resolution first; None takes the last ones at strides 4, 8 and 16.
         weights: Weights file of the teacher; None looks in the weights folder, packages and timm's hub.
         pre_trained: False leaves the teacher random.
-        image_size: Height and width in px that pictures are resized to, by the default pre-processor.
+        image_size: Height and width in px that images are resized to, by the default pre-processor.
         center_crop: Height and width in px of the center to keep after resizing, by the default pre-processor.
         student_backbone: timm name of the student where it is not the teacher's, without a tag as it starts random.
         lr: Learning rate of SGD.
         momentum: Momentum of SGD.
         weight_decay: Weight decay of SGD.
-        pre_processor: True builds the default, False leaves pictures as they are.
+        pre_processor: True builds the default, False leaves images as they are.
         post_processor: As in anomalib.
         evaluator: As in anomalib.
         visualizer: As in anomalib.

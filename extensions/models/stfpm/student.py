@@ -39,7 +39,7 @@ class AdaptedStudent(TimmFeatureExtractor):
         )
 
     def forward(self, inputs: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Features of pictures, by the names of the teacher's layers."""
+        """Features of images, by the names of the teacher's layers."""
         features = super().forward(inputs)
         return {
             name: adapt(features[source])

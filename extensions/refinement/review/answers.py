@@ -24,7 +24,7 @@ class ReviewError(ValueError):
 
 
 def read_review(path: str | Path, names: Collection[str]) -> dict[str, bool]:
-    """Read which training pictures a person keeps.
+    """Read which training images a person keeps.
 
     An empty ``keep`` is the tool's verdict: drop what was removed in some round. Taken as they come are: commas,
     semicolons or tabs between the columns, columns in another order or added, a byte order mark, UTF-8, UTF-16 or
@@ -32,13 +32,13 @@ def read_review(path: str | Path, names: Collection[str]) -> dict[str, bool]:
 
     Args:
         path: A ``suspects.csv``, as written, edited, or saved from ``suspects.html``.
-        names: Every training picture, relative to the data root with forward slashes.
+        names: Every training image, relative to the data root with forward slashes.
 
     Returns:
         For every name whether it is kept.
 
     Raises:
-        ReviewError: The file cannot be read as a review, names a picture that is not among ``names``, one twice or not
+        ReviewError: The file cannot be read as a review, names an image that is not among ``names``, one twice or not
             all of them, says of one neither yes nor no, or leaves none to train on.
     """
     path = Path(path)
@@ -60,18 +60,18 @@ def read_review(path: str | Path, names: Collection[str]) -> dict[str, bool]:
     missing = [name for name in names if name not in lines]
     if missing:
         msg = (
-            f"{path} names {len(lines)} of the {len(verdicts)} pictures, not {missing[0]!r}; expected every one: put "
-            "the lines back, and say no in 'keep' to drop a picture"
+            f"{path} names {len(lines)} of the {len(verdicts)} images, not {missing[0]!r}; expected every one: put "
+            "the lines back, and say no in 'keep' to drop an image"
         )
         raise ReviewError(msg)
     if verdicts and not any(verdicts.values()):
-        msg = f"{path} keeps none of the {len(verdicts)} training pictures; put yes into 'keep' of those to train on"
+        msg = f"{path} keeps none of the {len(verdicts)} training images; put yes into 'keep' of those to train on"
         raise ReviewError(msg)
     return verdicts
 
 
 def _verdict(row: dict[str, str], where: str) -> bool:
-    """Whether the row's picture is kept."""
+    """Whether the row's image is kept."""
     try:
         answer = answer_of(row["keep"])
     except ValueError as error:
@@ -85,7 +85,7 @@ def _verdict(row: dict[str, str], where: str) -> bool:
     text = row["removed_in_round"].strip()
     if text and not re.fullmatch(r"[1-9]\d*([.,]0+)?", text):
         msg = (
-            f"{where}: 'removed_in_round' is {text!r}; expected the number of a round, or nothing for a picture that "
+            f"{where}: 'removed_in_round' is {text!r}; expected the number of a round, or nothing for an image that "
             "was kept; correct it, or put yes or no into 'keep'"
         )
         raise ReviewError(msg)
@@ -176,13 +176,13 @@ def _misread(text: str) -> str:
 
 def _unknown(where: str, image: str, names: Collection[str]) -> str:
     if not image.strip():
-        return f"{where}: no picture is named; fill in 'image' or delete the line"
+        return f"{where}: no image is named; fill in 'image' or delete the line"
     near = difflib.get_close_matches(image, list(names), n=1)
     hint = f" (nearest: {near[0]!r})" if near else ""
     remedy = "correct it, delete the line, or give the review of this data set"
     if {"?", "\ufffd"} & set(image):
         remedy = "letters of it seem lost: save the spreadsheet as CSV UTF-8"
     return (
-        f"{where}: {image[:200]!r} is not one of the {len(names)} training pictures{hint}; "
+        f"{where}: {image[:200]!r} is not one of the {len(names)} training images{hint}; "
         f"expected a name relative to the data root: {remedy}"
     )

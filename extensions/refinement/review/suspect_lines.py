@@ -1,4 +1,4 @@
-"""The lines of suspects.csv: how a picture's name, its round and its verdict are written, and how an answer is read."""
+"""The lines of suspects.csv: how an image's name, its round and its verdict are written, and how an answer is read."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _QUOTED = frozenset('",;\t\r\n')
 
 @dataclass(frozen=True)
 class Suspect:
-    """One training picture as the refinement leaves it.
+    """One training image as the refinement leaves it.
 
     Attributes:
         image: Relative to the data root, with forward slashes.
         score: Higher is more suspicious; not a number where there is none.
-        removed_in_round: From 1 on; None when the picture was kept.
+        removed_in_round: From 1 on; None when the image was kept.
         injected: Whether it is a planted defect; None without ground truth.
         keep: What a person said of it; None leaves it to the tool.
     """
@@ -77,7 +77,7 @@ def csv_text(suspects: Iterable[Suspect]) -> str:
 
 
 def written(name: str) -> str:
-    r"""How a picture's name stands in the file.
+    r"""How an image's name stands in the file.
 
     A name that a spreadsheet program would take for a formula gets ``./`` before it, which names the same file. Bytes
     of a name that are not UTF-8, and control characters, are written as ``\x`` and their value.

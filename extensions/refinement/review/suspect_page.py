@@ -1,4 +1,4 @@
-"""suspects.html: the suspicious pictures beside their heat maps, with keep and drop, as one page."""
+"""suspects.html: the suspicious images beside their heat maps, with keep and drop, as one page."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ from extensions.refinement.review.suspect_lines import COLUMNS, Suspect, written
 from extensions.runtime.progress import progress_bar
 
 TEMPLATES = Path(__file__).parent / "templates"
-N_KEPT = 24  # pictures that were kept and are shown, at least
+N_KEPT = 24  # images that were kept and are shown, at least
 SIDE = 320  # px of a square thumb; others have its area
 LONGEST = 640  # px
 HEAT_SIDE = 160  # px of the longer side of a heat map, which is smooth
 JPEG_QUALITY = 85
-OPACITY = 0.7  # of the hottest color over the picture
+OPACITY = 0.7  # of the hottest color over the image
 COLD, HOT = 0.5, 0.999  # quantiles of all heat on the page that are drawn as coldest and as hottest
 
 
 @dataclass(frozen=True)
 class Thumb:
-    """A picture as the page holds it, and the px it is shown at."""
+    """An image as the page holds it, and the px it is shown at."""
 
     source: str
     width: int
@@ -44,7 +44,7 @@ class Card:
     """What the page shows of one suspect.
 
     Attributes:
-        index: Its place among all training pictures, 0 the most suspicious.
+        index: Its place among all training images, 0 the most suspicious.
         name: As in the table.
         problem: Why there is no thumb; empty when there is one.
         heat: The colored heat map as a data URI; empty when there is none.
@@ -66,7 +66,7 @@ class Card:
 def suspect_page(
     suspects: Sequence[Suspect],
     *,
-    picture: Callable[[str], Path],
+    image: Callable[[str], Path],
     heat: Callable[[str], np.ndarray | None],
     title: str,
     facts: Mapping[str, str],
@@ -78,7 +78,7 @@ def suspect_page(
     scale = _scale([found for found in heats.values() if found is not None])
     cards = []
     for i in progress_bar(shown, title="drawing suspects", unit="image"):
-        thumb, problem = _thumb(picture, suspects[i].image)
+        thumb, problem = _thumb(image, suspects[i].image)
         found = heats[i] if thumb else None
         colors = "" if found is None else _data_uri(_colored(found, scale))
         cards.append(Card(i, written(suspects[i].image), suspects[i], thumb, problem, colors))
@@ -89,7 +89,7 @@ def suspect_page(
         title=title,
         facts=facts,
         cards=cards,
-        n_pictures=len(suspects),
+        n_images=len(suspects),
         n_removed=sum(suspect.removed_in_round is not None for suspect in suspects),
         scale=[f"{value:.3g}" for value in scale],
         colors=_data_uri(_colored(np.linspace(0, 1, 256, dtype=np.float32)[None].repeat(8, axis=0), (0.0, 1.0))),
@@ -119,10 +119,10 @@ def _data(suspects: Sequence[Suspect]) -> str:
     return json.dumps(content, ensure_ascii=True).replace("<", "\\u003c")
 
 
-def _thumb(picture: Callable[[str], Path], image: str) -> tuple[Thumb | None, str]:
+def _thumb(path_of: Callable[[str], Path], image: str) -> tuple[Thumb | None, str]:
     """The thumb, or why there is none: a file may have gone since the scores were made."""
     try:
-        pixels = read_image(picture(image))
+        pixels = read_image(path_of(image))
     except (ValueError, OSError) as error:
         return None, "no such file" if isinstance(error, FileNotFoundError) else str(error.__cause__ or error)
     height, width = pixels.shape[:2]
@@ -148,7 +148,7 @@ def _small(heat: np.ndarray | None, image: str) -> np.ndarray | None:
 
 
 def _scale(heats: Sequence[np.ndarray]) -> tuple[float, float]:
-    """The values drawn as coldest and as hottest, the same for every picture of the page."""
+    """The values drawn as coldest and as hottest, the same for every image of the page."""
     if not heats:
         return 0.0, 1.0
     low, high = np.quantile(np.concatenate([heat.ravel() for heat in heats]), (COLD, HOT))
@@ -156,7 +156,7 @@ def _scale(heats: Sequence[np.ndarray]) -> tuple[float, float]:
 
 
 def _colored(heat: np.ndarray, scale: tuple[float, float]) -> Image.Image:
-    """(h, w) heat as a picture to lay over another: blue to red, the colder the more transparent."""
+    """(h, w) heat as an image to lay over another: blue to red, the colder the more transparent."""
     import cv2
 
     low, high = scale

@@ -24,37 +24,37 @@ def write_suspects(
     frame: pd.DataFrame,
     folder: Path,
     *,
-    picture: Callable[[str], Path],
+    image: Callable[[str], Path],
     heat: Callable[[str], np.ndarray | None],
     title: str,
     facts: Mapping[str, str],
     n_shown: int = 60,
 ) -> None:
-    """Write the table of all training pictures and the page on which a person judges the suspicious ones.
+    """Write the table of all training images and the page on which a person judges the suspicious ones.
 
-    The page shows every picture that was removed, and of those kept the most suspicious: as many as fill it up to
-    ``n_shown``, at least 24. A picture that cannot be read gets a card that says so. A table that is already there is
+    The page shows every image that was removed, and of those kept the most suspicious: as many as fill it up to
+    ``n_shown``, at least 24. An image that cannot be read gets a card that says so. A table that is already there is
     replaced; if it holds a person's answers that the new one does not, it is kept beside it as ``suspects-1.csv``.
 
     Args:
-        frame: A row for each training picture, the most suspicious first (removed in round 1 by score, then round 2,
+        frame: A row for each training image, the most suspicious first (removed in round 1 by score, then round 2,
             then those kept): ``image`` (relative to the data root, forward slashes), ``score`` (higher is more
             suspicious), ``removed_in_round`` (from 1 on, blank: kept), ``injected`` (true or false, blank without
             ground truth), ``keep`` (a person's answer, blank: the tool's verdict).
         folder: Where the two files go.
-        picture: From an image's name to its file.
-        heat: From an image's name to its (h, w) heat map, higher is more anomalous, spread over the whole picture;
-            None when there is none. Called once for each picture shown.
+        image: From an image's name to its file.
+        heat: From an image's name to its (h, w) heat map, higher is more anomalous, spread over the whole image;
+            None when there is none. Called once for each image shown.
         title: Heading of the page.
         facts: What the page says about the refinement, by name.
-        n_shown: Pictures on the page, unless more were removed.
+        n_shown: Images on the page, unless more were removed.
 
     Raises:
         ValueError: A column is missing, a value is none of its column's, or a heat map is not (h, w).
         OSError: A file could not be written; what was there before is untouched.
 
     Example:
-        >>> write_suspects(frame, Path("out"), picture=root.joinpath, heat=maps.get, title="bottle", facts={})
+        >>> write_suspects(frame, Path("out"), image=root.joinpath, heat=maps.get, title="bottle", facts={})
         >>> read_review(Path("out/suspects.csv"), frame["image"])
     """
     from extensions.refinement.review.suspect_page import suspect_page  # late: it draws
@@ -63,7 +63,7 @@ def write_suspects(
     text = csv_text(suspects)
     set_aside(folder / TABLE, text)
     write_whole(folder / TABLE, text)
-    page = suspect_page(suspects, picture=picture, heat=heat, title=title, facts=facts, n_shown=n_shown)
+    page = suspect_page(suspects, image=image, heat=heat, title=title, facts=facts, n_shown=n_shown)
     write_whole(folder / PAGE, page)
 
 

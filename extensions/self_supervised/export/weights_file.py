@@ -21,7 +21,7 @@ from extensions.self_supervised.methods.encoder import build_encoder, load_encod
 MANIFEST = "manifest.yaml"
 
 
-def export(output: Path, *, tag: str, licence: str, config: Path, half: bool = True, replace: bool = False) -> Path:
+def export(output: Path, *, tag: str, license: str, config: Path, half: bool = True, replace: bool = False) -> Path:
     """Write `<arch>.<tag>.safetensors` and its manifest row; models then take `backbone: <arch>.<tag>`.
 
     Convolutions are stored in half precision, what belongs to normalization in single.
@@ -29,7 +29,7 @@ def export(output: Path, *, tag: str, licence: str, config: Path, half: bool = T
     Args:
         output: Folder of a finished pretraining.
         tag: Letters, digits, `_` and `-`.
-        licence: SPDX identifier or a sentence, for the manifest; that of the pictures often binds the weights.
+        license: SPDX identifier or a sentence, for the manifest; that of the images often binds the weights.
         config: That was pretrained with, for the manifest.
         half: False stores all in single precision.
         replace: Whether other weights of the same name may be replaced.
@@ -63,7 +63,7 @@ def export(output: Path, *, tag: str, licence: str, config: Path, half: bool = T
         "name": name,
         "file": file.name,
         "sha256": digest,
-        "licence": licence,
+        "license": license,
         "normalization": record["normalization"],
         "how_made": _how_made(record, config),
     }
@@ -93,7 +93,7 @@ def _read(output: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
         content = (output / ENCODER).read_bytes()
         tensors = load(content)
         collapsed, expected = record["collapsed_at"], record["encoder_sha256"]
-        for key in ("backbone", "normalization", "method", "pictures", "epochs", "config"):
+        for key in ("backbone", "normalization", "method", "images", "epochs", "config"):
             record[key]
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         msg = f"{output}: {RECORD} and {ENCODER} cannot be read ({error}); run fit again with --restart"
@@ -110,12 +110,12 @@ def _read(output: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
 
 
 def _how_made(record: dict[str, Any], config: Path) -> str:
-    pictures = record["pictures"]
-    counts = ", ".join(f"{name} {count}" for name, count in pictures["classes"].items())
+    images = record["images"]
+    counts = ", ".join(f"{name} {count}" for name, count in images["classes"].items())
     changed = [part for change in _changes(record["config"], config) for part in ("--set", change)]
     command = shlex.join(["python", "-m", "extensions.self_supervised", "fit", "--config", _shown(config), *changed])
     return (
-        f"{record['method']} on {pictures['n']} pictures ({counts}; sha256 of their list {pictures['sha256'][:16]}), "
+        f"{record['method']} on {images['n']} images ({counts}; sha256 of their list {images['sha256'][:16]}), "
         f"{record['epochs']} epochs at {record['config']['data']['init_args'].get('image_size', 96)} px, seed "
         f"{record['config'].get('seed', 0)}: {command}"
     )

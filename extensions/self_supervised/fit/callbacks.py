@@ -159,7 +159,7 @@ class Curve(Callback):
         if row["embedding_spread"] < COLLAPSED and self.collapsed_at is None:
             self.collapsed_at = int(row["epoch"])
             logger.warning(
-                "collapsed: in epoch %d the embeddings of all pictures are alike (spread %.3f of 1); what is learned "
+                "collapsed: in epoch %d the embeddings of all images are alike (spread %.3f of 1); what is learned "
                 "from here on tells nothing apart: lower model.init_args.lr, or begin from other weights",
                 row["epoch"],
                 row["embedding_spread"],
@@ -186,13 +186,13 @@ class Curve(Callback):
 
 
 class Resuming(Callback):
-    """Tells the pictures which epoch it is; where a stopped one goes on `Pictures.go_on` told them."""
+    """Tells the images which epoch it is; where a stopped one goes on `ImageFolders.go_on` told them."""
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: Any) -> None:
-        """Draw what this epoch draws, from its first picture on; not called where a stopped epoch goes on."""
+        """Draw what this epoch draws, from its first image on; not called where a stopped epoch goes on."""
         del pl_module
-        pictures: Any = trainer.datamodule
-        pictures.dataset.epoch, pictures.dataset.start = trainer.current_epoch, 0
+        images: Any = trainer.datamodule
+        images.dataset.epoch, images.dataset.start = trainer.current_epoch, 0
 
 
 def write_curve(path: Path, rows: list[dict[str, float]]) -> None:
@@ -204,7 +204,7 @@ def write_curve(path: Path, rows: list[dict[str, float]]) -> None:
     write_whole(path, pd.DataFrame(rows).to_csv(index=False))
 
 
-def curve_picture(rows: list[dict[str, float]]) -> bytes:
+def curve_image(rows: list[dict[str, float]]) -> bytes:
     """Draw loss, spread and what else was measured over the epochs, as PNG."""
     from io import BytesIO
 

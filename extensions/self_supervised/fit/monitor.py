@@ -1,4 +1,4 @@
-"""Does it learn? Nearest neighbors among labelled pictures, every few epochs."""
+"""Does it learn? Nearest neighbors among labelled images, every few epochs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from extensions.self_supervised.probe.linear_probe import knn_accuracy
 from extensions.self_supervised.probe.probe_data import read_probe_data
 
 if TYPE_CHECKING:
-    from extensions.self_supervised.probe.probe_data import Pictures
+    from extensions.self_supervised.probe.probe_data import LabelledImages
 
 BATCH_SIZE = 64
 
@@ -25,7 +25,7 @@ class KnnMonitor:
 
     Wu, Xiong, Yu, Lin, "Unsupervised Feature Learning via Non-Parametric Instance Discrimination", 2018,
     https://arxiv.org/abs/1805.01978, as `extensions.self_supervised.probe` computes it. To watch a
-    pretraining by: choosing settings by it is choosing them on these test pictures.
+    pretraining by: choosing settings by it is choosing them on these test images.
 
     Args:
         root: Folder with train/<class> and test/<class>, relative ones from `$WORKBENCH_DATA` on.
@@ -51,7 +51,7 @@ class KnnMonitor:
         train, test = (self._features(method, split) for split in self._splits)
         return {"knn_top1": knn_accuracy(train, self._splits[0].labels, test, self._splits[1].labels)}
 
-    def _features(self, method: Method, split: Pictures) -> np.ndarray:
+    def _features(self, method: Method, split: LabelledImages) -> np.ndarray:
         """(N, K) pooled output, in eval mode."""
         encoder = method.encoder
         was_training = encoder.training
@@ -63,11 +63,11 @@ class KnnMonitor:
             encoder.train(was_training)
         return torch.cat(parts).numpy()
 
-    def _batches(self, method: Method, split: Pictures) -> Iterator[torch.Tensor]:
+    def _batches(self, method: Method, split: LabelledImages) -> Iterator[torch.Tensor]:
         settings: dict[str, Any] = method.normalization
         side = [self._image_size, self._image_size]
         for start in range(0, len(split), BATCH_SIZE):
-            pictures = [split.read(index) for index in range(start, min(start + BATCH_SIZE, len(split)))]
-            pixels = [torch.from_numpy(np.array(picture)).permute(2, 0, 1) for picture in pictures]
+            images = [split.read(index) for index in range(start, min(start + BATCH_SIZE, len(split)))]
+            pixels = [torch.from_numpy(np.array(image)).permute(2, 0, 1) for image in images]
             resized = [resize(to_dtype(p, torch.float32, scale=True), side, antialias=True) for p in pixels]
             yield normalize(torch.stack(resized), **settings)

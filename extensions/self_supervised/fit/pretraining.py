@@ -17,12 +17,12 @@ from extensions.configuration.errors import did_you_mean
 from extensions.configuration.trainer import check_trainer
 from extensions.runtime.epoch_lines import EpochLines, lightning_bars
 from extensions.runtime.lightning_runs import interruptible, quiet
-from extensions.self_supervised.fit.callbacks import Curve, FiniteLoss, Resuming, SafeCheckpoint, curve_picture
-from extensions.self_supervised.images.image_folders import Pictures
+from extensions.self_supervised.fit.callbacks import Curve, FiniteLoss, Resuming, SafeCheckpoint, curve_image
+from extensions.self_supervised.images.image_folders import ImageFolders
 from extensions.self_supervised.methods.method import STAMP, Method
 
 CHECKPOINT, RECORD, ENCODER = "last.ckpt", "pretraining.json", "encoder.safetensors"
-CURVE, CURVE_PICTURE = "curve.csv", "curve.png"
+CURVE, CURVE_IMAGE = "curve.csv", "curve.png"
 EVERY_N_STEPS = 200
 KEYS = ("model", "data", "trainer", "seed", "checkpoint_every_n_steps", "export", "knn")
 _OURS = ("logger", "enable_checkpointing", "default_root_dir", "callbacks")
@@ -35,7 +35,7 @@ class Pretraining:
     Attributes:
         config: The configuration itself, plain data.
         method: The way to pretrain, with its network.
-        data: The pictures.
+        data: The images.
         trainer: Arguments of Lightning's Trainer.
         seed: Of the network's first weights and of all draws.
         every_n_steps: Steps between two checkpoints.
@@ -44,7 +44,7 @@ class Pretraining:
 
     config: dict[str, Any]
     method: Method
-    data: Pictures
+    data: ImageFolders
     trainer: dict[str, Any]
     seed: int
     every_n_steps: int
@@ -74,7 +74,7 @@ def pretrain(asked: Pretraining, output: Path, *, restart: bool = False) -> dict
     Raises:
         ConfigError: No end is given, Lightning refuses the trainer's arguments, or the folder holds the checkpoint of
             another run.
-        ValueError: Folders or pictures that cannot be.
+        ValueError: Folders or images that cannot be.
         NotFiniteError: The loss is no number any more.
         OSError: A file could not be written.
     """
@@ -127,7 +127,7 @@ def _monitor(asked: Pretraining) -> Any:
 
 
 def _check_size(asked: Pretraining) -> None:
-    """Let the encoder see the views of one picture, for some architectures take one size only."""
+    """Let the encoder see the views of one image, for some architectures take one size only."""
     assert asked.data.dataset is not None
     views = asked.data.dataset[0]
     encoder = asked.method.encoder
@@ -137,7 +137,7 @@ def _check_size(asked: Pretraining) -> None:
                 encoder.eval()(view[None])
     except (AssertionError, RuntimeError, ValueError) as error:
         msg = (
-            f"backbone {asked.method.backbone!r} cannot take pictures of {tuple(view.shape[-2:])} px ({error}); set "
+            f"backbone {asked.method.backbone!r} cannot take images of {tuple(view.shape[-2:])} px ({error}); set "
             "data.init_args.image_size to a size it takes, or choose a convolutional backbone"
         )
         raise ConfigError(msg) from error
@@ -181,7 +181,7 @@ def _record(asked: Pretraining, trainer: Trainer, curve: Curve) -> dict[str, Any
         "backbone": asked.method.backbone,
         "method": type(asked.method).__name__,
         "normalization": asked.method.normalization,
-        "pictures": {"n": len(found), "classes": counts, "sha256": found.sha256},
+        "images": {"n": len(found), "classes": counts, "sha256": found.sha256},
         "epochs": trainer.current_epoch,
         "steps": trainer.global_step,
         "stopped_by": "max_epochs" if wanted and trainer.current_epoch >= wanted else "max_time or max_steps",
@@ -202,7 +202,7 @@ def _save(method: Method, output: Path, record: dict[str, Any]) -> None:
     tensors = {key: tensor.detach().cpu().contiguous() for key, tensor in method.encoder.state_dict().items()}
     write_whole(output / ENCODER, save(tensors))
     record["encoder_sha256"] = hashlib.sha256((output / ENCODER).read_bytes()).hexdigest()
-    write_whole(output / CURVE_PICTURE, curve_picture(record["curve"]))
+    write_whole(output / CURVE_IMAGE, curve_image(record["curve"]))
     write_whole(output / RECORD, json.dumps(record, indent=1) + "\n")
 
 
@@ -221,7 +221,7 @@ def read_pretraining(config: dict[str, Any], path: Path) -> Pretraining:
         return Pretraining(
             config,
             _instantiate(config["model"], "method"),
-            _instantiate(config["data"], "pictures"),
+            _instantiate(config["data"], "images"),
             config.get("trainer") or {},
             seed,
             config.get("checkpoint_every_n_steps", EVERY_N_STEPS),

@@ -1,4 +1,4 @@
-"""A sheet of what a method learns from: pictures in rows, their views beside them."""
+"""A sheet of what a method learns from: images in rows, their views beside them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ GAP = 4  # px
 
 
 def views_sheet(asked: Pretraining, *, n: int = 12) -> np.ndarray:
-    """The views of the first pictures of epoch 0, as they will be seen in training, one row a picture.
+    """The views of the first images of epoch 0, as they will be seen in training, one row an image.
 
     Args:
         asked: See `extensions.self_supervised.fit.pretraining.Pretraining`.
@@ -21,7 +21,7 @@ def views_sheet(asked: Pretraining, *, n: int = 12) -> np.ndarray:
         (height, width, 3) uint8.
 
     Raises:
-        ValueError: Folders or pictures that cannot be.
+        ValueError: Folders or images that cannot be.
     """
     asked.data.prepare(asked.method.view_maker(asked.data.image_size), seed=asked.seed)
     assert asked.data.dataset is not None

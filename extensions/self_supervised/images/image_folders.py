@@ -1,4 +1,4 @@
-"""A datamodule of picture folders for pretraining: decoded once, views drawn from a seed."""
+"""A datamodule of image folders for pretraining: decoded once, views drawn from a seed."""
 
 from __future__ import annotations
 
@@ -20,33 +20,33 @@ from extensions.data.reading.image_files import read_stored
 from extensions.data.reading.stored import Stored
 from extensions.runtime.progress import progress_bar
 from extensions.runtime.seeding import seeded
-from extensions.self_supervised.images.image_list import Found, find_pictures
+from extensions.self_supervised.images.image_list import ImageList, find_images
 
-MEMORY = 4 * 2**30  # bytes of decoded pictures that are kept
+MEMORY = 4 * 2**30  # bytes of decoded images that are kept
 STORED = 1.5  # times the size of a view: what the shorter side is reduced to when decoded
 
 Views = dict[str, torch.Tensor]
 ViewMaker = Callable[[np.ndarray, int, Callable[[], np.ndarray]], Views]
 
 
-class Pictures(LightningDataModule):
-    """Pictures to learn from, in folders: one class a subfolder, or none.
+class ImageFolders(LightningDataModule):
+    """Images to learn from, in folders: one class a subfolder, or none.
 
     They are decoded once, reduced to 1.5 times the size of a view and kept in memory as long as they fit into 4 GiB.
-    What is drawn for a picture depends on the seed, the epoch and the picture alone: not on the number of workers, and
+    What is drawn for an image depends on the seed, the epoch and the image alone: not on the number of workers, and
     a run that was stopped goes on as if it had not been.
 
     Args:
-        folders: Of pictures, relative ones from `$WORKBENCH_DATA` on.
+        folders: Of images, relative ones from `$WORKBENCH_DATA` on.
         image_size: Height and width in px of a view.
-        batch_size: Pictures in a batch; the last, smaller one of an epoch is left out.
+        batch_size: Images in a batch; the last, smaller one of an epoch is left out.
         num_workers: Processes that make views; 0 makes them in this one.
 
     Raises:
         ValueError: Numbers out of range.
 
     Example:
-        >>> data = Pictures(["pretraining_pool"], image_size=96, batch_size=128)
+        >>> data = ImageFolders(["pretraining_pool"], image_size=96, batch_size=128)
     """
 
     def __init__(
@@ -62,21 +62,21 @@ class Pictures(LightningDataModule):
             raise ValueError(msg)
         self.folders, self.image_size = list(folders), image_size
         self.batch_size, self.num_workers = batch_size, num_workers
-        self.found: Found | None = None
+        self.found: ImageList | None = None
         self.dataset: ViewDataset | None = None
         self.n_seen = 0
 
     def prepare(self, make_views: ViewMaker, *, seed: int) -> None:
-        """Find and decode the pictures; `make_views` makes of each what the model learns from.
+        """Find and decode the images; `make_views` makes of each what the model learns from.
 
         Raises:
-            ValueError: Folders without pictures, fewer of them than a batch, or pictures that cannot be read.
+            ValueError: Folders without images, fewer of them than a batch, or images that cannot be read.
         """
-        self.found = find_pictures(self.folders)
+        self.found = find_images(self.folders)
         if len(self.found) < self.batch_size:
             msg = (
-                f"found {len(self.found)} pictures in {', '.join(self.folders)}, fewer than a batch of "
-                f"{self.batch_size}; set data.init_args.batch_size to {len(self.found)} or less, or add pictures"
+                f"found {len(self.found)} images in {', '.join(self.folders)}, fewer than a batch of "
+                f"{self.batch_size}; set data.init_args.batch_size to {len(self.found)} or less, or add images"
             )
             raise ValueError(msg)
         stored = round(STORED * self.image_size)
@@ -103,12 +103,12 @@ class Pictures(LightningDataModule):
 
 
 class Decoded:
-    """Pictures as arrays (H, W, 3) uint8, the shorter side reduced to some px; kept while they fit into memory.
+    """Images as arrays (H, W, 3) uint8, the shorter side reduced to some px; kept while they fit into memory.
 
     Warns of files that do not use their 16 bits or have several pages; of too many to be kept when the first is read.
 
     Raises:
-        ValueError: Some cannot be read; the first are named. Of too many pictures to be kept each is read when needed,
+        ValueError: Some cannot be read; the first are named. Of too many images to be kept each is read when needed,
             and the error comes then.
     """
 
@@ -125,20 +125,20 @@ class Decoded:
     def __getitem__(self, index: int) -> np.ndarray:
         if self._kept is not None:
             return self._kept[index]
-        picture, stored = self._decode(index)
+        image, stored = self._decode(index)
         if stored != Stored() and not self._is_told:
             self._is_told = True
             warn_once(f"{self._paths[index]}, and perhaps others: {' '.join(of_one(stored))}")
-        return picture
+        return image
 
     def _decode(self, index: int) -> tuple[np.ndarray, Stored]:
-        picture, stored = read_stored(self._paths[index])
-        height, width = picture.shape[:2]
+        image, stored = read_stored(self._paths[index])
+        height, width = image.shape[:2]
         scale = self._side / min(height, width)
         if scale >= 1:
-            return picture, stored
+            return image, stored
         size = (max(self._side, round(width * scale)), max(self._side, round(height * scale)))
-        resized = Image.fromarray(picture).resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0)
+        resized = Image.fromarray(image).resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0)
         return np.asarray(resized), stored
 
     def _decode_all(self) -> list[np.ndarray]:
@@ -153,30 +153,30 @@ class Decoded:
             found = list(progress_bar(work, total=len(self), title="decoding", unit="image", leave=True))
         if wrong := [text for text in found if isinstance(text, str)]:
             rest = f"; and {len(wrong) - 3} more" if len(wrong) > 3 else ""
-            msg = f"{len(wrong)} of {len(self)} pictures cannot be read: {'; '.join(wrong[:3])}{rest}; remove them"
+            msg = f"{len(wrong)} of {len(self)} images cannot be read: {'; '.join(wrong[:3])}{rest}; remove them"
             raise ValueError(msg)
         read = [one for one in found if not isinstance(one, str)]
         remarked = {index: stored for index, (_, stored) in enumerate(read) if stored != Stored()}
         for sentence in sentences({str(self._paths[i]): one for i, one in remarked.items()}, n_files=len(self)):
             warn_once(sentence)
-        return [picture for picture, _ in read]
+        return [image for image, _ in read]
 
 
 class ViewDataset(Dataset):
-    """Views of pictures; item `i` is that of the i-th picture in this epoch's order, `start` pictures further on.
+    """Views of images; item `i` is that of the i-th image in this epoch's order, `start` images further on.
 
     Attributes:
         epoch: Decides the order and all that is drawn.
-        start: Pictures of the epoch that were seen before the run was stopped.
+        start: Images of the epoch that were seen before the run was stopped.
     """
 
-    def __init__(self, pictures: Decoded, labels: Sequence[int], make_views: ViewMaker, *, seed: int) -> None:
-        self._pictures, self._labels, self._make_views = pictures, labels, make_views
+    def __init__(self, images: Decoded, labels: Sequence[int], make_views: ViewMaker, *, seed: int) -> None:
+        self._images, self._labels, self._make_views = images, labels, make_views
         self._seed = seed
         self.epoch, self.start = 0, 0
 
     def __len__(self) -> int:
-        return len(self._pictures)
+        return len(self._images)
 
     def __getitem__(self, item: int) -> Views:
         order = np.random.default_rng([self._seed, self.epoch]).permutation(len(self))
@@ -184,5 +184,5 @@ class ViewDataset(Dataset):
         rng = np.random.default_rng([self._seed, self.epoch, index])
         with seeded(int(rng.integers(2**32))):
             return self._make_views(
-                self._pictures[index], self._labels[index], lambda: self._pictures[int(rng.integers(len(self)))]
+                self._images[index], self._labels[index], lambda: self._images[int(rng.integers(len(self)))]
             )

@@ -1,4 +1,4 @@
-"""Pictures found in one or several folders, one class a subfolder or none."""
+"""Images found in one or several folders, one class a subfolder or none."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from extensions.runtime.escaped import escaped
 
 
 @dataclass(frozen=True)
-class Found:
-    """Pictures of some folders.
+class ImageList:
+    """Images of some folders.
 
     Attributes:
         paths: Of the files, sorted within each folder.
-        labels: Class of each picture, an index into `classes`.
-        classes: Names, sorted: the subfolder, or the folder's own name for pictures that lie in it directly; with
+        labels: Class of each image, an index into `classes`.
+        classes: Names, sorted: the subfolder, or the folder's own name for images that lie in it directly; with
             several folders `folder/subfolder`.
-        names: Of the pictures, relative to their folder's parent.
+        names: Of the images, relative to their folder's parent.
     """
 
     paths: tuple[Path, ...]
@@ -37,42 +37,40 @@ class Found:
 
     @property
     def sha256(self) -> str:
-        """Of names and sizes in bytes: what tells this set of pictures from another."""
+        """Of names and sizes in bytes: what tells this set of images from another."""
         digest = hashlib.sha256()
         for name, path in sorted(zip(self.names, self.paths, strict=True)):
             digest.update(f"{name}\0{path.stat().st_size}\n".encode())
         return digest.hexdigest()
 
 
-def find_pictures(folders: Sequence[str | Path]) -> Found:
-    """All pictures under some folders; a relative one starts at `$WORKBENCH_DATA`.
+def find_images(folders: Sequence[str | Path]) -> ImageList:
+    """All images under some folders; a relative one starts at `$WORKBENCH_DATA`.
 
-    Masks beside the pictures and in folders of their own are left out, which is logged, as are files that are images
+    Masks beside the images and in folders of their own are left out, which is logged, as are files that are images
     but for their endings.
 
     Raises:
-        ValueError: No folder is given, one is not there, holds no picture or lies in another, there is a single
-            picture in all, or files have names that are not UTF-8.
+        ValueError: No folder is given, one is not there, holds no image or lies in another, there is a single
+            image in all, or files have names that are not UTF-8.
     """
     if isinstance(folders, str | Path) or not folders:
-        msg = f"folders is {folders!r}; expected a list of folders with pictures, such as [pretraining_pool]"
+        msg = f"folders is {folders!r}; expected a list of folders with images, such as [pretraining_pool]"
         raise ValueError(msg)
     places = [absolute(folder, base=data_root()) for folder in folders]
     for place in places:
         if any(place == other or other in place.parents for other in places if other is not place):
-            msg = f"folders: {escaped(place)} is given twice or lies in another of them; its pictures would count twice"
+            msg = f"folders: {escaped(place)} is given twice or lies in another of them; its images would count twice"
             raise ValueError(msg)
     rows: list[tuple[Path, str, str]] = []
     for place in places:
         rows += _rows(place, several=len(places) > 1)
     if len(rows) < 2:
-        msg = (
-            f"{escaped(places[0])}: found a single picture; expected two or more, for there is nothing to tell it from"
-        )
+        msg = f"{escaped(places[0])}: found a single image; expected two or more, for there is nothing to tell it from"
         raise ValueError(msg)
     classes = tuple(sorted({row[1] for row in rows}))
     paths, kinds, names = zip(*rows, strict=True)
-    return Found(paths, tuple(classes.index(kind) for kind in kinds), classes, names)
+    return ImageList(paths, tuple(classes.index(kind) for kind in kinds), classes, names)
 
 
 def _rows(place: Path, *, several: bool) -> list[tuple[Path, str, str]]:
@@ -82,7 +80,7 @@ def _rows(place: Path, *, several: bool) -> list[tuple[Path, str, str]]:
     paths, misplaced = set_apart(list_images(place), place, place.parent)
     tell(place, [*misplaced, *left_out(place, place.parent)])
     if not paths:
-        msg = f"{escaped(place)}: no pictures found (.png, .jpg, .bmp, .tif ...); expected them in the folder or its "
+        msg = f"{escaped(place)}: no images found (.png, .jpg, .bmp, .tif ...); expected them in the folder or its "
         msg += "subfolders"
         raise ValueError(msg)
     if problems := bad_names(paths, root=place.parent):

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from extensions.backbones import normalization
 from extensions.self_supervised.images.image_folders import ViewMaker, Views
-from extensions.self_supervised.images.image_list import Found
+from extensions.self_supervised.images.image_list import ImageList
 from extensions.self_supervised.methods.encoder import build_encoder
 
 STAMP = "workbench_pretraining"  # key of a checkpoint
@@ -77,15 +77,15 @@ class Method(LightningModule):
         mean, std = normalization(self.backbone)
         return {"mean": list(mean), "std": list(std)}
 
-    def prepare(self, found: Found) -> None:
-        """Look at the pictures that were found, before anything is trained."""
+    def prepare(self, found: ImageList) -> None:
+        """Look at the images that were found, before anything is trained."""
 
     def view_maker(self, image_size: int) -> ViewMaker:
-        """From a picture (H, W, 3) uint8, its class and a draw of another picture to what the loss takes."""
+        """From an image (H, W, 3) uint8, its class and a draw of another image to what the loss takes."""
         raise NotImplementedError
 
     def loss(self, batch: Views) -> tuple[torch.Tensor, torch.Tensor]:
-        """Loss of a batch, and embeddings (N, K) whose spread tells whether all pictures look alike to the network."""
+        """Loss of a batch, and embeddings (N, K) whose spread tells whether all images look alike to the network."""
         raise NotImplementedError
 
     def training_step(self, batch: Views, *args: Any, **kwargs: Any) -> torch.Tensor:

@@ -26,12 +26,12 @@ class RelativePosition(Method):
 
     Doersch, Gupta, Efros, "Unsupervised Visual Representation Learning by Context Prediction", 2015,
     https://arxiv.org/abs/1505.05192, as Yi and Yoon use it in "Patch SVDD", 2020, https://arxiv.org/abs/2006.16067:
-    eight classes, told from the difference of the two patches' features. The picture is a grid of 3 x 3 cells, a patch
+    eight classes, told from the difference of the two patches' features. The image is a grid of 3 x 3 cells, a patch
     lies somewhere within its cell, three quarters of its side, so that lines which go on from one to the next do not
     give the answer away; the brightness of each channel is shifted for each patch, for the same reason. Differs from
     Patch SVDD: without its second loss, that near patches have like features.
 
-    Pictures that look alike everywhere, such as fine textures, have nothing to learn here: the loss stays at ln 8.
+    Images that look alike everywhere, such as fine textures, have nothing to learn here: the loss stays at ln 8.
 
     Args:
         backbone: timm architecture or `arch.tag`.
@@ -65,7 +65,7 @@ class RelativePosition(Method):
         self.classifier = nn.Sequential(*hidden, nn.Linear(hidden_size, N_POSITIONS))
 
     def view_maker(self, image_size: int) -> ViewMaker:
-        """Two patches of a picture and their relative position."""
+        """Two patches of an image and their relative position."""
         return NeighborPatches(image_size, self.shift, self.normalization)
 
     def loss(self, batch: Views) -> tuple[torch.Tensor, torch.Tensor]:
@@ -78,7 +78,7 @@ class RelativePosition(Method):
 
 
 class NeighborPatches:
-    """The middle patch of a picture (H, W, 3) uint8, one of its neighbors, and on which side that lies.
+    """The middle patch of an image (H, W, 3) uint8, one of its neighbors, and on which side that lies.
 
     Positions are counted row by row from the upper left, the middle left out: 0 to 7.
     """
@@ -89,11 +89,11 @@ class NeighborPatches:
         self._shift = shift
         self._normalize = v2.Normalize(**normalize)
 
-    def __call__(self, picture: np.ndarray, label: int, other: Callable[[], np.ndarray]) -> Views:
+    def __call__(self, image: np.ndarray, label: int, other: Callable[[], np.ndarray]) -> Views:
         """The patches, each (3, h, w), normalized, and the position, a scalar."""
         del label, other
         side = 3 * self._cell
-        whole = TF.to_image(Image.fromarray(picture))
+        whole = TF.to_image(Image.fromarray(image))
         if min(whole.shape[-2:]) < side:
             whole = TF.resize(whole, [side], antialias=True)
         whole = v2.RandomCrop(side)(whole)  # (3, side, side)

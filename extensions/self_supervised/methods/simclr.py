@@ -20,7 +20,7 @@ QUEUE = "workbench_queue"  # key of a checkpoint
 
 
 class SimCLR(Method):
-    """SimCLR: two random views of a picture shall have like embeddings, those of other pictures unlike ones.
+    """SimCLR: two random views of an image shall have like embeddings, those of other images unlike ones.
 
     Chen, Kornblith, Norouzi, Hinton, "A Simple Framework for Contrastive Learning of Visual Representations", 2020,
     https://arxiv.org/abs/2002.05709. Views, projection head and NT-Xent are lightly's. Differs from the paper: SGD in
@@ -74,7 +74,7 @@ class SimCLR(Method):
         )
 
     def view_maker(self, image_size: int) -> ViewMaker:
-        """Two random views of a picture: crop, flip, color distortion, grayscale, blur."""
+        """Two random views of an image: crop, flip, color distortion, grayscale, blur."""
         return TwoViews(image_size, self.view_settings, self.normalization)
 
     def loss(self, batch: Views) -> tuple[torch.Tensor, torch.Tensor]:
@@ -100,15 +100,15 @@ class SimCLR(Method):
 
 
 class TwoViews:
-    """Two random views of a picture (H, W, 3) uint8, each (3, size, size), normalized."""
+    """Two random views of an image (H, W, 3) uint8, each (3, size, size), normalized."""
 
     def __init__(self, image_size: int, settings: dict[str, Any], normalize: dict[str, list[float]]) -> None:
         from lightly.transforms import SimCLRViewTransform
 
         self._augment = SimCLRViewTransform(input_size=image_size, normalize=normalize, **settings)
 
-    def __call__(self, picture: np.ndarray, label: int, other: Callable[[], np.ndarray]) -> Views:
-        """The views; neither class nor other pictures play a part."""
+    def __call__(self, pixels: np.ndarray, label: int, other: Callable[[], np.ndarray]) -> Views:
+        """The views; neither class nor other images play a part."""
         del label, other
-        image = Image.fromarray(picture)
+        image = Image.fromarray(pixels)
         return {"first": self._augment(image), "second": self._augment(image)}

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from extensions.models.contrastive_stfpm.views import check_view_settings
 from extensions.self_supervised.images.image_folders import ViewMaker, Views
-from extensions.self_supervised.images.image_list import Found
+from extensions.self_supervised.images.image_list import ImageList
 from extensions.self_supervised.methods.method import Method
 
 
@@ -31,7 +31,7 @@ class Supervised(Method):
         kwargs: See `Method`.
 
     Raises:
-        ValueError: Unknown backbone or setting of the views, a number out of range, or pictures of a single class.
+        ValueError: Unknown backbone or setting of the views, a number out of range, or images of a single class.
         WeightsError: Weights that do not fit.
 
     Example:
@@ -55,19 +55,19 @@ class Supervised(Method):
         self.view_settings = {"min_scale": 0.2, "cj_strength": 0.5} | (views or {})
         self.classifier: nn.Module = nn.Identity()
 
-    def prepare(self, found: Found) -> None:
+    def prepare(self, found: ImageList) -> None:
         """Build the classifier for the classes that there are.
 
         Raises:
             ValueError: There is a single one.
         """
         if len(found.classes) < 2:
-            msg = f"found the single class {found.classes[0]!r}; expected pictures in two or more subfolders"
+            msg = f"found the single class {found.classes[0]!r}; expected images in two or more subfolders"
             raise ValueError(msg)
         self.classifier = nn.Linear(self.n_features, len(found.classes))
 
     def view_maker(self, image_size: int) -> ViewMaker:
-        """One random view of a picture and its class."""
+        """One random view of an image and its class."""
         return LabelledView(image_size, self.view_settings, self.normalization)
 
     def loss(self, batch: Views) -> tuple[torch.Tensor, torch.Tensor]:
@@ -80,14 +80,14 @@ class Supervised(Method):
 
 
 class LabelledView:
-    """A random view of a picture (H, W, 3) uint8, (3, size, size), normalized, and its class."""
+    """A random view of an image (H, W, 3) uint8, (3, size, size), normalized, and its class."""
 
     def __init__(self, image_size: int, settings: dict[str, Any], normalize: dict[str, list[float]]) -> None:
         from lightly.transforms import SimCLRViewTransform
 
         self._augment = SimCLRViewTransform(input_size=image_size, normalize=normalize, **settings)
 
-    def __call__(self, picture: np.ndarray, label: int, other: Callable[[], np.ndarray]) -> Views:
+    def __call__(self, image: np.ndarray, label: int, other: Callable[[], np.ndarray]) -> Views:
         """The view, and the class as a scalar."""
         del other
-        return {"view": self._augment(Image.fromarray(picture)), "label": torch.tensor(label)}
+        return {"view": self._augment(Image.fromarray(image)), "label": torch.tensor(label)}

@@ -1,4 +1,4 @@
-"""Triplets: a good picture, itself seen otherwise, and itself with a defect drawn on it."""
+"""Triplets: a good image, itself seen otherwise, and itself with a defect drawn on it."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ from extensions.self_supervised.images.image_folders import ViewMaker, Views
 from extensions.self_supervised.methods.method import Method
 
 DEFECTS = ("nsa", "cutpaste")
-SMALLEST_CROP = 0.5  # of a picture's area
+SMALLEST_CROP = 0.5  # of an image's area
 
 
 class Triplet(Method):
-    """Learns to tell a good picture from itself with a defect: two views of it are closer than either to the third.
+    """Learns to tell a good image from itself with a defect: two views of it are closer than either to the third.
 
     Schroff, Kalenichenko, Philbin, "FaceNet: A Unified Embedding for Face Recognition and Clustering", 2015,
     https://arxiv.org/abs/1503.03832; loss and miners are those of pytorch-metric-learning. Anchor and positive are two
-    views of a good picture, the negative is a view of the same picture on which a defect was drawn after it was
+    views of a good image, the negative is a view of the same image on which a defect was drawn after it was
     cropped, so that the crop cannot lose it (`extensions.data.synthetic.defects`; look at them with `python -m
     extensions.self_supervised views`). Differs from the paper: its triplets are of labelled faces. Where nothing
-    noticeable can be drawn (a picture of one color), a view of another picture is the negative.
+    noticeable can be drawn (an image of one color), a view of another image is the negative.
 
     Args:
         backbone: timm architecture or `arch.tag`.
         projection_size: Length of an embedding.
         margin: By which the negative must be farther, in Euclidean distance of unit-length embeddings (0 to 2).
-        miner: `none` takes each picture's own triplet; `all`, `hard` and `semihard` take those of the whole batch,
-            in which other pictures and their defects are negatives, too, as pytorch-metric-learning defines them.
+        miner: `none` takes each image's own triplet; `all`, `hard` and `semihard` take those of the whole batch,
+            in which other images and their defects are negatives, too, as pytorch-metric-learning defines them.
         defects: Kinds of synthetic defects, of `extensions.data.synthetic.defects.GENERATORS`.
         views: Settings of lightly's `SimCLRViewTransform`, applied after the crop, that differ from `cj_strength: 0.25,
             gaussian_blur: 0` (a blur would hide what was drawn) and from its own defaults.
@@ -74,17 +74,17 @@ class Triplet(Method):
         self.miner = None if miner == "none" else TripletMarginMiner(margin=margin, type_of_triplets=miner)
 
     def view_maker(self, image_size: int) -> ViewMaker:
-        """Anchor, positive and negative of a picture."""
+        """Anchor, positive and negative of an image."""
         return TripletViews(image_size, self.view_settings, self.normalization, self.defects)
 
     def loss(self, batch: Views) -> tuple[torch.Tensor, torch.Tensor]:
         """The triplet loss, and the embeddings of the anchors."""
-        pictures = torch.cat([batch["anchor"], batch["positive"], batch["negative"]])  # (3 N, 3, H, W)
-        embeddings = F.normalize(self.head(self.encoder(pictures)).float())  # (3 N, K)
+        images = torch.cat([batch["anchor"], batch["positive"], batch["negative"]])  # (3 N, 3, H, W)
+        embeddings = F.normalize(self.head(self.encoder(images)).float())  # (3 N, K)
         return self.triplet_loss(embeddings, *self._triplets(embeddings)), embeddings.chunk(3)[0]
 
     def _triplets(self, embeddings: torch.Tensor) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
-        """Labels (3 N,), a picture's two good views sharing one, and the triplets (anchors, positives, negatives)."""
+        """Labels (3 N,), an image's two good views sharing one, and the triplets (anchors, positives, negatives)."""
         n = len(embeddings) // 3
         own = torch.arange(n, device=embeddings.device)
         labels = torch.cat([own, own, own + n])
@@ -94,7 +94,7 @@ class Triplet(Method):
 
 
 class TripletViews:
-    """Two views of a picture (H, W, 3) uint8 and one with a defect, each (3, size, size), normalized."""
+    """Two views of an image (H, W, 3) uint8 and one with a defect, each (3, size, size), normalized."""
 
     def __init__(
         self,
@@ -111,15 +111,15 @@ class TripletViews:
         self._augment = SimCLRViewTransform(input_size=image_size, normalize=normalize, **whole)
         self._defects = tuple(defects)
 
-    def __call__(self, picture: np.ndarray, label: int, other: Callable[[], np.ndarray]) -> Views:
+    def __call__(self, pixels: np.ndarray, label: int, other: Callable[[], np.ndarray]) -> Views:
         """The three views."""
         del label
-        image = Image.fromarray(picture)
+        image = Image.fromarray(pixels)
         anchor, positive = (self._augment(self._crop(image)) for _ in range(2))
         return {"anchor": anchor, "positive": positive, "negative": self._augment(self._defective(image, other()))}
 
     def _defective(self, image: Image.Image, other: np.ndarray) -> Image.Image:
-        """A crop of the picture with a defect on it."""
+        """A crop of the image with a defect on it."""
         crop = np.array(self._crop(image))
         source = np.array(self._crop(Image.fromarray(other)))
         rng = np.random.default_rng(int(torch.randint(2**31, ())))

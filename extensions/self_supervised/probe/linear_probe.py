@@ -29,11 +29,11 @@ CHUNK_ROWS = 512
 
 @dataclass(frozen=True)
 class ProbeScores:
-    """What a linear probe found on the test pictures.
+    """What a linear probe found on the test images.
 
     Attributes:
         c: The chosen inverse strength of the L2 penalty, one of `GRID`.
-        top1: Part of the test pictures whose class is the most probable one, 0 to 1, higher is better.
+        top1: Part of the test images whose class is the most probable one, 0 to 1, higher is better.
         top1_se: One standard error of `top1`.
         top5: Part whose class is among the five most probable; None with five classes or fewer, where all would be.
     """
@@ -56,9 +56,9 @@ def linear_probe(
     """Linear evaluation: multinomial logistic regression on standardized features of a frozen encoder.
 
     As in Chen et al., "A Simple Framework for Contrastive Learning of Visual Representations", 2020,
-    https://arxiv.org/abs/2002.05709, section B.8: L-BFGS with an L2 penalty chosen on validation pictures, never on
-    the test pictures, then a fit on all training pictures. Differs from it: features are standardized by the training
-    pictures' mean and standard deviation, there are five strengths instead of 45, validation pictures do not train,
+    https://arxiv.org/abs/2002.05709, section B.8: L-BFGS with an L2 penalty chosen on validation images, never on
+    the test images, then a fit on all training images. Differs from it: features are standardized by the training
+    images' mean and standard deviation, there are five strengths instead of 45, validation images do not train,
     and nothing is augmented.
 
     Args:
@@ -72,7 +72,7 @@ def linear_probe(
 
     Raises:
         ValueError: Fewer than two classes, a class that is not in training, features that are not finite or of
-            another width, or no pictures.
+            another width, or no images.
 
     Example:
         >>> linear_probe(train_x, train_y, test_x, test_y, seed=0).top1
@@ -98,19 +98,19 @@ def knn_accuracy(
     k: int = N_NEIGHBORS,
     temperature: float = TEMPERATURE,
 ) -> float:
-    """Part of the test pictures whose class their nearest training pictures vote for, 0 to 1, higher is better.
+    """Part of the test images whose class their nearest training images vote for, 0 to 1, higher is better.
 
     The weighted vote of Wu et al., "Unsupervised Feature Learning via Non-Parametric Instance Discrimination", 2018,
-    https://arxiv.org/abs/1805.01978: of the k pictures of largest cosine similarity s each has exp(s / temperature)
+    https://arxiv.org/abs/1805.01978: of the k images of largest cosine similarity s each has exp(s / temperature)
     votes for its class; of equal classes the first wins. Differs from the paper: k is 20, not 200, for training sets
-    of hundreds of pictures a class; features are taken as they come (standardize them first: `standardized`).
+    of hundreds of images a class; features are taken as they come (standardize them first: `standardized`).
 
     Args:
         train_x: (N, F).
         train_y: (N,) whole numbers, the classes.
         test_x: (M, F).
         test_y: (M,).
-        k: Neighbors that vote; all training pictures where there are fewer.
+        k: Neighbors that vote; all training images where there are fewer.
         temperature: Above 0.
 
     Raises:
@@ -134,7 +134,7 @@ def knn_accuracy(
 
 
 def standardized(train_x: np.ndarray, *others: np.ndarray) -> list[np.ndarray]:
-    """Features less the training pictures' mean, by their standard deviation; a constant feature becomes 0 there."""
+    """Features less the training images' mean, by their standard deviation; a constant feature becomes 0 there."""
     from sklearn.preprocessing import StandardScaler
 
     scaler = StandardScaler().fit(np.asarray(train_x, np.float64))
@@ -154,13 +154,13 @@ def top_accuracy(scores: np.ndarray, classes: np.ndarray, labels: np.ndarray, *,
     return float((best == np.asarray(labels)[:, None]).any(axis=1).mean())
 
 
-def standard_error(accuracy: float, n_pictures: int) -> float:
-    """One standard error of an accuracy on that many independent pictures: sqrt(p (1 - p) / n)."""
-    return math.sqrt(accuracy * (1 - accuracy) / n_pictures)
+def standard_error(accuracy: float, n_images: int) -> float:
+    """One standard error of an accuracy on that many independent images: sqrt(p (1 - p) / n)."""
+    return math.sqrt(accuracy * (1 - accuracy) / n_images)
 
 
 def floor_accuracy(train_y: np.ndarray, test_y: np.ndarray) -> float:
-    """Accuracy of always answering the most frequent class of training, without looking at a picture."""
+    """Accuracy of always answering the most frequent class of training, without looking at an image."""
     classes, counts = np.unique(train_y, return_counts=True)
     return float((test_y == classes[counts.argmax()]).mean())
 
@@ -182,11 +182,11 @@ def check_features(
             msg = f"{name}: found {found}; expected (n, {train_x.shape[1]}) for n labels, n above 0"
             raise ValueError(msg)
         if not np.isfinite(features).all():
-            msg = f"{name}: {int((~np.isfinite(features)).any(axis=1).sum())} pictures have features that are NaN or "
+            msg = f"{name}: {int((~np.isfinite(features)).any(axis=1).sum())} images have features that are NaN or "
             msg += "infinite; the encoder's weights are damaged or its training has diverged"
             raise ValueError(msg)
         if unknown := sorted(set(np.unique(labels)) - set(np.unique(train_y))):
-            msg = f"{name}: class {unknown[0]} is not among those of training; give pictures of it to training, too"
+            msg = f"{name}: class {unknown[0]} is not among those of training; give images of it to training, too"
             raise ValueError(msg)
     if len(np.unique(train_y)) < 2:
         msg = "train: found one class; a probe tells classes apart, so give it two or more"
@@ -196,7 +196,7 @@ def check_features(
 def _choose_c(
     train_x: np.ndarray, train_y: np.ndarray, validation: tuple[np.ndarray, np.ndarray] | None, *, seed: int
 ) -> float:
-    """The member of `GRID` with the highest accuracy on validation pictures; of equal ones the strongest penalty."""
+    """The member of `GRID` with the highest accuracy on validation images; of equal ones the strongest penalty."""
     if validation is None:
         chosen = held_out([str(row) for row in range(len(train_y))], HELD_OUT, seed=seed, labels=train_y.tolist())
         if not chosen.any() or len(np.unique(train_y[~chosen])) < 2:

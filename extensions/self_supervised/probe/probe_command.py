@@ -50,7 +50,7 @@ def run(options: argparse.Namespace) -> int:
         0: all rows are there.
 
     Raises:
-        ValueError: A config, data set or picture that cannot be used.
+        ValueError: A config, data set or image that cannot be used.
         RuntimeError: Weights that are nowhere or do not fit.
         OSError: The table could not be written; rows of earlier encoders are in it.
     """
@@ -131,7 +131,7 @@ def _row(
     from extensions.self_supervised.probe.probe_table import as_row
 
     started = time.perf_counter()
-    labels = {split: pictures.labels for split, pictures in data.splits.items()}
+    labels = {split: images.labels for split, images in data.splits.items()}
     train, test = (features["train"], labels["train"]), (features["test"], labels["test"])
     validation = (features["validation"], labels["validation"]) if "validation" in features else None
     try:

@@ -1,4 +1,4 @@
-"""Labelled pictures for a probe: folders of classes, or torchvision's CIFAR-10 and STL-10 if they are on the disk."""
+"""Labelled images for a probe: folders of classes, or torchvision's CIFAR-10 and STL-10 if they are on the disk."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from extensions.data.reading.image_files import read_image
 logger = logging.getLogger(__name__)
 
 SPLITS = ("train", "test", "validation")
-LAYOUT = "train/<class>/<picture>, test/<class>/<picture> and, if you like, validation/<class>/<picture>"
+LAYOUT = "train/<class>/<image>, test/<class>/<image> and, if you like, validation/<class>/<image>"
 
 
 @dataclass(frozen=True)
-class Pictures:
+class LabelledImages:
     """One split.
 
     Attributes:
         name: train, test or validation.
         labels: (N,) int, places in the data set's `classes`.
-        read: Picture of an index as (H, W, 3) uint8 RGB.
+        read: Image of an index as (H, W, 3) uint8 RGB.
     """
 
     name: str
@@ -44,18 +44,18 @@ class Pictures:
 
 @dataclass(frozen=True)
 class ProbeData:
-    """Labelled pictures in splits.
+    """Labelled images in splits.
 
     Attributes:
         name: Of the data set.
         classes: Their names, sorted as training has them.
-        splits: Pictures by `train`, `test` and, where there are some, `validation`.
-        sha256: Over names, content and classes of all pictures.
+        splits: Images by `train`, `test` and, where there are some, `validation`.
+        sha256: Over names, content and classes of all images.
     """
 
     name: str
     classes: tuple[str, ...]
-    splits: dict[str, Pictures]
+    splits: dict[str, LabelledImages]
     sha256: str
 
 
@@ -64,14 +64,14 @@ def read_probe_data(root: str | Path, *, layout: str = "folders", name: str | No
 
     Args:
         root: Its folder; relative ones start at `$WORKBENCH_DATA`, else at the working directory.
-        layout: `folders` (a folder of pictures for each class in `train`, `test` and perhaps `validation`),
+        layout: `folders` (a folder of images for each class in `train`, `test` and perhaps `validation`),
             `cifar10` (the folder holds torchvision's `cifar-10-batches-py`) or `stl10` (`stl10_binary`).
         name: In tables; None for the folder's.
 
     Raises:
         DatasetMissingError: The data set is not there.
-        DatasetError: Fewer than two classes, a class without training pictures, a class in test or validation that is
-            not in training, no test pictures, or files that cannot be read; the message names them.
+        DatasetError: Fewer than two classes, a class without training images, a class in test or validation that is
+            not in training, no test images, or files that cannot be read; the message names them.
         ValueError: An unknown layout.
     """
     folder = absolute(root, base=data_root())
@@ -82,7 +82,7 @@ def read_probe_data(root: str | Path, *, layout: str = "folders", name: str | No
 
 
 def read_folders(folder: Path, name: str) -> ProbeData:
-    """Pictures in a folder for each class; see `read_probe_data`."""
+    """Labelled images in a folder for each class; see `read_probe_data`."""
     found = {split: _classes(folder / split) for split in SPLITS if (folder / split).is_dir()}
     if missing := [split for split in ("train", "test") if split not in found]:
         msg = (
@@ -110,7 +110,7 @@ def read_folders(folder: Path, name: str) -> ProbeData:
     _tell_repeated(contents, name)
     for split in found:
         tell(folder / split, left_out(folder / split, folder))
-    splits = {split: _pictures(split, part) for split, part in rows.items() if part}
+    splits = {split: _images(split, part) for split, part in rows.items() if part}
     return ProbeData(name, classes, splits, digest.hexdigest())
 
 
@@ -141,7 +141,7 @@ LAYOUTS: dict[str, Callable[[Path, str], ProbeData]] = {
 
 
 def _classes(folder: Path) -> dict[str, list[Path]]:
-    """Pictures of each class of a split, sorted."""
+    """Labelled images of each class of a split, sorted."""
     kinds = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
     return {kind.name: list_images(kind) for kind in kinds}
 
@@ -151,30 +151,30 @@ def _check_classes(found: dict[str, dict[str, list[Path]]], name: str, folder: P
     train, start = found["train"], f"data set {name!r} in {folder}"
     if len(train) < 2:
         shown = f"the one class {next(iter(train))!r}" if train else "no class"
-        msg = f"{start}: train has {shown}; expected a folder of pictures for each of two or more classes ({LAYOUT})"
+        msg = f"{start}: train has {shown}; expected a folder of images for each of two or more classes ({LAYOUT})"
         raise DatasetError(msg)
     if empty := [kind for kind, paths in train.items() if not paths]:
-        n_pictures = sum(map(len, train.values()))
-        msg = f"{start}: train has {n_pictures} pictures in {len(train)} classes, and none of {', '.join(empty)}; put "
-        raise DatasetError(msg + "pictures into each class's folder, or delete the folder")
+        n_images = sum(map(len, train.values()))
+        msg = f"{start}: train has {n_images} images in {len(train)} classes, and none of {', '.join(empty)}; put "
+        raise DatasetError(msg + "images into each class's folder, or delete the folder")
     for split, kinds in found.items():
         if unknown := [kind for kind, paths in kinds.items() if paths and kind not in train]:
             msg = f"{start}: {split} has {', '.join(unknown)}, which is no class of train ({', '.join(train)}); rename "
-            raise DatasetError(msg + "the folder, or give training pictures of it")
+            raise DatasetError(msg + "the folder, or give training images of it")
     if not any(found["test"].values()):
-        msg = f"{start}: test has no pictures; expected {LAYOUT}"
+        msg = f"{start}: test has no images; expected {LAYOUT}"
         raise DatasetError(msg)
 
 
 def _tell_repeated(contents: dict[str, list[tuple[str, str]]], name: str) -> None:
-    """Warn of test pictures that are also among those that were learned from: they make an encoder look better."""
+    """Warn of test images that are also among those that were learned from: they make an encoder look better."""
     learned = {sha256 for split, part in contents.items() if split != "test" for _, sha256 in part}
     if repeated := [path for path, sha256 in contents["test"] if sha256 in learned]:
-        logger.warning("%s: %d test pictures are also in training, such as %s", name, len(repeated), repeated[0])
+        logger.warning("%s: %d test images are also in training, such as %s", name, len(repeated), repeated[0])
 
 
-def _pictures(split: str, rows: list[tuple[Path, int]]) -> Pictures:
-    return Pictures(split, np.array([label for _, label in rows]), lambda index: read_image(rows[index][0]))
+def _images(split: str, rows: list[tuple[Path, int]]) -> LabelledImages:
+    return LabelledImages(split, np.array([label for _, label in rows]), lambda index: read_image(rows[index][0]))
 
 
 def _from_torchvision(dataset: Any, folder: Path, name: str, **which: Any) -> Any:
@@ -189,11 +189,11 @@ def _from_torchvision(dataset: Any, folder: Path, name: str, **which: Any) -> An
 
 
 def _arrays(name: str, parts: dict[str, tuple[np.ndarray, Any, Any]]) -> ProbeData:
-    """Splits that are arrays: pictures (N, H, W, 3) uint8, labels and the names of the classes."""
+    """Splits that are arrays: images (N, H, W, 3) uint8, labels and the names of the classes."""
     digest = hashlib.sha256()
     splits = {}
     for split, (pixels, labels, _) in parts.items():
         digest.update(np.ascontiguousarray(pixels).data)
         digest.update(np.asarray(labels, np.int64).tobytes())
-        splits[split] = Pictures(split, np.asarray(labels, np.int64), pixels.__getitem__)
+        splits[split] = LabelledImages(split, np.asarray(labels, np.int64), pixels.__getitem__)
     return ProbeData(name, tuple(parts["train"][2]), splits, digest.hexdigest())

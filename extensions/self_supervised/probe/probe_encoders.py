@@ -17,7 +17,7 @@ from torchvision.transforms.v2.functional import normalize, resize, to_dtype
 
 from extensions import backbones
 from extensions.runtime.progress import progress_bar
-from extensions.self_supervised.probe.probe_data import Pictures
+from extensions.self_supervised.probe.probe_data import LabelledImages
 
 if TYPE_CHECKING:
     from extensions.backbones.frozen import FrozenFeatureExtractor
@@ -92,11 +92,11 @@ def find_encoder(
 
 
 def pooled_features(
-    encoder: Encoder, layers: Sequence[str], splits: Sequence[Pictures], *, image_size: int, seed: int
+    encoder: Encoder, layers: Sequence[str], splits: Sequence[LabelledImages], *, image_size: int, seed: int
 ) -> dict[str, list[np.ndarray]]:
-    """Features of all pictures, for each of the layers an array (N, F) float32 for each split.
+    """Features of all images, for each of the layers an array (N, F) float32 for each split.
 
-    Pictures are resized (both sides, with antialiasing) and normalized as for a detector with this backbone; a layer's
+    Images are resized (both sides, with antialiasing) and normalized as for a detector with this backbone; a layer's
     features are its average over all positions. Computed on the GPU where there is one.
 
     Args:
@@ -108,7 +108,7 @@ def pooled_features(
 
     Raises:
         WeightsError: The weights do not fit the backbone.
-        ValueError: A picture cannot be read; or the backbone gives no maps (N, C, h, w).
+        ValueError: An image cannot be read; or the backbone gives no maps (N, C, h, w).
     """
     if encoder.backbone == PIXELS:
         pixels = [np.concatenate([b.flatten(1).numpy() for b in _batches(s, PIXEL_SIDE, PIXELS)]) for s in splits]
@@ -142,7 +142,7 @@ def calibrate_batch_norm(network: nn.Module, batches: Iterator[torch.Tensor]) ->
 
     Args:
         network: Its other layers are in eval mode while it runs; all are when it is done.
-        batches: Pictures (n, 3, H, W), mixed and of about equal numbers; not taken where there is no batch norm.
+        batches: Images (n, 3, H, W), mixed and of about equal numbers; not taken where there is no batch norm.
     """
     network.eval()
     norms = [module for module in network.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
@@ -161,12 +161,12 @@ def calibrate_batch_norm(network: nn.Module, batches: Iterator[torch.Tensor]) ->
 
 @contextmanager
 def _explained(encoder: Encoder, image_size: int) -> Iterator[None]:
-    """Name the encoder and the size in what timm or torch say of pictures that are too small or not of the one size."""
+    """Name the encoder and the size in what timm or torch say of images that are too small or not of the one size."""
     try:
         yield
     except (AssertionError, RuntimeError) as error:
         msg = (
-            f"encoder {encoder.backbone!r} cannot compute pictures of {image_size} px: {error}; set image_size to one "
+            f"encoder {encoder.backbone!r} cannot compute images of {image_size} px: {error}; set image_size to one "
             "that it takes, or leave it out of encoders"
         )
         raise ValueError(msg) from error
@@ -185,21 +185,23 @@ def _extractor(encoder: Encoder, layers: Sequence[str], *, seed: int) -> FrozenF
     return extractor
 
 
-def _batches(split: Pictures, side: int, title: str, *, order: np.ndarray | None = None) -> Iterator[torch.Tensor]:
-    """Pictures (n, 3, side, side) float32 in [0, 1]; all cores decode the next batch while one is worked on."""
+def _batches(
+    split: LabelledImages, side: int, title: str, *, order: np.ndarray | None = None
+) -> Iterator[torch.Tensor]:
+    """Images (n, 3, side, side) float32 in [0, 1]; all cores decode the next batch while one is worked on."""
 
     def load(index: int) -> torch.Tensor:
-        picture = torch.from_numpy(np.array(split.read(index))).permute(2, 0, 1)  # (3, H, W)
-        return resize(to_dtype(picture, torch.float32, scale=True), [side, side], antialias=True)
+        image = torch.from_numpy(np.array(split.read(index))).permute(2, 0, 1)  # (3, H, W)
+        return resize(to_dtype(image, torch.float32, scale=True), [side, side], antialias=True)
 
     todo = np.array_split(np.arange(len(split)) if order is None else order, -(-len(split) // BATCH_SIZE))
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         ahead = pool.map(load, todo[0].tolist())
         for number in progress_bar(range(len(todo)), title=title, unit="batch"):
-            pictures = list(ahead)
+            images = list(ahead)
             if number + 1 < len(todo):
                 ahead = pool.map(load, todo[number + 1].tolist())
-            yield torch.stack(pictures)
+            yield torch.stack(images)
 
 
 def _pooled(maps: torch.Tensor, width: int, backbone: str) -> np.ndarray:

@@ -37,7 +37,7 @@ def record(tmp_path):
         "thresholds": {"image": 1.5, "source": "maximal F1"},
         "training": {"epochs": 2, "converged": True, "stopped_by": "max_epochs", "loss": [3.0, 2.0], "val_loss": []},
         "speed": {"fit_seconds": 12.0, "latency_ms": 8.0}, "memory": {"model_bytes": 100},
-        "files": {"scores": "scores.csv", "checkpoint": None, "pictures": []},
+        "files": {"scores": "scores.csv", "checkpoint": None, "images": []},
     }  # fmt: skip
     (folder / "record.json").write_text(json.dumps(found))
     return found, folder

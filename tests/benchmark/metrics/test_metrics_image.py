@@ -72,7 +72,7 @@ def test_cross_fit_f1_equals_a_slow_loop(kind: str, seed: int) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_best_threshold_reaches_f1_max_on_its_own_pictures(kind: str) -> None:
+def test_best_threshold_reaches_f1_max_on_its_own_images(kind: str) -> None:
     labels, scores = make_scores(kind, np.random.default_rng(3))
     threshold = best_threshold(labels, scores)
     found = image_metrics(labels, scores, stratified_folds(labels, seed=0))
@@ -139,7 +139,7 @@ def test_decisions_at_a_given_threshold_equal_scikit_learn() -> None:
         assert set(blank.values()) == {None}
 
 
-def test_auroc_of_a_kind_is_that_of_its_pictures_and_all_normal_ones() -> None:
+def test_auroc_of_a_kind_is_that_of_its_images_and_all_normal_ones() -> None:
     labels, scores = make_scores("ties", np.random.default_rng(1))
     kinds = np.where(labels == 1, np.where(np.arange(len(labels)) % 3, "crack", "hole"), "good").tolist()
     found = auroc_by_kind(labels, scores, kinds)

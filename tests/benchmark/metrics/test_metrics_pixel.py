@@ -29,7 +29,7 @@ class Case:
 
 
 def make_case(kind: str, *, n: int = 8, size: int = 40, seed: int = 0) -> Case:
-    """Smooth maps over masks with several regions, two of them touching only at a corner; some pictures are normal."""
+    """Smooth maps over masks with several regions, two of them touching only at a corner; some images are normal."""
     rng = np.random.default_rng(seed)
     masks = np.zeros((n, size, size), dtype=bool)
     masks[1::2, 3:7, 3:7] = masks[1::2, 7:12, 7:9] = True

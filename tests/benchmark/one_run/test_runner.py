@@ -59,7 +59,7 @@ def experiment(data) -> Experiment:
 @pytest.fixture(scope="module")
 def finished(experiment, tmp_path_factory) -> tuple[Path, dict]:
     output = tmp_path_factory.mktemp("sweep")
-    record = run_experiment(experiment, output, options=RunOptions(progress=False, pictures=2))
+    record = run_experiment(experiment, output, options=RunOptions(progress=False, images=2))
     assert record["status"] == "finished", record["error"]
     ((folder, stored),) = Store(output).records()
     assert stored == json.loads(json.dumps(record))
@@ -129,8 +129,8 @@ def test_a_record_says_what_a_reader_needs(finished):
     assert record["speed"]["fit_seconds"] > 0
     assert 0 < record["speed"]["latency_ms"] <= record["speed"]["latency_p95_ms"]
     assert record["memory"]["peak_memory_bytes"] > record["memory"]["model_bytes"] > 0
-    assert [p["kind"] for p in record["files"]["pictures"]] == ["worst"] * 2 + ["best"] * 2
-    assert all((folder / p["panel"]).exists() for p in record["files"]["pictures"])
+    assert [p["kind"] for p in record["files"]["images"]] == ["worst"] * 2 + ["best"] * 2
+    assert all((folder / p["panel"]).exists() for p in record["files"]["images"])
 
 
 def test_the_same_experiment_gives_the_same_scores_and_is_not_run_twice(finished, experiment, tmp_path):
@@ -189,7 +189,7 @@ def test_a_sweep_leaves_the_checkpoints_of_others_in_its_folder(data, finished, 
     }
 
 
-def test_pictures_outside_the_root_keep_their_names_apart_and_their_kinds(data, tiny_root, tmp_path):
+def test_images_outside_the_root_keep_their_names_apart_and_their_kinds(data, tiny_root, tmp_path):
     arguments = data["init_args"] | {"root": str(tiny_root / "train"), "normal_dir": "good", "mask_dir": None}
     arguments |= {"normal_test_dir": str(tiny_root / "test/good"), "abnormal_dir": str(tiny_root / "test/bad")}
     experiment = Experiment(model=spec("Padim", n_features=2), data=data | {"init_args": arguments})
@@ -201,20 +201,20 @@ def test_pictures_outside_the_root_keep_their_names_apart_and_their_kinds(data, 
     assert sorted(scores["kind"]) == ["bad"] * 4 + ["good"] * 4
 
 
-def test_a_data_set_without_test_pictures_is_a_failure_that_says_so(data, tmp_path):
+def test_a_data_set_without_test_images_is_a_failure_that_says_so(data, tmp_path):
     arguments = data["init_args"] | {"abnormal_dir": None, "normal_test_dir": None, "mask_dir": None}
     arguments |= {"test_split_mode": "none"}
     experiment = Experiment(model=spec("Padim"), data=data | {"init_args": arguments})
     record = run_experiment(experiment, tmp_path, options=QUIET)
-    assert (record["status"], record["error"]["message"][:35]) == ("failed", "data set 'tiny' has no test picture")
+    assert (record["status"], record["error"]["message"][:35]) == ("failed", "data set 'tiny' has no test image")
 
 
-def test_no_threshold_is_made_from_anomalous_pictures_alone():
+def test_no_threshold_is_made_from_anomalous_images_alone():
     samples = pd.DataFrame({"path": ["a", "b"], "image": ["a", "b"], "label": [1, 1], "kind": ["bad", "bad"]})
     collector = ScoreCollector(samples, with_masks=False)
     collector.samples["score"] = [1.0, 2.0]
     found = collector.finish()
-    assert found.thresholds == {"image": None, "pixel": None, "source": "none, for no test picture is normal"}
+    assert found.thresholds == {"image": None, "pixel": None, "source": "none, for no test image is normal"}
     assert set(found.metrics.values()) == {None}
 
 
@@ -265,7 +265,7 @@ def test_early_stopping_by_config_is_named_in_the_record(data, tmp_path):
     assert record["training"]["epochs"] < 9
 
 
-def test_early_stopping_on_held_out_training_pictures_is_recorded_with_its_curve(data, tmp_path):
+def test_early_stopping_on_held_out_training_images_is_recorded_with_its_curve(data, tmp_path):
     stop = {"class_path": "lightning.pytorch.callbacks.EarlyStopping", "init_args": {"monitor": "val_loss", "patience": 1, "min_delta": 1e9}}  # fmt: skip # noqa: E501
     held_out = {**data, "init_args": {**data["init_args"], "val_split_mode": "from_train", "val_split_ratio": 0.25}}
     one = Experiment(
@@ -391,8 +391,8 @@ def test_a_filter_knows_a_data_set_by_the_name_the_tables_give_it(experiment):
 
 
 def test_the_recorded_command_names_no_folder_of_this_machine():
-    told = portable_command(["run", "--data-root", "/mnt/line 3/pictures", "--output", "output/a"])
-    assert told == "python -m benchmark run --data-root pictures --output output/a"
+    told = portable_command(["run", "--data-root", "/mnt/line 3/images", "--output", "output/a"])
+    assert told == "python -m benchmark run --data-root images --output output/a"
 
 
 def held_out(data: dict) -> dict:
@@ -404,7 +404,7 @@ def autoencoder(name: str, **arguments) -> dict:
 
 
 def test_an_autoencoder_and_an_svm_from_its_checkpoint_record_their_label_free_decisions(data, tmp_path):
-    strip = {"class_path": "extensions.ReconstructionStrip", "init_args": {"every_n_epochs": 2, "n_pictures": 2, "folder": str(tmp_path / "strips")}}  # fmt: skip # noqa: E501
+    strip = {"class_path": "extensions.ReconstructionStrip", "init_args": {"every_n_epochs": 2, "n_images": 2, "folder": str(tmp_path / "strips")}}  # fmt: skip # noqa: E501
     logger = {"class_path": "lightning.pytorch.loggers.CSVLogger", "init_args": {"save_dir": str(tmp_path / "log")}}
     trainer = {"max_epochs": 3, "callbacks": [strip], "logger": logger}
     one = Experiment(model=autoencoder("ConvAutoencoder"), data=held_out(data), trainer=trainer)
@@ -433,13 +433,13 @@ def test_an_autoencoder_and_an_svm_from_its_checkpoint_record_their_label_free_d
     assert again["metrics"]["pixel_AUROC"] == pytest.approx(metrics["pixel_AUROC"])
 
 
-def test_a_detector_without_a_map_has_blank_pixel_metrics_and_no_pictures(data, tmp_path):
-    options = RunOptions(progress=False, pictures=2)
+def test_a_detector_without_a_map_has_blank_pixel_metrics_and_no_images(data, tmp_path):
+    options = RunOptions(progress=False, images=2)
     record = run_experiment(Experiment(model=spec("BackboneOcSvm"), data=data), tmp_path, options=options)
     assert record["status"] == "finished", record["error"]
     assert record["metrics"]["image_AUROC"] is not None
     assert {value for name, value in record["metrics"].items() if name.startswith("pixel")} == {None}
-    assert record["files"]["pictures"] == []
+    assert record["files"]["images"] == []
 
 
 def test_a_fit_that_gives_up_is_not_ranked(data, tmp_path):

@@ -1,4 +1,4 @@
-"""Runs with augmented pictures: their identity, their records, and that no cache gives them another's features."""
+"""Runs with augmented images: their identity, their records, and that no cache gives them another's features."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_a_grid_of_names_and_places_runs_the_identity_once(one):
         ({"name": "flip", "where": "training"}, r"where: there is no 'training'.*known: both, test, train, tta"),
         ({"name": "flip", "views": 3}, r"there is no key 'views'; did you mean n_views"),
         ({"where": "tta"}, "expected 'name: one of identity"),
-        ([[TURNED, {"name": "flip", "where": "both"}]], "are both for training pictures, expected one"),
+        ([[TURNED, {"name": "flip", "where": "both"}]], "are both for training images, expected one"),
         ("flip", "augmentation: found 'flip', expected such as"),
         (["flip"], "augmentation: found"),
         ({**SEEN, "n_views": {"grid": [4, 0]}}, "n_views: found 0, expected a whole number from 2"),
@@ -118,7 +118,7 @@ def test_results_are_the_same_without_a_cache_and_beside_plain_runs(section, one
     assert record["key"] != plain["key"]
 
 
-def test_augmented_pictures_are_never_kept_and_those_before_them_are(one, tmp_path, monkeypatch):
+def test_augmented_images_are_never_kept_and_those_before_them_are(one, tmp_path, monkeypatch):
     finish(one, tmp_path / "out")
     seen = []
     compute = FrozenFeatureExtractor.compute
@@ -129,8 +129,8 @@ def test_augmented_pictures_are_never_kept_and_those_before_them_are(one, tmp_pa
     before = sum(1 for _ in features.rglob("*"))
     record, _ = finish(augmented(one, [TURNED, SEEN]), tmp_path / "out")
     assert sum(1 for _ in features.rglob("*")) == before > 0
-    assert record["reused"]["train"] == {"pictures": 8, "features": 0, "of": 8}
-    assert record["reused"]["test"] == {"pictures": 8, "features": 0, "of": 8}
+    assert record["reused"]["train"] == {"images": 8, "features": 0, "of": 8}
+    assert record["reused"]["test"] == {"images": 8, "features": 0, "of": 8}
     timed = 3 * (record["speed"]["latency_n"] + 2)
     assert sum(seen) - timed == 8 + 3 * 8
     seen.clear()
@@ -173,9 +173,9 @@ def test_thresholds_of_augmented_tests_go_into_no_checkpoint(one, tmp_path):
     assert finish(augmented(one, SEEN), tmp_path, keep_checkpoint=True)[0]["files"]["checkpoint"] is None
 
 
-def test_panels_are_drawn_of_pictures_as_they_are(one, tmp_path):
-    assert finish(augmented(one, SEEN), tmp_path, pictures=1)[0]["files"]["pictures"]
-    assert not finish(augmented(one, {**TURNED, "where": "test"}), tmp_path, pictures=1)[0]["files"]["pictures"]
+def test_panels_are_drawn_of_images_as_they_are(one, tmp_path):
+    assert finish(augmented(one, SEEN), tmp_path, images=1)[0]["files"]["images"]
+    assert not finish(augmented(one, {**TURNED, "where": "test"}), tmp_path, images=1)[0]["files"]["images"]
 
 
 def test_a_callback_of_the_command_line_becomes_a_section_of_its_record(one, tmp_path):

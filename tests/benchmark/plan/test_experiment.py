@@ -155,7 +155,7 @@ def test_a_model_may_come_from_a_configuration_of_the_command_line(tmp_path):
         ({"models": [], "data": [DATA]}, "'models'"),
         ({"models": [{"init_args": {}}], "data": [DATA]}, "class_path"),
         ({"models": [PADIM], "data": [DATA], "keep": "some"}, "best, all, none"),
-        ({"models": [PADIM], "data": [DATA], "pictures": "many"}, "pictures: found 'many'"),
+        ({"models": [PADIM], "data": [DATA], "images": "many"}, "images: found 'many'"),
         ({"models": [PADIM], "data": [DATA], "seeds": 3}, "list of whole numbers"),
         ({"models": [PADIM], "data": [DATA], "seeds": [0.5]}, "list of whole numbers"),
         ({"models": [PADIM], "data": [DATA], "name": "../up"}, "without '/'"),

@@ -1,4 +1,4 @@
-"""A grid of k_shot: one row for each k, seeds as draws, the drawn pictures in the record."""
+"""A grid of k_shot: one row for each k, seeds as draws, the drawn images in the record."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_a_grid_of_k_has_a_row_for_each_over_seeds_that_are_draws(spec, tmp_path
     assert {r["dataset"]["n_train"] for r in records} == {2, 4, 8}
 
 
-def test_detectors_run_on_two_pictures_and_say_when_one_is_too_few(spec, tmp_path: Path):
+def test_detectors_run_on_two_images_and_say_when_one_is_too_few(spec, tmp_path: Path):
     patchcore = {"class_path": "extensions.Patchcore", "init_args": MODEL | {"coreset_sampling_ratio": 0.01}}
     padim = {"class_path": "extensions.Padim", "init_args": MODEL | {"n_features": 30}}
     patchcore["init_args"] |= {"image_size": 128, "num_neighbors": 3}
@@ -66,10 +66,10 @@ def test_detectors_run_on_two_pictures_and_say_when_one_is_too_few(spec, tmp_pat
         record = run(model, 2)
         assert record["status"] == "finished", record["error"]
         assert 0 <= record["metrics"]["image_AUROC"] <= 1
-    assert "at least 2 training pictures to estimate a covariance, found 1" in run(padim, 1)["error"]["message"]
+    assert "at least 2 training images to estimate a covariance, found 1" in run(padim, 1)["error"]["message"]
     assert "fewer than num_neighbors=3: raise the ratio" in run(patchcore, 1)["error"]["message"]
     record = run(padim, 9)
     assert record["status"] == "failed"
-    assert "k_shot is 9, but data set 'tiny' has 8 training pictures" in record["error"]["message"]
+    assert "k_shot is 9, but data set 'tiny' has 8 training images" in record["error"]["message"]
     assert record["dataset"]["k_shot"] == 9
     assert json.loads(json.dumps(record)) == record

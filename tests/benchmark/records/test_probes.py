@@ -93,8 +93,7 @@ def test_about_tells_the_size_of_the_data_and_what_guessing_gives(tmp_path: Path
     about = frames([], probes=load(tmp_path).probes).about
     (text,) = about.loc[(about["section"] == "Probes") & (about["name"] == "shirts"), "value"]
     assert text == (
-        "800 training pictures of 20 classes, 360 test pictures; guessing is right for 5.0%; pictures of 96 px; "
-        "probe.csv"
+        "800 training images of 20 classes, 360 test images; guessing is right for 5.0%; images of 96 px; probe.csv"
     )
 
 

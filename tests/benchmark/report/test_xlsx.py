@@ -23,11 +23,11 @@ def output(tmp_path_factory: pytest.TempPathFactory) -> Path:
     panels = [r for r in records if r["experiment"]["seed"] == 0 and r["model"] == "Patchcore"]
     write(folder, records)
     for record in panels:
-        (folder / record["folder"] / "pictures").mkdir()
-        Image.new("RGB", (680, 224), "red").save(folder / record["folder"] / "pictures/worst-0.png")
-        record["files"]["pictures"] = [
-            {"kind": "worst", "label": 1, "score": 1.0, "image": "test/a.png", "panel": "pictures/worst-0.png"},
-            {"kind": "best", "label": 1, "score": 9.0, "image": "test/b.png", "panel": "pictures/lost.png"},
+        (folder / record["folder"] / "images").mkdir()
+        Image.new("RGB", (680, 224), "red").save(folder / record["folder"] / "images/worst-0.png")
+        record["files"]["images"] = [
+            {"kind": "worst", "label": 1, "score": 1.0, "image": "test/a.png", "panel": "images/worst-0.png"},
+            {"kind": "best", "label": 1, "score": 9.0, "image": "test/b.png", "panel": "images/lost.png"},
         ]
     write(folder, records)
     write_tables(folder)
@@ -111,7 +111,7 @@ def test_gallery_shows_panels_that_exist_of_leading_models(book: Workbook) -> No
     assert {sheet.cell(row, 7).value for row in range(2, sheet.max_row + 1)} == {"normal"}
 
 
-def test_without_pictures_there_is_no_gallery_and_without_records_no_chart(tmp_path: Path) -> None:
+def test_without_images_there_is_no_gallery_and_without_records_no_chart(tmp_path: Path) -> None:
     write(tmp_path, [make_record(latency=None, status="failed")])
     write_tables(tmp_path, formats=("xlsx",))
     assert openpyxl.load_workbook(tmp_path / "leaderboard.xlsx").sheetnames == [

@@ -1,4 +1,4 @@
-"""The run on many pictures, small: its record, and that it goes on where it was stopped."""
+"""The run on many images, small: its record, and that it goes on where it was stopped."""
 
 import json
 
@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from benchmark.speed import large as speed_large
-from benchmark.speed.large import draw_part, draw_pictures, run_large
+from benchmark.speed.large import draw_images, draw_part, run_large
 from extensions.models.patchcore import coreset_search
 
-SMALL = {"n_pictures": 12, "side": 64, "ratio": 0.2, "pre_trained": False, "max_memory_bytes": 0}
+SMALL = {"n_images": 12, "side": 64, "ratio": 0.2, "pre_trained": False, "max_memory_bytes": 0}
 
 
 @pytest.fixture(scope="module")
@@ -34,13 +34,13 @@ def test_every_part_looks_different_and_is_drawn_again_the_same():
     assert (parts[0] != parts[1]).mean() > 0.5
 
 
-def test_pictures_that_are_there_are_not_drawn_again(tmp_path):
-    draw_pictures(tmp_path, 3, side=32)
+def test_images_that_are_there_are_not_drawn_again(tmp_path):
+    draw_images(tmp_path, 3, side=32)
     names = {folder.name: len(list(folder.iterdir())) for folder in tmp_path.iterdir()}
     assert names == {"train": 3, "good": 20, "bad": 20, "masks": 20}
     (tmp_path / "train" / "000001.png").write_bytes(b"mine")
     (tmp_path / "train" / "000002.png").unlink()
-    draw_pictures(tmp_path, 3, side=32)
+    draw_images(tmp_path, 3, side=32)
     assert (tmp_path / "train" / "000001.png").read_bytes() == b"mine"
     assert (tmp_path / "train" / "000002.png").exists()
 
@@ -90,8 +90,8 @@ def test_a_folder_of_another_experiment_is_refused(whole):
 
 
 def test_the_command_says_in_one_line_what_failed(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(speed_large, "draw_pictures", lambda *_, **__: (tmp_path / "large-5" / "pictures").mkdir())
-    assert speed_large.main(["--pictures", "5", "--output", str(tmp_path)]) == 1
+    monkeypatch.setattr(speed_large, "draw_images", lambda *_, **__: (tmp_path / "large-5" / "images").mkdir())
+    assert speed_large.main(["--images", "5", "--output", str(tmp_path)]) == 1
     error = capsys.readouterr().err.splitlines()[-1]
     assert error.startswith("error: ")
     assert "normal_dir" in error or "train" in error

@@ -244,7 +244,7 @@ def test_made_up_maps_stay_below_one_where_stock_applies_no_sigmoid() -> None:
 def test_copies_have_the_layout_both_sides_read(bench) -> None:
     large, (n_train, n_test) = bench.large, (8, 8)
     assert (len(large.train), len(large.test)) == (n_train, n_test)
-    assert large.description == "tiny, enlarged: 8 + 8 pictures of 96 x 96 px"
+    assert large.description == "tiny, enlarged: 8 + 8 images of 96 x 96 px"
     for datamodule in (large.datamodule(0), large.stock_datamodule(0)):
         datamodule.setup()
         assert len(datamodule.train_data) == n_train

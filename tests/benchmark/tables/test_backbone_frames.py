@@ -184,7 +184,7 @@ def test_seeds_of_a_probe_are_averaged_and_share_their_standard_error(tmp_path: 
     assert found["probe_top1_se | shirts"] == pytest.approx(0.02)
 
 
-def test_probes_of_other_picture_sizes_are_not_mixed(tmp_path: Path) -> None:
+def test_probes_of_other_image_sizes_are_not_mixed(tmp_path: Path) -> None:
     found = sheet(tmp_path, [], [{"top1": 0.8}, {"image_size": 224, "top1": 0.9}]).iloc[0]
     assert found["probe_top1 | shirts, image_size=96"] == 0.8
     assert found["probe_top1 | shirts, image_size=224"] == 0.9

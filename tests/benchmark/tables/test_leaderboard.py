@@ -271,7 +271,7 @@ def test_about_tells_how_the_numbers_were_made() -> None:
     records = make_sweep()
     about = frames(records, [make_plan(*records)]).about
     text = " ".join(about["value"])
-    for expected in ("python -m benchmark run", "200 training pictures", "synthetic defects", "Some CPU", "2.7.0"):
+    for expected in ("python -m benchmark run", "200 training images", "synthetic defects", "Some CPU", "2.7.0"):
         assert expected in text
     assert "Patchcore on tf_efficientnet_lite0" in only(about, section="Result", name="bottle")["value"]
 

@@ -39,7 +39,7 @@ def test_gains_are_paired_and_compared_with_the_oracle(frame):
     assert pd.isna(frame["pixel_AUROC"]["consensus"])
 
 
-def test_a_detector_trained_last_only_is_compared_with_that_of_all_pictures():
+def test_a_detector_trained_last_only_is_compared_with_that_of_all_images():
     whole = [record("oracle", seed, auroc=1.0, gain=0.1, base=0.8 + seed / 10) for seed in (0, 1)]
     last = [record("consensus", seed, auroc=0.9, gain=0.05, base=0.8 + seed / 10, retrain="last") for seed in (0, 1)]
     frame = refinement_frame(rounds_frame(whole + last)).set_index("strategy")

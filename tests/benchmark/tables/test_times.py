@@ -18,7 +18,7 @@ def timed(model: str, latency: float, *, session: str | None = "a", fit: float |
         "latency_min_ms": latency - 1, "latency_max_ms": latency + 1, "network": model, "latency_note": "",
         "fit_seconds": None if fit is None else fit + latency, "fit_reused_seconds": None if fit is None else 4.0,
     }  # fmt: skip
-    record["reused"] = {"train": {"pictures": 8, "features": 8, "of": 8}}
+    record["reused"] = {"train": {"images": 8, "features": 8, "of": 8}}
     return record
 
 
@@ -78,17 +78,17 @@ def test_a_fit_time_that_is_not_known_is_blank_with_its_reason_and_colors_nothin
     assert frame.loc["A", "fit_seconds"] == 20.0
     assert pd.isna(frame.loc["A", "reused"])
     assert pd.isna(frame.loc["B", "fit_seconds"])
-    assert frame.loc["B", "reused"] == "features, pictures"
+    assert frame.loc["B", "reused"] == "features, images"
     assert "fit_seconds" not in colored(records, tmp_path)
     assert "cache clear" in warnings(records)
-    assert frames(records).runs.set_index("model").loc["B", "reused"] == "features, pictures"
+    assert frames(records).runs.set_index("model").loc["B", "reused"] == "features, images"
 
 
 def test_fit_times_of_other_machines_or_threads_and_of_older_records_do_not_compare(tmp_path):
     one, other = timed("A", 10.0), timed("B", 20.0)
     other["environment"]["n_threads"] = 1
     assert "fit_seconds" not in colored([one, other], tmp_path)
-    older = make_record(model="B", reused={"train": {"pictures": 8, "features": 8, "of": 8}})
+    older = make_record(model="B", reused={"train": {"images": 8, "features": 8, "of": 8}})
     assert "fit_seconds" not in colored([timed("A", 10.0), older], tmp_path)
     assert frames([older]).leaderboard["fit_seconds"].tolist() == [12.0]
 

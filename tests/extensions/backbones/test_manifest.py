@@ -19,11 +19,11 @@ OFFERED = {
 }
 
 
-def test_every_offered_backbone_has_a_licence_and_its_making():
+def test_every_offered_backbone_has_a_license_and_its_making():
     listed = {row.name: row for row in rows_of(CHECKOUT_WEIGHTS)}
     assert set(listed) >= OFFERED
     for row in listed.values():
-        assert row.licence != "not stated"
+        assert row.license != "not stated"
         assert row.how_made
         assert row.sha256 or (row.file is None and row.distribution is None), f"{row.name}: a known file has a checksum"
 
@@ -73,6 +73,6 @@ def test_bad_row_is_refused_with_its_file(manifest, folder, text, said):
 
 
 def test_manifest_that_is_not_utf8_is_refused_with_its_path(folder):
-    (folder / "manifest.yaml").write_bytes("- {name: resnet18.a, file: a.pth, licence: é}".encode("latin-1"))
+    (folder / "manifest.yaml").write_bytes("- {name: resnet18.a, file: a.pth, license: é}".encode("latin-1"))
     with pytest.raises(ManifestError, match=r"manifest\.yaml: not valid YAML in UTF-8"):
         rows()

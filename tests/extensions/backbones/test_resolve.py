@@ -20,7 +20,7 @@ def every_place(folder, manifest, monkeypatch, tmp_path):
     """A backbone that each of the four places has, with another content in each."""
     manifest(
         f"- {{name: resnet18.all, file: in_folder.pth, hub: someone/resnet, sha256: {sha256(b'folder')},"
-        " package: {distribution: a-package==1.0, file: 'a_package/*.pth'}, licence: MIT}\n"
+        " package: {distribution: a-package==1.0, file: 'a_package/*.pth'}, license: MIT}\n"
     )
     for name in ("given", "folder", "package", "hub"):
         (tmp_path / name).write_bytes(name.encode())
@@ -43,7 +43,7 @@ def test_places_are_looked_up_in_order(every_place, folder, manifest, monkeypatc
     given = resolve_weights("resnet18.all", every_place / "given")
     assert (given.sha256, given.source) == (sha256(b"given"), "file given")
     found = resolve_weights("resnet18.all")
-    assert (found.sha256, found.path, found.licence) == (sha256(b"folder"), folder / "in_folder.pth", "MIT")
+    assert (found.sha256, found.path, found.license) == (sha256(b"folder"), folder / "in_folder.pth", "MIT")
     (folder / "in_folder.pth").unlink()
     manifest((folder / "manifest.yaml").read_text().replace(sha256(b"folder"), sha256(b"package")))
     found = resolve_weights("resnet18.all")

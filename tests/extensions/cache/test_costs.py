@@ -59,7 +59,7 @@ def test_a_fit_on_reused_features_and_bank_costs_what_they_took(tiny_root, weigh
     record = finish(tiny_root, weights, tmp_path / "b", "Patchcore", **bank | {"num_neighbors": 1})
     second = record["speed"]
     assert second["fit_seconds"] == pytest.approx(second["fit_own_seconds"] + second["fit_reused_seconds"])
-    assert record["reused"]["train"] == {"pictures": 8, "features": 8, "of": 8, "bank": True}
+    assert record["reused"]["train"] == {"images": 8, "features": 8, "of": 8, "bank": True}
     assert reused(record) is None
     (path,) = cache.folder.glob("banks/*/*.npy")
     selected = SelectionTimes.seconds(cache.noted("banks", path.stem), 10**9)
@@ -78,7 +78,7 @@ def test_what_a_cache_of_before_does_not_know_is_blank_and_says_why(tiny_root, w
     record = finish(tiny_root, weights, tmp_path / "b", "Padim", n_features=9)
     assert record["speed"]["fit_seconds"] is None
     assert record["speed"]["fit_own_seconds"] > 0
-    assert reused(record) == "features, pictures"
+    assert reused(record) == "features, images"
 
 
 def test_few_of_the_images_cost_their_share(tiny_root, weights, tmp_path, cache):
@@ -93,7 +93,7 @@ def test_images_decoded_for_another_backbone_keep_their_part_of_the_cost(tiny_ro
     for path in cache.folder.glob("features/*/*.npy"):
         path.unlink()
     record = finish(tiny_root, weights, tmp_path / "b", "Padim", n_features=6)
-    decoded = [cache.noted("pictures", path.stem) for path in cache.folder.glob("pictures/*/*.npy")]
+    decoded = [cache.noted("images", path.stem) for path in cache.folder.glob("images/*/*.npy")]
     assert len(decoded) == 16
     assert 0 < record["speed"]["fit_reused_seconds"] < sum(float(note[0]) for note in decoded)
 
@@ -103,7 +103,7 @@ def test_features_that_a_ranking_computed_are_counted(tiny_root, weights, tmp_pa
     data = Folder("tiny", "train/good", tiny_root, "test/bad", "test/good", num_workers=0)
     training_features(data, backbone="resnet18", weights=weights, layers=layers, image_size=32)
     record = finish(tiny_root, weights, tmp_path / "a", "Padim", n_features=5)
-    assert record["reused"]["train"] == {"pictures": 8, "features": 8, "of": 8}
+    assert record["reused"]["train"] == {"images": 8, "features": 8, "of": 8}
     assert record["speed"]["fit_seconds"] > record["speed"]["fit_own_seconds"]
 
 

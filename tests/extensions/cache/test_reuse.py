@@ -19,7 +19,7 @@ from benchmark.records.store import Store
 from extensions.backbones.frozen import FrozenFeatureExtractor
 from extensions.cache import open_cache
 from extensions.cache.features import FeatureStore
-from extensions.cache.images import PictureSplit
+from extensions.cache.images import ImageSplit
 from extensions.cache.transform_parts import gives_one_size, split_transform
 from extensions.models.patchcore import torch_model
 
@@ -32,7 +32,7 @@ MODELS = {
     "ReverseDistillation": {"layers": ["layer1", "layer2"]},
     "Fastflow": {"flow_steps": 2, "hidden_ratio": 0.25},
 }
-N_PICTURES = 16
+N_IMAGES = 16
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def weights(tmp_path) -> Path:
 
 @pytest.fixture
 def work(monkeypatch) -> Counter:
-    """Counts decoded pictures, those of the check before a run included, and pictures a frozen backbone has seen."""
+    """Counts decoded images, those of the check before a run included, and images a frozen backbone has seen."""
     import extensions.data.checks.inspection as inspection
     import extensions.data.datamodules.dataset as dataset
 
@@ -73,7 +73,7 @@ def work(monkeypatch) -> Counter:
         return compute(self, images)
 
     monkeypatch.setattr(dataset, "read_image", counting(dataset.read_image))
-    monkeypatch.setattr(inspection, "picture_array", counting(inspection.picture_array))
+    monkeypatch.setattr(inspection, "image_array", counting(inspection.image_array))
     monkeypatch.setattr(FrozenFeatureExtractor, "compute", counting_compute)
     return counted
 
@@ -112,9 +112,9 @@ def test_results_are_the_same_without_a_cache_with_a_cold_and_with_a_warm_one(
     cold, warm = finish(one, tmp_path / "cold"), finish(one, tmp_path / "warm")
     monkeypatch.setenv("WORKBENCH_CACHE_LIMIT", "0")
     without = finish(one, tmp_path / "without")
-    assert cold["reused"]["train"] == {"pictures": 0, "features": 0, "of": 8}
+    assert cold["reused"]["train"] == {"images": 0, "features": 0, "of": 8}
     assert warm["reused"]["train"]["features"] == 8
-    assert warm["reused"]["test"] == {"pictures": 8, "features": 8, "of": 8}
+    assert warm["reused"]["test"] == {"images": 8, "features": 8, "of": 8}
     assert without["reused"] == {}
     np.testing.assert_allclose(scores(tmp_path / "cold"), scores(tmp_path / "without"), rtol=1e-4)
     np.testing.assert_allclose(scores(tmp_path / "warm"), scores(tmp_path / "cold"), rtol=1e-4)
@@ -124,7 +124,7 @@ def test_results_are_the_same_without_a_cache_with_a_cold_and_with_a_warm_one(
 
 def test_a_second_run_decodes_nothing_and_its_backbone_sees_nothing(root, weights, tmp_path, work):
     finish(experiment(root, weights), tmp_path / "out")
-    assert work["decoded"] == N_PICTURES
+    assert work["decoded"] == N_IMAGES
     work.clear()
     second = finish(experiment(root, weights, num_neighbors=1), tmp_path / "out")
     assert work["decoded"] == 0
@@ -135,7 +135,7 @@ def test_models_with_other_layers_share_one_pass_in_a_sweep(root, weights, tmp_p
     sweep = [experiment(root, weights, name) for name in ("Patchcore", "Padim", "Cflow")]
     run_sweep(sweep, tmp_path / "out", options=RunOptions(progress=False), keep="none")
     records = {record["model"]: record for _, record in Store(tmp_path / "out").records()}
-    assert work["decoded"] == N_PICTURES
+    assert work["decoded"] == N_IMAGES
     assert records["Patchcore"]["reused"]["train"]["features"] == 0
     assert records["Padim"]["reused"]["train"]["features"] == 8
     assert records["Cflow"]["reused"]["test"]["features"] == 8
@@ -184,7 +184,7 @@ def test_a_run_with_a_known_bank_reads_features_of_no_more_than_one_training_bat
 
     monkeypatch.setattr(FeatureStore, "batch", counting)
     record = finish(experiment(root, weights, num_neighbors=1), tmp_path / "out")
-    assert record["reused"]["train"] == {"pictures": 8, "features": 8, "of": 8, "bank": True}
+    assert record["reused"]["train"] == {"images": 8, "features": 8, "of": 8, "bank": True}
     assert sum("train" in path for path, _ in read) == 4
     assert len(read) == 4 + 8
 
@@ -198,7 +198,7 @@ def test_a_run_draws_the_same_numbers_alone_and_beside_models_with_more_layers(r
     np.testing.assert_allclose(pd.read_csv(beside / "scores.csv")["score"], scores(tmp_path / "alone"), rtol=1e-5)
 
 
-def test_pictures_whose_size_depends_on_their_shape_are_left_alone():
+def test_images_whose_size_depends_on_their_shape_are_left_alone():
     assert gives_one_size(v2.Compose([v2.Resize((32, 32))]))
     assert gives_one_size(v2.Compose([v2.Resize(32), v2.CenterCrop(16)]))
     assert not gives_one_size(v2.Compose([v2.Resize(32)]))
@@ -213,14 +213,14 @@ def test_another_seed_selects_another_coreset(root, weights, tmp_path):
     assert "bank" not in second["reused"]["train"]
 
 
-def test_only_a_changed_picture_is_worked_on_again(root, weights, tmp_path, work):
+def test_only_a_changed_image_is_worked_on_again(root, weights, tmp_path, work):
     finish(experiment(root, weights), tmp_path / "out")
     path = root / "test/bad/000.png"
     Image.fromarray(255 - np.asarray(Image.open(path))).save(path)
     work.clear()
     record = finish(experiment(root, weights), tmp_path / "out")
     assert work["decoded"] == 1
-    assert record["reused"]["test"] == {"pictures": 7, "features": 7, "of": 8}
+    assert record["reused"]["test"] == {"images": 7, "features": 7, "of": 8}
 
 
 def test_another_mask_is_read(root, weights, tmp_path):
@@ -233,26 +233,26 @@ def test_another_mask_is_read(root, weights, tmp_path):
 def test_another_size_weights_file_or_layer_is_worked_on_again(root, weights, tmp_path):
     finish(experiment(root, weights), tmp_path / "out")
     resized = finish(experiment(root, weights, image_size=48), tmp_path / "out")
-    assert resized["reused"]["train"] == {"pictures": 0, "features": 0, "of": 8}
+    assert resized["reused"]["train"] == {"images": 0, "features": 0, "of": 8}
     other = tmp_path / "other.pth"
     state = torch.load(weights, weights_only=True)
     torch.save({name: tensor * 1.5 for name, tensor in state.items()}, other)
     assert finish(experiment(root, other), tmp_path / "out")["reused"]["train"] == {
-        "pictures": 8,
+        "images": 8,
         "features": 0,
         "of": 8,
     }
     deeper = finish(experiment(root, weights, layers=["layer1", "layer2"]), tmp_path / "out")
-    assert deeper["reused"]["train"] == {"pictures": 8, "features": 0, "of": 8}
+    assert deeper["reused"]["train"] == {"images": 8, "features": 0, "of": 8}
 
 
-def test_pictures_with_random_augmentations_are_drawn_anew_from_decoded_ones(root, weights, tmp_path, work):
+def test_images_with_random_augmentations_are_drawn_anew_from_decoded_ones(root, weights, tmp_path, work):
     flips = {"class_path": "torchvision.transforms.v2.RandomHorizontalFlip", "init_args": {"p": 0.5}}
     one = experiment(root, weights, "Stfpm", data={"train_augmentations": flips})
     record = finish(one, tmp_path / "out")
-    assert record["reused"]["train"] == {"pictures": 0, "features": 0, "of": 8}
-    assert work["decoded"] == N_PICTURES
-    assert work["seen"] >= 2 * 8 + 8  # each epoch, the teacher sees other pictures
+    assert record["reused"]["train"] == {"images": 0, "features": 0, "of": 8}
+    assert work["decoded"] == N_IMAGES
+    assert work["seen"] >= 2 * 8 + 8  # each epoch, the teacher sees other images
 
 
 def test_neither_epochs_nor_validation_add_to_what_the_teacher_sees(root, weights, tmp_path, work, monkeypatch):
@@ -263,10 +263,10 @@ def test_neither_epochs_nor_validation_add_to_what_the_teacher_sees(root, weight
         monkeypatch.setenv("WORKBENCH_CACHE", str(tmp_path / f"cache-{epochs}"))
         work.clear()
         records.append(finish(replace(one, trainer={"max_epochs": epochs}), tmp_path / f"out-{epochs}"))
-        assert work["decoded"] == N_PICTURES
-        seen.append(work["seen"] - records[-1]["speed"]["latency_n"])  # a busy machine times fewer pictures
+        assert work["decoded"] == N_IMAGES
+        seen.append(work["seen"] - records[-1]["speed"]["latency_n"])  # a busy machine times fewer images
     assert seen[0] == seen[1]
-    assert records[1]["reused"]["val"] == {"pictures": 0, "features": 0, "of": 2}
+    assert records[1]["reused"]["val"] == {"images": 0, "features": 0, "of": 2}
     monkeypatch.setenv("WORKBENCH_CACHE_LIMIT", "0")
     without = finish(replace(one, trainer={"max_epochs": 4}), tmp_path / "without")
     assert len(without["training"]["val_loss"]) == 4
@@ -278,7 +278,7 @@ def test_augmented_items_are_those_of_the_data_set(tiny_folder, tmp_path, monkey
     datamodule = tiny_folder()
     datamodule.setup()
     flip, fixed = v2.RandomHorizontalFlip(p=1.0), v2.Compose([v2.Resize((32, 32), antialias=True)])
-    split = PictureSplit(datamodule.test_data, open_cache(), fixed, augmentations=flip)
+    split = ImageSplit(datamodule.test_data, open_cache(), fixed, augmentations=flip)
     datamodule.test_data.augmentations = v2.Compose([flip, fixed])
     for index in (0, 7):
         for _ in range(2):  # decoded, then from the cache
@@ -303,7 +303,7 @@ def test_a_cache_without_room_changes_nothing_but_the_time(root, weights, tmp_pa
     monkeypatch.setenv("WORKBENCH_CACHE", str(tmp_path / "small"))
     monkeypatch.setenv("WORKBENCH_CACHE_LIMIT", "0.0001")  # 107 kB
     record = finish(one, tmp_path / "small-out")
-    assert "no room for 8 pictures of tiny" in caplog.text
+    assert "no room for 8 images of tiny" in caplog.text
     assert record["reused"]["train"]["features"] == 0
     np.testing.assert_allclose(scores(tmp_path / "small-out"), scores(tmp_path / "roomy"), rtol=1e-5)
 
@@ -316,7 +316,7 @@ def test_random_steps_are_never_kept():
     assert split_transform(None) == (None, None)
 
 
-def test_pictures_that_every_epoch_reads_are_opened_once(root, tmp_path, monkeypatch):
+def test_images_that_every_epoch_reads_are_opened_once(root, tmp_path, monkeypatch):
     from extensions.cache.store import WorkCache
 
     opened: Counter = Counter()
@@ -332,5 +332,5 @@ def test_pictures_that_every_epoch_reads_are_opened_once(root, tmp_path, monkeyp
         one = Experiment(model=model, data=data, trainer={"max_epochs": epochs})
         record = run_experiment(one, tmp_path / "out", options=RunOptions(progress=False))
         assert record["status"] == "finished", record["error"]
-        found.append(opened["pictures"])
+        found.append(opened["images"])
     assert found[1] <= found[0]

@@ -22,7 +22,7 @@ from extensions.models.padim.torch_model import PadimModel
 
 
 class Net(nn.Module):
-    """Predicts each picture from itself blurred; frozen and trained weights, as in a student with its teacher."""
+    """Predicts each image from itself blurred; frozen and trained weights, as in a student with its teacher."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -182,7 +182,7 @@ def test_drawn_seed_is_saved_and_repeats_the_run(configure: Configure, tmp_path:
     assert torch.equal(trained(first), trained(again))
 
 
-def test_the_seed_draws_the_pictures_of_few_shot(configure: Configure) -> None:
+def test_the_seed_draws_the_images_of_few_shot(configure: Configure) -> None:
     config = configure()
     content = yaml.safe_load(config.read_text())
     content["data"]["init_args"] |= {"k_shot": 2}
@@ -289,7 +289,7 @@ def test_training_on_from_a_checkpoint_tests_what_came_of_it(configure: Configur
     assert "image_AUROC" in after.engine.trainer.callback_metrics
 
 
-def test_predict_takes_the_training_config_and_a_folder_of_pictures(configure: Configure, tiny_root: Path) -> None:
+def test_predict_takes_the_training_config_and_a_folder_of_images(configure: Configure, tiny_root: Path) -> None:
     config = configure(optimizer={"class_path": "torch.optim.Adam"})
     run("fit", config)
     cli = run("predict", config, "--ckpt_path", "last", "--data", str(tiny_root / "test/bad"))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-MakePicture = Callable[..., Path]
+MakeImage = Callable[..., Path]
 
 
 @pytest.fixture(autouse=True)
@@ -19,8 +19,8 @@ def own_cache_and_data_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.fixture
-def picture() -> MakePicture:
-    """Writes a picture that no other call repeats, unless a seed is given."""
+def image() -> MakeImage:
+    """Writes an image that no other call repeats, unless a seed is given."""
     count = iter(range(10**6))
 
     def write(path: Path, *, size: tuple[int, int] = (64, 64), seed: int | None = None) -> Path:
@@ -34,7 +34,7 @@ def picture() -> MakePicture:
 
 
 @pytest.fixture
-def mask() -> MakePicture:
+def mask() -> MakeImage:
     """Writes a mask with a white square in its middle, or with nothing."""
 
     def write(path: Path, *, size: tuple[int, int] = (64, 64), is_black: bool = False) -> Path:
@@ -49,29 +49,29 @@ def mask() -> MakePicture:
 
 
 @pytest.fixture
-def product(tmp_path: Path, picture: MakePicture, mask: MakePicture) -> Path:
+def product(tmp_path: Path, image: MakeImage, mask: MakeImage) -> Path:
     """good (10), good_test (3), bad/scratch (3), bad/dent (2), masks of the bad ones."""
     root = tmp_path / "product"
     for index in range(10):
-        picture(root / "good" / f"{index:03d}.png")
+        image(root / "good" / f"{index:03d}.png")
     for index in range(3):
-        picture(root / "good_test" / f"{index:03d}.png")
+        image(root / "good_test" / f"{index:03d}.png")
     for kind, count in (("scratch", 3), ("dent", 2)):
         for index in range(count):
-            picture(root / "bad" / kind / f"{index:03d}.png")
+            image(root / "bad" / kind / f"{index:03d}.png")
             mask(root / "masks" / kind / f"{index:03d}_mask.png")
     return root
 
 
 @pytest.fixture
-def mvtec(tmp_path: Path, picture: MakePicture, mask: MakePicture) -> Path:
+def mvtec(tmp_path: Path, image: MakeImage, mask: MakeImage) -> Path:
     """A folder with the category bottle in the layout of MVTec AD."""
     folder = tmp_path / "mvtec" / "bottle"
     for index in range(4):
-        picture(folder / "train" / "good" / f"{index:03d}.png")
+        image(folder / "train" / "good" / f"{index:03d}.png")
     for kind, count in (("good", 2), ("broken", 3)):
         for index in range(count):
-            picture(folder / "test" / kind / f"{index:03d}.png")
+            image(folder / "test" / kind / f"{index:03d}.png")
     for index in range(3):
         mask(folder / "ground_truth" / "broken" / f"{index:03d}_mask.png")
     return folder.parent

@@ -48,7 +48,7 @@ def test_check_lists_what_few_shot_trains_on(config: Path, capsys: pytest.Captur
 def test_check_stops_where_nothing_is_left_to_train_on(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     settings = ["data.init_args.val_split_mode=from_train", "data.init_args.val_split_ratio=0.99"]
     assert main(["check", "--config", str(config), "--set", *settings]) == 1
-    assert "no training pictures" in capsys.readouterr().err
+    assert "no training images" in capsys.readouterr().err
 
 
 def test_an_interrupted_check_is_one_line(
@@ -68,7 +68,7 @@ def test_relative_roots_start_at_the_data_root(config: Path, product: Path, monk
     assert main(["check", "--config", str(config), *settings]) == 0
 
 
-def test_sheet_shows_pictures_beside_their_masks(config: Path, tmp_path: Path) -> None:
+def test_sheet_shows_images_beside_their_masks(config: Path, tmp_path: Path) -> None:
     output = tmp_path / "new" / "sheet.png"
     assert main(["sheet", "--config", str(config), "--output", str(output), "--n", "4"]) == 0
     with Image.open(output) as sheet:
@@ -76,7 +76,7 @@ def test_sheet_shows_pictures_beside_their_masks(config: Path, tmp_path: Path) -
     assert [path.name for path in output.parent.iterdir()] == ["sheet.png"]
 
 
-def test_a_config_without_data_or_a_wrong_picture_format_is_one_line(
+def test_a_config_without_data_or_a_wrong_image_format_is_one_line(
     config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "none.yaml").write_text("model: {}\n")
@@ -133,7 +133,7 @@ def test_check_reads_configs_of_pretraining_and_probes(
     product: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pretraining, probe = tmp_path / "fit.yaml", tmp_path / "probe.yaml"
-    data = {"class_path": "extensions.self_supervised.Pictures", "init_args": {"folders": [str(product / "bad")]}}
+    data = {"class_path": "extensions.self_supervised.ImageFolders", "init_args": {"folders": [str(product / "bad")]}}
     pretraining.write_text(yaml.safe_dump({"model": {"class_path": "extensions.self_supervised.SimCLR"}, "data": data}))
     for split in ("train", "test"):
         (tmp_path / "classes" / split).mkdir(parents=True)

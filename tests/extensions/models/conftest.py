@@ -12,7 +12,7 @@ from PIL import Image
 
 @pytest.fixture(scope="session")
 def bare() -> dict[str, bool]:
-    """Init args that leave out what follows the scores: post-processing, metrics and pictures."""
+    """Init args that leave out what follows the scores: post-processing, metrics and images."""
     return {"post_processor": False, "evaluator": False, "visualizer": False}
 
 
@@ -29,18 +29,18 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Engine]:
 
 
 @pytest.fixture(scope="session")
-def pictures(tiny_root: Path) -> torch.Tensor:
-    """The test pictures, bad ones first: (8, 3, 64, 64) in 0 to 1."""
+def images(tiny_root: Path) -> torch.Tensor:
+    """The test images, bad ones first: (8, 3, 64, 64) in 0 to 1."""
     arrays = [np.asarray(Image.open(path)) for path in sorted((tiny_root / "test").rglob("*.png"))]
     return torch.from_numpy(np.stack(arrays)).permute(0, 3, 1, 2) / 255
 
 
 @pytest.fixture(scope="session")
 def raw_scores() -> Callable:
-    """Pre-process pictures (N, 3, H, W) as the Engine does and score them, without anything that happens afterwards."""
+    """Pre-process images (N, 3, H, W) as the Engine does and score them, without anything that happens afterwards."""
 
     @torch.no_grad()
-    def score(model, pictures):
-        return model.model.eval()(model.pre_processor.transform(pictures))
+    def score(model, images):
+        return model.model.eval()(model.pre_processor.transform(images))
 
     return score

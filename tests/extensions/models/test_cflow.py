@@ -1,4 +1,4 @@
-"""CFlow: anomalib's training step, whatever the batch sizes, and scores of each picture by itself."""
+"""CFlow: anomalib's training step, whatever the batch sizes, and scores of each image by itself."""
 
 import anomalib.models
 import pytest
@@ -51,12 +51,12 @@ def test_batches_hold_every_fiber_once_and_the_remainder_last():
 def test_map_equals_anomalibs_up_to_a_constant_when_scaled_alike(bare):
     ours, _ = train_one_step(Cflow, bare, fiber_batch_size=20)
     stock, _ = train_one_step(anomalib.models.Cflow, bare, fiber_batch_size=20)
-    pictures = torch.rand(2, 3, 64, 64)
+    images = torch.rand(2, 3, 64, 64)
     with torch.no_grad():
-        features = ours.model.encoder(pictures)
+        features = ours.model.encoder(images)
         maxima = [ours.model._log_prob_map(index, feature).max() for index, feature in enumerate(features.values())]
         ours.model.max_log_prob = torch.stack(maxima)
-        difference = ours.model.eval()(pictures).anomaly_map.squeeze(1) - stock.model.eval()(pictures).anomaly_map
+        difference = ours.model.eval()(images).anomaly_map.squeeze(1) - stock.model.eval()(images).anomaly_map
     assert difference.std() < 1e-4
 
 

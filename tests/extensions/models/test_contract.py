@@ -92,8 +92,8 @@ def fitted(name, bare, engine, tiny_folder):
     return model, trained.best_model_path
 
 
-def test_scores_and_maps_are_finite_and_of_the_promised_shapes(fitted, pictures, raw_scores):
-    predicted = raw_scores(fitted[0], pictures)
+def test_scores_and_maps_are_finite_and_of_the_promised_shapes(fitted, images, raw_scores):
+    predicted = raw_scores(fitted[0], images)
     assert predicted.pred_score.shape == (8,)
     assert predicted.pred_score.isfinite().all()
     if fitted[0].name in WITHOUT_MAP:
@@ -104,13 +104,13 @@ def test_scores_and_maps_are_finite_and_of_the_promised_shapes(fitted, pictures,
 
 
 def test_checkpoint_reloads_without_looking_for_weights(
-    name, fitted, pictures, engine, tiny_folder, monkeypatch, bare, raw_scores
+    name, fitted, images, engine, tiny_folder, monkeypatch, bare, raw_scores
 ):
     model, checkpoint = fitted
-    expected = raw_scores(model, pictures)
+    expected = raw_scores(model, images)
     monkeypatch.setattr(backbone_mixin.backbones, "load_backbone_weights", missing_weights)
     again = type(model).load_from_checkpoint(checkpoint, **bare)
-    assert_equal_predictions(raw_scores(again, pictures), expected)
+    assert_equal_predictions(raw_scores(again, images), expected)
     if name in ON_BACKBONES:
         assert (again.backbone, again.layers) == (model.backbone, model.layers)
 
@@ -149,7 +149,7 @@ def test_checkpoint_of_other_layers_or_backbone_is_refused(fitted, bare):
 
 
 def test_every_init_argument_is_compared_with_the_checkpoint_or_changes_no_score(
-    name, fitted, pictures, bare, raw_scores
+    name, fitted, images, bare, raw_scores
 ):
     model, checkpoint = fitted
     kind, others = type(model), OF_ALL | OTHERWISE[name]
@@ -165,7 +165,7 @@ def test_every_init_argument_is_compared_with_the_checkpoint_or_changes_no_score
 
     free = {argument: others[argument] for argument in asked & only_for_fit}
     again = kind.load_from_checkpoint(checkpoint, **bare, **free)
-    assert_equal_predictions(raw_scores(again, pictures), raw_scores(model, pictures))
+    assert_equal_predictions(raw_scores(again, images), raw_scores(model, images))
 
 
 def test_checkpoint_of_another_image_size_is_refused_before_it_is_used(name, fitted, bare, engine, tiny_folder):
@@ -184,9 +184,9 @@ def test_wrong_names_list_the_right_ones(name, bare):
         build(name, bare, "resnet81")
 
 
-def test_scores_do_not_depend_on_the_other_pictures_of_a_batch(fitted, pictures, raw_scores):
-    together = raw_scores(fitted[0], pictures)
-    alone = torch.cat([raw_scores(fitted[0], picture[None]).pred_score for picture in pictures])
+def test_scores_do_not_depend_on_the_other_images_of_a_batch(fitted, images, raw_scores):
+    together = raw_scores(fitted[0], images)
+    alone = torch.cat([raw_scores(fitted[0], image[None]).pred_score for image in images])
     torch.testing.assert_close(together.pred_score, alone, atol=1e-4, rtol=1e-4)
 
 
@@ -214,8 +214,8 @@ def test_preprocessing_and_other_backbone_are_restored_from_the_checkpoint(name,
 
 @pytest.mark.parametrize("memory_bank_model", ["Patchcore", "Padim"])
 def test_backbone_without_residual_names_fits_and_predicts(
-    memory_bank_model, engine, tiny_folder, pictures, bare, raw_scores
+    memory_bank_model, engine, tiny_folder, images, bare, raw_scores
 ):
     model = build(memory_bank_model, bare, "cspdarknet53")
     engine(limit_train_batches=1).fit(model, datamodule=tiny_folder())
-    assert raw_scores(model, pictures).pred_score.isfinite().all()
+    assert raw_scores(model, images).pred_score.isfinite().all()

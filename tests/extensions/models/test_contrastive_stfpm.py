@@ -1,4 +1,4 @@
-"""ContrastiveStfpm: plain STPM at weight 0, else a student that also tells pictures apart; a val_loss to stop at."""
+"""ContrastiveStfpm: plain STPM at weight 0, else a student that also tells images apart; a val_loss to stop at."""
 
 import copy
 import itertools
@@ -46,7 +46,7 @@ def build(bare):
 
 @pytest.fixture
 def held_out(tiny_root):
-    """Our Folder with a quarter of its training pictures held out."""
+    """Our Folder with a quarter of its training images held out."""
 
     def build_one(**arguments):
         return Folder(
@@ -100,13 +100,13 @@ def test_views_change_the_student_but_neither_the_random_state_nor_what_a_seed_g
     plain, state = train(zero, tiny_folder(), engine, max_epochs=2)
     found, other_state = train(some, tiny_folder(), engine, max_epochs=2)
     assert all(itertools.starmap(np.array_equal, zip(state, other_state, strict=True)))
-    assert found[0] > plain[0]  # the same pictures and student, plus NT-Xent
+    assert found[0] > plain[0]  # the same images and student, plus NT-Xent
     assert not torch.equal(first_weights(some), first_weights(zero))
     again = build(contrastive_weight=1.0)
     assert train(again, tiny_folder(), engine, max_epochs=2)[0] == found
 
 
-def test_statistics_of_batch_normalization_are_those_of_the_unaugmented_pictures(build):
+def test_statistics_of_batch_normalization_are_those_of_the_unaugmented_images(build):
     model = build(contrastive_weight=1.0)
     images = torch.rand(4, 3, 64, 64)
     model.train()
@@ -120,7 +120,7 @@ def test_statistics_of_batch_normalization_are_those_of_the_unaugmented_pictures
     )
 
 
-def test_teacher_sees_each_picture_once_a_step_and_never_a_view(build, tiny_folder, engine, monkeypatch):
+def test_teacher_sees_each_image_once_a_step_and_never_a_view(build, tiny_folder, engine, monkeypatch):
     model = build(contrastive_weight=1.0)
     seen = []
     compute = type(model.model.teacher_model).compute
@@ -135,11 +135,11 @@ def test_matching_loss_is_the_authors(build):
     teacher, found = ({"a": torch.rand(2, 5, 3, 4), "b": torch.rand(2, 7, 2, 2)} for _ in range(2))
     expected = torch.zeros(2)
     for layer in teacher:
-        for picture in range(2):
+        for image in range(2):
             t, s = (
-                features[layer][picture] / features[layer][picture].norm(dim=0) for features in (teacher, found)
+                features[layer][image] / features[layer][image].norm(dim=0) for features in (teacher, found)
             )  # (C, h, w)
-            expected[picture] += ((t - s) ** 2).sum(dim=0).mean()
+            expected[image] += ((t - s) ** 2).sum(dim=0).mean()
     torch.testing.assert_close(matching_loss(teacher, found), expected)
 
 
@@ -168,11 +168,11 @@ def test_queue_holds_the_last_second_views_and_draws_nothing():
 def test_queue_trains_and_must_be_shorter_than_the_training_set(build, tiny_folder, engine):
     losses, _ = train(build(contrastive_weight=1.0, queue_size=7), tiny_folder(), engine)
     assert np.isfinite(losses).all()
-    with pytest.raises(ValueError, match="less than the 8 training pictures"):
+    with pytest.raises(ValueError, match="less than the 8 training images"):
         train(build(contrastive_weight=1.0, queue_size=8), tiny_folder(), engine)
 
 
-def test_views_are_two_different_pictures_of_the_same_size_and_depend_on_the_seed_alone(build):
+def test_views_are_two_different_images_of_the_same_size_and_depend_on_the_seed_alone(build):
     model = build()
     images = model.pre_processor.transform(torch.rand(3, 3, 48, 64))
     state, numpy_state = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
@@ -188,20 +188,20 @@ def test_views_are_two_different_pictures_of_the_same_size_and_depend_on_the_see
     assert np.array_equal(np.random.get_state()[1], numpy_state)  # noqa: NPY002
 
 
-def test_views_without_any_augmentation_are_the_pictures(build):
+def test_views_without_any_augmentation_are_the_images(build):
     off = {"min_scale": 1.0, "cj_prob": 0.0, "random_gray_scale": 0.0, "gaussian_blur": 0.0, "hf_prob": 0.0}
-    images = torch.rand(2, 3, 64, 64).mul(255).round() / 255  # lightly blurs 8-bit pictures
+    images = torch.rand(2, 3, 64, 64).mul(255).round() / 255  # lightly blurs 8-bit images
     images = build().pre_processor.transform(images)
     views = build(views=off).views(images, seed=0)
     for view in views:
         assert (view - images).abs().median() < 1e-4  # the crop may have another aspect
 
 
-def test_embeddings_are_of_unit_length_and_independent_of_the_batch(build, engine, tiny_folder, pictures):
+def test_embeddings_are_of_unit_length_and_independent_of_the_batch(build, engine, tiny_folder, inputs):
     model = build(contrastive_weight=1.0)
     train(model, tiny_folder(), engine)
     model.train()
-    images = model.pre_processor.transform(pictures)
+    images = model.pre_processor.transform(inputs)
     embedded = model.embed(images)
     assert model.training
     assert model.model.student_model.training
@@ -216,16 +216,16 @@ def test_embedding_without_a_head_says_what_is_needed(build):
         build(contrastive_weight=0).embed(torch.zeros(1, 3, 64, 64))
 
 
-def test_discrepancy_is_zero_for_a_student_that_equals_its_teacher(build, pictures):
+def test_discrepancy_is_zero_for_a_student_that_equals_its_teacher(build, inputs):
     model = build(contrastive_weight=0)
-    images = model.pre_processor.transform(pictures)
+    images = model.pre_processor.transform(inputs)
     assert model.discrepancy(images).shape == (8,)
     assert (model.discrepancy(images) > 1e-4).all()
     model.model.student_model.load_state_dict(model.model.teacher_model.state_dict())
     torch.testing.assert_close(model.discrepancy(images), torch.zeros(8), atol=1e-9, rtol=0)
 
 
-def test_early_stopping_watches_held_out_training_pictures(build, held_out, engine):
+def test_early_stopping_watches_held_out_training_images(build, held_out, engine):
     stop = EarlyStopping(monitor="val_loss", patience=1, min_delta=10.0)
     model = build()
     trained = engine(max_epochs=5, callbacks=[stop], limit_val_batches=None)
@@ -241,7 +241,7 @@ def test_early_stopping_on_the_test_set_is_refused(build, held_out, engine):
 
 
 def test_student_of_the_lowest_val_loss_is_kept_and_stands_in_the_checkpoint(
-    build, held_out, engine, bare, pictures, raw_scores, monkeypatch
+    build, held_out, engine, bare, images, raw_scores, monkeypatch
 ):
     def scripted(teacher, student):  # validation comes without gradients, in one batch an epoch
         return matching_loss(teacher, student) if torch.is_grad_enabled() else torch.full((2,), next(val_losses))
@@ -261,7 +261,7 @@ def test_student_of_the_lowest_val_loss_is_kept_and_stands_in_the_checkpoint(
     assert torch.equal(first_weights(model), watch.seen[1])
     assert not torch.equal(watch.seen[1], watch.seen[2])
     again = ContrastiveStfpm.load_from_checkpoint(trained.best_model_path, **bare)
-    torch.testing.assert_close(raw_scores(again, pictures).pred_score, raw_scores(model, pictures).pred_score)
+    torch.testing.assert_close(raw_scores(again, images).pred_score, raw_scores(model, images).pred_score)
 
 
 def test_second_fit_starts_from_a_new_student(build, tiny_folder, engine):
@@ -279,12 +279,10 @@ def test_second_fit_of_the_same_engine_is_refused(build, tiny_folder, engine):
         trained.fit(model, datamodule=tiny_folder())
 
 
-def test_exported_model_gives_the_same_scores_and_has_no_head(
-    build, engine, tiny_folder, pictures, raw_scores, tmp_path
-):
+def test_exported_model_gives_the_same_scores_and_has_no_head(build, engine, tiny_folder, inputs, raw_scores, tmp_path):
     model, plain = build(projection_size=512), build(contrastive_weight=0)
     train(model, tiny_folder(), engine)
-    images = pictures[:3]
+    images = inputs[:3]
     expected = raw_scores(model, images)
     sizes = {}
     for name, one in (("head", model), ("plain", plain)):

@@ -25,7 +25,7 @@ def build(bare):
 
 @pytest.fixture
 def held_out(tiny_root):
-    """Our Folder with a quarter of its training pictures held out."""
+    """Our Folder with a quarter of its training images held out."""
     return lambda **arguments: Folder(
         **{
             "name": "tiny", "root": tiny_root, "normal_dir": "train/good", "normal_test_dir": "test/good",
@@ -61,20 +61,20 @@ class Spoil(Callback):
                 next(pl_module.model.parameters()).fill_(float("inf"))
 
 
-def test_score_is_the_mean_squared_error_and_the_map_its_blurred_pixels(build, pictures):
+def test_score_is_the_mean_squared_error_and_the_map_its_blurred_pixels(build, images):
     model = build()
-    again = model.reconstruct(pictures)
+    again = model.reconstruct(images)
     assert 0 <= float(again.min()) <= float(again.max()) <= 1
     with torch.no_grad():
-        found = model.model.eval()(pictures)
-    expected = [np.mean((a - b) ** 2) for a, b in zip(again.numpy(), pictures.numpy(), strict=True)]
+        found = model.model.eval()(images)
+    expected = [np.mean((a - b) ** 2) for a, b in zip(again.numpy(), images.numpy(), strict=True)]
     np.testing.assert_allclose(found.pred_score, expected, rtol=1e-5)
     inner = found.anomaly_map[:, 0, 20:-20, 20:-20]
-    blurred = model.model.blur(((again - pictures) ** 2).mean(dim=1, keepdim=True))[:, 0, 20:-20, 20:-20]
+    blurred = model.model.blur(((again - images) ** 2).mean(dim=1, keepdim=True))[:, 0, 20:-20, 20:-20]
     torch.testing.assert_close(inner, blurred)
 
 
-def test_layers_halve_the_picture_five_times_and_double_it_again(build):
+def test_layers_halve_the_image_five_times_and_double_it_again(build):
     model = build(image_size=(64, 96), latent_dim=7).model
     convolutions = [m for m in model.encoder if isinstance(m, torch.nn.Conv2d)]
     assert [m.out_channels for m in convolutions] == [8, 16, 32, 64, 128]
@@ -87,15 +87,15 @@ def test_sizes_that_do_not_fit_are_one_clear_error(build):
         build(image_size=(100, 64))
     with pytest.raises(ValueError, match="center_crop is 60 x 60 px"):
         build(image_size=100, center_crop=60)
-    with pytest.raises(ValueError, match="got pictures of 96 x 96 px, expected 64 x 64"):
+    with pytest.raises(ValueError, match="got images of 96 x 96 px, expected 64 x 64"):
         build(pre_processor=False)(torch.zeros(1, 3, 96, 96))
     with pytest.raises(ValueError, match="loss is 'l1'"):
         build(loss="l1")
 
 
-def test_ssim_loss_is_0_for_equal_pictures_and_grows_with_noise(pictures):
-    noise = torch.randn(pictures.shape, generator=torch.Generator().manual_seed(0))
-    losses = [float(reconstruction_loss("ssim", pictures + a * noise, pictures)) for a in (0, 0.05, 0.2)]
+def test_ssim_loss_is_0_for_equal_images_and_grows_with_noise(images):
+    noise = torch.randn(images.shape, generator=torch.Generator().manual_seed(0))
+    losses = [float(reconstruction_loss("ssim", images + a * noise, images)) for a in (0, 0.05, 0.2)]
     assert losses[0] == pytest.approx(0, abs=1e-5)
     assert losses[0] < losses[1] < losses[2] <= 2
 
@@ -172,13 +172,13 @@ def test_a_run_without_a_number_of_epochs_is_refused(build, tiny_folder, engine)
         engine(max_epochs=-1, max_steps=2).fit(build(), datamodule=tiny_folder())
 
 
-def test_openvino_scores_match_torch_for_any_number_of_pictures(build, pictures, raw_scores, tmp_path):
+def test_openvino_scores_match_torch_for_any_number_of_images(build, images, raw_scores, tmp_path):
     model = build(image_size=(64, 64))
     model.model.eval()
     xml = model.to_openvino(tmp_path, onnx_kwargs={"opset_version": 18})
     compiled = openvino_core().compile_model(xml, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-    expected = raw_scores(model, pictures)
+    expected = raw_scores(model, images)
     for n in (1, 3, 8):
-        found = compiled(pictures[:n].numpy())
+        found = compiled(images[:n].numpy())
         np.testing.assert_allclose(found["pred_score"], expected.pred_score[:n], atol=1e-5)
         np.testing.assert_allclose(found["anomaly_map"], expected.anomaly_map[:n], atol=1e-5)

@@ -42,17 +42,17 @@ def run_step(model, images):
 
 
 def test_maps_equal_anomalibs_with_the_same_tensors(twins):
-    pictures = torch.randn(2, 3, 64, 64)
+    images = torch.randn(2, 3, 64, 64)
     with torch.no_grad():
-        found, expected = (one.model.eval()(pictures) for one in twins)
+        found, expected = (one.model.eval()(images) for one in twins)
     torch.testing.assert_close(found.anomaly_map, expected.anomaly_map)
     torch.testing.assert_close(found.pred_score, expected.pred_score[:, 0])
 
 
 def test_step_changes_the_flows_as_anomalibs_does(twins):
     ours, stock = twins
-    pictures = torch.randn(2, 3, 64, 64)
-    assert run_step(ours, pictures) == pytest.approx(run_step(stock, pictures), rel=1e-6)
+    images = torch.randn(2, 3, 64, 64)
+    assert run_step(ours, images) == pytest.approx(run_step(stock, images), rel=1e-6)
     for part in FLOWS:
         for key, tensor in getattr(stock.model, part).state_dict().items():
             torch.testing.assert_close(getattr(ours.model, part).state_dict()[key], tensor, msg=key)
@@ -111,23 +111,23 @@ def test_data_without_masks_are_tested_with_the_default_metrics(engine, tiny_fol
     assert set(metrics) == {"image_AUROC", "image_F1Score"}
 
 
-def test_given_pre_processor_decides_the_size_and_a_checkpoint_restores_it(bare, engine, tiny_folder, pictures):
+def test_given_pre_processor_decides_the_size_and_a_checkpoint_restores_it(bare, engine, tiny_folder, inputs):
     transform = torch.nn.Sequential(Resize((48, 80)), Normalize([0.5] * 3, [0.5] * 3))
     model = Fastflow("resnet18", pre_processor=PreProcessor(Resize((48, 80))), **SMALL, **bare)
     trained = engine()
     trained.fit(model, datamodule=tiny_folder())
     again = Fastflow.load_from_checkpoint(trained.best_model_path, **bare)
     assert again.model.input_size == (48, 80)
-    images = transform(pictures)
+    images = transform(inputs)
     with torch.no_grad():
         torch.testing.assert_close(again.model.eval()(images).anomaly_map, model.model.eval()(images).anomaly_map)
 
 
-def test_pictures_of_no_known_size_or_another_one_are_refused(bare):
-    with pytest.raises(ValueError, match="must know the size of the pictures"):
+def test_images_of_no_known_size_or_another_one_are_refused(bare):
+    with pytest.raises(ValueError, match="must know the size of the images"):
         Fastflow("resnet18", pre_processor=False, **SMALL, **bare)
     model = Fastflow("resnet18", image_size=64, **SMALL, **bare)
-    with pytest.raises(ValueError, match="pictures are 32 x 64 px, but this Fastflow was built for 64 x 64"):
+    with pytest.raises(ValueError, match="images are 32 x 64 px, but this Fastflow was built for 64 x 64"):
         model.model(torch.zeros(1, 3, 32, 64))
 
 
@@ -137,12 +137,12 @@ def test_settings_that_cannot_work_are_refused(init_args):
         Fastflow(**(SMALL | init_args))
 
 
-def test_exported_model_gives_the_same_scores(bare, pictures, raw_scores, tmp_path):
+def test_exported_model_gives_the_same_scores(bare, images, raw_scores, tmp_path):
     seed_everything(0)
     model = Fastflow("resnet18", ["layer1", "layer2"], image_size=64, **SMALL, **bare).eval()
-    expected = raw_scores(model, pictures[:3])
+    expected = raw_scores(model, images[:3])
     path = model.to_openvino(tmp_path)
     compiled = openvino_core().compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-    found = compiled(pictures[:3].numpy())
+    found = compiled(images[:3].numpy())
     np.testing.assert_allclose(found["anomaly_map"], expected.anomaly_map, atol=1e-4)
     np.testing.assert_allclose(np.ravel(found["pred_score"]), expected.pred_score, atol=1e-4)

@@ -1,4 +1,4 @@
-"""Flows judged on pictures held out of training: their loss is logged, and the flows of its lowest value are kept."""
+"""Flows judged on images held out of training: their loss is logged, and the flows of its lowest value are kept."""
 
 import pytest
 import torch
@@ -46,7 +46,7 @@ def test_flows_of_the_lowest_held_out_loss_are_kept(name, bare, engine, tiny_fol
 
 
 @pytest.mark.parametrize("name", list(FLOWS))
-def test_without_held_out_pictures_there_is_no_such_loss(name, bare, engine, tiny_folder):
+def test_without_held_out_images_there_is_no_such_loss(name, bare, engine, tiny_folder):
     model = getattr(extensions, name)("resnet18", pre_trained=False, image_size=64, **FLOWS[name], **bare)
     trained = engine()
     trained.fit(model, datamodule=tiny_folder())

@@ -23,7 +23,7 @@ def scikit_learn(train, test, **arguments):
     return -svm.decision_function(scaler.transform(test.double().numpy()))
 
 
-def training_pictures(tiny_root):
+def training_images(tiny_root):
     from PIL import Image
 
     arrays = [np.asarray(Image.open(path)) for path in sorted((tiny_root / "train").rglob("*.png"))]
@@ -67,12 +67,12 @@ def test_numbers_that_cannot_be_are_refused():
             OneClassSvm(**wrong, gamma="scale")
     with pytest.raises(ValueError, match="gamma is 'rbf'; expected scale, auto or a number"):
         OneClassSvm(nu=0.1, gamma="rbf")
-    with pytest.raises(ValueError, match="at least 2 training pictures with finite features, found 3, 1 of them"):
+    with pytest.raises(ValueError, match="at least 2 training images with finite features, found 3, 1 of them"):
         OneClassSvm(nu=0.1, gamma="scale").fit(torch.tensor([[0.0], [1.0], [float("nan")]]))
 
 
 def test_its_own_training_and_a_checkpoint_of_the_same_one_give_the_same_scores_and_map(
-    autoencoder, bare, engine, tiny_folder, tiny_root, pictures, raw_scores
+    autoencoder, bare, engine, tiny_folder, tiny_root, inputs, raw_scores
 ):
     model, checkpoint = autoencoder
     seed_everything(0)
@@ -83,18 +83,18 @@ def test_its_own_training_and_a_checkpoint_of_the_same_one_give_the_same_scores_
     for key, tensor in model.model.state_dict().items():
         assert torch.equal(own.model.state_dict()[key], tensor), key
         assert torch.equal(given.model.state_dict()[key], tensor), key
-    found = raw_scores(own, pictures)
-    torch.testing.assert_close(raw_scores(given, pictures).pred_score, found.pred_score)
-    assert torch.equal(found.anomaly_map, raw_scores(model, pictures).anomaly_map)
+    found = raw_scores(own, inputs)
+    torch.testing.assert_close(raw_scores(given, inputs).pred_score, found.pred_score)
+    assert torch.equal(found.anomaly_map, raw_scores(model, inputs).anomaly_map)
     with torch.no_grad():
-        latents = [own.model.encode(images) for images in (training_pictures(tiny_root), pictures)]
+        latents = [own.model.encode(images) for images in (training_images(tiny_root), inputs)]
     np.testing.assert_allclose(found.pred_score, scikit_learn(*latents, nu=0.3, gamma="scale"), atol=1e-5)
     assert own.label_free_threshold[0] == 0
     assert "sign" in own.label_free_threshold[1]
 
 
 def test_a_reloaded_model_needs_no_autoencoder_checkpoint_any_more(
-    autoencoder, bare, engine, tiny_folder, tmp_path, pictures, raw_scores
+    autoencoder, bare, engine, tiny_folder, tmp_path, images, raw_scores
 ):
     copy = tmp_path / "autoencoder.ckpt"
     copy.write_bytes(Path(autoencoder[1]).read_bytes())
@@ -102,7 +102,7 @@ def test_a_reloaded_model_needs_no_autoencoder_checkpoint_any_more(
     trained.fit(model, datamodule=tiny_folder())
     copy.unlink()
     again = AutoencoderOcSvm.load_from_checkpoint(trained.best_model_path, **bare)
-    assert torch.equal(raw_scores(again, pictures).pred_score, raw_scores(model, pictures).pred_score)
+    assert torch.equal(raw_scores(again, images).pred_score, raw_scores(model, images).pred_score)
     deferred = AutoencoderOcSvm(copy, **TINY, **bare)
     engine().predict(deferred, datamodule=tiny_folder(), ckpt_path=trained.best_model_path)
     with pytest.raises(FileNotFoundError, match=r"autoencoder.ckpt: there is no such file"):
@@ -129,13 +129,13 @@ def test_the_pre_processor_of_the_checkpoint_is_taken(bare, engine, tiny_folder)
     assert (list(resize.size), list(crop.size)) == ([96, 96], [64, 64])
 
 
-def test_thresholds_that_anomalib_shows_are_those_of_the_finished_svm(bare, engine, tiny_folder, pictures):
+def test_thresholds_that_anomalib_shows_are_those_of_the_finished_svm(bare, engine, tiny_folder, images):
     seed_everything(0)
     model = AutoencoderOcSvm(**TINY, **{**bare, "post_processor": True})
     trained = engine(max_epochs=2, limit_val_batches=1.0)
     trained.fit(model, datamodule=tiny_folder())
     with torch.no_grad():
-        scores = model.model.eval()(pictures).pred_score
+        scores = model.model.eval()(images).pred_score
     for one in (model, AutoencoderOcSvm.load_from_checkpoint(trained.best_model_path, evaluator=False)):
         assert float(one.post_processor.image_min) == pytest.approx(float(scores.min()), abs=1e-5)
         assert float(one.post_processor.image_max) == pytest.approx(float(scores.max()), abs=1e-5)
@@ -143,26 +143,26 @@ def test_thresholds_that_anomalib_shows_are_those_of_the_finished_svm(bare, engi
 
 
 def test_pooled_features_of_a_backbone_are_scored_as_scikit_learn_does(
-    bare, engine, tiny_folder, tiny_root, pictures, raw_scores
+    bare, engine, tiny_folder, tiny_root, inputs, raw_scores
 ):
     seed_everything(0)
     model = BackboneOcSvm("resnet18", ["layer2", "layer3"], pre_trained=False, image_size=64, nu=0.4, **bare)
     engine().fit(model, datamodule=tiny_folder())
     engine().fit(model, datamodule=tiny_folder())  # starts again
     pooled = []
-    for images in (training_pictures(tiny_root), pictures):
+    for images in (training_images(tiny_root), inputs):
         with torch.no_grad():
             maps = model.model.feature_extractor(model.pre_processor.transform(images))
         pooled.append(torch.cat([maps["layer2"].mean((2, 3)), maps["layer3"].mean((2, 3))], dim=1))
     assert pooled[0].shape == (8, 384)
-    found = raw_scores(model, pictures).pred_score
-    # Random features hardly differ between pictures, so that scaling enlarges what batches of 4 and of 8 differ by.
+    found = raw_scores(model, inputs).pred_score
+    # Random features hardly differ between inputs, so that scaling enlarges what batches of 4 and of 8 differ by.
     np.testing.assert_allclose(found, scikit_learn(*pooled, nu=0.4, gamma="scale"), atol=1e-3)
 
 
 @pytest.mark.parametrize("name", ["AutoencoderOcSvm", "BackboneOcSvm"])
-def test_openvino_scores_match_torch_for_any_number_of_pictures(
-    name, bare, engine, tiny_folder, pictures, raw_scores, tmp_path
+def test_openvino_scores_match_torch_for_any_number_of_images(
+    name, bare, engine, tiny_folder, images, raw_scores, tmp_path
 ):
     seed_everything(0)
     if name == "AutoencoderOcSvm":
@@ -173,9 +173,9 @@ def test_openvino_scores_match_torch_for_any_number_of_pictures(
     trained.fit(model, datamodule=tiny_folder())
     xml = trained.export(model, "openvino", export_root=tmp_path, onnx_kwargs={"opset_version": 18})
     compiled = openvino_core().compile_model(xml, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-    expected = raw_scores(model, pictures)
+    expected = raw_scores(model, images)
     for n in (1, 3, 8):
-        found = compiled(pictures[:n].numpy())
+        found = compiled(images[:n].numpy())
         np.testing.assert_allclose(found["pred_score"], expected.pred_score[:n], atol=1e-4)
         if name == "AutoencoderOcSvm":
             np.testing.assert_allclose(found["anomaly_map"], expected.anomaly_map[:n], atol=1e-5)

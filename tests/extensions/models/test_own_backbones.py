@@ -14,7 +14,7 @@ LAYERS = {"resnet18_cbam": ["layer1", "layer2"], "unet_resnet18": ["up3", "up2"]
 @pytest.mark.parametrize("backbone", list(LAYERS))
 @pytest.mark.parametrize("model", [Padim, Patchcore])
 def test_detector_fits_and_reloads(
-    model, backbone, bare, engine, tiny_folder, pictures, raw_scores, tmp_path, monkeypatch
+    model, backbone, bare, engine, tiny_folder, images, raw_scores, tmp_path, monkeypatch
 ):
     monkeypatch.setenv("WORKBENCH_WEIGHTS", str(tmp_path))
     register()
@@ -24,9 +24,9 @@ def test_detector_fits_and_reloads(
     detector = model(backbone, LAYERS[backbone], weights="own.safetensors", image_size=64, **settings, **bare)
     trained = engine()
     trained.fit(detector, datamodule=tiny_folder())
-    scores = raw_scores(detector, pictures)
+    scores = raw_scores(detector, images)
     assert scores.anomaly_map.shape == (8, 1, 64, 64)
     assert scores.pred_score.isfinite().all()
     assert scores.pred_score.unique().numel() == 8
     again = model.load_from_checkpoint(trained.best_model_path, **bare)
-    torch.testing.assert_close(raw_scores(again, pictures).pred_score, scores.pred_score)
+    torch.testing.assert_close(raw_scores(again, images).pred_score, scores.pred_score)

@@ -11,7 +11,7 @@ from extensions.models.common.pre_processor import default_pre_processor
 from extensions.models.padim.torch_model import derive_n_features, fit_gaussians
 
 
-def test_scores_equal_anomalibs_after_the_same_seed(bare, engine, tiny_folder, pictures, raw_scores):
+def test_scores_equal_anomalibs_after_the_same_seed(bare, engine, tiny_folder, images, raw_scores):
     predicted = []
     for build in (anomalib.models.Padim, Padim):
         seed_everything(3)
@@ -19,7 +19,7 @@ def test_scores_equal_anomalibs_after_the_same_seed(bare, engine, tiny_folder, p
         layers = ["layer1", "layer2", "layer3"]
         model = build("resnet18", layers, pre_trained=False, n_features=30, **bare, pre_processor=pre_processor)
         engine().fit(model, datamodule=tiny_folder())
-        predicted.append(raw_scores(model, pictures))
+        predicted.append(raw_scores(model, images))
     torch.testing.assert_close(predicted[1].pred_score, predicted[0].pred_score.flatten(), atol=1e-4, rtol=1e-5)
     torch.testing.assert_close(predicted[1].anomaly_map, predicted[0].anomaly_map, atol=1e-4, rtol=1e-5)
 
@@ -33,8 +33,8 @@ def test_gaussians_equal_numpys_at_every_position():
         np.testing.assert_allclose(inverse[position], np.linalg.inv(covariance), rtol=1e-3, atol=1e-3)
 
 
-def test_one_training_picture_is_an_error():
-    with pytest.raises(ValueError, match="at least 2 training pictures"):
+def test_one_training_image_is_an_error():
+    with pytest.raises(ValueError, match="at least 2 training images"):
         fit_gaussians(torch.rand(1, 5, 7))
 
 

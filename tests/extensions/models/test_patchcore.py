@@ -11,7 +11,7 @@ from extensions.models.common.pre_processor import default_pre_processor
 SETTINGS = {"pre_trained": False, "coreset_sampling_ratio": 0.1, "num_neighbors": 3}
 
 
-def test_bank_and_scores_equal_anomalibs_after_the_same_seed(bare, engine, tiny_folder, pictures, raw_scores):
+def test_bank_and_scores_equal_anomalibs_after_the_same_seed(bare, engine, tiny_folder, images, raw_scores):
     fitted = []
     for build in (anomalib.models.Patchcore, Patchcore):
         seed_everything(3)
@@ -21,7 +21,7 @@ def test_bank_and_scores_equal_anomalibs_after_the_same_seed(bare, engine, tiny_
         fitted.append(model)
     stock, ours = fitted
     assert torch.equal(ours.model.memory_bank, stock.model.memory_bank)
-    expected, predicted = raw_scores(stock, pictures), raw_scores(ours, pictures)
+    expected, predicted = raw_scores(stock, images), raw_scores(ours, images)
     torch.testing.assert_close(predicted.pred_score, expected.pred_score, atol=1e-5, rtol=0)
     torch.testing.assert_close(predicted.anomaly_map, expected.anomaly_map, atol=1e-5, rtol=0)
 
@@ -79,17 +79,17 @@ def test_export_keeps_the_batch_size_free(bare):
     model.model.memory_bank = torch.rand(40, 384)
     batch = torch.export.Dim("batch")
     exported = torch.export.export(model.model, (torch.rand(2, 3, 64, 64),), dynamic_shapes=({0: batch},)).module()
-    pictures = torch.rand(20, 3, 64, 64)  # 20 * 64 patches: more than one of the chunks that eager mode works in
+    images = torch.rand(20, 3, 64, 64)  # 20 * 64 patches: more than one of the chunks that eager mode works in
     with torch.no_grad():
-        torch.testing.assert_close(exported(pictures).pred_score, model.model(pictures).pred_score)
+        torch.testing.assert_close(exported(images).pred_score, model.model(images).pred_score)
 
 
 def test_neighborhood_is_the_square_that_a_patch_averages(bare):
     seed_everything(0)
     wide = Patchcore("resnet18", ["layer2"], pre_trained=False, neighborhood=5, **bare).model.train()
-    pictures = torch.randn(2, 3, 64, 64)
-    features = wide.feature_extractor(pictures)["layer2"]  # (2, 128, 8, 8)
-    patch = wide(pictures).reshape(2, 8, 8, 128)[:, 3, 4]
+    images = torch.randn(2, 3, 64, 64)
+    features = wide.feature_extractor(images)["layer2"]  # (2, 128, 8, 8)
+    patch = wide(images).reshape(2, 8, 8, 128)[:, 3, 4]
     torch.testing.assert_close(patch, features[:, :, 1:6, 2:7].mean(dim=(2, 3)))
 
 

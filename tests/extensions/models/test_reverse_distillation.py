@@ -22,7 +22,7 @@ STUDENT = ("bottleneck", "decoder")
 
 
 def stock_twin(model, backbone, bare, mode):
-    """Anomalib's model with the same tensors, for pictures of 64 px."""
+    """Anomalib's model with the same tensors, for images of 64 px."""
     twin = anomalib.models.ReverseDistillation(
         backbone,
         ("layer1", "layer2", "layer3"),
@@ -56,9 +56,9 @@ def test_maps_equal_anomalibs_with_the_same_tensors(backbone, mode, bare):
     seed_everything(0)
     ours = ReverseDistillation(backbone, anomaly_map_mode=mode, **TINY, **bare)
     stock = stock_twin(ours, backbone, bare, mode)
-    pictures = torch.randn(2, 3, 64, 64)
+    images = torch.randn(2, 3, 64, 64)
     with torch.no_grad():
-        found, expected = (one.model.eval()(pictures) for one in (ours, stock))
+        found, expected = (one.model.eval()(images) for one in (ours, stock))
     torch.testing.assert_close(found.anomaly_map, expected.anomaly_map)
     torch.testing.assert_close(found.pred_score, expected.pred_score[:, 0])
 
@@ -67,8 +67,8 @@ def test_steps_change_the_student_as_anomalibs_do(bare):
     seed_everything(0)
     ours = ReverseDistillation("resnet18", **TINY, **bare)
     stock = stock_twin(ours, "resnet18", bare, "add")
-    pictures = torch.randn(4, 3, 64, 64)
-    assert run_steps(ours, pictures, 2) == pytest.approx(run_steps(stock, pictures, 2), rel=1e-5)
+    images = torch.randn(4, 3, 64, 64)
+    assert run_steps(ours, images, 2) == pytest.approx(run_steps(stock, images, 2), rel=1e-5)
     for part in STUDENT:
         for key, tensor in getattr(stock.model, part).state_dict().items():
             torch.testing.assert_close(getattr(ours.model, part).state_dict()[key], tensor, msg=key)
@@ -149,7 +149,7 @@ def test_student_restores_the_shapes_that_it_was_given_and_negative_values(chann
 
 
 @pytest.mark.parametrize(("backbone", "size"), [("resnet18", 112), ("resnet18", (72, 100))])
-def test_pictures_need_not_be_multiples_of_the_last_stride(backbone, size, bare):
+def test_images_need_not_be_multiples_of_the_last_stride(backbone, size, bare):
     seed_everything(0)
     model = ReverseDistillation(backbone, pre_trained=False, image_size=size, **bare)
     height, width = model.input_size
@@ -181,12 +181,12 @@ def test_layers_whose_stride_does_not_double_are_refused(bare):
         ReverseDistillation("resnet18", anomaly_map_mode="mean", **TINY, **bare)
 
 
-def test_exported_model_gives_the_same_scores(bare, pictures, raw_scores, tmp_path):
+def test_exported_model_gives_the_same_scores(bare, images, raw_scores, tmp_path):
     seed_everything(0)
     model = ReverseDistillation("resnet18", ["layer1", "layer2"], **TINY, **bare).eval()
-    expected = raw_scores(model, pictures[:3])
+    expected = raw_scores(model, images[:3])
     path = model.to_openvino(tmp_path)
     compiled = openvino_core().compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-    found = compiled(pictures[:3].numpy())
+    found = compiled(images[:3].numpy())
     np.testing.assert_allclose(found["anomaly_map"], expected.anomaly_map, atol=1e-4)
     np.testing.assert_allclose(np.ravel(found["pred_score"]), expected.pred_score, atol=1e-4)

@@ -68,13 +68,13 @@ def test_convolutions_learn_with_the_student(bare):
     assert not torch.equal(adapter.weight, before)
 
 
-def test_checkpoint_brings_its_student_back_and_refuses_another(bare, engine, tiny_folder, pictures, raw_scores):
+def test_checkpoint_brings_its_student_back_and_refuses_another(bare, engine, tiny_folder, images, raw_scores):
     model = Stfpm("resnet18", student_backbone="resnet10t", **TINY, **bare)
     trained = engine(limit_train_batches=1)
     trained.fit(model, datamodule=tiny_folder())
     again = Stfpm.load_from_checkpoint(trained.best_model_path, **bare)
     assert again.student_backbone == "resnet10t"
-    torch.testing.assert_close(raw_scores(again, pictures).pred_score, raw_scores(model, pictures).pred_score)
+    torch.testing.assert_close(raw_scores(again, images).pred_score, raw_scores(model, images).pred_score)
     with pytest.raises(ValueError, match=r"of student_backbone='resnet10t', the model of student_backbone=None: build"):
         Stfpm.load_from_checkpoint(trained.best_model_path, student_backbone=None, **bare)
 

@@ -42,7 +42,7 @@ def test_embeddings_that_are_given_are_taken():
     np.testing.assert_array_equal(evidence(patches=np.ones((3, 4, 2)), embeddings=given).embeddings(), given)
 
 
-def test_pictures_are_drawn_in_the_order_of_their_names():
+def test_images_are_drawn_in_the_order_of_their_names():
     assert evidence().order.tolist() == [1, 0, 2]
 
 
@@ -56,12 +56,12 @@ def test_pictures_are_drawn_in_the_order_of_their_names():
     ],
 )
 def test_a_wrong_shape_is_an_error_that_names_it(what, given):
-    with pytest.raises(EvidenceError, match=f"{what} has shape .*; expected .*3 pictures"):
+    with pytest.raises(EvidenceError, match=f"{what} has shape .*; expected .*3 images"):
         getattr(evidence(**{what: given}), what)()
 
 
 @pytest.mark.parametrize("what", ["patches", "views", "discrepancy"])
-def test_a_number_that_is_not_finite_is_an_error_that_names_the_picture(what):
+def test_a_number_that_is_not_finite_is_an_error_that_names_the_image(what):
     given = {"patches": np.ones((3, 4, 2)), "views": np.ones((2, 3, 4)), "discrepancy": np.ones(3)}[what]
     given[(0, 2, 1) if what == "views" else 2] = np.nan
     with pytest.raises(EvidenceError, match=f"{what} of c.png is not finite"):

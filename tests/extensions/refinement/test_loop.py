@@ -15,7 +15,7 @@ N, N_BAD = 40, 4
 
 @pytest.fixture
 def datamodule():
-    """Forty pictures, the first four of them injected."""
+    """Forty images, the first four of them injected."""
     names = [f"train/{number:02}.png" for number in range(N)]
     samples = pd.DataFrame({"image_path": names, "injected": [number < N_BAD for number in range(N)]})
     samples.attrs["task"] = "classification"
@@ -97,7 +97,7 @@ def test_it_ends_when_nothing_more_may_be_removed(datamodule, trainer):
     assert found.table()["n_removed"].tolist() == [0, 3, 6, 8]
 
 
-def test_one_seed_removes_the_same_pictures_and_another_seed_others(datamodule, trainer):
+def test_one_seed_removes_the_same_images_and_another_seed_others(datamodule, trainer):
     plan = {"strategy": "random", "rule": "fixed_count", "rule_arguments": {"count": 5}, "rounds": 1}
     several = [
         refine(datamodule, Plan.from_config(plan), seed=seed, evidence=evidence_of(datamodule), train=trainer.train)
@@ -164,7 +164,7 @@ def test_a_plan_that_cannot_be_is_one_sentence(section, words):
         Plan.from_config(section)
 
 
-def test_pictures_that_are_held_out_are_screened_and_not_counted_as_trained(datamodule, trainer):
+def test_images_that_are_held_out_are_screened_and_not_counted_as_trained(datamodule, trainer):
     plan = Plan.from_config({"strategy": "oracle", "rule": "fixed_count", "rule_arguments": {"count": 2}, "rounds": 1})
     held_out = np.arange(N) % 2 == 0  # the first that the oracle removes among them
     found = refine(datamodule, plan, seed=3, evidence=evidence_of(datamodule), train=trainer.train, held_out=held_out)
@@ -172,7 +172,7 @@ def test_pictures_that_are_held_out_are_screened_and_not_counted_as_trained(data
     assert found.table()["n_removed"].tolist() == [0, 2]
 
 
-def test_a_verdict_on_a_picture_that_is_not_there_is_refused(datamodule, trainer):
+def test_a_verdict_on_an_image_that_is_not_there_is_refused(datamodule, trainer):
     plan = Plan.from_config({"strategy": "review", "dropped": ["elsewhere.png"]})
-    with pytest.raises(ValueError, match=r"'elsewhere.png', which is none of the 40 pictures"):
+    with pytest.raises(ValueError, match=r"'elsewhere.png', which is none of the 40 images"):
         refine(datamodule, plan, seed=3, evidence=None, train=trainer.train)

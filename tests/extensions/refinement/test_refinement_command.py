@@ -1,4 +1,4 @@
-"""`python -m extensions.refinement` on tiny pictures, and a grid of refinements through the benchmark."""
+"""`python -m extensions.refinement` on tiny images, and a grid of refinements through the benchmark."""
 
 import csv
 import json
@@ -13,22 +13,22 @@ from PIL import Image
 from benchmark.__main__ import main as benchmark
 from benchmark.one_run.refinement_run import ROUND_COLUMNS
 from extensions.refinement.__main__ import main
-from tests.conftest import draw_picture
+from tests.conftest import draw_image
 
 N_GOOD, N_BAD = 14, 8
 
 
 @pytest.fixture(scope="module")
 def parts(tmp_path_factory):
-    """good, good_test, bad and masks: striped pictures, bad ones with a bright square."""
+    """good, good_test, bad and masks: striped images, bad ones with a bright square."""
     root = tmp_path_factory.mktemp("parts")
     rng = np.random.default_rng(0)
     for folder, count in (("good", N_GOOD), ("good_test", 4), ("bad", N_BAD)):
         for name in (folder, "masks"):
             (root / name).mkdir(exist_ok=True)
         for index in range(count):
-            picture, mask = draw_picture(rng, defect=folder == "bad")
-            Image.fromarray(picture).save(root / folder / f"{index:03}.png")
+            image, mask = draw_image(rng, defect=folder == "bad")
+            Image.fromarray(image).save(root / folder / f"{index:03}.png")
             if folder == "bad":
                 Image.fromarray(mask).save(root / "masks" / f"{index:03}.png")
     return root
@@ -145,7 +145,7 @@ def test_what_cannot_be_done_is_one_line(config, tmp_path, capsys, changes, word
     assert __import__("re").search(words, line)
 
 
-def test_without_defects_to_test_with_every_picture_is_screened(parts, config, tmp_path, capsys):
+def test_without_defects_to_test_with_every_image_is_screened(parts, config, tmp_path, capsys):
     data = {"name": "parts", "root": str(parts), "normal_dir": "good", "num_workers": 0, "test_split_ratio": 0.3}
     path = config(
         data={"class_path": "extensions.Folder", "init_args": data},
@@ -155,7 +155,7 @@ def test_without_defects_to_test_with_every_picture_is_screened(parts, config, t
     assert main(["--config", str(path), "--output", str(output)]) == 0
     suspects = pd.read_csv(output / "suspects.csv", dtype=str)
     assert sorted(suspects["image"]) == [f"good/{number:03}.png" for number in range(N_GOOD)]
-    assert "4 pictures are held out to set the threshold on; they were screened, too" in capsys.readouterr().out
+    assert "4 images are held out to set the threshold on; they were screened, too" in capsys.readouterr().out
     assert "Held out" in (output / "suspects.html").read_text(encoding="utf-8")
     rounds = pd.read_csv(output / "rounds.csv")
     assert rounds["image_AUROC"].isna().all()
@@ -255,4 +255,4 @@ def test_a_detector_without_backbone_is_refined_like_any_other(config, tmp_path,
     rounds = pd.read_csv(tmp_path / "out/rounds.csv")
     assert rounds["n_injected_removed"].tolist() == [0, 2, 3]
     assert rounds["image_AUROC"].notna().all()
-    assert asked == ["tf_efficientnet_lite0"]  # looks at the pictures in place of the detector's own
+    assert asked == ["tf_efficientnet_lite0"]  # looks at the images in place of the detector's own

@@ -1,4 +1,4 @@
-"""Which pictures a rule removes, and that it stops."""
+"""Which images a rule removes, and that it stops."""
 
 import numpy as np
 import pytest
@@ -82,7 +82,7 @@ def test_mad_removes_the_ones_among_zeros_of_the_oracle():
     assert sorted(RULES["mad"](scores, n_start=100)) == list(range(10))
 
 
-def test_two_pictures_are_too_few_to_stand_out():
+def test_two_images_are_too_few_to_stand_out():
     assert len(RULES["mad"](np.array([0.0, 9.0]), n_start=2)) == 0
 
 

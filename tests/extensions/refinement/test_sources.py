@@ -1,4 +1,4 @@
-"""Where evidence comes from: what was worked out of all pictures serves every round."""
+"""Where evidence comes from: what was worked out of all images serves every round."""
 
 from types import SimpleNamespace
 
@@ -34,7 +34,7 @@ def test_patch_neighbors_are_found_once_for_all_rounds(sources, monkeypatch):
     assert len(found) == 2  # of the sample, and of all patches
 
 
-def test_a_later_round_sees_only_the_pictures_that_are_left(sources):
+def test_a_later_round_sees_only_the_images_that_are_left(sources):
     kept = np.arange(0, N, 2)
     evidence = sources(kept, None, np.random.default_rng(0))
     assert evidence.names == [f"{number:02}.png" for number in range(N - 1, 0, -2)]
@@ -42,4 +42,4 @@ def test_a_later_round_sees_only_the_pictures_that_are_left(sources):
     assert (
         STRATEGIES["patch_neighbors"](evidence).mean()
         > STRATEGIES["patch_neighbors"](sources(np.arange(N), None, np.random.default_rng(0)))[kept].mean()
-    ), "with fewer pictures the sixth nearest is farther"
+    ), "with fewer images the sixth nearest is farther"

@@ -9,7 +9,7 @@ from extensions.refinement import STRATEGIES, Evidence, EvidenceError
 from extensions.refinement.evidence import pooled
 from extensions.refinement.strategies import standardized
 
-N_PICTURES, N_PATCHES, N_CHANNELS = 40, 16, 12
+N_IMAGES, N_PATCHES, N_CHANNELS = 40, 16, 12
 PLANTED = 7
 LITERAL = ("entropy_in_batch", "margin_in_batch", "least_confidence_in_batch")
 FINDING = ("consensus", "discrepancy", "mahalanobis", "neighbors", "oracle", "out_of_bag", "patch_neighbors")
@@ -19,8 +19,8 @@ def unit(rows: np.ndarray) -> np.ndarray:
     return (rows / np.linalg.norm(rows, axis=-1, keepdims=True)).astype(np.float32)
 
 
-def made_up(n: int = N_PICTURES, *, planted: bool = True) -> dict[str, np.ndarray]:
-    """What a data set of one product gives: patches by place with noise; picture `PLANTED` has a defect in three."""
+def made_up(n: int = N_IMAGES, *, planted: bool = True) -> dict[str, np.ndarray]:
+    """What a data set of one product gives: patches by place with noise; image `PLANTED` has a defect in three."""
     rng = np.random.default_rng(0)
     patches = rng.normal(size=(1, N_PATCHES, N_CHANNELS)) * 2 + rng.normal(size=(n, N_PATCHES, N_CHANNELS)) * 0.3
     heads = unit(rng.normal(size=(1, 8)) + rng.normal(size=(n, 8)) * 0.2)
@@ -56,15 +56,15 @@ def test_the_table_has_every_strategy_of_the_readme():
     assert set(STRATEGIES) == listed | {"patch_neighbors", "mahalanobis", "consensus", *LITERAL}
 
 
-def test_a_score_for_each_picture_float64_and_finite(name):
+def test_a_score_for_each_image_float64_and_finite(name):
     scores = STRATEGIES[name](evidence(made_up()))
-    assert scores.shape == (N_PICTURES,)
+    assert scores.shape == (N_IMAGES,)
     assert scores.dtype == np.float64
     assert np.isfinite(scores).all()
 
 
-def test_the_order_of_the_pictures_changes_nothing(name):
-    arrays, order = made_up(), np.random.default_rng(1).permutation(N_PICTURES)
+def test_the_order_of_the_images_changes_nothing(name):
+    arrays, order = made_up(), np.random.default_rng(1).permutation(N_IMAGES)
     scores, shuffled = STRATEGIES[name](evidence(arrays)), STRATEGIES[name](evidence(arrays, order=order))
     np.testing.assert_allclose(shuffled, scores[order], rtol=1e-4, atol=1e-6)
 
@@ -74,11 +74,11 @@ def test_a_seed_gives_the_same_scores_again(name):
 
 
 @pytest.mark.parametrize("n", [2, 3, 4, 5])
-def test_a_handful_of_pictures_is_enough(name, n):
+def test_a_handful_of_images_is_enough(name, n):
     assert np.isfinite(STRATEGIES[name](evidence(made_up(n)))).all()
 
 
-def test_equal_pictures_have_equal_finite_scores(name):
+def test_equal_images_have_equal_finite_scores(name):
     arrays = made_up(planted=False)
     for key in ("patches", "contrastive", "discrepancy"):
         arrays[key][:] = arrays[key][:1]
@@ -93,8 +93,8 @@ def test_an_obvious_defect_is_first(name):
     assert STRATEGIES[name](evidence(made_up())).argmax() == PLANTED
 
 
-def test_one_picture_is_an_error_that_names_the_strategy(name):
-    with pytest.raises(EvidenceError, match=f"'{name}'.*2 or more pictures"):
+def test_one_image_is_an_error_that_names_the_strategy(name):
+    with pytest.raises(EvidenceError, match=f"'{name}'.*2 or more images"):
         STRATEGIES[name](evidence(made_up(1)))
 
 

@@ -1,4 +1,4 @@
-"""Features of training pictures: computed once, the same as the network's, shared with a detector."""
+"""Features of training images: computed once, the same as the network's, shared with a detector."""
 
 import numpy as np
 import pytest
@@ -39,7 +39,7 @@ def data(tiny_root):
 
 @pytest.fixture
 def seen(monkeypatch) -> list[int]:
-    """How many pictures the backbone was given, a call at a time."""
+    """How many images the backbone was given, a call at a time."""
     counted: list[int] = []
     compute = FrozenFeatureExtractor.compute
 
@@ -51,7 +51,7 @@ def seen(monkeypatch) -> list[int]:
     return counted
 
 
-def test_patches_lie_on_the_coarsest_grid_named_by_picture(data, weights):
+def test_patches_lie_on_the_coarsest_grid_named_by_image(data, weights):
     found = training_features(data(), weights=weights, image_size=64)
     assert found.grid == (4, 4)
     assert found.patches.shape == (8, 16, 128 + 256)

@@ -9,18 +9,18 @@ from extensions.self_supervised.fit.pretraining import Pretraining, read_pretrai
 
 @pytest.fixture(scope="session")
 def parts(tmp_path_factory) -> Path:
-    """Twelve pictures in two subfolders: stripes and spots, of several sizes."""
+    """Twelve images in two subfolders: stripes and spots, of several sizes."""
     folder = tmp_path_factory.mktemp("data") / "parts"
     rng = np.random.default_rng(0)
     for kind in ("spots", "stripes"):
         (folder / kind).mkdir(parents=True)
         for index in range(6):
-            picture = rng.integers(0, 60, (40 + 8 * index, 56, 3), dtype=np.uint8)
+            image = rng.integers(0, 60, (40 + 8 * index, 56, 3), dtype=np.uint8)
             if kind == "stripes":
-                picture[:, ::4] += 120
+                image[:, ::4] += 120
             else:
-                picture[10:20, 10:20] += 150
-            Image.fromarray(picture).save(folder / kind / f"{index}.png")
+                image[10:20, 10:20] += 150
+            Image.fromarray(image).save(folder / kind / f"{index}.png")
     return folder
 
 
@@ -34,7 +34,7 @@ def asked(parts):
         trainer = {"max_epochs": 2, "accelerator": "cpu", "enable_progress_bar": False} | changes.pop("trainer", {})
         config = {
             "model": {"class_path": f"extensions.self_supervised.{method}", "init_args": model},
-            "data": {"class_path": "extensions.self_supervised.Pictures", "init_args": data},
+            "data": {"class_path": "extensions.self_supervised.ImageFolders", "init_args": data},
             "trainer": trainer,
             "seed": 0,
             **changes,

@@ -1,4 +1,4 @@
-"""Augmentation through the trainer, against pictures augmented and scored by hand."""
+"""Augmentation through the trainer, against images augmented and scored by hand."""
 
 from types import SimpleNamespace
 
@@ -32,18 +32,16 @@ def padim(**changes) -> Padim:
 
 
 class Seen(Callback):
-    """Keeps training pictures as they are augmented, by epoch and file."""
+    """Keeps training images as they are augmented, by epoch and file."""
 
     def __init__(self) -> None:
-        self.pictures: dict[tuple[int, str], torch.Tensor] = {}
+        self.images: dict[tuple[int, str], torch.Tensor] = {}
         self.scores: dict[str, float] = {}
         self.maps: dict[str, torch.Tensor] = {}
         self.masks: dict[str, torch.Tensor] = {}
 
     def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
-        self.pictures |= {
-            (trainer.current_epoch, path): x for path, x in zip(batch.image_path, batch.image, strict=True)
-        }
+        self.images |= {(trainer.current_epoch, path): x for path, x in zip(batch.image_path, batch.image, strict=True)}
 
     def on_test_batch_end(self, trainer, pl_module, outputs, batch, batch_idx, dataloader_idx=0):
         for i, path in enumerate(outputs.image_path):
@@ -69,37 +67,37 @@ def observed(model, data, folder, *callbacks, fit=True) -> Seen:
 
 
 def prepared(data, model, split="test") -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
-    """Each picture and mask by path, resized as for the model and not normalized."""
+    """Each image and mask by path, resized as for the model and not normalized."""
     resize = model.pre_processor.transform.transforms[0]
     items = [getattr(data, f"{split}_data")[i] for i in range(len(getattr(data, f"{split}_data")))]
     return {item.image_path: tuple(resize(item.image, item.gt_mask)) for item in items}
 
 
 @torch.no_grad()
-def scored(model, picture):
+def scored(model, image):
     normalize = model.pre_processor.transform
-    return model.model.eval()(normalize(picture[None]))
+    return model.model.eval()(normalize(image[None]))
 
 
-def test_training_pictures_are_drawn_by_seed_epoch_and_name(data, tmp_path, tiny_root):
+def test_training_images_are_drawn_by_seed_epoch_and_name(data, tmp_path, tiny_root):
     model = Stfpm(backbone="resnet18", pre_trained=False, image_size=SIZE, evaluator=False, visualizer=False)
     seen = Seen()
     engine(tmp_path, Augmentation("rotation", seed=5), seen, max_epochs=2).fit(model, datamodule=data)
-    pictures = prepared(data, model, "train")
-    assert len(seen.pictures) == 2 * len(pictures) == 16
-    for (epoch, path), found in seen.pictures.items():
+    images = prepared(data, model, "train")
+    assert len(seen.images) == 2 * len(images) == 16
+    for (epoch, path), found in seen.images.items():
         name = path.removeprefix(f"{tiny_root}/")
-        expected = draw_view(augmentation("rotation"), pictures[path][0], None, name=name, seed=(5, 0, epoch)).image
+        expected = draw_view(augmentation("rotation"), images[path][0], None, name=name, seed=(5, 0, epoch)).image
         assert torch.allclose(found, expected, atol=1e-5)
 
 
-def test_a_memory_bank_holds_each_training_picture_once_augmented(data, tmp_path):
+def test_a_memory_bank_holds_each_training_image_once_augmented(data, tmp_path):
     plain, turned = padim(), padim()
     observed(plain, data, tmp_path / "a")
     seen = observed(turned, data, tmp_path / "b", Augmentation("rotation", "both", seed=1))
-    assert len(seen.pictures) == 8
+    assert len(seen.images) == 8
     features = turned.model.eval().feature_extractor(
-        turned.pre_processor.transform(torch.stack([*seen.pictures.values()]))
+        turned.pre_processor.transform(torch.stack([*seen.images.values()]))
     )
     embedding = turned.model.generate_embedding(features).flatten(2)
     assert torch.allclose(turned.model.gaussian.mean, embedding.mean(dim=0), atol=1e-4)
@@ -107,11 +105,11 @@ def test_a_memory_bank_holds_each_training_picture_once_augmented(data, tmp_path
 
 
 @pytest.mark.parametrize("name", ["rotation", "random_crop", "solarize"])
-def test_each_test_picture_is_augmented_once_and_its_mask_with_it(name, data, tmp_path, tiny_root):
+def test_each_test_image_is_augmented_once_and_its_mask_with_it(name, data, tmp_path, tiny_root):
     model = padim()
     seen = observed(model, data, tmp_path, Augmentation(name, "test", seed=2))
-    for path, (picture, mask) in prepared(data, model).items():
-        drawn = draw_view(augmentation(name), picture, mask, name=path.removeprefix(f"{tiny_root}/"), seed=(2, 1, 0))
+    for path, (image, mask) in prepared(data, model).items():
+        drawn = draw_view(augmentation(name), image, mask, name=path.removeprefix(f"{tiny_root}/"), seed=(2, 1, 0))
         output = scored(model, drawn.image)
         assert seen.scores[path] == pytest.approx(float(output.pred_score), rel=1e-4)
         assert torch.allclose(seen.maps[path].flatten(), output.anomaly_map.flatten(), rtol=1e-3, atol=1e-3)
@@ -119,15 +117,15 @@ def test_each_test_picture_is_augmented_once_and_its_mask_with_it(name, data, tm
 
 
 @pytest.mark.parametrize(("name", "merge"), [("rotation", "mean"), ("flip", "max"), ("autocontrast", "mean")])
-def test_views_of_a_test_picture_are_merged_where_they_belong(name, merge, data, tmp_path, tiny_root):
+def test_views_of_a_test_image_are_merged_where_they_belong(name, merge, data, tmp_path, tiny_root):
     model = padim()
     seen = observed(model, data, tmp_path, Augmentation(name, "tta", n_views=3, merge=merge, seed=4))
-    for path, (picture, mask) in prepared(data, model).items():
+    for path, (drawn, mask) in prepared(data, model).items():
         drawn = [
-            draw_view(augmentation(name), picture, None, name=path.removeprefix(f"{tiny_root}/"), seed=(4, 1, n))
+            draw_view(augmentation(name), drawn, None, name=path.removeprefix(f"{tiny_root}/"), seed=(4, 1, n))
             for n in (1, 2)
         ]
-        outputs = [scored(model, image) for image in (picture, *(view.image for view in drawn))]
+        outputs = [scored(model, image) for image in (drawn, *(view.image for view in drawn))]
         scores = torch.cat([output.pred_score for output in outputs])
         assert seen.scores[path] == pytest.approx(float(scores.max() if merge == "max" else scores.mean()), rel=1e-4)
         maps = merge_maps(
@@ -138,7 +136,7 @@ def test_views_of_a_test_picture_are_merged_where_they_belong(name, merge, data,
 
 
 def test_flipped_views_of_a_detector_that_does_not_mind_change_nothing(data, tmp_path):
-    """Scores are brightness and maps are gray values: a view moved back must lie on the picture."""
+    """Scores are brightness and maps are gray values: a view moved back must lie on the image."""
 
     class Gray(torch.nn.Module):
         def forward(self, images):

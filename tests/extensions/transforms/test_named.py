@@ -22,7 +22,7 @@ def smooth(height: int = 48, width: int = 64) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_augmented_pictures_keep_size_range_and_type(name):
+def test_augmented_images_keep_size_range_and_type(name):
     image, marks = smooth(), torch.zeros(48, 64, dtype=torch.bool)
     for number in range(8):
         view = draw_view(augmentation(name), image, marks, name="a.png", seed=(number,))
@@ -34,7 +34,7 @@ def test_augmented_pictures_keep_size_range_and_type(name):
 
 
 @pytest.mark.parametrize("name", NAMES[1:])
-def test_every_augmentation_but_the_identity_changes_a_picture_sooner_or_later(name):
+def test_every_augmentation_but_the_identity_changes_an_image_sooner_or_later(name):
     views = [draw_view(augmentation(name), smooth(), None, name="a.png", seed=(n,)).image for n in range(12)]
     assert any(not torch.allclose(view, smooth(), atol=1e-3) for view in views)
     same = draw_view(augmentation("identity"), smooth(), None, name="a.png", seed=(0,)).image
@@ -43,8 +43,8 @@ def test_every_augmentation_but_the_identity_changes_a_picture_sooner_or_later(n
 
 @pytest.mark.parametrize("name", NAMES[1:])
 def test_draws_are_told_by_seed_and_name_and_leave_the_generator_alone(name):
-    def draw(picture: str, seed: int) -> list[torch.Tensor]:
-        return [draw_view(augmentation(name), smooth(), None, name=picture, seed=(seed, n)).image for n in range(6)]
+    def draw(image: str, seed: int) -> list[torch.Tensor]:
+        return [draw_view(augmentation(name), smooth(), None, name=image, seed=(seed, n)).image for n in range(6)]
 
     torch.manual_seed(7)
     expected = torch.rand(1)
@@ -76,35 +76,35 @@ def test_turning_is_torchvisions_rotation_where_no_edge_is_seen(degrees):
     assert torch.allclose(ours[inner], theirs[inner], atol=0.02)
 
 
-def test_turned_corners_show_the_picture_mirrored_and_no_black():
+def test_turned_corners_show_the_image_mirrored_and_no_black():
     assert torch.allclose(warp(torch.ones(3, 48, 64), turn(20.0, (48, 64))), torch.ones(3, 48, 64))
 
 
 def test_a_window_is_the_crop_enlarged():
-    picture = smooth(72, 72)
-    cropped = F.resized_crop(picture, 4, 6, 64, 64, [72, 72], antialias=False)
+    image = smooth(72, 72)
+    cropped = F.resized_crop(image, 4, 6, 64, 64, [72, 72], antialias=False)
     assert torch.allclose(
-        warp(picture, window(6 / 72, 4 / 72, 64 / 72))[:, 2:-2, 2:-2], cropped[:, 2:-2, 2:-2], atol=1e-3
+        warp(image, window(6 / 72, 4 / 72, 64 / 72))[:, 2:-2, 2:-2], cropped[:, 2:-2, 2:-2], atol=1e-3
     )
 
 
 @pytest.mark.parametrize(("horizontally", "axes"), [(True, [-1]), (False, [-2])])
 def test_mirrors_move_pixels_exactly(horizontally, axes):
-    picture = torch.rand(3, 30, 50)
+    image = torch.rand(3, 30, 50)
     matrix = mirror(horizontally=horizontally, vertically=not horizontally)
-    assert torch.allclose(warp(picture, matrix), picture.flip(axes), atol=1e-4)
-    back, seen = warp_back(picture.flip(axes), matrix)
-    assert torch.allclose(back, picture, atol=1e-4)
+    assert torch.allclose(warp(image, matrix), image.flip(axes), atol=1e-4)
+    back, seen = warp_back(image.flip(axes), matrix)
+    assert torch.allclose(back, image, atol=1e-4)
     assert seen.all()
 
 
 @pytest.mark.parametrize("name", ["random_crop", "rotation", "flip"])
-def test_masks_move_with_their_picture(name):
+def test_masks_move_with_their_image(name):
     marks = torch.zeros(48, 64, dtype=torch.uint8)
     marks[10:30, 20:44] = 1
-    picture = marks.expand(3, -1, -1).float()
+    image = marks.expand(3, -1, -1).float()
     for number in range(6):
-        view = draw_view(augmentation(name), picture, marks, name="a", seed=(number,))
+        view = draw_view(augmentation(name), image, marks, name="a", seed=(number,))
         assert ((view.image[0] > 0.5) == view.mask.bool()).float().mean() > 0.99
         assert view.mask.any()
 
@@ -114,11 +114,11 @@ def test_masks_move_with_their_picture(name):
 )
 @pytest.mark.parametrize("map_size", [(48, 64), (24, 32)])
 def test_a_map_of_a_view_comes_back_to_its_place(matrix, map_size):
-    picture = F.resize(smooth(), list(map_size), antialias=False)[0]
-    back, seen = warp_back(warp(picture, matrix)[None], matrix)
+    image = F.resize(smooth(), list(map_size), antialias=False)[0]
+    back, seen = warp_back(warp(image, matrix)[None], matrix)
     assert seen.shape == map_size
     assert 0.7 < seen.float().mean() <= 1
-    assert (back[0] - picture)[seen].abs().mean() < 0.02
+    assert (back[0] - image)[seen].abs().mean() < 0.02
 
 
 def test_pixels_a_view_does_not_show_are_left_out_of_the_merge():

@@ -8,7 +8,7 @@ from extensions.transforms import NAMES
 from extensions.transforms.__main__ import main
 
 
-def test_a_sheet_shows_every_augmentation_of_every_picture(tiny_root, tmp_path, capsys):
+def test_a_sheet_shows_every_augmentation_of_every_image(tiny_root, tmp_path, capsys):
     sheet = tmp_path / "new" / "sheet.png"
     folder = tiny_root / "test" / "bad"
     assert (
@@ -23,16 +23,16 @@ def test_a_sheet_shows_every_augmentation_of_every_picture(tiny_root, tmp_path, 
     assert np.abs(first - pixels[18 : 18 + 48, 52:100]).mean() > 3  # random_crop
 
 
-def test_one_picture_is_a_sheet_too(tiny_root, tmp_path):
-    picture = tiny_root / "test" / "bad" / "000.png"
-    assert main(["show", "--input", str(picture), "--output", str(tmp_path / "one.jpg"), "--size", "32"]) == 0
+def test_one_image_is_a_sheet_too(tiny_root, tmp_path):
+    image = tiny_root / "test" / "bad" / "000.png"
+    assert main(["show", "--input", str(image), "--output", str(tmp_path / "one.jpg"), "--size", "32"]) == 0
     assert Image.open(tmp_path / "one.jpg").size == (len(NAMES) * 36, 18 + 4 * 36)
 
 
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["--input", "nowhere", "--output", "a.png"], "nowhere: no picture found there"),
+        (["--input", "nowhere", "--output", "a.png"], "nowhere: no image found there"),
         (["--input", ".", "--output", "a.txt"], "found the ending '.txt', expected .png or .jpg"),
         (["--input", ".", "--output", "a.png", "--views", "0"], "--views: found 0, expected a whole number from 1"),
     ],

@@ -45,7 +45,7 @@ def test_models_of_a_benchmark_stand_side_by_side(records, tiny_root, tmp_path):
     frame = compare_runs(records, tiny_root / "test", tmp_path, options).set_index(["model", "precision"])
     padim = frame.loc["Padim", "fp32"]
     files = sorted((tiny_root / "test").rglob("*.png"))
-    assert padim["n_pictures"] == len(files)
+    assert padim["n_images"] == len(files)
     assert padim["largest_score_difference"] <= 1e-3
     assert padim["n_flipped"] == 0
     assert padim["image_AUROC"] == pytest.approx(padim["image_AUROC_trained"])
@@ -83,7 +83,7 @@ def test_masks_and_images_of_the_training_are_no_test_images(records, tiny_root,
     options = CompareOptions(keys=[key], data_root=tmp_path, seconds=0)
     frame = compare_runs(records, folder, tmp_path / "out", options)
     n_test = len(list((folder / "test").rglob("*.png")))
-    assert frame["n_pictures"].tolist() == [n_test]
+    assert frame["n_images"].tolist() == [n_test]
     assert "masks among the images are left out" in caplog.text
     n_train = len(list((folder / "train").rglob("*.png")))
     assert f"was trained on {n_train} of these images; they are left out" in caplog.text
@@ -142,7 +142,7 @@ def test_int8_that_is_not_faster_here_is_kept_but_not_recommended():
     ]
 
 
-def test_records_and_labelled_pictures_are_needed(tiny_root, tmp_path):
+def test_records_and_labelled_images_are_needed(tiny_root, tmp_path):
     with pytest.raises(ValueError, match="there is no finished run in it"):
         compare_runs(tmp_path, tiny_root / "test", tmp_path / "out")
     shutil.copytree(tiny_root / "test/good", tmp_path / "unlabelled")

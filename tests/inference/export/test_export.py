@@ -35,22 +35,22 @@ def resizing_network(preprocessing: Preprocessing):
 @pytest.mark.parametrize("antialias", [True, False])
 @pytest.mark.parametrize("size", [(1, 1), (3, 200), (32, 41), (41, 32), (64, 64), (200, 3), (317, 500)])
 def test_resizing_in_the_graph_is_torchvisions(size, antialias):
-    pictures = np.random.default_rng(0).integers(0, 256, (2, *size, 3), dtype=np.uint8)
+    images = np.random.default_rng(0).integers(0, 256, (2, *size, 3), dtype=np.uint8)
     compiled = resizing_network(Preprocessing(resize=(32, 41), antialias=antialias))
-    image = torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 255
+    image = torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255
     expected = resize(image, [32, 41], antialias=antialias).numpy()
-    assert np.abs(compiled([pictures])[0] - expected).max() < 1e-4
+    assert np.abs(compiled([images])[0] - expected).max() < 1e-4
 
 
 def test_crop_and_normalization_are_those_of_the_pre_processor():
     import extensions
 
     model = extensions.Padim("resnet18", pre_trained=False, image_size=(40, 56), center_crop=(31, 32), n_features=4)
-    pictures = np.random.default_rng(0).integers(0, 256, (1, 50, 50, 3), dtype=np.uint8)
-    expected = model.pre_processor.transform(torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 255).numpy()
+    images = np.random.default_rng(0).integers(0, 256, (1, 50, 50, 3), dtype=np.uint8)
+    expected = model.pre_processor.transform(torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255).numpy()
     preprocessing = preprocessing_of(model)
     assert preprocessing.image_size == (31, 32)
-    assert np.abs(resizing_network(preprocessing)([pictures])[0] - expected).max() < 1e-4
+    assert np.abs(resizing_network(preprocessing)([images])[0] - expected).max() < 1e-4
 
 
 def test_pre_processing_that_no_graph_can_hold_is_refused():
@@ -70,7 +70,7 @@ def test_an_export_says_what_its_numbers_mean_and_how_it_agrees(exported):
     assert info["versions"]["anomalib"].startswith("2.")
     agreement = json.loads((exported / "agreement.json").read_text())
     assert agreement["agrees"]
-    assert agreement["n_pictures"] == 8
+    assert agreement["n_images"] == 8
     assert agreement["n_defects"] == 4
     assert agreement["largest_score_difference"] <= 1e-3
     assert agreement["n_flipped"] == 0
@@ -119,11 +119,11 @@ def test_what_a_killed_export_left_is_removed_or_put_back(tmp_path):
 def test_export_tells_what_cannot_be_before_the_work(checkpoint, tiny_root, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("inference.export.network.write_onnx", lambda *_: pytest.fail("worked"))
     (tmp_path / "bad").mkdir()
-    (tmp_path / "bad/a.png").write_bytes(b"no picture")
+    (tmp_path / "bad/a.png").write_bytes(b"no image")
     given = ["export", "--checkpoint", str(checkpoint), "--output", str(tmp_path / "model"), "--calibration"]
     good = str(tiny_root / "train/good")
     for more, message in [
-        ([str(tmp_path / "bad")], "cannot read the picture"),
+        ([str(tmp_path / "bad")], "cannot read the image"),
         ([good, "--labelled", good], "found 0 good"),
         ([good, "--labelled", str(tmp_path / "nowhere")], "there is no such folder"),
         ([good, "--output", str(checkpoint)], "this is a file"),
@@ -165,7 +165,7 @@ def test_slow_models_agree_too(name, arguments, fit, normal, tmp_path):
 
 def test_a_detector_without_a_map_is_refused(fit, normal, tmp_path):
     model, info = load_checkpoint(fit("BackboneOcSvm"))
-    with pytest.raises(RuntimeError, match="BackboneOcSvm scores whole pictures and has no anomaly map"):
+    with pytest.raises(RuntimeError, match="BackboneOcSvm scores whole images and has no anomaly map"):
         export_model(model, info, tmp_path / "model", files=normal, options=ExportOptions())
     assert not (tmp_path / "model").exists()
 

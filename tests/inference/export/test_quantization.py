@@ -5,7 +5,7 @@ from benchmark.metrics.image import best_threshold
 from extensions.data.reading.image_files import read_image
 from extensions.runtime.openvino_core import openvino_core
 from inference.__main__ import main
-from inference.export.quantization import labelled_pictures, spread
+from inference.export.quantization import labelled_images, spread
 from inference.export.write_model import ExportOptions, export_model
 from inference.model.checkpoints import load_checkpoint
 from inference.model.predictors import load_predictor
@@ -30,9 +30,7 @@ def test_int8_quantizes_convolutions_and_nothing_in_front_of_the_network(quantiz
     assert kinds["MatMul"] == 0
 
 
-def test_int8_scores_of_normal_pictures_are_near_those_of_fp32_and_the_auroc_of_both_is_told(
-    quantized, exported, normal
-):
+def test_int8_scores_of_normal_images_are_near_those_of_fp32_and_the_auroc_of_both_is_told(quantized, exported, normal):
     agreement, output = quantized
     assert set(agreement.summary["labelled_auroc"]) == {"fp32", "int8"}
     predictor = load_predictor(output / "model.xml")
@@ -50,7 +48,7 @@ def test_int8_scores_of_normal_pictures_are_near_those_of_fp32_and_the_auroc_of_
 def test_int8_has_a_threshold_of_its_own_and_tells_both(quantized, exported, tiny_root):
     agreement, output = quantized
     info, trained = (load_predictor(folder / "model.xml").info for folder in (output, exported))
-    files, labels = labelled_pictures(tiny_root / "test")
+    files, labels = labelled_images(tiny_root / "test")
     small = load_predictor(output / "model.xml")
     scores = [small.predict([read_image(file)])[0].pred_score for file in files]
     assert info.score_range == pytest.approx((min(scores), max(scores)), rel=1e-5)
@@ -85,11 +83,11 @@ def test_fp16_halves_the_file_and_agrees(checkpoint, normal, exported, tmp_path)
 
 
 def test_a_labelled_folder_needs_both_kinds(tiny_root):
-    assert labelled_pictures(tiny_root / "test")[1].tolist() == [True] * 4 + [False] * 4
+    assert labelled_images(tiny_root / "test")[1].tolist() == [True] * 4 + [False] * 4
     with pytest.raises(ValueError, match="found 0 good and 4 other ones"):
-        labelled_pictures(tiny_root / "test/bad")
+        labelled_images(tiny_root / "test/bad")
 
 
-def test_pictures_are_spread_over_all_that_are_given():
+def test_images_are_spread_over_all_that_are_given():
     assert spread(list(range(10)), 4) == [0, 3, 6, 9]
     assert spread([1, 2], 5) == [1, 2]

@@ -97,7 +97,7 @@ def test_of_augmented_tests_the_model_and_threshold_are_those_of_a_plain_test(ke
     assert ("is fitted again" in caplog.text) is not keep
 
 
-def test_a_kept_model_needs_no_training_pictures(plain, tiny_root, tmp_path, caplog):
+def test_a_kept_model_needs_no_training_images(plain, tiny_root, tmp_path, caplog):
     key = recorded(plain, tmp_path, keep=True)["key"]
     model, info, files = model_of_run(key, tmp_path, tmp_path / "nowhere")
     assert (type(model).__name__, info.run_key, files) == ("Padim", key, [])
@@ -193,7 +193,7 @@ def test_export_takes_the_best_run_and_says_which(elsewhere, tmp_path, capsys):
 def test_a_checkpoint_beside_its_record_needs_no_calibration(elsewhere, tmp_path):
     (checkpoint,) = (tmp_path / "out").rglob("model.ckpt")
     assert main(["export", "--checkpoint", str(checkpoint), "--output", str(tmp_path / "model")]) == 0
-    assert json.loads((tmp_path / "model/agreement.json").read_text())["n_pictures"] == 8
+    assert json.loads((tmp_path / "model/agreement.json").read_text())["n_images"] == 8
 
 
 def test_export_takes_a_run(plain, tiny_root, tmp_path, capsys):
@@ -201,5 +201,5 @@ def test_export_takes_a_run(plain, tiny_root, tmp_path, capsys):
     given = ["--records", str(tmp_path / "runs of mine"), "--data-root", str(tiny_root.parent)]
     assert main(["export", "--run", key, *given, "--output", str(tmp_path / "model")]) == 0
     info = json.loads((tmp_path / "model/model.json").read_text())
-    assert (info["run_key"], info["agreement"]["n_pictures"]) == (key, 8)
+    assert (info["run_key"], info["agreement"]["n_images"]) == (key, 8)
     assert str(tmp_path) not in (tmp_path / "model/model.json").read_text()

@@ -27,19 +27,19 @@ def test_bench_measures_backbone_network_files_and_anomalibs_inferencer(exported
 def test_what_cannot_be_measured_is_told_before_anything_is(exported, checkpoint, tiny_root, tmp_path, monkeypatch):
     monkeypatch.setattr("inference.measure.bench.network_speed", lambda *_: pytest.fail("measured"))
     monkeypatch.setattr("inference.measure.bench._backbone", lambda *_: pytest.fail("measured"))
-    model, pictures = exported / "model.xml", tiny_root / "test"
-    with pytest.raises(ValueError, match="--stock is measured on pictures; give a folder"):
+    model, images = exported / "model.xml", tiny_root / "test"
+    with pytest.raises(ValueError, match="--stock is measured on images; give a folder"):
         measure([model], None, stock=checkpoint)
     with pytest.raises(FileNotFoundError, match=r"nowhere\.ckpt: there is no such file"):
-        measure([model], pictures, stock=tmp_path / "nowhere.ckpt")
+        measure([model], images, stock=tmp_path / "nowhere.ckpt")
     stored = torch.load(checkpoint, weights_only=False)
     torch.save(stored | {"class_path": "extensions.ConvAutoencoder", "hyper_parameters": {}}, tmp_path / "ours.ckpt")
     with pytest.raises(ValueError, match="ConvAutoencoder"):
-        measure([model], pictures, stock=tmp_path / "ours.ckpt")
+        measure([model], images, stock=tmp_path / "ours.ckpt")
     with pytest.raises(ValueError, match="expected an exported network"):
-        measure([model, checkpoint], pictures)
+        measure([model, checkpoint], images)
     with pytest.raises(FileNotFoundError, match=r"other\.xml"):
-        measure([model, tmp_path / "other.xml"], pictures)
+        measure([model, tmp_path / "other.xml"], images)
 
 
 def test_an_output_that_cannot_be_written_is_told_before_anything_is_measured(tmp_path, capsys):

@@ -47,8 +47,8 @@ def shifted(brightness):
             self.factor = factor
             self.info = dataclasses.replace(self.info, **changes)
 
-        def stream(self, pictures):
-            for key, outcome in super().stream(pictures):
+        def stream(self, inputs):
+            for key, outcome in super().stream(inputs):
                 yield key, dataclasses.replace(outcome, pred_score=self.factor * outcome.pred_score)
 
     return Shifted

@@ -17,10 +17,10 @@ def predictor(exported):
 
 
 @pytest.mark.parametrize("file", ["model.xml", "model.onnx"])
-def test_exported_scores_and_maps_are_those_of_the_engine(file, exported, checkpoint, tiny_root, pictures, tmp_path):
+def test_exported_scores_and_maps_are_those_of_the_engine(file, exported, checkpoint, tiny_root, images, tmp_path):
     files = sorted((tiny_root / "test").rglob("*.png"))
     expected = engine_predictions(load_checkpoint(checkpoint)[0], files, tmp_path)
-    found = load_predictor(exported / file).predict(pictures)
+    found = load_predictor(exported / file).predict(images)
     span = np.ptp([score for score, _ in expected])
     assert span > 0
     for prediction, (score, anomaly_map) in zip(found, expected, strict=True):
@@ -28,46 +28,46 @@ def test_exported_scores_and_maps_are_those_of_the_engine(file, exported, checkp
         assert np.abs(prediction.anomaly_map - anomaly_map).max() < 1e-3 * np.ptp(anomaly_map)
 
 
-def test_a_checkpoint_predicts_as_its_export_does(exported, checkpoint, pictures, predictor):
-    for one, other in zip(load_predictor(checkpoint).predict(pictures), predictor.predict(pictures), strict=True):
+def test_a_checkpoint_predicts_as_its_export_does(exported, checkpoint, images, predictor):
+    for one, other in zip(load_predictor(checkpoint).predict(images), predictor.predict(images), strict=True):
         assert one.pred_score == pytest.approx(other.pred_score, rel=1e-4)
         assert one.pred_label == other.pred_label
 
 
-def test_scores_do_not_depend_on_what_is_in_the_batch(exported, pictures):
-    alone = load_predictor(exported / "model.xml", batch=1).predict(pictures)
-    together = load_predictor(exported / "model.xml", batch=3, streams=2).predict(pictures)
+def test_scores_do_not_depend_on_what_is_in_the_batch(exported, images):
+    alone = load_predictor(exported / "model.xml", batch=1).predict(images)
+    together = load_predictor(exported / "model.xml", batch=3, streams=2).predict(images)
     assert [one.pred_score for one in together] == pytest.approx([one.pred_score for one in alone], rel=1e-5)
 
 
-def test_pictures_of_any_size_come_back_in_their_order(predictor):
+def test_images_of_any_size_come_back_in_their_order(predictor):
     rng = np.random.default_rng(0)
     sizes = [(64, 64), (64, 64), (1, 1), (7, 300), (300, 7), (64, 64), (20, 3000)]
-    pictures = [rng.integers(0, 256, (*size, 3), dtype=np.uint8) for size in sizes]
-    alone = [predictor.predict([picture])[0].pred_score for picture in pictures]
-    streamed = list(predictor.stream(zip("abcdefg", pictures, strict=True)))
+    images = [rng.integers(0, 256, (*size, 3), dtype=np.uint8) for size in sizes]
+    alone = [predictor.predict([image])[0].pred_score for image in images]
+    streamed = list(predictor.stream(zip("abcdefg", images, strict=True)))
     assert [key for key, _ in streamed] == list("abcdefg")
     assert [outcome.pred_score for _, outcome in streamed] == pytest.approx(alone, rel=1e-5)
 
 
-def test_what_is_no_picture_is_an_error_of_its_own_and_the_rest_goes_on(predictor, pictures):
-    given = [pictures[0], np.zeros((4, 4), np.uint8), pictures[1], np.zeros((0, 4, 3), np.uint8), pictures[2]]
+def test_what_is_no_image_is_an_error_of_its_own_and_the_rest_goes_on(predictor, images):
+    given = [images[0], np.zeros((4, 4), np.uint8), images[1], np.zeros((0, 4, 3), np.uint8), images[2]]
     outcomes = [outcome for _, outcome in predictor.stream(enumerate(given))]
     assert [isinstance(one, ValueError) for one in outcomes] == [False, True, False, True, False]
-    with pytest.raises(ValueError, match=r"expected a picture of uint8.*found uint8 of shape \(4, 4\)"):
+    with pytest.raises(ValueError, match=r"expected an image of uint8.*found uint8 of shape \(4, 4\)"):
         predictor.predict([given[1]])
 
 
-def test_a_threshold_decides_at_equality(exported, pictures, predictor):
-    score = predictor.predict(pictures[:1])[0].pred_score
-    assert load_predictor(exported / "model.xml", threshold=score).predict(pictures[:1])[0].pred_label is True
+def test_a_threshold_decides_at_equality(exported, images, predictor):
+    score = predictor.predict(images[:1])[0].pred_score
+    assert load_predictor(exported / "model.xml", threshold=score).predict(images[:1])[0].pred_label is True
     above = float(np.nextafter(score, np.inf))
-    assert load_predictor(exported / "model.xml", threshold=above).predict(pictures[:1])[0].pred_label is False
+    assert load_predictor(exported / "model.xml", threshold=above).predict(images[:1])[0].pred_label is False
 
 
 def test_batches_hold_neighbors_of_one_size():
-    pictures = [np.zeros((height, 4, 3), np.uint8) for height in (2, 2, 2, 5, 2)]
-    assert [keys for keys, _ in batches(enumerate(pictures), 2)] == [[0, 1], [2], [3], [4]]
+    images = [np.zeros((height, 4, 3), np.uint8) for height in (2, 2, 2, 5, 2)]
+    assert [keys for keys, _ in batches(enumerate(images), 2)] == [[0, 1], [2], [3], [4]]
 
 
 def test_missing_parts_and_other_files_are_named(exported, tmp_path):
@@ -122,11 +122,11 @@ def test_a_network_of_someone_else_is_told(exported, tmp_path):
         (tmp_path / "model/model").with_suffix(suffix).unlink()
     given = openvino.opset13.parameter([-1, 3, 8, 8], np.float32, name="image")
     openvino.save_model(openvino.Model([openvino.opset13.relu(given)], [given], "other"), tmp_path / "model/model.xml")
-    with pytest.raises(ValueError, match=r"has inputs and outputs .*expected pictures; pred_score; anomaly_map"):
+    with pytest.raises(ValueError, match=r"has inputs and outputs .*expected images; pred_score; anomaly_map"):
         load_predictor(tmp_path / "model/model.xml")
 
 
-def test_a_score_that_is_no_number_is_an_error_of_its_picture(predictor):
+def test_a_score_that_is_no_number_is_an_error_of_its_image(predictor):
     good, bad = predictor._outcomes(np.array([1.0, np.nan]), np.zeros((2, 1, 3, 3), np.float32), 1.0)
     assert good.pred_score == 1
     assert isinstance(bad, RuntimeError)
@@ -156,7 +156,7 @@ def test_another_device_is_an_error_that_says_what_is_there(exported):
         load_predictor(exported / "model.xml", device="NPU7")
 
 
-def test_latency_is_the_time_of_its_batch_divided_by_its_pictures_and_warm(exported, pictures, monkeypatch):
+def test_latency_is_the_time_of_its_batch_divided_by_its_images_and_warm(exported, images, monkeypatch):
     predictor = load_predictor(exported / "model.xml", streams=1, batch=3)
     log = []
 
@@ -180,9 +180,9 @@ def test_latency_is_the_time_of_its_batch_divided_by_its_pictures_and_warm(expor
             return self._request.start_async(inputs, **options)
 
     monkeypatch.setattr(predictor, "_requests", [Request(one) for one in predictor._requests])
-    found = predictor.predict(pictures[:4])
+    found = predictor.predict(images[:4])
     assert [one.latency_ms for one in found] == [200.0, 200.0, 200.0, 600.0]
     n_requests = len(predictor._requests)
     assert log == [("untimed", 1)] * n_requests + [("timed", 3), ("timed", 1)]
-    predictor.predict(pictures[:1])
+    predictor.predict(images[:1])
     assert log[n_requests + 2 :] == [("timed", 1)]

@@ -32,7 +32,7 @@ def test_overlays_are_called_after_their_images_and_never_share_a_name(images, e
         assert len(set(found.values())) == len(images)
 
 
-def test_a_mark_leaves_the_picture_as_it_is(tmp_path):
+def test_a_mark_leaves_the_image_as_it_is(tmp_path):
     (tmp_path / "plain.png").write_bytes(PNG)
     (tmp_path / "ours.png").write_bytes(marked(PNG))
     (tmp_path / "short.png").write_bytes(b"\x89PNG")

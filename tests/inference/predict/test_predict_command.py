@@ -39,7 +39,7 @@ def model(exported):
 
 @pytest.fixture
 def folder(tiny_root, tmp_path):
-    """Good pictures and bad files: (names in order, names that cannot be read)."""
+    """Good images and bad files: (names in order, names that cannot be read)."""
     root = tmp_path / "in"
     shutil.copytree(tiny_root / "test/good", root / "a")
     grey = np.arange(48 * 48, dtype=np.uint16).reshape(48, 48) * 28
@@ -80,7 +80,7 @@ def test_every_file_has_a_row_and_what_cannot_be_read_its_reason(model, folder, 
     assert "\r" not in said.err
 
 
-def test_rows_hold_what_the_predictor_says_of_the_picture_as_training_reads_it(model, folder, tmp_path):
+def test_rows_hold_what_the_predictor_says_of_the_image_as_training_reads_it(model, folder, tmp_path):
     run(model, folder, tmp_path / "out")
     predictor = load_predictor(model)
     for row in table(tmp_path / "out"):
@@ -108,7 +108,7 @@ def test_a_given_threshold_decides(model, tiny_root, tmp_path):
     assert (row["image"], row["threshold"], row["pred_label"]) == ("000.png", "-1.0", "1")
 
 
-def test_overlays_lie_below_the_names_of_their_pictures(model, folder, tmp_path):
+def test_overlays_lie_below_the_names_of_their_images(model, folder, tmp_path):
     run(model, folder, tmp_path / "out", "--overlays")
     drawn = {path.relative_to(tmp_path / "out/overlays").as_posix() for path in (tmp_path / "out").rglob("*.png")}
     assert drawn == {row["image"] for row in table(tmp_path / "out") if not row["error"]}
@@ -156,9 +156,9 @@ def test_the_last_line_says_what_was_found_and_where(model, tiny_root, video, tm
     (out / "annotated.mp4").unlink()
 
 
-def test_an_outline_surrounds_what_reaches_the_pixel_threshold(model, pictures):
+def test_an_outline_surrounds_what_reaches_the_pixel_threshold(model, images):
     predictor = load_predictor(model)
-    prediction = predictor.predict(pictures[:1])[0]
+    prediction = predictor.predict(images[:1])[0]
     prediction.anomaly_map[:] = 0
     prediction.anomaly_map[12:24, 12:24] = 1e6
     drawn = overlay(np.full((96, 96, 3), 128, np.uint8), prediction, predictor.info)
@@ -239,7 +239,7 @@ def test_what_was_done_before_an_interruption_is_there_whole(model, tiny_root, t
 
     predictor = load_predictor(model, batch=1, streams=1)
     with pytest.raises(KeyboardInterrupt):
-        predict(predictor, Source("pictures", None, items()), tmp_path, overlays=True, progress=False)
+        predict(predictor, Source("images", None, items()), tmp_path, overlays=True, progress=False)
     rows = table(tmp_path)
     assert len(rows) >= 10
     assert all(row["pred_score"] for row in rows)
@@ -250,8 +250,8 @@ def test_what_was_done_before_an_interruption_is_there_whole(model, tiny_root, t
     ("given", "message"),
     [
         ("nowhere", "there is no such file or folder"),
-        ("empty", "the folder has no pictures"),
-        ("notes.txt", "no picture .* and no video"),
+        ("empty", "the folder has no images"),
+        ("notes.txt", "no image .* and no video"),
         ("broken.mp4", "cannot be opened"),
         ("camera:x", "such as camera:0"),
         ("camera:²", "such as camera:0"),
@@ -293,7 +293,7 @@ def test_an_option_that_cannot_be_is_told_before_anything_is_opened(name, value,
     assert f"argument {name}: {value}".rstrip() in capsys.readouterr().err.replace("'", "")
 
 
-def test_overlays_among_the_pictures_are_refused(model, folder, tmp_path, capsys):
+def test_overlays_among_the_images_are_refused(model, folder, tmp_path, capsys):
     assert run(model, folder, folder / "out", "--overlays") == 1
     assert "lies in --input" in capsys.readouterr().err
     assert not (folder / "out").exists()
@@ -352,7 +352,7 @@ def test_export_from_a_checkpoint_leaves_what_predict_needs(checkpoint, tiny_roo
     assert run(tmp_path / "model/model.onnx", tiny_root / "test/bad", tmp_path / "out") == 0
 
 
-def test_sources_list_only_pictures_in_a_fixed_order(tmp_path):
+def test_sources_list_only_images_in_a_fixed_order(tmp_path):
     for name in ("b/2.png", "a.JPG", ".hidden/x.png", "b/1.png", "notes.txt"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"")

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from extensions.data.reading.files import list_images
-from inference.predict.sources import list_pictures, open_source
+from inference.predict.sources import list_source_images, open_source
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def given(tmp_path):
 
 
 def test_a_folder_is_listed_as_for_training(given):
-    assert list_pictures(given) == list_images(given) == [given / "a.png", given / "b/c.jfif"]
+    assert list_source_images(given) == list_images(given) == [given / "a.png", given / "b/c.jfif"]
     assert [item.name for item in open_source(str(given)).items] == ["a.png", "b/c.jfif"]
 
 
@@ -29,6 +29,6 @@ def test_files_of_other_endings_and_masks_are_told(given, caplog):
     mask.paste(255, (4, 4, 9, 9))
     mask.save(given / "a_mask.png")
     with caplog.at_level(logging.WARNING):
-        assert len(list_pictures(given)) == 3
+        assert len(list_source_images(given)) == 3
     assert "d.gif (1 ending in .gif)" in caplog.text
     assert "mask beside its image, where it would count as an image (1): a_mask.png" in caplog.text

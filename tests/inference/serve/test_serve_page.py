@@ -102,16 +102,16 @@ def page(served, brightness, tmp_path):
 def files(tmp_path):
     for name, value in [("dark.png", 40), ("bright.tif", 200)]:  # browsers show no TIFF: the server does
         Image.fromarray(np.full((30, 50, 3), value, np.uint8)).save(tmp_path / name)
-    (tmp_path / "<b>text.png").write_text("no picture")
+    (tmp_path / "<b>text.png").write_text("no image")
     (tmp_path / "long.png").write_bytes(bytes(2**20 + 1))
     return [tmp_path / name for name in ("dark.png", "bright.tif", "<b>text.png", "long.png")]
 
 
-def test_pictures_get_verdicts_and_the_slider_decides_again_without_a_request(page, files):
+def test_images_get_verdicts_and_the_slider_decides_again_without_a_request(page, files):
     page.choose(*files)
     assert page.verdicts() == ["Good", "Defective", "Not scored", "Not scored"]
     text = page.value("document.body.innerText")
-    assert "This is no picture" in text
+    assert "This is no image" in text
     assert "larger than 1 MiB" in text
     assert "<b>text.png" in text
     assert page.value("[...document.images].every((one) => one.naturalWidth === 50 && one.naturalHeight === 30)")

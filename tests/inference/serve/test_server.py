@@ -41,7 +41,7 @@ def ask(port, method, path, body=None, headers=None):
     return response.status, json.loads(content) if is_json else content.decode()
 
 
-def picture(pixels, kind="PNG", **options) -> bytes:
+def image(pixels, kind="PNG", **options) -> bytes:
     file = BytesIO()
     Image.fromarray(np.asarray(pixels)).save(file, kind, **options)
     return file.getvalue()
@@ -51,8 +51,8 @@ def grey(value, size=(6, 9)):
     return np.full((*size, 3), value, np.uint8)
 
 
-def test_a_picture_is_answered_with_score_threshold_and_label(port):
-    status, found = ask(port, "POST", "/predict", picture(grey(150)))
+def test_an_image_is_answered_with_score_threshold_and_label(port):
+    status, found = ask(port, "POST", "/predict", image(grey(150)))
     assert status == 200
     latency = found.pop("latency_ms")
     assert latency >= 0
@@ -65,31 +65,31 @@ def test_a_picture_is_answered_with_score_threshold_and_label(port):
         "height": 6,
         "remarks": [],
     }
-    assert ask(port, "POST", "/predict", picture(grey(99)))[1]["pred_label"] is False
+    assert ask(port, "POST", "/predict", image(grey(99)))[1]["pred_label"] is False
 
 
 def test_the_map_comes_back_with_its_raw_values(port):
     pixels = np.random.default_rng(0).integers(0, 256, (8, 8, 3), dtype=np.uint8)
-    found = ask(port, "POST", "/predict?map=1", picture(pixels))[1]
+    found = ask(port, "POST", "/predict?map=1", image(pixels))[1]
     low, high = found["anomaly_map_range"]
     stored = np.asarray(Image.open(BytesIO(base64.b64decode(found["anomaly_map"]))), np.float64)
     assert np.abs(low + stored / 65535 * (high - low) - pixels[..., 0]).max() < 0.01
 
 
 def test_a_low_16_bit_image_is_told_in_its_answer(port):
-    found = ask(port, "POST", "/predict", picture(np.full((4, 4), 4000, np.uint16)))[1]
+    found = ask(port, "POST", "/predict", image(np.full((4, 4), 4000, np.uint16)))[1]
     assert len(found["remarks"]) == 1
     assert "(largest value 4000 of 65535: 12 bits stored in 16); rescale" in found["remarks"][0]
 
 
 def test_pixels_are_read_as_in_training(port):
-    sixteen_bit = picture(np.full((4, 4), 150 * 257, np.uint16))
+    sixteen_bit = image(np.full((4, 4), 150 * 257, np.uint16))
     assert ask(port, "POST", "/predict", sixteen_bit)[1]["pred_score"] == pytest.approx(150)
-    transparent = picture(np.dstack([grey(255, (4, 4)), np.zeros((4, 4), np.uint8)]))
+    transparent = image(np.dstack([grey(255, (4, 4)), np.zeros((4, 4), np.uint8)]))
     assert ask(port, "POST", "/predict", transparent)[1]["pred_score"] == 0
     turned = Image.Exif()
     turned[0x0112] = 6
-    found = ask(port, "POST", "/predict", picture(grey(9, (4, 10)), exif=turned))[1]
+    found = ask(port, "POST", "/predict", image(grey(9, (4, 10)), exif=turned))[1]
     assert (found["width"], found["height"]) == (4, 10)
 
 
@@ -97,13 +97,13 @@ def test_pixels_are_read_as_in_training(port):
     ("body", "status", "said"),
     [
         (b"", 415, "the request is empty"),
-        (b"hello" * 100, 415, "this is no picture"),
-        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", 415, "this is no picture"),
-        (picture(grey(1, (64, 64)), "JPEG")[:200], 422, "cannot be read: truncated"),
-        (picture(np.zeros((9000, 9000), bool)), 422, "9000 x 9000 px; expected at most 80 million"),
-        (picture(np.zeros((20_000, 20_000), bool)), 422, "too many pixels"),
-        (picture(grey(1, (13, 13))), 500, "the network could not compute: bad luck"),
-        (picture(grey(1, (14, 14))), 500, "no number"),
+        (b"hello" * 100, 415, "this is no image"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", 415, "this is no image"),
+        (image(grey(1, (64, 64)), "JPEG")[:200], 422, "cannot be read: truncated"),
+        (image(np.zeros((9000, 9000), bool)), 422, "9000 x 9000 px; expected at most 80 million"),
+        (image(np.zeros((20_000, 20_000), bool)), 422, "too many pixels"),
+        (image(grey(1, (13, 13))), 500, "the network could not compute: bad luck"),
+        (image(grey(1, (14, 14))), 500, "no number"),
         (bytes(2**20 + 1), 413, "larger than 1 MiB"),
     ],
     ids=["empty", "text", "postscript", "truncated", "large", "bomb", "network", "nan", "long"],
@@ -112,12 +112,12 @@ def test_a_bad_request_is_one_sentence_and_the_next_is_served(port, body, status
     found = ask(port, "POST", "/predict", body)
     assert found[0] == status
     assert said in found[1]["detail"]
-    assert ask(port, "POST", "/predict", picture(grey(7)))[1]["pred_score"] == 7
+    assert ask(port, "POST", "/predict", image(grey(7)))[1]["pred_score"] == 7
 
 
-def test_a_picture_20000_px_wide_and_one_of_1_px_are_scored(port):
+def test_an_image_20000_px_wide_and_one_of_1_px_are_scored(port):
     for shape in [(2, 20_000), (1, 1)]:
-        found = ask(port, "POST", "/predict?view=1", picture(grey(9, shape)))
+        found = ask(port, "POST", "/predict?view=1", image(grey(9, shape)))
         assert found[0] == 200
         assert found[1]["width"] == shape[1]
 
@@ -190,12 +190,12 @@ def test_info_tells_of_a_data_set_its_name_and_category_alone(served, brightness
     assert "secret" not in json.dumps(found)
 
 
-def test_a_picture_is_scored_before_the_first_request(brightness):
+def test_an_image_is_scored_before_the_first_request(brightness):
     class Counting(brightness):
         n_scored = 0
 
-        def stream(self, pictures):
-            for key, outcome in super().stream(pictures):
+        def stream(self, images):
+            for key, outcome in super().stream(images):
                 self.n_scored += 1
                 yield key, outcome
 
@@ -225,14 +225,14 @@ def test_connections_that_never_ask_are_closed_and_others_served(served, brightn
 def test_a_connection_may_ask_again(port):
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
     for value in (3, 4):
-        connection.request("POST", "/predict", picture(grey(value)))
+        connection.request("POST", "/predict", image(grey(value)))
         assert json.load(connection.getresponse())["pred_score"] == value
     connection.close()
 
 
 def test_many_at_once_are_computed_one_by_one(port):
     with ThreadPoolExecutor(8) as pool:
-        found = list(pool.map(lambda value: ask(port, "POST", "/predict", picture(grey(value))), range(24)))
+        found = list(pool.map(lambda value: ask(port, "POST", "/predict", image(grey(value))), range(24)))
     assert [one["pred_score"] for _, one in found] == list(range(24))
 
 
@@ -246,20 +246,20 @@ def test_the_page_loads_nothing_from_elsewhere(port):
 
 def test_without_a_threshold_there_is_no_label(served, brightness):
     with served(brightness(threshold=None)) as number:
-        found = ask(number, "POST", "/predict", picture(grey(3)))[1]
+        found = ask(number, "POST", "/predict", image(grey(3)))[1]
     assert found["threshold"] is None
     assert found["pred_label"] is None
 
 
-def test_the_endpoint_says_what_the_predictor_says(exported, tiny_root, pictures):
+def test_the_endpoint_says_what_the_predictor_says(exported, tiny_root, images):
     predictor = load_predictor(exported / "model.xml")
     file = sorted((tiny_root / "test").rglob("*.png"))[0]
     found = serve.answer(predictor, file.read_bytes(), with_map=True, view=True)
-    expected = predictor.predict(pictures[:1])[0]
+    expected = predictor.predict(images[:1])[0]
     assert found["pred_score"] == pytest.approx(expected.pred_score, rel=1e-5)
     assert found["pred_label"] == expected.pred_label
-    drawn, shown = (np.asarray(Image.open(BytesIO(base64.b64decode(found[name])))) for name in ("overlay", "picture"))
-    assert drawn.shape == shown.shape == pictures[0].shape
+    drawn, shown = (np.asarray(Image.open(BytesIO(base64.b64decode(found[name])))) for name in ("overlay", "image"))
+    assert drawn.shape == shown.shape == images[0].shape
     assert np.abs(drawn.astype(int) - shown).max() > 20
 
 

@@ -1,5 +1,5 @@
 "use strict";
-// Answers: "yes" (keep), "no" (drop) or "" (the tool's verdict), for every training picture in the table's order.
+// Answers: "yes" (keep), "no" (drop) or "" (the tool's verdict), for every training image in the table's order.
 const data = JSON.parse(document.getElementById("data").textContent);
 const cards = [...document.querySelectorAll("article")];
 const answers = [...data.answers];
@@ -106,7 +106,7 @@ function press(event) {
   else if (key === "h") switchHeat(!document.getElementById("heat").checked);
   else if (key === "s") save();
   else if (!"kdu".includes(key)) return;
-  else if (!card) go(null, 0); // a first press only shows which picture the keys mean
+  else if (!card) go(null, 0); // a first press only shows which image the keys mean
   else {
     decide(card, { k: "yes", d: "no", u: "" }[key]);
     if (key !== "u") go(card, 1);
@@ -121,7 +121,7 @@ for (const card of cards) {
     button.addEventListener("click", () => decide(card, button.getAttribute("aria-pressed") === "true" ? "" : button.dataset.answer));
   }
   const overlay = card.querySelector(".overlay");
-  if (overlay) { // the picture stands in the page once, and a second time below its heat map
+  if (overlay) { // the image stands in the page once, and a second time below its heat map
     const under = card.querySelector(".plain").cloneNode();
     under.className = "under";
     under.alt = "";
@@ -138,13 +138,13 @@ for (const option of document.querySelectorAll("[name=filter]")) option.addEvent
 document.getElementById("heat").addEventListener("change", (event) => switchHeat(event.target.checked));
 document.getElementById("save").addEventListener("click", save);
 document.getElementById("clear").addEventListener("click", () => {
-  if (!window.confirm("Forget your answers to all pictures?")) return;
+  if (!window.confirm("Forget your answers to all images?")) return;
   answers.fill("");
   unsaved = false;
   cards.forEach(show);
   count();
   remember();
-  say("Every picture is as the tool decided.");
+  say("Every image is as the tool decided.");
 });
 document.addEventListener("keydown", press);
 window.addEventListener("beforeunload", (event) => {

@@ -17,7 +17,7 @@ from extensions.data.checks.inspection import inspect_files
 from extensions.data.errors import Kind
 from extensions.data.reading.descriptors import describe_image, near_pairs
 
-MakePicture = Callable[..., Path]
+MakeImage = Callable[..., Path]
 
 
 def save_as(source: Path, target: Path, **options: object) -> Path:
@@ -25,8 +25,8 @@ def save_as(source: Path, target: Path, **options: object) -> Path:
     return target
 
 
-def test_the_same_pixels_in_other_files_are_one_content(tmp_path: Path, picture: MakePicture) -> None:
-    png = picture(tmp_path / "a.png")
+def test_the_same_pixels_in_other_files_are_one_content(tmp_path: Path, image: MakeImage) -> None:
+    png = image(tmp_path / "a.png")
     grey = tmp_path / "grey.png"
     Image.open(png).convert("L").save(grey)
     paths = [
@@ -36,7 +36,7 @@ def test_the_same_pixels_in_other_files_are_one_content(tmp_path: Path, picture:
         save_as(png, tmp_path / "a.webp", lossless=True),
         grey,
         tmp_path / "grey_rgb.png",
-        picture(tmp_path / "other.png"),
+        image(tmp_path / "other.png"),
     ]
     Image.open(grey).convert("RGB").save(tmp_path / "grey_rgb.png")
     names = [str(path) for path in paths]
@@ -71,10 +71,10 @@ def test_the_held_out_part_takes_all_files_of_an_image(product: Path, caplog: py
     assert f"{Kind.SAME_TWICE.value[0]} (10)" in caplog.text
 
 
-def test_a_defect_saved_twice_is_not_injected_and_tested(product: Path, picture: MakePicture) -> None:
+def test_a_defect_saved_twice_is_not_injected_and_tested(product: Path, image: MakeImage) -> None:
     for kind in ("scratch", "dent"):
         for index in range(6):
-            path = picture(product / "bad" / kind / f"{index:03d}.png")
+            path = image(product / "bad" / kind / f"{index:03d}.png")
             save_as(path, path.with_suffix(".bmp"))
     data = ContaminatedFolder(
         "x", "good", root=product, abnormal_dir="bad", normal_test_dir="good_test", contamination_ratio=0.2,

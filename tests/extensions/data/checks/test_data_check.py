@@ -17,7 +17,7 @@ from extensions.data.checks import inspection
 from extensions.data.checks.fingerprints import fingerprint
 from extensions.data.errors import Kind
 
-MakePicture = Callable[..., Path]
+MakeImage = Callable[..., Path]
 
 
 def folder(root: Path, **options: object) -> Folder:
@@ -40,9 +40,7 @@ def test_a_sound_data_set_passes_without_a_word(product: Path, caplog: pytest.Lo
     assert caplog.records == []
 
 
-def test_all_problems_are_reported_together_with_their_files(
-    product: Path, picture: MakePicture, mask: MakePicture
-) -> None:
+def test_all_problems_are_reported_together_with_their_files(product: Path, image: MakeImage, mask: MakeImage) -> None:
     whole = (product / "good" / "000.png").read_bytes()
     (product / "good" / "000.png").write_bytes(whole[: len(whole) // 2])
     (product / "good" / "001.png").write_bytes(b"")
@@ -73,9 +71,7 @@ def test_a_long_list_is_cut_and_says_so(product: Path) -> None:
     assert len(caught.value.problems) == 30
 
 
-def test_a_mask_must_have_the_size_of_the_picture_as_displayed(
-    product: Path, picture: MakePicture, mask: MakePicture
-) -> None:
+def test_a_mask_must_have_the_size_of_the_image_as_displayed(product: Path, image: MakeImage, mask: MakeImage) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     Image.fromarray(np.full((40, 60, 3), 90, dtype=np.uint8)).save(product / "bad" / "dent" / "000.png", exif=exif)
@@ -89,11 +85,11 @@ def test_a_mask_must_have_the_size_of_the_picture_as_displayed(
 
 
 def test_what_leaves_results_right_is_only_logged(
-    product: Path, picture: MakePicture, mask: MakePicture, caplog: pytest.LogCaptureFixture
+    product: Path, image: MakeImage, mask: MakeImage, caplog: pytest.LogCaptureFixture
 ) -> None:
     mask(product / "masks" / "dent" / "000_mask.png", is_black=True)
-    picture(product / "good" / "a.png", seed=5)
-    picture(product / "good" / "b.png", seed=5)
+    image(product / "good" / "a.png", seed=5)
+    image(product / "good" / "b.png", seed=5)
     deep = np.linspace(0, 4095, 64 * 64).reshape(64, 64).astype(np.uint16)
     Image.fromarray(deep).save(product / "good" / "camera12.png")
     with caplog.at_level(logging.WARNING):
@@ -107,7 +103,7 @@ def test_what_leaves_results_right_is_only_logged(
     assert not caplog.records, "each run of a grid repeats it"
 
 
-def test_a_folder_of_masks_among_the_pictures_is_not_read_as_pictures(product: Path) -> None:
+def test_a_folder_of_masks_among_the_images_is_not_read_as_images(product: Path) -> None:
     (product / "masks").rename(product / "bad" / "masks")
     assert problems(product, mask_dir=None) == {Kind.MASK_FOLDER: ["bad/masks"]}
     data = folder(product, mask_dir="bad/masks")
@@ -127,13 +123,11 @@ def test_a_category_that_is_not_on_disk_is_named_with_the_nearest(mvtec: Path) -
         MVTecAD(root=mvtec, category="botle").setup()
 
 
-def test_mvtec_masks_missing_extra_and_unexpected_are_reported(
-    mvtec: Path, mask: MakePicture, picture: MakePicture
-) -> None:
+def test_mvtec_masks_missing_extra_and_unexpected_are_reported(mvtec: Path, mask: MakeImage, image: MakeImage) -> None:
     (mvtec / "bottle" / "ground_truth" / "broken" / "001_mask.png").unlink()
     mask(mvtec / "bottle" / "ground_truth" / "other" / "000_mask.png")
     mask(mvtec / "bottle" / "ground_truth" / "good" / "000_mask.png")
-    picture(mvtec / "bottle" / "train" / "bad" / "000.png")
+    image(mvtec / "bottle" / "train" / "bad" / "000.png")
     with pytest.raises(DatasetError) as caught:
         MVTecAD(root=mvtec).setup()
     assert {(problem.kind, problem.file) for problem in caught.value.problems} == {
@@ -174,9 +168,9 @@ def test_the_error_survives_the_way_between_processes(product: Path) -> None:
         assert (type(copy), str(copy), copy.problems) == (type(caught.value), str(caught.value), caught.value.problems)
 
 
-def test_a_name_that_is_not_utf8_is_a_problem_told_with_the_others(product: Path, picture: MakePicture) -> None:
+def test_a_name_that_is_not_utf8_is_a_problem_told_with_the_others(product: Path, image: MakeImage) -> None:
     bad = os.fsdecode(b"Stra\xdfe.png")
-    picture(product / "good" / bad)
+    image(product / "good" / bad)
     (product / "good" / "001.png").write_bytes(b"")
     with pytest.raises(DatasetError) as caught:
         folder(product).setup()

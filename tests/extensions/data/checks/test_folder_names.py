@@ -11,7 +11,7 @@ from extensions.data import DatasetError, DatasetMissingError, Folder, MVTecAD, 
 from extensions.data.checks.folder_names import is_bad_folder, is_good_folder, is_mask_folder
 from extensions.data.errors import Kind
 
-MakePicture = Callable[..., Path]
+MakeImage = Callable[..., Path]
 
 
 def test_what_names_say() -> None:
@@ -59,8 +59,8 @@ def test_a_missing_folder_that_is_there_under_nearly_its_name_is_named(
         MVTecAD(root=mvtec).setup()
 
 
-def test_good_images_among_the_bad_are_refused(product: Path, picture: MakePicture) -> None:
-    picture(product / "bad" / "ok" / "000.png")
+def test_good_images_among_the_bad_are_refused(product: Path, image: MakeImage) -> None:
+    image(product / "bad" / "ok" / "000.png")
     with pytest.raises(DatasetError) as caught:
         Folder("x", "good", root=product, abnormal_dir="bad").setup()
     assert [(p.kind, p.file) for p in caught.value.problems] == [(Kind.GOOD_FOLDER, "bad/ok")]
@@ -81,10 +81,10 @@ def test_bad_images_among_the_good_are_refused(product: Path, mvtec: Path) -> No
     }
 
 
-def test_anomalibs_own_datamodules_are_checked_for_them(product: Path, picture: MakePicture) -> None:
+def test_anomalibs_own_datamodules_are_checked_for_them(product: Path, image: MakeImage) -> None:
     from anomalib.data import Folder as StockFolder
 
-    picture(product / "bad" / "ok" / "000.png")
+    image(product / "bad" / "ok" / "000.png")
     with pytest.raises(DatasetError) as caught:
         check_dataset(StockFolder("x", root=product, normal_dir="good", abnormal_dir="bad"))
     assert [(p.kind, p.file) for p in caught.value.problems] == [(Kind.GOOD_FOLDER, "bad/ok")]

@@ -13,7 +13,7 @@ from extensions.data import Folder, MVTecAD
 from extensions.data.checks.left_out import left_out
 from extensions.data.errors import Kind
 
-MakePicture = Callable[..., Path]
+MakeImage = Callable[..., Path]
 
 
 @pytest.fixture
@@ -49,8 +49,8 @@ def test_whoever_names_endings_gets_these_files_and_no_word(odd: Path, caplog: p
     assert Kind.LEFT_OUT.value[0] not in caplog.text
 
 
-def test_jfif_is_jpeg(product: Path, picture: MakePicture) -> None:
-    Image.open(picture(product / "new.png")).save(product / "good" / "new.jfif", format="JPEG")
+def test_jfif_is_jpeg(product: Path, image: MakeImage) -> None:
+    Image.open(image(product / "new.png")).save(product / "good" / "new.jfif", format="JPEG")
     data = Folder("x", "good", root=product, test_split_ratio=0)
     data.setup()
     assert sum(path.endswith(".jfif") for path in data.train_data.samples["image_path"]) == 1

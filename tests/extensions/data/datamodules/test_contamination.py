@@ -1,4 +1,4 @@
-"""Defects among the training pictures, one test set whatever the ratio."""
+"""Defects among the training images, one test set whatever the ratio."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from extensions.data import ContaminatedElpv, ContaminatedFolder, ContaminatedMV
 from extensions.data.datamodules.set_aside import apportion, injection_order, largest_possible, n_injected
 from extensions.data.reading.image_files import read_image
 
-MakePicture = Callable[..., Path]
-KINDS = {"scratch": 8, "dent": 5, "hole": 3}  # 16 defects beside 20 normal training pictures
+MakeImage = Callable[..., Path]
+KINDS = {"scratch": 8, "dent": 5, "hole": 3}  # 16 defects beside 20 normal training images
 
 
 @pytest.fixture
-def parts(tmp_path: Path, picture: MakePicture, mask: MakePicture) -> Path:
+def parts(tmp_path: Path, image: MakeImage, mask: MakeImage) -> Path:
     """good (20), good_test (4), bad/<kind> and masks/<kind> by `KINDS`."""
     root = tmp_path / "parts"
     for folder, count in (("good", 20), ("good_test", 4)):
         for index in range(count):
-            picture(root / folder / f"{index:03d}.png")
+            image(root / folder / f"{index:03d}.png")
     for kind, count in KINDS.items():
         for index in range(count):
-            picture(root / "bad" / kind / f"{index:03d}.png")
+            image(root / "bad" / kind / f"{index:03d}.png")
             mask(root / "masks" / kind / f"{index:03d}_mask.png")
     return root
 
@@ -184,11 +184,9 @@ def test_the_choice_follows_seed_and_content_and_neither_names_nor_places(parts:
     assert files_of_test(contaminated(parts, seed=1)) != files_of_test(contaminated(parts))
 
 
-def test_copies_of_a_defect_are_one_defect_and_not_torn_apart(
-    parts: Path, picture: MakePicture, mask: MakePicture
-) -> None:
+def test_copies_of_a_defect_are_one_defect_and_not_torn_apart(parts: Path, image: MakeImage, mask: MakeImage) -> None:
     for index in range(4):
-        picture(parts / "bad" / "scratch" / f"copy{index}.png", seed=7)
+        image(parts / "bad" / "scratch" / f"copy{index}.png", seed=7)
         mask(parts / "masks" / "scratch" / f"copy{index}_mask.png")
     sides = set()
     for seed in range(8):
@@ -201,9 +199,9 @@ def test_copies_of_a_defect_are_one_defect_and_not_torn_apart(
     assert sides == {0, 4}
 
 
-def test_a_defect_of_two_kinds_stays_in_the_test_set(parts: Path, picture: MakePicture, mask: MakePicture) -> None:
+def test_a_defect_of_two_kinds_stays_in_the_test_set(parts: Path, image: MakeImage, mask: MakeImage) -> None:
     for kind in ("dent", "hole"):
-        picture(parts / "bad" / kind / "both.png", seed=7)
+        image(parts / "bad" / kind / "both.png", seed=7)
         mask(parts / "masks" / kind / "both_mask.png")
     for seed in range(4):
         names = [name for name, _ in files_of_test(contaminated(parts, 0.39, largest_ratio=0.39, seed=seed))]
@@ -223,7 +221,7 @@ def test_recurring_defects_are_few_and_their_copies_differ_a_little(parts: Path)
         assert len(ours) in {0, 2, 3}
         for copy in ours:
             changed = np.abs(read_image(copy).astype(int) - read_image(path))
-            assert 0 < changed.mean() < 25  # grey levels; two pictures of this size differ by about 50
+            assert 0 < changed.mean() < 25  # grey levels; two images of this size differ by about 50
     assert all(data.relative(copy).startswith("drawn/recurring/") for copy in drawn)
 
 
@@ -261,9 +259,9 @@ def test_the_fingerprint_moves_with_the_ratio_and_knows_the_kinds(parts: Path) -
     assert [one.counts["n_train"] for one in found] == [20, 22, 29]
 
 
-def test_the_other_layouts_are_contaminated_alike(mvtec: Path, picture: MakePicture, mask: MakePicture) -> None:
+def test_the_other_layouts_are_contaminated_alike(mvtec: Path, image: MakeImage, mask: MakeImage) -> None:
     for index in range(4, 12):
-        picture(mvtec / "bottle" / "train" / "good" / f"{index:03d}.png")
+        image(mvtec / "bottle" / "train" / "good" / f"{index:03d}.png")
     data = ContaminatedMVTecAD(mvtec, "bottle", contamination_ratio=0.14, num_workers=0)
     assert data.contamination["kinds"] == {"broken": 2}
     assert len(data.test_data) == 2 + 1

@@ -15,7 +15,7 @@ from anomalib.data.utils import ValSplitMode
 
 from extensions.data import DatasetError, Folder, MVTecAD, fingerprint
 
-MakePicture = Callable[..., Path]
+MakeImage = Callable[..., Path]
 
 
 def folder(root: Path, **options: object) -> Folder:
@@ -90,7 +90,7 @@ def test_splits_are_equal_in_every_process_and_follow_the_seed(product: Path) ->
     assert splits(folder(product)) != splits(folder(product, seed=1))
 
 
-def test_good_pictures_are_held_out_by_the_ratio_and_zero_is_zero(product: Path) -> None:
+def test_good_images_are_held_out_by_the_ratio_and_zero_is_zero(product: Path) -> None:
     assert len(splits(folder(product, test_split_ratio=0.3))["test"]) == 3 + 5
     assert len(splits(folder(product, test_split_ratio=0.0))["train"]) == 10
     assert len(splits(folder(product, test_split_mode="none"))["test"]) == 5
@@ -98,9 +98,9 @@ def test_good_pictures_are_held_out_by_the_ratio_and_zero_is_zero(product: Path)
     assert len(splits(whole)["test"]) == 3 + 5
 
 
-def test_copies_of_a_picture_are_not_torn_between_training_and_test(product: Path, picture: MakePicture) -> None:
+def test_copies_of_an_image_are_not_torn_between_training_and_test(product: Path, image: MakeImage) -> None:
     for index in range(8):
-        picture(product / "good" / f"copy{index}.png", seed=7)
+        image(product / "good" / f"copy{index}.png", seed=7)
     for seed in range(5):
         in_test = [name for name in splits(folder(product, test_split_ratio=0.5, seed=seed))["test"] if "copy" in name]
         assert len(in_test) in {0, 8}
@@ -130,7 +130,7 @@ def test_drawn_validation_defects_are_the_same_each_time(product: Path) -> None:
     assert (data[0].val_data.samples.label_index == 1).sum() == 2
 
 
-def test_good_pictures_alone_get_a_synthetic_test_set(product: Path) -> None:
+def test_good_images_alone_get_a_synthetic_test_set(product: Path) -> None:
     data = folder(product, abnormal_dir=None, test_split_mode="synthetic", test_split_ratio=0.4)
     data.setup()
     assert data.synthetic
@@ -138,7 +138,7 @@ def test_good_pictures_alone_get_a_synthetic_test_set(product: Path) -> None:
     assert fingerprint(data).counts["n_masks"] == 2
 
 
-def test_a_broken_picture_is_reported_before_anything_is_drawn(product: Path) -> None:
+def test_a_broken_image_is_reported_before_anything_is_drawn(product: Path) -> None:
     for path in ("good/000.png", "good_test/000.png"):
         (product / path).write_bytes(b"")
     with pytest.raises(DatasetError, match=r"good/000\.png.*good_test/000\.png"):
@@ -154,10 +154,10 @@ def test_wrong_modes_and_ratios_are_refused_with_the_right_ones(product: Path) -
         Folder("product", [])
 
 
-def test_hidden_files_and_nested_folders_of_other_roles_are_left_out(product: Path, picture: MakePicture) -> None:
-    picture(product / "good" / ".thumbs" / "000.png")
-    picture(product / "good" / "._000.png")
-    picture(product / "good" / "test" / "900.PNG")
+def test_hidden_files_and_nested_folders_of_other_roles_are_left_out(product: Path, image: MakeImage) -> None:
+    image(product / "good" / ".thumbs" / "000.png")
+    image(product / "good" / "._000.png")
+    image(product / "good" / "test" / "900.PNG")
     (product / "good" / "notes.txt").write_text("mind the light")
     parts = splits(folder(product, normal_test_dir="good/test"))
     assert len(parts["train"]) == 10

@@ -94,9 +94,7 @@ def test_synthetic_masks_mark_exactly_the_pixels_that_differ_from_the_cell() -> 
         np.testing.assert_array_equal(read_mask(row.mask_path).astype(bool), changed)
 
 
-def test_synthetic_pictures_are_the_same_wherever_they_are_drawn(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_synthetic_images_are_the_same_wherever_they_are_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = fingerprint(synthetic())
     monkeypatch.setenv("WORKBENCH_CACHE", str(tmp_path / "another"))
     second = fingerprint(synthetic())
@@ -104,7 +102,7 @@ def test_synthetic_pictures_are_the_same_wherever_they_are_drawn(
     assert fingerprint(synthetic(seed=1)).sha256 != first.sha256
 
 
-def test_pictures_are_drawn_once_and_damaged_ones_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_images_are_drawn_once_and_damaged_ones_again(monkeypatch: pytest.MonkeyPatch) -> None:
     first = synthetic()
     before = fingerprint(first).sha256
     calls: list[int] = []

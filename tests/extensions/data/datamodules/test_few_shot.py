@@ -1,4 +1,4 @@
-"""Few training pictures: drawn by a seed, nested, tested on the same pictures as all of them."""
+"""Few training images: drawn by a seed, nested, tested on the same images as all of them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from extensions.data import (
 )
 from extensions.data.datamodules.splits import few
 
-MakePicture = Callable[..., Path]
+MakeImage = Callable[..., Path]
 
 
 def folder(root: Path, k: int | None = None, **options: object) -> Folder:
@@ -36,7 +36,7 @@ def names(data: Folder, part: str) -> list[str]:
     return [data.relative(path) for path in getattr(data, f"{part}_data").samples.image_path]
 
 
-def test_k_pictures_train_and_validation_and_test_stay_as_they_are(product: Path) -> None:
+def test_k_images_train_and_validation_and_test_stay_as_they_are(product: Path) -> None:
     for mode in ("same_as_test", "from_test", "from_train", "none"):
         whole = folder(product, val_split_mode=mode)
         for k in (1, 2, 4):
@@ -50,15 +50,15 @@ def test_k_pictures_train_and_validation_and_test_stay_as_they_are(product: Path
     assert whole.k_shot_images == []
 
 
-def test_fewer_pictures_are_among_more_and_seeds_draw_others(product: Path) -> None:
+def test_fewer_images_are_among_more_and_seeds_draw_others(product: Path) -> None:
     for seed in range(5):
         drawn = [set(folder(product, k, k_shot_seed=seed).k_shot_images) for k in (1, 2, 4, 8)]
         assert all(small < large for small, large in pairwise(drawn))
     assert len({tuple(folder(product, 2, k_shot_seed=seed).k_shot_images) for seed in range(8)}) > 4
 
 
-def test_every_picture_is_drawn_equally_often() -> None:
-    contents = [f"picture {index}" for index in range(10)]
+def test_every_image_is_drawn_equally_often() -> None:
+    contents = [f"image {index}" for index in range(10)]
     counts = [0] * 10
     for seed in range(3000):
         for row in few(contents, 3, seed=seed):
@@ -78,7 +78,7 @@ def test_the_seed_is_that_of_the_draw_else_that_of_the_run_else_that_of_the_data
     assert drawn(seed=1) == drawn(run=1) == drawn(run=1, seed=2) == drawn(run=2, k_shot_seed=1) == expected[1]
 
 
-def test_a_runs_seed_draws_training_pictures_and_leaves_the_test_set_alone(product: Path) -> None:
+def test_a_runs_seed_draws_training_images_and_leaves_the_test_set_alone(product: Path) -> None:
     tests = set()
     for seed in range(3):
         data = folder(product, 2)
@@ -96,7 +96,7 @@ def test_another_process_draws_the_same(product: Path) -> None:
     assert done.stdout.strip().splitlines()[-1] == str(folder(product, 3, k_shot_seed=7).k_shot_images)
 
 
-def test_names_and_added_pictures_do_not_change_what_is_drawn(product: Path, picture: MakePicture) -> None:
+def test_names_and_added_images_do_not_change_what_is_drawn(product: Path, image: MakeImage) -> None:
     def drawn() -> set[bytes]:
         data = folder(product, 4, normal_test_dir="good_test")
         return {(product / name).read_bytes() for name in data.k_shot_images}
@@ -105,16 +105,16 @@ def test_names_and_added_pictures_do_not_change_what_is_drawn(product: Path, pic
     for path in sorted((product / "good").iterdir()):
         path.rename(path.with_name(f"z{int(path.stem) * 7 % 10}.png"))
     assert drawn() == before
-    picture(product / "good" / "new.png")
+    image(product / "good" / "new.png")
     assert len(drawn() & before) >= 3
 
 
-def test_copies_of_one_picture_count_once(product: Path, picture: MakePicture) -> None:
+def test_copies_of_one_image_count_once(product: Path, image: MakeImage) -> None:
     for index in range(20):
-        picture(product / "good" / f"copy{index}.png", seed=7)
+        image(product / "good" / f"copy{index}.png", seed=7)
     data = folder(product, 11, normal_test_dir="good_test")
     assert sum("copy" in name for name in data.k_shot_images) == 1
-    with pytest.raises(DatasetError, match="has 11 training pictures that differ"):
+    with pytest.raises(DatasetError, match="has 11 training images that differ"):
         folder(product, 12, normal_test_dir="good_test").setup()
 
 
@@ -128,7 +128,7 @@ def test_more_than_there_are_and_less_than_one_are_errors(product: Path) -> None
             folder(product, wrong)  # type: ignore[arg-type]
 
 
-def test_defects_are_not_mixed_into_few_pictures(product: Path) -> None:
+def test_defects_are_not_mixed_into_few_images(product: Path) -> None:
     arguments = {"root": product, "abnormal_dir": "bad", "normal_test_dir": "good_test"}
     with pytest.raises(ValueError, match=r"k_shot is 4 and contamination_ratio 0\.1; expected one of the two"):
         ContaminatedFolder("product", "good", k_shot=4, contamination_ratio=0.1, **arguments)

@@ -83,7 +83,7 @@ def test_data_sets_that_read_no_files_or_read_them_their_own_way_are_left(odd):
 
 def test_files_that_cannot_be_read_are_one_sentence_before_the_work(odd):
     (odd / "broken.png").write_bytes(b"no image")
-    with pytest.raises(ValueError, match=r"1 of 4 images cannot be read, such as .*broken\.png \(not a picture"):
+    with pytest.raises(ValueError, match=r"1 of 4 images cannot be read, such as .*broken\.png \(not an image"):
         read_as_ours(PredictDataset(odd))
 
 

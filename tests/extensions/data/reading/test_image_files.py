@@ -1,4 +1,4 @@
-"""Pictures and masks come out as a viewer shows them."""
+"""Images and masks come out as a viewer shows them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ RGB = RNG.integers(0, 256, (20, 30, 3), dtype=np.uint8)
 
 
 @pytest.mark.parametrize("name", ["rgb.png", "grey.png", "rgb.jpg", "grey.jpg", "rgb.bmp", "grey.tif", "palette.png"])
-def test_plain_8_bit_pictures_have_the_values_of_anomalibs_reader(tmp_path: Path, name: str) -> None:
+def test_plain_8_bit_images_have_the_values_of_anomalibs_reader(tmp_path: Path, name: str) -> None:
     from anomalib.data.utils import read_image as stock
 
     image = Image.fromarray(RGB)
@@ -35,7 +35,7 @@ def test_16_bit_grey_is_scaled_from_its_full_range(tmp_path: Path, name: str) ->
     expected = np.rint(values / 257).astype(int)
     assert np.abs(read_image(tmp_path / name)[..., 0].astype(int) - expected).max() <= 1
     assert read_image(tmp_path / name).max() == 255
-    assert len(np.unique(read_image(tmp_path / name))) > 200  # a clipped picture would have few
+    assert len(np.unique(read_image(tmp_path / name))) > 200  # a clipped image would have few
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -72,8 +72,8 @@ def test_floating_point_must_lie_in_the_unit_range(tmp_path: Path) -> None:
         read_image(tmp_path / "counts.tif")
 
 
-@pytest.mark.parametrize(("content", "found"), [(b"", "0 bytes"), (b"hello", "not a picture")])
-def test_what_is_no_picture_is_named(tmp_path: Path, content: bytes, found: str) -> None:
+@pytest.mark.parametrize(("content", "found"), [(b"", "0 bytes"), (b"hello", "not an image")])
+def test_what_is_no_image_is_named(tmp_path: Path, content: bytes, found: str) -> None:
     (tmp_path / "no.png").write_bytes(content)
     with pytest.raises(ValueError, match=rf"no\.png.*{found}"):
         read_image(tmp_path / "no.png")
@@ -96,7 +96,7 @@ def test_every_nonzero_pixel_of_a_mask_is_a_defect(tmp_path: Path) -> None:
 
 
 def png(tmp_path: Path, image: Image.Image, **options: object) -> bytes:
-    path = tmp_path / "picture.png"
+    path = tmp_path / "image.png"
     image.save(path, **options)  # type: ignore[arg-type]
     return path.read_bytes()
 
@@ -110,7 +110,7 @@ def test_a_plain_png_is_decoded_without_pillow_to_the_same_pixels(tmp_path: Path
     image = Image.fromarray(noise(37, 23, 3)).convert(mode)
     content = png(tmp_path, image, dpi=(72, 72))
     np.testing.assert_array_equal(reading._plain_png(content), np.asarray(image))
-    np.testing.assert_array_equal(read_image(tmp_path / "picture.png"), np.asarray(image.convert("RGB")))
+    np.testing.assert_array_equal(read_image(tmp_path / "image.png"), np.asarray(image.convert("RGB")))
 
 
 def test_what_pillow_heeds_in_a_png_is_left_to_it(tmp_path: Path) -> None:
@@ -137,5 +137,5 @@ def test_a_damaged_png_is_left_to_pillow_which_says_so(tmp_path: Path, damage: s
     (tmp_path / "bad.png").write_bytes(damaged[damage])
     assert reading._plain_png(bytes(damaged[damage])) is None
     if damage != "no end":  # Pillow shows what there is
-        with pytest.raises(ValueError, match=r"cannot read the picture .*bad\.png"):
+        with pytest.raises(ValueError, match=r"cannot read the image .*bad\.png"):
             read_image(tmp_path / "bad.png")

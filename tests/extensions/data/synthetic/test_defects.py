@@ -66,7 +66,7 @@ def test_sizes_and_contrasts_vary_widely() -> None:
     assert max(contrasts) > 40
 
 
-def test_grey_pictures_stay_grey() -> None:
+def test_grey_images_stay_grey() -> None:
     for seed in range(10):
         image = draw_defect(product(0), product(1), np.random.default_rng(seed)).image
         assert (image == image[..., :1]).all()
@@ -80,14 +80,14 @@ def test_product_and_background_are_told_apart() -> None:
     assert foreground(np.full((64, 64, 3), 128, dtype=np.uint8)).all()
 
 
-def test_an_even_picture_still_gets_a_defect_and_a_tiny_one_says_why_not() -> None:
+def test_an_even_image_still_gets_a_defect_and_a_tiny_one_says_why_not() -> None:
     even = np.full((64, 64, 3), 128, dtype=np.uint8)
     assert draw_defect(even, even, np.random.default_rng(0)).mask.any()
     with pytest.raises(RuntimeError, match="too small"):
         draw_defect(even[:3, :3], even[:3, :3], np.random.default_rng(0))
 
 
-def test_what_is_no_picture_or_no_kind_is_refused() -> None:
+def test_what_is_no_image_or_no_kind_is_refused() -> None:
     image = product(0)
     with pytest.raises(ValueError, match=r"expected uint8 of shape \(H, W, 3\)"):
         draw_defect(image[..., 0], image, np.random.default_rng(0))
@@ -95,7 +95,7 @@ def test_what_is_no_picture_or_no_kind_is_refused() -> None:
         draw_defect(image, image, np.random.default_rng(0), kinds=["hole"])
 
 
-def test_patches_that_barely_reach_into_the_picture_are_no_error():
+def test_patches_that_barely_reach_into_the_image_are_no_error():
     image = np.full((48, 48, 3), 100, np.uint8)
     image[::4] = 160
     for place in ((2, 20), (45, 20), (20, 2), (20, 45)):  # of a cover that leaves one or two pixels inside the rim

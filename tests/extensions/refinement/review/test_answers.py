@@ -46,9 +46,9 @@ def test_no_answer_is_the_tools_verdict(tmp_path: Path, removed: str, expected: 
     assert found == {NAMES[0]: expected, NAMES[1]: True}
 
 
-def test_pictures_that_are_not_named_are_no_verdict(tmp_path: Path) -> None:
+def test_images_that_are_not_named_are_no_verdict(tmp_path: Path) -> None:
     told = message(tmp_path, f"{HEADER}{NAMES[0]},0.5,1,,\n{NAMES[1]},0.5,,,\n")
-    assert f"names 2 of the 3 pictures, not {NAMES[2]!r}; expected every one" in told
+    assert f"names 2 of the 3 images, not {NAMES[2]!r}; expected every one" in told
     assert "names 0 of the 3" in message(tmp_path, HEADER)
 
 
@@ -96,7 +96,7 @@ def test_names_that_a_program_could_mix_up_are_told_apart_or_refused(tmp_path: P
     names = ("a\\b.png", "a/b.png", "=x.png")
     found = review(tmp_path, f"{HEADER}a/b.png,,1,,\n=x.png,,1,,\na\\b.png,,,,\n", names)
     assert found == {"a\\b.png": True, "a/b.png": False, "=x.png": False}
-    with pytest.raises(ReviewError, match="not one of the 3 training pictures"):
+    with pytest.raises(ReviewError, match="not one of the 3 training images"):
         review(tmp_path, f"{HEADER} a/b.png ,,1,,\n", names)
 
 
@@ -106,12 +106,12 @@ def test_missing_columns_are_named_with_what_was_found(tmp_path: Path) -> None:
     assert "2 columns 'keep'" in message(tmp_path, "image,keep,removed_in_round,keep\n")
 
 
-def test_a_picture_that_is_not_in_training_is_named_with_its_line_and_the_nearest(tmp_path: Path) -> None:
+def test_an_image_that_is_not_in_training_is_named_with_its_line_and_the_nearest(tmp_path: Path) -> None:
     text = message(tmp_path, f'{HEADER}{NAMES[0]},1,,,\n"train/good/c d, Prufling.png",1,,,no\n')
-    assert "line 3: 'train/good/c d, Prufling.png' is not one of the 3 training pictures (nearest: " in text
+    assert "line 3: 'train/good/c d, Prufling.png' is not one of the 3 training images (nearest: " in text
     assert NAMES[2] in text
     assert "CSV UTF-8" in message(tmp_path, f"{HEADER}train/good/c d? Pr?fling.png,1,,,no\n")
-    assert "line 2: no picture is named" in message(tmp_path, f"{HEADER},1,,,no\n")
+    assert "line 2: no image is named" in message(tmp_path, f"{HEADER},1,,,no\n")
 
 
 def test_lines_are_counted_as_an_editor_shows_them(tmp_path: Path) -> None:
@@ -119,7 +119,7 @@ def test_lines_are_counted_as_an_editor_shows_them(tmp_path: Path) -> None:
     assert "line 6: 'keep' is 'maybe'; expected yes or no" in message(tmp_path, text)
 
 
-def test_a_picture_twice_is_refused_even_in_other_words(tmp_path: Path) -> None:
+def test_an_image_twice_is_refused_even_in_other_words(tmp_path: Path) -> None:
     text = message(tmp_path, f"{HEADER}{NAMES[0]},1,,,\n./{NAMES[0]},1,,,no\n")
     assert f"line 3: {NAMES[0]!r} stands there a second time (first in line 2)" in text
 
@@ -155,4 +155,4 @@ def test_a_missing_file_and_a_folder_are_told_in_one_sentence(tmp_path: Path) ->
 
 def test_a_review_that_leaves_nothing_to_train_on_is_refused(tmp_path: Path) -> None:
     rows = "".join(f'"{name}",1,,,no\n' for name in NAMES)
-    assert "keeps none of the 3 training pictures" in message(tmp_path, HEADER + rows)
+    assert "keeps none of the 3 training images" in message(tmp_path, HEADER + rows)

@@ -78,11 +78,11 @@ def table(names: Sequence[str], *, n_removed: int = 0, injected: object = None, 
 
 
 def write(frame: pd.DataFrame, folder: Path, *, heat: object = None, **options: object) -> Page:
-    """The page of suspects that all are one grey picture, unless ``picture`` is given."""
+    """The page of suspects that all are one grey image, unless ``image`` is given."""
     grey = folder / "grey.png"
     folder.mkdir(exist_ok=True)
     Image.new("L", (64, 48), 128).save(grey)
-    given = {"picture": lambda _: grey, "heat": heat or (lambda _: None), "title": "made up", "facts": {}} | options
+    given = {"image": lambda _: grey, "heat": heat or (lambda _: None), "title": "made up", "facts": {}} | options
     write_suspects(frame, folder, **given)
     return Page((folder / "suspects.html").read_text(encoding="utf-8"))
 
@@ -97,7 +97,7 @@ def hottest(source: str | None) -> tuple[int, ...]:
     return tuple(int(value) for value in pixels[pixels[:, 3].argmax()])
 
 
-def test_table_has_the_columns_and_a_line_for_every_picture(tmp_path: Path) -> None:
+def test_table_has_the_columns_and_a_line_for_every_image(tmp_path: Path) -> None:
     names = [f"train/good/{i:03}.png" for i in range(100)]
     frame = table(names, n_removed=3, injected=[True, False] * 50)
     frame["keep"] = [True, False, *[None] * 98]
@@ -152,10 +152,10 @@ def test_page_needs_nothing_beside_it(tmp_path: Path) -> None:
     assert page.text["h1"] == "Suspects: <b>t</b>"
 
 
-def test_every_control_and_picture_has_a_name(tmp_path: Path) -> None:
+def test_every_control_and_image_has_a_name(tmp_path: Path) -> None:
     page = write(table(["a.png", "b.png"], n_removed=1), tmp_path, heat=lambda _: np.eye(4))
     assert all("alt" in image for image in page.all("img"))
-    assert [image["alt"] for image in page.all("img", "plain")] == ["Picture a.png", "Picture b.png"]
+    assert [image["alt"] for image in page.all("img", "plain")] == ["Image a.png", "Image b.png"]
     identifiers = {found["id"] for _, found in page.tags if "id" in found}
     assert all(article["aria-labelledby"] in identifiers for article in page.all("article"))
     assert [group["aria-label"] for group in page.all("div", "choice")] == ["Verdict on a.png", "Verdict on b.png"]
@@ -171,7 +171,7 @@ def test_all_removed_are_shown_and_at_least_24_of_those_kept(
     assert [article["data-removed"] for article in page.all("article")].count("yes") == n_removed
 
 
-def test_a_picture_that_a_person_answered_is_shown_however_harmless(tmp_path: Path) -> None:
+def test_an_image_that_a_person_answered_is_shown_however_harmless(tmp_path: Path) -> None:
     frame = table([f"{i}.png" for i in range(100)])
     frame.loc[97, "keep"] = "no"
     shown = [article["data-index"] for article in write(frame, tmp_path, n_shown=30).all("article")]
@@ -187,7 +187,7 @@ def test_heat_has_one_scale_for_the_whole_page(tmp_path: Path) -> None:
     page = write(table(["hot.png", "warm.png", "cold.png"]), tmp_path, heat=heat)
     hot, warm, cold = (hottest(image["src"]) for image in page.all("img", "heat"))
     assert hot[3] > 1.5 * warm[3] > 1.5 * cold[3]
-    assert cold[3] == 0, "what is cold does not cover the picture"
+    assert cold[3] == 0, "what is cold does not cover the image"
     assert hot[0] > 2 * hot[2], "hot is red"
 
 
@@ -204,7 +204,7 @@ def test_heat_maps_that_are_flat_missing_or_not_finite_are_drawn_or_left_out(tmp
     assert [decoded(image["src"]).size for image in page.all("img", "heat")] == [(3, 3), (3, 3), (2, 1), (107, 160)]
 
 
-def test_heat_of_another_shape_is_refused_with_the_name_of_its_picture(tmp_path: Path) -> None:
+def test_heat_of_another_shape_is_refused_with_the_name_of_its_image(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"heat map of a\.png has the shape \(1, 4, 4\); expected \(h, w\)"):
         write(table(["a.png"]), tmp_path, heat=lambda _: np.zeros((1, 4, 4)))
 
@@ -217,7 +217,7 @@ def test_thumbs_are_upright_large_enough_and_of_the_full_range(tmp_path: Path) -
     Image.fromarray(deep).save(tmp_path / "deep.png")
     Image.new("RGB", (20, 20)).save(tmp_path / "tiny.png")
     Image.new("RGB", (4000, 200)).save(tmp_path / "wide.png")
-    page = write(table(["exif.jpg", "deep.png", "tiny.png", "wide.png"]), tmp_path, picture=tmp_path.joinpath)
+    page = write(table(["exif.jpg", "deep.png", "tiny.png", "wide.png"]), tmp_path, image=tmp_path.joinpath)
     images = page.all("img", "plain")
     assert [(image["width"], image["height"]) for image in images] == [
         ("226", "453"),
@@ -229,18 +229,18 @@ def test_thumbs_are_upright_large_enough_and_of_the_full_range(tmp_path: Path) -
     assert np.asarray(decoded(images[1]["src"])).mean() == pytest.approx(128, abs=2)
 
 
-def test_a_picture_that_went_away_gets_a_card_that_says_so(tmp_path: Path) -> None:
-    (tmp_path / "broken.png").write_bytes(b"no picture")
+def test_an_image_that_went_away_gets_a_card_that_says_so(tmp_path: Path) -> None:
+    (tmp_path / "broken.png").write_bytes(b"no image")
     frame = table(["gone.png", "broken.png"], n_removed=1)
-    page = write(frame, tmp_path, picture=tmp_path.joinpath, heat=lambda _: np.eye(2))
+    page = write(frame, tmp_path, image=tmp_path.joinpath, heat=lambda _: np.eye(2))
     assert "cannot be shown: no such file" in page.text["p"]
     assert len(page.all("article")) == len(page.all("div", "choice")) == 2
     assert str(tmp_path) not in (tmp_path / "suspects.html").read_text(encoding="utf-8")
 
 
-def test_no_pictures_at_all_make_a_page_that_says_so(tmp_path: Path) -> None:
+def test_no_images_at_all_make_a_page_that_says_so(tmp_path: Path) -> None:
     page = write(table([]), tmp_path)
-    assert "There are no training pictures." in page.text["p"]
+    assert "There are no training images." in page.text["p"]
     assert (tmp_path / "suspects.csv").read_text(encoding="utf-8") == "image,score,removed_in_round,injected,keep\n"
 
 
@@ -285,11 +285,11 @@ def test_answers_of_a_person_are_set_aside_and_a_table_without_is_replaced(tmp_p
     assert (tmp_path / "suspects-2.csv").read_text(encoding="utf-8").startswith("image;score")
 
 
-def test_user_pictures_are_untouched(tmp_path: Path) -> None:
+def test_user_images_are_untouched(tmp_path: Path) -> None:
     data = tmp_path / "data"
     data.mkdir()
     for name in ("a.png", "b.png"):
         Image.new("RGB", (8, 8)).save(data / name)
     before = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in data.iterdir()}
-    write(table(["a.png", "b.png"], n_removed=1), tmp_path / "out", picture=data.joinpath)
+    write(table(["a.png", "b.png"], n_removed=1), tmp_path / "out", image=data.joinpath)
     assert {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in data.iterdir()} == before

@@ -24,11 +24,11 @@ def pretrained(tmp_path_factory, parts):
     config = {
         "model": {"class_path": "extensions.self_supervised.SimCLR", "init_args": {"backbone": "resnet18"}},
         "data": {
-            "class_path": "extensions.self_supervised.Pictures",
+            "class_path": "extensions.self_supervised.ImageFolders",
             "init_args": {"folders": [str(parts)], "image_size": 32, "batch_size": 4, "num_workers": 0},
         },
         "trainer": {"max_epochs": 1, "accelerator": "cpu", "enable_progress_bar": False},
-        "export": {"tag": "made_parts", "licence": "CC0-1.0"},
+        "export": {"tag": "made_parts", "license": "CC0-1.0"},
     }
     pretrain(read_pretraining(config, Path("parts.yaml")), folder)
     (folder / "parts.yaml").write_text(json.dumps(config))
@@ -63,7 +63,7 @@ def test_an_exported_encoder_is_a_backbone_by_name(pretrained, weights, capsys):
 
 
 def test_other_weights_of_a_name_are_replaced_only_when_asked_for(pretrained, weights):
-    arguments = {"tag": "a", "licence": "", "config": pretrained / "parts.yaml"}
+    arguments = {"tag": "a", "license": "", "config": pretrained / "parts.yaml"}
     file = export(pretrained, **arguments)
     export(pretrained, **arguments)  # the same ones
     before = file.read_bytes(), (weights / "manifest.yaml").read_text()
@@ -75,17 +75,17 @@ def test_other_weights_of_a_name_are_replaced_only_when_asked_for(pretrained, we
 
 
 def test_other_rows_and_comments_stay_and_a_second_export_has_its_row_only(pretrained, weights):
-    for licence in ("CC0-1.0", "MIT"):
-        export(pretrained, tag="a", licence=licence, config=pretrained / "parts.yaml")
+    for license in ("CC0-1.0", "MIT"):
+        export(pretrained, tag="a", license=license, config=pretrained / "parts.yaml")
     manifest = weights / "manifest.yaml"
     manifest.write_text(manifest.read_text().replace("- name: resnet18.a", '- "name": "resnet18.a"'))
-    export(pretrained, tag="a", licence="MIT", config=pretrained / "parts.yaml")
+    export(pretrained, tag="a", license="MIT", config=pretrained / "parts.yaml")
     text = manifest.read_text()
     assert text.startswith("# Mine.")
     rows = yaml.safe_load(text)
     assert [row["name"] for row in rows] == ["resnet34", "resnet18.a"]
-    assert rows[1]["licence"] == "MIT"
-    assert "SimCLR on 12 pictures (spots 6, stripes 6" in rows[1]["how_made"]
+    assert rows[1]["license"] == "MIT"
+    assert "SimCLR on 12 images (spots 6, stripes 6" in rows[1]["how_made"]
 
 
 def test_the_manifest_names_what_was_changed_on_the_command_line(pretrained, weights):
@@ -94,7 +94,7 @@ def test_the_manifest_names_what_was_changed_on_the_command_line(pretrained, wei
     config["trainer"] |= {"max_epochs": 9}
     other = weights / "other.yaml"
     other.write_text(json.dumps(config))
-    export(pretrained, tag="a", licence="", config=other)
+    export(pretrained, tag="a", license="", config=other)
     command = yaml.safe_load((weights / "manifest.yaml").read_text())[1]["how_made"]
     assert command.endswith("other.yaml --set model.init_args.backbone=resnet18 --set trainer.max_epochs=1")
 
@@ -102,8 +102,8 @@ def test_the_manifest_names_what_was_changed_on_the_command_line(pretrained, wei
 def test_half_precision_is_half_the_size_and_statistics_stay_exact(pretrained, weights):
     from safetensors.torch import load_file
 
-    whole = export(pretrained, tag="whole", licence="", config=pretrained / "parts.yaml", half=False)
-    half = export(pretrained, tag="half", licence="", config=pretrained / "parts.yaml")
+    whole = export(pretrained, tag="whole", license="", config=pretrained / "parts.yaml", half=False)
+    half = export(pretrained, tag="half", license="", config=pretrained / "parts.yaml")
     assert half.stat().st_size < 0.52 * whole.stat().st_size
     stored, source = load_file(half), load_file(pretrained / ENCODER)
     assert stored["conv1.weight"].dtype == torch.float16
@@ -114,12 +114,12 @@ def test_half_precision_is_half_the_size_and_statistics_stay_exact(pretrained, w
 @pytest.mark.parametrize("tag", ["", "a b", "../up", "a.b"])
 def test_a_tag_is_a_word(tag, pretrained, weights):
     with pytest.raises(ConfigError, match="expected letters, digits"):
-        export(pretrained, tag=tag, licence="", config=pretrained / "parts.yaml")
+        export(pretrained, tag=tag, license="", config=pretrained / "parts.yaml")
     assert sorted(path.name for path in weights.iterdir()) == ["manifest.yaml"]
 
 
 def test_what_is_not_finished_changed_or_collapsed_is_no_backbone(pretrained, weights, tmp_path):
-    arguments = {"tag": "a", "licence": "", "config": tmp_path / "c.yaml"}
+    arguments = {"tag": "a", "license": "", "config": tmp_path / "c.yaml"}
     with pytest.raises(ConfigError, match="finish the pretraining first"):
         export(tmp_path, **arguments)
     record = json.loads((pretrained / RECORD).read_text())
@@ -142,7 +142,7 @@ def test_what_is_not_finished_changed_or_collapsed_is_no_backbone(pretrained, we
 
 def test_the_command_needs_a_tag(pretrained, weights, tmp_path, capsys):
     config = tmp_path / "c.yaml"
-    config.write_text("export: {licence: MIT}\n")
+    config.write_text("export: {license: MIT}\n")
     assert main(["export", "--config", str(config), "--output", str(pretrained)]) == 1
     assert "expected {tag: NAME" in capsys.readouterr().err
 
@@ -152,7 +152,7 @@ def test_the_command_needs_a_tag(pretrained, weights, tmp_path, capsys):
     [
         ({"tag": None}, "export.tag is None"),
         ({"half": "maybe"}, "export.half is 'maybe'"),
-        ({"licence": ["a"]}, "licence"),
+        ({"license": ["a"]}, "license"),
     ],
 )
 def test_what_the_command_exports_by_has_its_type(changed, expected, pretrained, weights, tmp_path, capsys):

@@ -168,7 +168,7 @@ def test_two_processes_share_an_epoch(asked, tmp_path):
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("SimCLR of resnet18") == 1
     record = json.loads((tmp_path / "out" / RECORD).read_text())
-    assert (record["world_size"], record["steps"]) == (2, 4)  # 12 pictures are two batches of 3 for each of two
+    assert (record["world_size"], record["steps"]) == (2, 4)  # 12 images are two batches of 3 for each of two
 
 
 def test_the_command_writes_curve_encoder_and_record(asked, tmp_path, capsys):
@@ -177,7 +177,7 @@ def test_the_command_writes_curve_encoder_and_record(asked, tmp_path, capsys):
     assert main(["fit", "--config", str(config), "--output", str(tmp_path / "out")]) == 0
     record = json.loads((tmp_path / "out" / RECORD).read_text())
     assert record["steps"] == 2  # three batches a step
-    assert record["pictures"]["classes"] == {"spots": 6, "stripes": 6}
+    assert record["images"]["classes"] == {"spots": 6, "stripes": 6}
     assert (tmp_path / "out" / CURVE).read_text().startswith("epoch,step,train_loss,embedding_spread")
     assert (tmp_path / "out" / "curve.png").read_bytes().startswith(b"\x89PNG")
     assert (tmp_path / "out" / ENCODER).stat().st_size > 40e6
@@ -217,7 +217,7 @@ def test_configurations_that_cannot_be_are_refused_with_their_file(changed, expe
 
 
 def test_a_network_of_one_input_size_is_refused_with_the_size_it_was_given(asked, tmp_path):
-    with pytest.raises(ConfigError, match=r"'vit_tiny_patch16_224' cannot take pictures of \(32, 32\) px .*image_size"):
+    with pytest.raises(ConfigError, match=r"'vit_tiny_patch16_224' cannot take images of \(32, 32\) px .*image_size"):
         pretrain(asked(model={"backbone": "vit_tiny_patch16_224"}), tmp_path)
     assert not (tmp_path / CHECKPOINT).exists()
 
@@ -232,12 +232,12 @@ def test_a_file_in_the_place_of_the_output_folder_is_named(asked, tmp_path, caps
 
 def test_what_is_no_method_is_refused(tmp_path):
     with pytest.raises(ConfigError, match=r"x\.yaml: .*Patchcore"):
-        config = {"model": {"class_path": "extensions.Patchcore"}, "data": {"class_path": "Pictures"}}
+        config = {"model": {"class_path": "extensions.Patchcore"}, "data": {"class_path": "ImageFolders"}}
         read_pretraining(config, tmp_path / "x.yaml")
     assert issubclass(Method, torch.nn.Module)
 
 
-def test_neighbors_among_labelled_pictures_are_counted_when_due_and_change_nothing(asked, parts, tmp_path):
+def test_neighbors_among_labelled_images_are_counted_when_due_and_change_nothing(asked, parts, tmp_path):
     for split in ("train", "test"):
         (tmp_path / "labelled").mkdir(exist_ok=True)
         (tmp_path / "labelled" / split).symlink_to(parts)

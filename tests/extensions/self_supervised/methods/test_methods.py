@@ -42,7 +42,7 @@ def test_the_same_seed_gives_the_same_encoder(method, asked, tmp_path):
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_the_sheet_shows_a_row_for_each_picture(method, asked):
+def test_the_sheet_shows_a_row_for_each_image(method, asked):
     sheet = views_sheet(asked(method), n=3)
     assert sheet.dtype == np.uint8
     assert sheet.shape[0] % 3 == 0
@@ -57,7 +57,7 @@ def test_what_labels_say_is_learned(asked, tmp_path):
 
 
 def test_a_single_class_cannot_be_told_apart(asked, parts, tmp_path):
-    with pytest.raises(ValueError, match=r"single class 'spots'; expected pictures in two or more subfolders"):
+    with pytest.raises(ValueError, match=r"single class 'spots'; expected images in two or more subfolders"):
         pretrain(asked("Supervised", data={"folders": [str(parts / "spots")]}), tmp_path)
 
 
@@ -89,7 +89,7 @@ def test_a_triplet_is_two_good_views_and_one_with_a_defect():
     assert views["negative"].shape == (3, 64, 64)
 
 
-def test_without_a_miner_each_picture_has_its_own_triplet():
+def test_without_a_miner_each_image_has_its_own_triplet():
     method = Triplet("resnet18", miner="none", margin=0.2)
     points = F.normalize(torch.randn(9, 128, generator=torch.Generator().manual_seed(1)))
     labels, triplets = method._triplets(points)
@@ -103,10 +103,10 @@ def test_without_a_miner_each_picture_has_its_own_triplet():
 def test_a_neighbor_lies_where_its_position_says():
     side = 3 * 16
     rows, columns = np.mgrid[:side, :side] // 16
-    picture = np.repeat((rows * 3 + columns)[..., None] * 20, 3, axis=2).astype(np.uint8)
+    image = np.repeat((rows * 3 + columns)[..., None] * 20, 3, axis=2).astype(np.uint8)
     maker = NeighborPatches(32, 0.0, PLAIN)
     for _ in range(30):
-        views = maker(picture, 0, lambda: picture)
+        views = maker(image, 0, lambda: image)
         assert round(float(views["first"].mean()) * 255 / 20) == 4  # the middle cell
         cell = round(float(views["second"].mean()) * 255 / 20)
         assert cell - (cell > 4) == int(views["position"])
@@ -171,12 +171,12 @@ def test_arguments_that_cannot_be_are_refused_in_words(build, expected):
         build()
 
 
-def test_a_picture_of_one_color_gets_another_picture_as_its_negative():
+def test_an_image_of_one_color_gets_another_image_as_its_negative():
     black = np.zeros((64, 64, 3), np.uint8)
     white = np.full((64, 64, 3), 255, np.uint8)
     still = {"cj_prob": 0.0, "random_gray_scale": 0.0, "gaussian_blur": 0.0}
     maker = TripletViews(32, still, None, ["nsa"])
-    views = maker(black, 0, lambda: black)  # nothing of a black picture shows on a black one
+    views = maker(black, 0, lambda: black)  # nothing of a black image shows on a black one
     assert views["negative"].max() == 0
     assert maker(black, 0, lambda: white)["negative"].shape == (3, 32, 32)
     assert Image.fromarray(black).size == (64, 64)
@@ -186,8 +186,8 @@ def test_position_is_learned_where_things_have_a_place(asked, tmp_path):
     rng = np.random.default_rng(0)
     rows, columns = np.mgrid[:72, :72] * 3
     for index in range(16):
-        picture = np.stack([columns, rows, np.full_like(rows, 100)], axis=-1) + rng.integers(0, 20, (72, 72, 3))
-        Image.fromarray(picture.clip(0, 255).astype(np.uint8)).save(tmp_path / f"{index}.png")
+        image = np.stack([columns, rows, np.full_like(rows, 100)], axis=-1) + rng.integers(0, 20, (72, 72, 3))
+        Image.fromarray(image.clip(0, 255).astype(np.uint8)).save(tmp_path / f"{index}.png")
     data = {"folders": [str(tmp_path)], "image_size": 48, "batch_size": 8}
     curve = pretrain(asked("RelativePosition", data=data, trainer={"max_epochs": 15}), tmp_path / "out")["curve"]
     assert curve[-1]["train_loss"] < 0.7 * np.log(8)

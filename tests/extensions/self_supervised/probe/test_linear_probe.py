@@ -56,7 +56,7 @@ def test_penalty_and_accuracy_are_those_of_a_loop_over_the_grid():
     assert found.top1 == pytest.approx(slow(found.c).fit(*train).score(*test))
 
 
-def test_without_a_validation_split_a_fifth_of_each_class_chooses_and_all_pictures_train():
+def test_without_a_validation_split_a_fifth_of_each_class_chooses_and_all_images_train():
     (train_x, train_y), test = blobs(spread=6), blobs(spread=6, seed=2)
     chosen = held_out([str(row) for row in range(len(train_y))], HELD_OUT, seed=3, labels=train_y.tolist())
     np.testing.assert_array_equal(np.bincount(train_y[chosen]), [6, 6, 6, 6])
@@ -111,7 +111,7 @@ def test_floor_is_the_share_of_the_most_frequent_training_class():
     assert floor_accuracy(np.array([0, 1, 1]), np.array([0, 0, 1, 2])) == 0.25
 
 
-def test_features_are_standardized_by_the_training_pictures_alone():
+def test_features_are_standardized_by_the_training_images_alone():
     train = np.array([[0.0, 5.0], [2.0, 5.0]])
     train_x, test_x = standardized(train, np.array([[3.0, 7.0]]))
     np.testing.assert_allclose(train_x, [[-1, 0], [1, 0]])
@@ -130,7 +130,7 @@ def test_neighbors_vote_as_scikit_learns_with_the_same_weights(k, monkeypatch):
     assert 0.3 < found < 1
 
 
-def test_with_fewer_training_pictures_than_neighbors_all_vote():
+def test_with_fewer_training_images_than_neighbors_all_vote():
     train, test = blobs(n_each=3), blobs(seed=1)
     assert knn_accuracy(*train, *test, k=500) == knn_accuracy(*train, *test, k=12)
 
@@ -140,7 +140,7 @@ def test_with_fewer_training_pictures_than_neighbors_all_vote():
     [
         ({"train_y": np.zeros(120, int), "test_y": np.zeros(120, int)}, "one class; a probe tells classes apart"),
         ({"test_y": np.full(120, 9)}, "test: class 9 is not among those of training"),
-        ({"train_x": np.full((120, 6), np.nan)}, "train: 120 pictures have features that are NaN or infinite"),
+        ({"train_x": np.full((120, 6), np.nan)}, "train: 120 images have features that are NaN or infinite"),
         ({"test_x": np.zeros((120, 5))}, r"test: found features of shape \(120, 5\) for 120 labels"),
         ({"test_x": np.zeros((0, 6)), "test_y": np.zeros(0, int)}, "for 0 labels; expected"),
     ],

@@ -1,4 +1,4 @@
-"""The probe command on tiny pictures: its table, and what happens when it is stopped and run again."""
+"""The probe command on tiny images: its table, and what happens when it is stopped and run again."""
 
 import argparse
 import csv
@@ -29,8 +29,8 @@ def shades(tmp_path_factory):
         for split, count in (("train", 6), ("test", 3)):
             (root / "shades" / split / kind).mkdir(parents=True)
             for index in range(count):
-                picture = rng.normal(value, 10, (16, 16, 3)).clip(0, 255).astype(np.uint8)
-                Image.fromarray(picture).save(root / "shades" / split / kind / f"{index}.png")
+                image = rng.normal(value, 10, (16, 16, 3)).clip(0, 255).astype(np.uint8)
+                Image.fromarray(image).save(root / "shades" / split / kind / f"{index}.png")
     return root
 
 
@@ -133,7 +133,7 @@ def test_rows_of_other_settings_stay_behind_those_of_the_config(command, tmp_pat
     assert rows == [("3", "resnet18"), ("3", "resnet18"), ("3", "pixels"), ("0", "pixels")]
 
 
-def test_changed_pictures_are_probed_again(command, tmp_path, shades, probed):
+def test_changed_images_are_probed_again(command, tmp_path, shades, probed):
     command(encoders=["pixels"])
     more = shades / "shades/train/dark/more.png"
     Image.fromarray(np.full((16, 16, 3), 31, np.uint8)).save(more)
@@ -157,7 +157,7 @@ def test_an_error_names_what_is_wrong_in_one_line(command, capsys):
     assert command("--set", "data.root=nowhere") == 1
     error = capsys.readouterr().err
     assert error.count("\n") == 1
-    assert "nowhere/train; expected train/<class>/<picture>" in error
+    assert "nowhere/train; expected train/<class>/<image>" in error
     assert command(encoders=["resnet81"]) == 1
     assert "nearest: resnet18" in capsys.readouterr().err
 

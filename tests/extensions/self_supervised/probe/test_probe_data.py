@@ -1,4 +1,4 @@
-"""Labelled pictures of a probe: what is read, and what is refused with the file or folder and the remedy in it."""
+"""Labelled images of a probe: what is read, and what is refused with the file or folder and the remedy in it."""
 
 import hashlib
 import os
@@ -20,7 +20,7 @@ def put(path, value=0):
 
 @pytest.fixture
 def tree(tmp_path):
-    """train (2 of cap, 1 of nut), test (1 of each) and validation (1 of nut), each picture of its own grey."""
+    """train (2 of cap, 1 of nut), test (1 of each) and validation (1 of nut), each image of its own grey."""
     root = tmp_path / "parts"
     names = ("train/cap/a", "train/cap/b", "train/nut/a", "test/cap/a", "test/nut/a", "validation/nut/a")
     for value, name in enumerate(names):
@@ -31,11 +31,11 @@ def tree(tmp_path):
 def test_folders_are_classes(tree):
     data = read_probe_data(tree)
     assert (data.name, data.classes) == ("parts", ("cap", "nut"))
-    assert {split: pictures.labels.tolist() for split, pictures in data.splits.items()} == {
+    assert {split: images.labels.tolist() for split, images in data.splits.items()} == {
         "train": [0, 0, 1], "test": [0, 1], "validation": [1],
     }  # fmt: skip
-    picture = data.splits["train"].read(2)
-    assert (picture.shape, picture.dtype, set(picture.ravel())) == ((8, 10, 3), np.uint8, {20})
+    image = data.splits["train"].read(2)
+    assert (image.shape, image.dtype, set(image.ravel())) == ((8, 10, 3), np.uint8, {20})
 
 
 def test_a_relative_root_starts_at_the_data_folder(tree, monkeypatch):
@@ -53,7 +53,7 @@ def test_validation_is_optional(tree):
     assert set(read_probe_data(tree).splits) == {"train", "test"}
 
 
-def test_the_hash_tells_pictures_and_classes_but_not_where_they_lie(tree):
+def test_the_hash_tells_images_and_classes_but_not_where_they_lie(tree):
     before = read_probe_data(tree).sha256
     assert read_probe_data(tree.rename(tree.parent / "moved")).sha256 == before
     (tree.parent / "moved").rename(tree)
@@ -63,17 +63,17 @@ def test_the_hash_tells_pictures_and_classes_but_not_where_they_lie(tree):
     assert len({before, moved, read_probe_data(tree).sha256}) == 3
 
 
-def test_a_test_picture_that_was_learned_from_is_told(tree, caplog):
+def test_a_test_image_that_was_learned_from_is_told(tree, caplog):
     read_probe_data(tree)
     assert not caplog.records
     shutil.copy(tree / "train/cap/a.png", tree / "test/cap/again.png")
     read_probe_data(tree)
-    assert "1 test pictures are also in training, such as" in caplog.text
+    assert "1 test images are also in training, such as" in caplog.text
     assert "again.png" in caplog.text
     caplog.clear()
     Image.open(tree / "train/cap/b.png").save(tree / "test/cap/resaved.bmp")
     read_probe_data(tree)
-    assert "2 test pictures are also in training" in caplog.text
+    assert "2 test images are also in training" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -83,10 +83,10 @@ def test_a_test_picture_that_was_learned_from_is_told(tree, caplog):
         (lambda root: shutil.rmtree(root / "test"), "there is no folder .*test; expected train/<class>"),
         (lambda root: [shutil.rmtree(root / "train" / kind) for kind in ("cap", "nut")], "train has no class;"),
         (lambda root: shutil.rmtree(root / "train/nut"), "train has the one class 'cap'; expected"),
-        (lambda root: (root / "train/zip").mkdir(), "3 pictures in 3 classes, and none of zip; put"),
+        (lambda root: (root / "train/zip").mkdir(), "3 images in 3 classes, and none of zip; put"),
         (lambda root: put(root / "test/bolt/a.png"), r"test has bolt, which is no class of train \(cap, nut\)"),
         (lambda root: put(root / "validation/bolt/a.png"), "validation has bolt, which is no class of train"),
-        (lambda root: [(root / f"test/{kind}/a.png").unlink() for kind in ("cap", "nut")], "test has no pictures"),
+        (lambda root: [(root / f"test/{kind}/a.png").unlink() for kind in ("cap", "nut")], "test has no images"),
     ],
 )
 def test_folders_that_cannot_be_probed_are_refused(tree, spoil, message):
@@ -95,12 +95,12 @@ def test_folders_that_cannot_be_probed_are_refused(tree, spoil, message):
         read_probe_data(tree)
 
 
-def test_pictures_that_cannot_be_read_are_named_all_at_once(tree):
-    (tree / "train/cap/b.png").write_bytes(b"no picture")
+def test_images_that_cannot_be_read_are_named_all_at_once(tree):
+    (tree / "train/cap/b.png").write_bytes(b"no image")
     (tree / "test/nut/a.png").write_bytes(b"")
     with pytest.raises(DatasetError, match="replace or delete them") as caught:
         read_probe_data(tree)
-    assert "train/cap/b.png (not a picture in any known format)" in str(caught.value)
+    assert "train/cap/b.png (not an image in any known format)" in str(caught.value)
     assert "test/nut/a.png (the file is empty (0 bytes))" in str(caught.value)
 
 

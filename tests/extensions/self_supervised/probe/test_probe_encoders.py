@@ -9,20 +9,20 @@ from torchvision.transforms.v2.functional import normalize, resize
 
 from extensions.backbones import WeightsNotFoundError, normalization
 from extensions.self_supervised.probe import probe_encoders
-from extensions.self_supervised.probe.probe_data import Pictures
+from extensions.self_supervised.probe.probe_data import LabelledImages
 from extensions.self_supervised.probe.probe_encoders import Encoder, calibrate_batch_norm, find_encoder, pooled_features
 
 
 @pytest.fixture
 def split():
-    """Five pictures of 40 x 48 px."""
+    """Five images of 40 x 48 px."""
     pixels = np.random.default_rng(0).integers(256, size=(5, 40, 48, 3)).astype(np.uint8)
-    return Pictures("train", np.array([0, 0, 1, 1, 1]), pixels.__getitem__)
+    return LabelledImages("train", np.array([0, 0, 1, 1, 1]), pixels.__getitem__)
 
 
 def as_batch(split, side):
-    pictures = torch.stack([torch.from_numpy(split.read(i)).permute(2, 0, 1) for i in range(len(split))]).float() / 255
-    return resize(pictures, [side, side], antialias=True)
+    images = torch.stack([torch.from_numpy(split.read(i)).permute(2, 0, 1) for i in range(len(split))]).float() / 255
+    return resize(images, [side, side], antialias=True)
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +37,7 @@ def weights(tmp_path_factory):
     return path, network
 
 
-def test_pixels_are_the_picture_at_16_px(split):
+def test_pixels_are_the_image_at_16_px(split):
     (found,) = pooled_features(find_encoder("pixels"), ["16x16"], [split], image_size=96, seed=0)["16x16"]
     assert found.shape == (5, 3 * 16 * 16)
     np.testing.assert_allclose(found, as_batch(split, 16).flatten(1), atol=1e-6)
