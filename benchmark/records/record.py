@@ -233,9 +233,9 @@ class Round(Section):
     precision: float | None = None
     recall: float | None = None
     score_auroc: float | None = None
-    image_AUROC: float | None = None
-    pixel_AUROC: float | None = None
-    pixel_AUPRO: float | None = None
+    image_AUROC: float | None = None  # noqa: N815 - a column of tables
+    pixel_AUROC: float | None = None  # noqa: N815 - a column of tables
+    pixel_AUPRO: float | None = None  # noqa: N815 - a column of tables
 
 
 class Refinement(Section):
