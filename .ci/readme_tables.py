@@ -99,7 +99,7 @@ def augmentation_table(output: Path) -> str | None:
     """Image AUROC without augmentation, and a row per augmentation and place: its change, ± its spread over seeds."""
     from benchmark.api.output_tables import read_augmentation
 
-    frame = read_augmentation(output) if (output / "runs").is_dir() else pd.DataFrame()
+    frame = read_augmentation(output)
     if frame.empty:
         return None
     frame = frame.assign(column=frame["detector"].str.split(",").str[0] + ", " + frame["dataset"])

@@ -195,6 +195,9 @@ def refine(
     from benchmark.one_run.refinement_run import ROUNDS, SUSPECTS
 
     found = run(model, data, trainer=trainer, seed=seed, refinement=refinement, output=output)
+    if not (found.folder / SUSPECTS).is_file():
+        msg = f"{output}: run {found.key} is packed there, without its suspects; give another output folder"
+        raise RunError(msg)
     return Refined(
         found.record,
         found.output,

@@ -70,13 +70,12 @@ class Run:
         Raises:
             RunError: The run only ranked training images and tested nothing.
         """
-        import pandas as pd
+        from benchmark.records.packed import read_scores
 
-        name = self.record.files.scores
-        if name is None:
+        if self.record.files.scores is None:
             msg = f"run {self.key} only removed training images and trained no model, so there are no scores"
             raise RunError(msg)
-        return pd.read_csv(self.folder / name, keep_default_na=False)
+        return read_scores(self.output, self.record)
 
     @property
     def threshold(self) -> float | None:

@@ -20,6 +20,7 @@ from benchmark.one_run.preparation import backbone_id, named
 from benchmark.one_run.shared_fit import shared_fits
 from benchmark.plan.experiment import Experiment
 from benchmark.plan.naming import labels
+from benchmark.records.packed import forget_plans
 from benchmark.records.record import CanonicalExperiment, Record
 from benchmark.records.record_file import RecordError, read_plan
 from benchmark.records.run_files import write_json
@@ -180,6 +181,7 @@ def write_plan(store: Store, experiments: Sequence[Experiment], *, sweep: str, c
 
 def drop_other_plans(plan: Path, *, sweep: str) -> None:
     """Forget earlier plans of the same sweep: what a changed configuration no longer asks for is no gap."""
+    forget_plans(plan.parent.parent, sweep=sweep)
     for path in plan.parent.glob("*.json"):
         with suppress(RecordError):  # the tables name it
             if path != plan and read_plan(path).sweep == sweep:

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from benchmark.plan.experiment import Experiment
+from benchmark.records.archive import read_records
 from benchmark.records.record import Record
-from benchmark.records.record_file import read_records, write_record
+from benchmark.records.record_file import write_record
 from benchmark.records.run_files import CHECKPOINT
 from benchmark.records.store import KEEP, Store
 from extensions.runtime.disk import DiskFullError, room_for

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from benchmark.plan.experiment import Experiment, constructor_defaults
 from benchmark.plan.local import write_local
 from benchmark.records.record import PROTOCOL_VERSION, CanonicalExperiment, Dataset, Record, Weights
-from benchmark.records.store import run_folder
+from benchmark.records.run_files import run_folder
 
 if TYPE_CHECKING:
     from anomalib.data import AnomalibDataModule

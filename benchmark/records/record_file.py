@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TypeVar
 
@@ -13,7 +12,7 @@ from benchmark.records.record import Record, Section
 from benchmark.records.run_files import RECORD, write_json
 from benchmark.records.sweep_plan import SweepPlan
 
-__all__ = ["RecordError", "read_plan", "read_record", "read_records", "write_record"]
+__all__ = ["RecordError", "parse", "read_plan", "read_record", "write_record"]
 
 S = TypeVar("S", bound=Section)
 
@@ -35,21 +34,6 @@ def read_record(path: Path, output: Path) -> Record:
     return _read(path, Record).model_copy(update={"folder": path.parent.relative_to(output)})
 
 
-def read_records(output: Path, warnings: list[str] | None = None) -> Iterator[Record]:
-    """Every readable record of an output folder, in a stable order.
-
-    Args:
-        output: Folder of `benchmark run`.
-        warnings: Gets a sentence for each of the others.
-    """
-    for path in sorted((output / "runs").glob(f"**/{RECORD}")):
-        try:
-            yield read_record(path, output)
-        except RecordError as error:
-            if warnings is not None:
-                warnings.append(f"{path.relative_to(output).as_posix()} {error}.")
-
-
 def write_record(folder: Path, record: Record) -> None:
     """Write `record.json` into a folder.
 
@@ -68,15 +52,30 @@ def read_plan(path: Path) -> SweepPlan:
     return _read(path, SweepPlan)
 
 
-def _read(path: Path, kind: type[S]) -> S:
+def parse(text: bytes, kind: type[S]) -> S:
+    """A record, or what else has the form of a section, from its JSON.
+
+    Raises:
+        RecordError: As `read_record`.
+    """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        msg = f"cannot be read and is left out: {' '.join(str(error).split())}"
-        raise RecordError(msg) from error
+        content = json.loads(text.decode("utf-8"))
+    except ValueError as error:
+        raise RecordError(_unreadable(error)) from error
     try:
         return kind.model_validate(content)
     except ValidationError as error:
         names = dict.fromkeys(".".join(map(str, fault["loc"])) or "fields" for fault in error.errors())
         msg = f"is left out: it has no {', '.join(names)} of the expected kind"
         raise RecordError(msg) from error
+
+
+def _read(path: Path, kind: type[S]) -> S:
+    try:
+        return parse(path.read_bytes(), kind)
+    except OSError as error:
+        raise RecordError(_unreadable(error)) from error
+
+
+def _unreadable(error: Exception) -> str:
+    return f"cannot be read and is left out: {' '.join(str(error).split())}"

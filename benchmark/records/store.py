@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from benchmark.records.packed import packed_records
 from benchmark.records.record import Record
 from benchmark.records.record_file import RecordError, read_record, write_record
 from benchmark.records.run_files import RECORD
 from extensions.runtime.disk import room_for
 
-__all__ = ["KEEP", "Store", "run_folder"]
+__all__ = ["KEEP", "Store"]
 
 KEEP = "keep"
 """Name of the lock under which committed runs are changed."""
-MAX_NAME = 80  # characters of a folder: file systems allow 255 bytes
 
 
 @dataclass(frozen=True)
@@ -36,12 +35,15 @@ class Store:
     output: Path
 
     def read(self, folder: Path) -> Record | None:
-        """The record of a run, by its folder relative to this one; None when there is none or it cannot be used."""
-        try:
+        """The record of a run, by its folder relative to this one; None when there is none or it cannot be used.
+
+        A run that was packed has none of its own, see `benchmark.records.packed`.
+        """
+        with suppress(RecordError):
             record = read_record(self.output / folder / RECORD, self.output)
-        except RecordError:
-            return None
-        return record if record.key == folder.name else None
+            if record.key == folder.name:
+                return record
+        return next((one for one in packed_records(self.output)[0] if one.folder == folder), None)
 
     @contextmanager
     def workspace(self) -> Iterator[Path]:
@@ -102,15 +104,3 @@ class Store:
             except Timeout:
                 continue
             folder.with_suffix(".alive").unlink(missing_ok=True)
-
-
-def run_folder(*, dataset: str, category: str, model: str, backbone: str, key: str) -> Path:
-    """Where the run with this key lives in an output folder; every part is made safe as a file name."""
-    kind = f"{model}-{backbone}" if backbone else model
-    return Path("runs", _safe(dataset), _safe(category or "all"), _safe(kind), key)
-
-
-def _safe(name: str) -> str:
-    """A name as a folder: letters, digits and `.+-=_` stay, the rest becomes `_`."""
-    cleaned = re.sub(r"[^\w.+=-]", "_", name)
-    return cleaned[:MAX_NAME] if cleaned.strip(".") else "_"

@@ -145,7 +145,7 @@ def sweep_metrics(experiment: dict[str, Any]) -> dict[str, float | None]:
     from benchmark.execute.sweep import run_sweep
     from benchmark.one_run.options import RunOptions
     from benchmark.plan.experiment import Experiment
-    from benchmark.records.record_file import read_records
+    from benchmark.records.archive import read_records
 
     with tempfile.TemporaryDirectory(prefix="workbench-speed-") as folder:
         output = Path(folder)

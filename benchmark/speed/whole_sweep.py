@@ -14,7 +14,7 @@ import pandas as pd
 import yaml
 
 from benchmark.plan.experiment import constructor_defaults
-from benchmark.records.record_file import read_records
+from benchmark.records.archive import read_records
 from benchmark.speed.fit import backbone_arguments, cold_cache
 from benchmark.speed.models import SEED, our_padim, our_patchcore
 from benchmark.speed.timing import Measurement, largest_difference, not_alike, take_turns

@@ -11,8 +11,8 @@ from typing import Any
 from benchmark.one_run.options import RunOptions
 from benchmark.plan.experiment import Experiment
 from benchmark.records.record import Failure, Record
-from benchmark.records.run_files import write_text
-from benchmark.records.store import Store, run_folder
+from benchmark.records.run_files import run_folder, write_text
+from benchmark.records.store import Store
 from extensions.runtime.disk import DiskFullError
 from tests.benchmark.fabricated import as_record, make_record
 

@@ -18,7 +18,7 @@ from benchmark.execute.workers_processes import _end_with_parent
 from benchmark.execute.workers_ray import RayWorkers, _Place, _work, reserve
 from benchmark.plan.experiment import Experiment
 from benchmark.plan.validation import check_one_device, check_resources
-from benchmark.records.record_file import read_records
+from benchmark.records.archive import read_records
 from benchmark.records.store import Store
 from extensions.configuration import ConfigError
 from extensions.runtime.disk import DiskFullError

@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from benchmark.execute.executor import Executor, run_all
-from benchmark.records.record_file import read_records
+from benchmark.records.archive import read_records
 from benchmark.records.store import Store
 from tests.benchmark.fabricated_runs import QUIET, carry_out, make_experiment
 

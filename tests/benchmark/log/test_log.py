@@ -14,8 +14,9 @@ from benchmark.__main__ import main
 from benchmark.log import Sink, check_log, open_sinks, send
 from benchmark.log.facts import facts_to_send
 from benchmark.plan.experiment import Experiment
+from benchmark.records.archive import read_records
 from benchmark.records.record import Record
-from benchmark.records.record_file import read_records, write_record
+from benchmark.records.record_file import write_record
 from extensions.configuration import ConfigError
 
 

@@ -6,7 +6,7 @@ from benchmark.api.output_tables import write_tables
 from benchmark.execute.sweep import describe, run_sweep
 from benchmark.one_run.options import RunOptions
 from benchmark.plan.experiment import Experiment
-from benchmark.records.record_file import read_records
+from benchmark.records.archive import read_records
 from tests.benchmark.fabricated import COUNTS, make_record, tables_of
 
 METRICS = dict.fromkeys(("image_AUROC", "image_F1Score", "pixel_AUROC", "pixel_F1Score"))

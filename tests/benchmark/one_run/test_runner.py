@@ -26,8 +26,8 @@ from benchmark.one_run.options import RunOptions
 from benchmark.one_run.runner import run_experiment
 from benchmark.one_run.training import _stopped_by
 from benchmark.plan.experiment import Experiment
+from benchmark.records.archive import read_records
 from benchmark.records.record import Record
-from benchmark.records.record_file import read_records
 from benchmark.records.store import Store
 from extensions.configuration import ConfigError
 from extensions.runtime.lightning_runs import interruptible

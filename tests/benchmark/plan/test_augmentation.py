@@ -22,8 +22,8 @@ from benchmark.one_run.shared_fit import shared_fits
 from benchmark.plan.augmentation import without_augmentation
 from benchmark.plan.experiment import Experiment
 from benchmark.plan.grid import expand
+from benchmark.records.archive import read_records
 from benchmark.records.record import Record
-from benchmark.records.record_file import read_records
 from extensions.backbones.frozen import FrozenFeatureExtractor
 from extensions.configuration import ConfigError
 

@@ -13,7 +13,7 @@ from benchmark.__main__ import main
 from benchmark.one_run.options import RunOptions
 from benchmark.one_run.runner import run_experiment
 from benchmark.plan.experiment import Experiment
-from benchmark.records.record_file import read_records
+from benchmark.records.archive import read_records
 
 MODEL = {"backbone": "resnet18", "pre_trained": False, "image_size": 64}
 

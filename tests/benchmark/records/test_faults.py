@@ -11,7 +11,7 @@ from contextlib import contextmanager
 import pytest
 
 from benchmark.api.output_tables import write_tables
-from benchmark.records.record_file import read_records
+from benchmark.records.archive import read_records
 from benchmark.records.run_files import write_json
 from benchmark.report.write import ReportError
 from extensions.runtime.disk import DiskFullError, lack_of_room, room_for

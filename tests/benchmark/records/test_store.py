@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from benchmark.records.archive import read_records
 from benchmark.records.record import Dataset, Record
-from benchmark.records.record_file import read_records
-from benchmark.records.run_files import RECORD, write_json, write_text
-from benchmark.records.store import Store, run_folder
+from benchmark.records.run_files import RECORD, run_folder, write_json, write_text
+from benchmark.records.store import Store
 
 WHERE = {"dataset": "elpv", "category": "", "model": "Padim", "backbone": "resnet18"}
 

@@ -16,8 +16,8 @@ from benchmark.execute.sweep import run_sweep
 from benchmark.one_run.options import RunOptions
 from benchmark.one_run.runner import run_experiment
 from benchmark.plan.experiment import Experiment
+from benchmark.records.archive import read_records
 from benchmark.records.record import Record
-from benchmark.records.record_file import read_records
 from extensions.backbones.frozen import FrozenFeatureExtractor
 from extensions.cache import open_cache
 from extensions.cache.features import FeatureStore
