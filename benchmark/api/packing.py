@@ -11,7 +11,8 @@ from pathlib import Path
 
 from benchmark.records.archive import load
 from benchmark.records.packed import PLANS, RECORDS, SCORE_TABLE, packed_plans, packed_records, score_texts
-from benchmark.records.record import Record, Section
+from benchmark.records.record import Record
+from benchmark.records.section import Section
 from benchmark.records.sweep_plan import SweepPlan
 from benchmark.report.write import write_csv
 from benchmark.tables.leaderboard import build_tables

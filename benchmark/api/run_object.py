@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from benchmark.metrics.metric_table import HEADLINE
 from benchmark.plan.experiment import Experiment
 from benchmark.records.record import Record
+from benchmark.records.run_files import CHECKPOINT
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -95,8 +96,15 @@ class Run:
             RunError: No model was kept, or the data are not there any more.
         """
         from benchmark.api.figures import draw
+        from benchmark.one_run.networks import load_model
 
-        return draw(self, n=n)
+        datamodule, path = self.prepared.datamodule, self.folder / CHECKPOINT
+        assert datamodule is not None
+        if not path.is_file():
+            why = "tested augmented images" if self.record.experiment.augmentation else "was not kept"
+            msg = f"run {self.key} {why}, so there is no model to draw heat maps with; its panels are in {self.folder}"
+            raise RunError(msg)
+        return draw(self.record, self.scores, model=load_model(self.record, path), data=datamodule, n=n)
 
     def export(self, output: Path | str, *, precision: str = "fp32") -> Any:
         """Write the model for the line, as `python -m inference export --run KEY` does.
@@ -157,14 +165,10 @@ class Run:
         """What a notebook shows of it."""
         found = self.record.metrics
         heads = "".join(f"<th>{html.escape(name)}</th>" for name in SHOWN)
-        cells = "".join(f"<td>{_number(found.get(name))}</td>" for name in SHOWN)
+        cells = "".join(f"<td>{'' if found.get(name) is None else f'{found[name]:.4f}'}</td>" for name in SHOWN)
         facts = "".join(
             f"<tr><th style='text-align:left'>{name}</th><td style='text-align:left'>{html.escape(text)}</td></tr>"
             for name, text in self._facts.items()
             if text
         )
         return f"<table><tr>{heads}</tr><tr>{cells}</tr></table><table>{facts}</table>"
-
-
-def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.4f}"

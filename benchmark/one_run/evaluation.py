@@ -14,7 +14,7 @@ from benchmark.metrics.folds import stratified_folds
 from benchmark.metrics.image import auroc_by_kind, best_threshold, decision_metrics, image_metrics
 from benchmark.metrics.pixel import PixelMetrics
 from benchmark.one_run.example_images import ImageKeeper
-from benchmark.records.record import Thresholds
+from benchmark.records.record_sections import Thresholds
 
 if TYPE_CHECKING:
     import pandas as pd

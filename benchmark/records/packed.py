@@ -8,9 +8,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from benchmark.records.record import Record, Section
+from benchmark.records.record import Record
 from benchmark.records.record_file import RecordError, parse
 from benchmark.records.run_files import SCORES, run_folder, write_text
+from benchmark.records.section import Section
 from benchmark.records.sweep_plan import SweepPlan
 
 if TYPE_CHECKING:

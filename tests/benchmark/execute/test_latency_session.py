@@ -15,8 +15,9 @@ from benchmark.one_run.networks import IMAGE, NETWORK, FinishedRun, Keeper, netw
 from benchmark.one_run.options import RunOptions
 from benchmark.plan.experiment import Experiment
 from benchmark.records.archive import read_records
-from benchmark.records.record import Record, Speed
+from benchmark.records.record import Record
 from benchmark.records.record_file import write_record
+from benchmark.records.record_sections import Speed
 from benchmark.records.run_files import RECORD, run_folder
 from benchmark.records.store import Store
 

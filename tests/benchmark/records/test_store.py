@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from benchmark.records.archive import read_records
-from benchmark.records.record import Dataset, Record
+from benchmark.records.record import Record
+from benchmark.records.record_sections import Dataset
 from benchmark.records.run_files import RECORD, run_folder, write_json, write_text
 from benchmark.records.store import Store
 
