@@ -1,4 +1,4 @@
-"""python -m benchmark run | table | speed | cache: run a grid of experiments and read it as one spreadsheet."""
+"""python -m benchmark run | table | pack | speed | cache: run a grid of experiments and read it as one spreadsheet."""
 
 from __future__ import annotations
 
@@ -32,12 +32,13 @@ def main(arguments: Sequence[str] | None = None, *, prog: str = "python -m bench
 
 def run(options: argparse.Namespace) -> int:
     """`benchmark run`: run what has no record yet, then write the tables."""
+    from benchmark.api.output_tables import write_tables
     from benchmark.execute.executor import parse_executor
     from benchmark.execute.sweep import run_sweep, select
     from benchmark.log import open_sinks
-    from benchmark.one_run.runner import RunOptions
+    from benchmark.one_run.options import RunOptions
     from benchmark.plan.grid import expand
-    from benchmark.report.write import write_tables
+    from benchmark.records.archive import holds_runs
     from extensions.cache import open_cache
     from extensions.configuration import ConfigError, load_config
     from extensions.runtime.disk import DiskFullError, room_for
@@ -80,7 +81,7 @@ def run(options: argparse.Namespace) -> int:
         has_room = False  # nor for the tables
         raise
     finally:
-        written = write_tables(output) if has_room and (output / "runs").exists() else []
+        written = write_tables(output) if has_room and holds_runs(output) else []
     print("\n".join(str(path) for path in written))
     print(_outcome(counts, output))
     return 0 if counts["finished"] == len(experiments) else 1
@@ -88,13 +89,24 @@ def run(options: argparse.Namespace) -> int:
 
 def table(options: argparse.Namespace) -> int:
     """`benchmark table`: write the tables again from the records."""
-    from benchmark.report.write import write_tables
+    from benchmark.api.output_tables import write_tables
+    from benchmark.records.archive import holds_runs
 
-    if not (options.output / "runs").is_dir():
-        msg = f"{options.output}: no folder 'runs' in it, expected the output folder of `workbench run`"
+    if not holds_runs(options.output):
+        msg = f"{options.output}: no runs in it, expected the output folder of `workbench run` or `workbench pack`"
         raise ValueError(msg)
     print("\n".join(str(path) for path in write_tables(options.output)))
     print(f"written again from the records: open {options.output / SHEET}{_next(options.output)}")
+    return 0
+
+
+def pack(options: argparse.Namespace) -> int:
+    """`benchmark pack`: the records and scores of an output folder in a few files."""
+    from benchmark.api.packing import pack as pack_runs
+
+    written = pack_runs(options.output, options.to, allow_uncommitted=options.allow_uncommitted)
+    print("\n".join(map(str, written)))
+    print(f"packed: read them as before, {workbench('table', '--output', options.to)}")
     return 0
 
 
@@ -164,10 +176,10 @@ def _dry_run(experiments: Sequence, output: Path, overwrite: str) -> int:
     store, todo = Store(output), 0
     for experiment in experiments:
         prepared = prepare(experiment)
-        record = store.read(prepared.folder(store))
+        record = store.read(prepared.folder)
         state = f"not possible: {prepared.error}" if prepared.error else "to do"
         if not is_due(record, overwrite) and record:
-            state = record["status"]
+            state = record.status
         todo += state == "to do"
         what = (experiment.model_name, experiment.backbone, experiment.settings, prepared.dataset, prepared.category)
         print(f"{prepared.key}  {'  '.join(filter(None, what))}  seed {experiment.seed}: {' '.join(state.split())}")
@@ -251,6 +263,18 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     set_help(again, "Write the tables again from the records; nothing is run.", example="--output output/quickstart")
     again.add_argument("--output", type=Path, required=True, help="output folder of `run`")
     again.set_defaults(command=table)
+    few = commands.add_parser("pack", help="records and scores in a few files, for a repository")
+    set_help(
+        few,
+        "Write the records and scores of an output folder into a few files that every command reads like that folder.",
+        example="--output output/quickstart --to results/quickstart",
+    )
+    few.add_argument("--output", type=Path, required=True, help="output folder of `run`; it stays as it is")
+    few.add_argument("--to", type=Path, required=True, help="folder of the packed runs; those in it stay")
+    few.add_argument(
+        "--allow-uncommitted", action="store_true", help="take records of code that was not committed, too"
+    )
+    few.set_defaults(command=pack)
     kept = commands.add_parser("cache", help="decoded images and frozen features that runs share")
     set_help(kept, "Decoded images and frozen features that runs share, on this machine.", example="info")
     actions = kept.add_subparsers(required=True, metavar="info|clear")

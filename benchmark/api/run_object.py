@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark.metrics.metric_table import HEADLINE
 from benchmark.plan.experiment import Experiment
-from benchmark.records.store import Store
+from benchmark.records.record import Record
+from benchmark.records.run_files import CHECKPOINT
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     from benchmark.one_run.preparation import Prepared
 
-__all__ = ["Run", "RunError", "run_of"]
+__all__ = ["Run", "RunError"]
 
 SHOWN = (*HEADLINE, "pixel_AUPRO")
 
@@ -33,9 +34,7 @@ class Run:
     """A finished run as it lies on disk.
 
     Attributes:
-        key: Its name: 16 hex digits, as in `run_keys` of the leaderboard.
         record: All of `record.json`.
-        folder: Where the record, the scores and the checkpoint lie.
         output: Folder of records and tables that it is in.
 
     Example:
@@ -44,18 +43,26 @@ class Run:
         >>> found.show()
     """
 
-    key: str
-    record: dict[str, Any]
-    folder: Path
+    record: Record
     output: Path
     _experiment: Experiment = field(repr=False)
+
+    @property
+    def key(self) -> str:
+        """Its name: 16 hex digits, as in `run_keys` of the leaderboard."""
+        return self.record.key
+
+    @property
+    def folder(self) -> Path:
+        """Where the record, the scores and the checkpoint lie."""
+        return self.output / self.record.folder
 
     @property
     def metrics(self) -> pd.Series:
         """Every metric by name, NaN where it cannot be computed."""
         import pandas as pd
 
-        return pd.Series(self.record["metrics"], dtype=float, name=self.key)
+        return pd.Series(self.record.metrics, dtype=float, name=self.key)
 
     @property
     def scores(self) -> pd.DataFrame:
@@ -64,18 +71,17 @@ class Run:
         Raises:
             RunError: The run only ranked training images and tested nothing.
         """
-        import pandas as pd
+        from benchmark.records.packed import read_scores
 
-        name = self.record["files"]["scores"]
-        if name is None:
+        if self.record.files.scores is None:
             msg = f"run {self.key} only removed training images and trained no model, so there are no scores"
             raise RunError(msg)
-        return pd.read_csv(self.folder / name, keep_default_na=False)
+        return read_scores(self.output, self.record)
 
     @property
     def threshold(self) -> float | None:
         """Raw score from which an image is called anomalous; None where the test images are all anomalous."""
-        return self.record["thresholds"]["image"]
+        return self.record.thresholds.image
 
     def show(self, n: int = 3) -> Figure:
         """Draw image, heat map and mask of what was decided best, of the closest calls, the misses and false alarms.
@@ -90,8 +96,15 @@ class Run:
             RunError: No model was kept, or the data are not there any more.
         """
         from benchmark.api.figures import draw
+        from benchmark.one_run.networks import load_model
 
-        return draw(self, n=n)
+        datamodule, path = self.prepared.datamodule, self.folder / CHECKPOINT
+        assert datamodule is not None
+        if not path.is_file():
+            why = "tested augmented images" if self.record.experiment.augmentation else "was not kept"
+            msg = f"run {self.key} {why}, so there is no model to draw heat maps with; its panels are in {self.folder}"
+            raise RunError(msg)
+        return draw(self.record, self.scores, model=load_model(self.record, path), data=datamodule, n=n)
 
     def export(self, output: Path | str, *, precision: str = "fp32") -> Any:
         """Write the model for the line, as `python -m inference export --run KEY` does.
@@ -129,54 +142,33 @@ class Run:
 
     @property
     def _facts(self) -> dict[str, str]:
-        record, dataset = self.record, self.record["dataset"]
-        data = " ".join(filter(None, [dataset["name"], dataset["category"]]))
+        record = self.record
+        status: str = record.status
+        if record.is_open_ended:
+            status = f"finished, not converged after {record.training.epochs} epochs: gets no rank"
         return {
-            "model": " on ".join(filter(None, [record["model"], record["backbone"]])),
-            "settings": record["settings"],
-            "data set": data + (" (drawn defects)" if dataset["synthetic"] else ""),
-            "seed": str(record["experiment"]["seed"]),
-            "status": _status(record),
+            "model": " on ".join(filter(None, [record.model, record.backbone])),
+            "settings": record.settings,
+            "data set": record.dataset.label + (" (drawn defects)" if record.dataset.synthetic else ""),
+            "seed": str(record.seed),
+            "status": status,
             "key": self.key,
         }
 
     def __repr__(self) -> str:
-        shown = [f"{name}={value:.4f}" for name, value in self.record["metrics"].items() if name in SHOWN and value]
+        shown = [f"{name}={value:.4f}" for name, value in self.record.metrics.items() if name in SHOWN and value]
         facts = self._facts
         told = [facts["model"], facts["data set"], f"seed {facts['seed']}", *shown, self.key]
         return f"{type(self).__name__}({', '.join(told)})"
 
     def _repr_html_(self) -> str:
         """What a notebook shows of it."""
-        found = self.record["metrics"]
+        found = self.record.metrics
         heads = "".join(f"<th>{html.escape(name)}</th>" for name in SHOWN)
-        cells = "".join(f"<td>{_number(found.get(name))}</td>" for name in SHOWN)
+        cells = "".join(f"<td>{'' if found.get(name) is None else f'{found[name]:.4f}'}</td>" for name in SHOWN)
         facts = "".join(
             f"<tr><th style='text-align:left'>{name}</th><td style='text-align:left'>{html.escape(text)}</td></tr>"
             for name, text in self._facts.items()
             if text
         )
         return f"<table><tr>{heads}</tr><tr>{cells}</tr></table><table>{facts}</table>"
-
-
-def run_of(record: dict[str, Any], experiment: Experiment, output: Path) -> Run:
-    """The run of a record in an output folder."""
-    folder = Store(output).folder(
-        dataset=record["dataset"]["name"],
-        category=record["dataset"]["category"],
-        model=record["model"],
-        backbone=record["backbone"],
-        key=record["key"],
-    )
-    return Run(record["key"], record, folder, output, experiment)
-
-
-def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.4f}"
-
-
-def _status(record: dict[str, Any]) -> str:
-    training = record.get("training") or {}
-    if training.get("converged") is False:
-        return f"finished, not converged after {training.get('epochs')} epochs: gets no rank"
-    return str(record["status"])

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from benchmark.records.packed import RECORDS, packed_plans, packed_records
 from benchmark.records.probes import contradictions, read_probes
+from benchmark.records.record import Record
+from benchmark.records.record_file import RecordError, read_plan, read_record
+from benchmark.records.run_files import RECORD
+from benchmark.records.sweep_plan import SweepPlan
 
-__all__ = ["Archive", "fact", "load"]
-
-Record = dict[str, Any]
-STATUSES = ("finished", "failed", "missing")
+__all__ = ["Archive", "holds_runs", "load", "read_records"]
 
 
 @dataclass
@@ -21,14 +21,14 @@ class Archive:
     """What an output folder holds.
 
     Attributes:
-        records: Every readable record, with its folder relative to the output folder under ``folder``.
+        records: Every readable record.
         plans: Every readable plan: what was asked for.
         probes: Rows of every readable ``probe*.csv``, see :func:`benchmark.records.probes.read_probes`.
         warnings: One sentence for each file that could not be read.
     """
 
     records: list[Record] = field(default_factory=list)
-    plans: list[Record] = field(default_factory=list)
+    plans: list[SweepPlan] = field(default_factory=list)
     probes: list[dict[str, Any]] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
@@ -40,14 +40,15 @@ def load(output: Path) -> Archive:
         output: Folder of ``benchmark run``.
     """
     archive = Archive()
-    for path in sorted((output / "runs").glob("**/record.json")):
-        record = _read(path, output, _record_faults, archive.warnings)
-        if record is not None:
-            archive.records.append(record | {"folder": path.parent.relative_to(output).as_posix()})
+    archive.records += read_records(output, archive.warnings)
+    plans, faults = packed_plans(output)
+    archive.plans += plans
+    archive.warnings += faults
     for path in sorted((output / "plans").glob("*.json")):
-        plan = _read(path, output, _plan_faults, archive.warnings)
-        if plan is not None:
-            archive.plans.append(plan)
+        try:
+            archive.plans.append(read_plan(path))
+        except RecordError as error:
+            archive.warnings.append(f"{path.relative_to(output).as_posix()} {error}.")
     for path in sorted(output.glob("probe*.csv")):
         try:
             archive.probes += read_probes(path)
@@ -57,48 +58,27 @@ def load(output: Path) -> Archive:
     return archive
 
 
-def fact(record: Record, *names: str) -> Any:
-    """A value deep in a record, None where any step is absent: failed runs lack most of it."""
-    value: Any = record
-    for name in names:
-        value = value.get(name) if isinstance(value, dict) else None
-    return value
+def read_records(output: Path, warnings: list[str] | None = None) -> list[Record]:
+    """Every readable record of an output folder, in a stable order; of a run that was also packed, its own.
+
+    Args:
+        output: Folder of `benchmark run`.
+        warnings: Gets a sentence for each of the others.
+    """
+    found, faults = [], []
+    for path in sorted((output / "runs").glob(f"**/{RECORD}")):
+        try:
+            found.append(read_record(path, output))
+        except RecordError as error:
+            faults.append(f"{path.relative_to(output).as_posix()} {error}.")
+    keys = {record.key for record in found}
+    packed, damaged = packed_records(output)
+    found += [record for record in packed if record.key not in keys]
+    if warnings is not None:
+        warnings += [*faults, *damaged]
+    return sorted(found, key=lambda record: record.folder)
 
 
-def _read(path: Path, output: Path, faults: Callable[[Any], list[str]], warnings: list[str]) -> Record | None:
-    shown = path.relative_to(output).as_posix()
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        warnings.append(f"{shown} cannot be read and is left out: {' '.join(str(error).split())}.")
-        return None
-    if found := faults(content):
-        warnings.append(f"{shown} is left out: it has no {', '.join(found)} of the expected kind.")
-        return None
-    return content
-
-
-def _record_faults(content: Any) -> list[str]:
-    """Names of what the tables cannot do without, or cannot take as it is."""
-    metrics, layers = fact(content, "metrics") or {}, fact(content, "layers") or []
-    sound = {
-        "key": isinstance(fact(content, "key"), str),
-        "status": fact(content, "status") in STATUSES,
-        "model": isinstance(fact(content, "model"), str),
-        "dataset": isinstance(fact(content, "dataset"), dict),
-        "dataset.name": isinstance(fact(content, "dataset", "name"), str),
-        "dataset.category": isinstance(fact(content, "dataset", "category"), str | None),
-        "experiment.seed": isinstance(fact(content, "experiment", "seed"), int | None),
-        "layers": isinstance(layers, list) and all(isinstance(layer, str) for layer in layers),
-        "metrics": isinstance(metrics, dict)
-        and all(isinstance(value, int | float | None) for value in metrics.values()),
-    }
-    return [name for name, is_sound in sound.items() if not is_sound]
-
-
-def _plan_faults(content: Any) -> list[str]:
-    entries = fact(content, "experiments")
-    sound = isinstance(entries, list) and all(
-        isinstance(fact(entry, "experiment_id"), str) and str(fact(entry, "seed")).isdigit() for entry in entries
-    )
-    return [] if sound else ["experiments"]
+def holds_runs(output: Path) -> bool:
+    """Whether a folder holds records, in folders of their own or packed."""
+    return (output / "runs").is_dir() or (output / RECORDS).is_file()

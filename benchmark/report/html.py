@@ -23,7 +23,6 @@ from benchmark.metrics.columns import (
     is_shown,
     shown_dataset,
 )
-from benchmark.report.gallery import GalleryImage, gallery
 from benchmark.report.scatter import Point, scatter_points
 from benchmark.tables.augmentation_frames import AUGMENTATION, CHANGED
 from benchmark.tables.export_commands import Export, exports
@@ -49,9 +48,9 @@ def write_html(tables: Frames, path: Path, output: Path) -> None:
     """Write the page: the best of each data set, charts, sortable tables, images, failures, how it was made.
 
     Args:
-        tables: From :func:`benchmark.tables.leaderboard.frames`.
+        tables: From :func:`benchmark.tables.leaderboard.build_tables`.
         path: The file to write.
-        output: Folder that the records' folders are relative to, for images.
+        output: Folder of the records, for commands.
     """
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
@@ -76,7 +75,10 @@ def write_html(tables: Frames, path: Path, output: Path) -> None:
         if len(tables.augmentation)
         else None,
         augmentation_charts=_augmentation_charts(tables.augmentation),
-        gallery=[(image, _inline(image)) for image in gallery(tables.leading, output)],
+        gallery=[
+            (image, f"data:image/jpeg;base64,{base64.b64encode(image.jpeg).decode('ascii')}")
+            for image in tables.gallery
+        ],
         about=[
             (section, list(rows[["name", "value"]].itertuples(index=False)))
             for section, rows in tables.about.groupby("section", sort=False)
@@ -165,10 +167,6 @@ def _shades(frame: pd.DataFrame, entry: Column, compared: Sequence[str]) -> list
 
 def _shown(line: pd.Series) -> str:
     return shown_dataset(str(line["dataset"]), synthetic=bool(line.get("synthetic")))
-
-
-def _inline(image: GalleryImage) -> str:
-    return "data:image/jpeg;base64," + base64.b64encode(image.jpeg).decode("ascii")
 
 
 def _augmentation_charts(frame: pd.DataFrame) -> list[tuple[str, str]]:

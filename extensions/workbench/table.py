@@ -38,6 +38,7 @@ GROUPS: dict[str, tuple[Subcommand, ...]] = {
         "benchmark",
         run="run a grid of experiments and write the leaderboard",
         table="write the tables again from the records",
+        pack="records and scores of a folder in a few files, for a repository",
         speed="measure our parts against stock anomalib",
         cache="what runs share on this machine: info | clear",
     ),

@@ -1,0 +1,143 @@
+"""Packed runs: many in four files that a repository can hold and a person can browse, read like a folder of runs."""
+
+from __future__ import annotations
+
+import io
+import lzma
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from benchmark.records.record import Record
+from benchmark.records.record_file import RecordError, parse
+from benchmark.records.run_files import SCORES, run_folder, write_text
+from benchmark.records.section import Section
+from benchmark.records.sweep_plan import SweepPlan
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["PLANS", "RECORDS", "SCORE_TABLE", "SectionLines", "forget_plans", "packed_plans", "packed_records",
+           "read_scores", "score_texts"]  # fmt: skip
+
+RECORDS = "records.jsonl"
+"""A record a line, sorted by its folder; what `record.json` holds."""
+PLANS = "plans.jsonl"
+"""A plan a line, without the runs that a packed record answers."""
+SCORE_TABLE = "scores.csv.xz"
+"""The rows of every `scores.csv`, with the key of their run in front under `run`."""
+SCORE_COLUMNS = ("image", "label", "kind", "score", "fold")
+
+S = TypeVar("S", bound=Section)
+SectionLines = tuple[tuple[S, ...], tuple[str, ...]]
+"""What the lines of a file hold, and a sentence for each line that cannot be used."""
+
+
+def packed_records(output: Path) -> SectionLines[Record]:
+    """The packed records of an output folder, each with the folder that it had, or gets, of its own."""
+    return _lines(output / RECORDS, Record)
+
+
+def packed_plans(output: Path) -> SectionLines[SweepPlan]:
+    """The packed plans of an output folder."""
+    return _lines(output / PLANS, SweepPlan)
+
+
+def forget_plans(output: Path, *, sweep: str) -> None:
+    """Drop the packed plans of a sweep."""
+    path = output / PLANS
+    lines = path.read_bytes().split(b"\n") if path.is_file() else []
+    kept = [line for line in lines if not _is_of(line, sweep)]
+    if kept != lines:
+        write_text(path, b"\n".join(kept).decode())
+
+
+def read_scores(output: Path, record: Record) -> pd.DataFrame:
+    """A row per test image of a run, from its own table or, where it has none, from that of the packed runs.
+
+    Args:
+        output: Folder that `Record.folder` is relative to.
+        record: Of a run that tested.
+
+    Raises:
+        RecordError: As `score_texts`.
+    """
+    import pandas as pd
+
+    return pd.read_csv(io.StringIO(score_texts(output, record).to_csv(index=False)), keep_default_na=False)
+
+
+def score_texts(output: Path, record: Record) -> pd.DataFrame:
+    """As `read_scores`, every cell as it is written.
+
+    Raises:
+        RecordError: There are none, or they cannot be read.
+    """
+    path = output / record.folder / SCORES
+    packed = output / SCORE_TABLE
+    used = path if path.is_file() or not packed.is_file() else packed
+    try:
+        table = _texts(used, _stamp(used))
+    except (OSError, EOFError, ValueError, lzma.LZMAError) as error:
+        msg = f"{used} cannot be read ({' '.join(str(error).split())}): run it again with --overwrite all"
+        raise RecordError(msg) from error
+    rows = table if used == path else table[table["run"] == record.key].drop(columns="run")
+    if tuple(rows.columns) != SCORE_COLUMNS or rows.empty:
+        found = f"columns {', '.join(rows.columns)}" if len(rows) else "no rows"
+        msg = (
+            f"{used}: run {record.key} has {found}, expected rows of {', '.join(SCORE_COLUMNS)}; run it again with "
+            "--overwrite all"
+        )
+        raise RecordError(msg)
+    return rows
+
+
+def _lines(path: Path, kind: type[S]) -> SectionLines[S]:
+    return _parsed(path, kind, _stamp(path)) if path.exists() else ((), ())
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    """What changes when a file does."""
+    found = path.stat()
+    return found.st_mtime_ns, found.st_size
+
+
+@lru_cache(maxsize=8)  # a sweep asks for one record at a time
+def _parsed(path: Path, kind: type[S], stamp: tuple[int, int]) -> SectionLines[S]:
+    try:
+        lines = path.read_bytes().split(b"\n")
+    except OSError as error:
+        return (), (f"{path.name} cannot be read and is left out: {error}.",)
+    found, faults = [], []
+    for number, line in enumerate(lines, start=1):
+        if not line:
+            continue
+        try:
+            found.append(_placed(parse(line, kind)))
+        except RecordError as error:
+            faults.append(f"{path.name}, line {number}, {error}.")
+    return tuple(found), tuple(faults)
+
+
+def _placed(section: S) -> S:
+    if not isinstance(section, Record):
+        return section
+    data = section.dataset
+    folder = run_folder(
+        dataset=data.name, category=data.category, model=section.model, backbone=section.backbone, key=section.key
+    )
+    return section.model_copy(update={"folder": folder})
+
+
+def _is_of(line: bytes, sweep: str) -> bool:
+    try:
+        return parse(line, SweepPlan).sweep == sweep
+    except RecordError:
+        return False  # the tables name it
+
+
+@lru_cache(maxsize=2)
+def _texts(path: Path, stamp: tuple[int, int]) -> pd.DataFrame:
+    import pandas as pd
+
+    return pd.read_csv(path, dtype=str, keep_default_na=False)
