@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,7 @@ from extensions.runtime.progress import finished_step
 from inference.compare.verdicts import KEPT, REJECTED, judge_speed
 
 if TYPE_CHECKING:
-    from inference.export.run_model import FoundRun, TrainedRun
+    from inference.export.trained_run import FinishedRun, TrainedRun
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +38,6 @@ class CompareOptions:
     Attributes:
         precisions: Of the exports.
         keys: Of the runs, or their beginnings; empty takes every finished one.
-        data_root: Where relative data roots of the records start.
         streams: Batches computed at the same time, when speed is measured.
         batch: Images computed together.
         seconds: Of each measurement of speed; 0 measures none.
@@ -47,14 +46,20 @@ class CompareOptions:
 
     precisions: Sequence[str] = ("fp32",)
     keys: Sequence[str] = ()
-    data_root: Path | None = None
     streams: int = 2
     batch: int = 8
     seconds: float = 3.0
     repeats: int = 3
 
 
-def compare_runs(records: Path, folder: Path, output: Path, options: CompareOptions | None = None) -> pd.DataFrame:
+def compare_runs(
+    records: Path,
+    folder: Path,
+    *,
+    output: Path,
+    find_run: Callable[[str], FinishedRun],
+    options: CompareOptions | None = None,
+) -> pd.DataFrame:
     """Export the models of a benchmark and hold each against what was trained, on every image of a folder.
 
     A model that cannot be exported, or differs by more than is accepted, is a row with its `error`; the others go on.
@@ -65,6 +70,7 @@ def compare_runs(records: Path, folder: Path, output: Path, options: CompareOpti
         folder: Labelled images: `good` and others, such as `test` of an MVTec category. Masks, and images that a run
             was trained on, are left out and told.
         output: For the exports and `comparison.csv`.
+        find_run: The run of a key, as `benchmark.api.found_run.find_run`; it raises ValueError where there is none.
         options: See `CompareOptions`.
 
     Returns:
@@ -82,7 +88,7 @@ def compare_runs(records: Path, folder: Path, output: Path, options: CompareOpti
 
     options = options or CompareOptions()
     files, labels = labelled_images(folder)
-    found = _found(records, options)
+    found = _found(records, find_run, options)
     rows: list[dict[str, Any]] = []
     exports: dict[int, Path] = {}
     for run in found:
@@ -97,19 +103,20 @@ def compare_runs(records: Path, folder: Path, output: Path, options: CompareOpti
     return frame
 
 
-def _found(records: Path, options: CompareOptions) -> list[FoundRun | dict[str, Any]]:
+def _found(
+    records: Path, find_run: Callable[[str], FinishedRun], options: CompareOptions
+) -> list[FinishedRun | dict[str, Any]]:
     """The runs, or the rows that say why one cannot be compared; before any model is loaded."""
     from benchmark.records.archive import load
-    from inference.export.run_model import find_run
 
     keys = list(options.keys) or [one["key"] for one in load(records).records if one["status"] == "finished"]
     if not keys:
         msg = f"{records}/runs: there is no finished run in it; expected the output folder of `benchmark run`"
         raise ValueError(msg)
-    found: list[FoundRun | dict[str, Any]] = []
+    found: list[FinishedRun | dict[str, Any]] = []
     for key in keys:
         try:
-            run = find_run(key, records, options.data_root)
+            run = find_run(key)
             run.check(needs_images=True)
         except (RuntimeError, OSError, ValueError) as error:
             if isinstance(error, ValueError) and options.keys:  # a key that is none: what was asked for cannot be done
@@ -132,7 +139,7 @@ def _unseen(files: list[Path], trained_on: list[Path]) -> np.ndarray:
 
 
 def _exported(
-    run: FoundRun | dict[str, Any],
+    run: FinishedRun | dict[str, Any],
     output: Path,
     folder: Path,
     files: list[Path],

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from benchmark.api.run_object import Run
-    from inference.measure.agreement import Agreement
+from extensions.runtime.atomic_folder import check_replaceable
+from inference.export.trained_run import FinishedRun
+from inference.export.write_model import FILES, NETWORK, ExportOptions, export_model
+from inference.measure.agreement import Agreement
 
 __all__ = ["ExportedRun", "export_run"]
 
@@ -29,14 +29,14 @@ class ExportedRun:
         return f"{self.model}: {self.agreement.sentence()}"
 
 
-def export_run(run: Run, output: Path, *, precision: str = "fp32") -> ExportedRun:
+def export_run(run: FinishedRun, output: Path, *, precision: str = "fp32") -> ExportedRun:
     """Write the model of a run for the line; of a run whose model was not kept, after fitting it again.
 
     It is compared with the trained model, and for int8 calibrated, on the run's own training images; the threshold of
     int8 is fitted anew on its test images.
 
     Args:
-        run: Of the benchmark.
+        run: As `benchmark.api.found_run` finds it.
         output: Folder for `model.xml` and what belongs to it.
         precision: `fp32`, `fp16` or `int8`.
 
@@ -44,14 +44,9 @@ def export_run(run: Run, output: Path, *, precision: str = "fp32") -> ExportedRu
         ValueError: The output folder holds other files, or the model cannot be exported.
         RuntimeError: The run leaves no model, its data are not there any more, or the network differs from the model.
     """
-    from extensions.runtime.atomic_folder import check_replaceable
-    from inference.export.run_model import found_of
-    from inference.export.write_model import FILES, NETWORK, ExportOptions, export_model
-
     check_replaceable(output, FILES)
-    found = found_of(run._experiment, run.key, run.folder, run.output)
-    found.check(needs_images=True)
-    trained = found.load()
+    run.check(needs_images=True)
+    trained = run.load()
     agreement = export_model(
         trained.model,
         trained.info,

@@ -93,7 +93,7 @@ def _traced(network: nn.Module, example: torch.Tensor) -> Any:
             (example,),
             dynamo=True,
             opset_version=OPSET,
-            input_names=["images"],
+            input_names=["prepared"],
             output_names=list(OUTPUTS),
             dynamic_shapes=({0: batch},),
             verbose=False,

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from benchmark.metrics.pixel import PixelMetrics
+from benchmark.metrics.threshold import image_threshold
 from inference.model.metadata import ModelInfo
 
 if TYPE_CHECKING:
@@ -91,7 +93,6 @@ def score(predictor: Predictor, images: FittedOn, model: AnomalibModule) -> Scor
         ValueError: An image or a mask cannot be read.
         RuntimeError: The network cannot compute one.
     """
-    from benchmark.metrics.pixel import PixelMetrics
     from extensions.data.reading.image_files import read_image
     from extensions.runtime.progress import progress_bar
 
@@ -129,8 +130,6 @@ def can_stand_in(info: ModelInfo, scored: Scored, images: FittedOn) -> bool:
         scored: By the unchanged network.
         images: Those that were scored.
     """
-    from benchmark.one_run.evaluation import image_threshold
-
     threshold, _ = image_threshold(images.is_anomalous, scored.scores)
     if threshold is None or info.threshold is None or info.score_range is None:
         return False
@@ -149,7 +148,6 @@ def refitted(info: ModelInfo, scored: Scored, images: FittedOn, model: AnomalibM
         images: Those that were scored.
         model: As trained; its sensitivities hold on.
     """
-    from benchmark.one_run.evaluation import image_threshold
     from inference.model.checkpoints import MARGIN, scale_of
 
     threshold, source = image_threshold(images.is_anomalous, scored.scores)

@@ -23,8 +23,8 @@ def resizing_network(preprocessing: Preprocessing):
 
     height, width = preprocessing.image_size
     shape = ["n", 3, height, width]
-    given, left = (onnx.helper.make_tensor_value_info(name, 1, shape) for name in ("images", "out"))
-    graph = onnx.helper.make_graph([onnx.helper.make_node("Identity", ["images"], ["out"])], "plain", [given], [left])
+    given, left = (onnx.helper.make_tensor_value_info(name, 1, shape) for name in ("prepared", "out"))
+    graph = onnx.helper.make_graph([onnx.helper.make_node("Identity", ["prepared"], ["out"])], "plain", [given], [left])
     model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)])
     put_in_front(model, preprocessing)
     onnx.checker.check_model(model)
@@ -63,6 +63,7 @@ def test_pre_processing_that_no_graph_can_hold_is_refused():
 
 def test_an_export_says_what_its_numbers_mean_and_how_it_agrees(exported):
     assert {path.name for path in exported.iterdir()} == set(FILES) - {"model.onnx.data"}
+    onnx.checker.check_model(exported / "model.onnx")
     info = json.loads((exported / "model.json").read_text())
     assert info["class_path"] == "extensions.Padim"
     assert info["image_size"] == [48, 48]
