@@ -1,0 +1,338 @@
+"""The record of a run: what was run, on what, how it went and what was measured; `record.json` as a type."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+__all__ = [
+    "PROTOCOL_VERSION",
+    "CanonicalExperiment",
+    "ClassSpec",
+    "Dataset",
+    "Failure",
+    "Files",
+    "Memory",
+    "Panel",
+    "Record",
+    "RecordedBy",
+    "Refinement",
+    "Reused",
+    "ReusedSplit",
+    "Round",
+    "Section",
+    "Speed",
+    "Thresholds",
+    "Training",
+    "Weights",
+    "is_location",
+]
+
+PROTOCOL_VERSION = 1
+"""Raised when the meaning of a recorded number changes: records of another version are run again."""
+
+
+class Section(BaseModel):
+    """A part of a record. What a file does not say is None or empty; what no field is for is kept as it is.
+
+    `on_disk` gives back what was read or set and nothing else, so that a record keeps its form. Change a section by
+    `model_copy(update={…})`.
+    """
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="allow", protected_namespaces=())
+
+    def on_disk(self) -> dict[str, Any]:
+        """As the file has it."""
+        return self.model_dump(exclude_unset=True)
+
+
+class ClassSpec(Section):
+    """A class and its arguments, as in a configuration; arguments at their defaults are left out."""
+
+    class_path: str = ""
+    init_args: dict[str, Any] = {}
+
+
+class CanonicalExperiment(Section):
+    """What was run, see `benchmark.plan.experiment.Experiment.canonical`."""
+
+    model: ClassSpec = ClassSpec()
+    data: ClassSpec = ClassSpec()
+    trainer: dict[str, Any] = {}
+    seed: int = 0
+    refinement: dict[str, Any] | None = None
+    augmentation: list[dict[str, Any]] = []
+
+
+class Weights(Section):
+    """Of the backbone, or of the autoencoder."""
+
+    sha256: str | None = None
+    source: str | None = None
+
+
+class Dataset(Section):
+    """The data of a run.
+
+    Attributes:
+        synthetic: Whether its defects are drawn.
+        sha256: Over names, contents, labels and masks; None where the data could not be read.
+        k_shot: Number of training images, where it was limited; `k_shot_images` names them.
+        contamination_ratio: Share of anomalous images put among the training images, as asked for.
+        contamination: What of it was realised.
+        defect_kinds: Test images of each kind.
+        image_size: Height and width that the network saw, px.
+    """
+
+    name: str
+    category: str = ""
+    synthetic: bool = False
+    sha256: str | None = None
+    k_shot: int | None = None
+    contamination_ratio: float | None = None
+    k_shot_images: list[str] = []
+    contamination: dict[str, Any] = {}
+    n_train: int | None = None
+    n_test_normal: int | None = None
+    n_test_anomalous: int | None = None
+    n_masks: int | None = None
+    defect_kinds: dict[str, int] = {}
+    image_size: list[int] = []
+
+    @property
+    def label(self) -> str:
+        """Name and category, as a line of text tells them."""
+        return " ".join(filter(None, (self.name, self.category)))
+
+
+class Failure(Section):
+    """Why a run has no result: the error's class, one sentence, the traceback."""
+
+    type: str = ""
+    message: str = ""
+    traceback: str = ""
+
+
+class Thresholds(Section):
+    """On raw scores and raw map values, and how they were found; `label_free` is the model's own."""
+
+    image: float | None = None
+    pixel: float | None = None
+    source: str | None = None
+    label_free: float | None = None
+    label_free_source: str | None = None
+
+
+class Training(Section):
+    """How a fit went: for the record and the question whether the model may be ranked.
+
+    Attributes:
+        epochs: That were trained.
+        max_epochs: That were allowed; None for no limit.
+        stopped_by: What ended the training.
+        converged: Whether the loss was flat at its end; nothing that ended for want of a finite loss has. None where
+            nothing was trained.
+        loss: Mean training loss of each epoch.
+        val_loss: Likewise, of held-out images; empty where there are none.
+        rewinds: How often a NaN loss took the model back.
+    """
+
+    epochs: int | None = None
+    max_epochs: int | None = None
+    stopped_by: str | None = None
+    converged: bool | None = None
+    loss: list[float] = []
+    val_loss: list[float] = []
+    rewinds: int = 0
+
+
+class Speed(Section):
+    """Times of a run: of the fit and the test in s, of one image in ms.
+
+    Attributes:
+        fit_seconds: What the fit costs with nothing at hand; None where that is not known.
+        fit_own_seconds: What it took here.
+        fit_reused_seconds: What it took from the cache had taken.
+        latency_session: In which the network was timed in turn with others; None when that was in its run, alone.
+        latency_device: What computed.
+        network: The same for networks that take the same time, see `benchmark.one_run.networks.network_id`.
+        latency_of: Key of the run whose network was timed.
+        latency_note: What else the machine did; empty when it was quiet.
+    """
+
+    fit_seconds: float | None = None
+    fit_own_seconds: float | None = None
+    fit_reused_seconds: float | None = None
+    test_seconds: float | None = None
+    latency_ms: float | None = None
+    latency_p95_ms: float | None = None
+    latency_batch_size: int | None = None
+    latency_n: int | None = None
+    latency_session: str | None = None
+    latency_device: str | None = None
+    network: str | None = None
+    latency_min_ms: float | None = None
+    latency_max_ms: float | None = None
+    latency_turns: int | None = None
+    latency_of: str | None = None
+    latency_threads: int | None = None
+    latency_note: str | None = None
+
+
+class ReusedSplit(Section):
+    """Of how many images of a split the pixels and the features were there already, and whether the bank was."""
+
+    images: int = 0
+    features: int = 0
+    of: int = 0
+    bank: bool = False
+
+
+class Reused(Section):
+    """What earlier runs had worked out."""
+
+    train: ReusedSplit | None = None
+    test: ReusedSplit | None = None
+    val: ReusedSplit | None = None
+
+
+class Memory(Section):
+    """Highest resident size of the process, and size of the network alone; bytes."""
+
+    peak_memory_bytes: int | None = None
+    model_bytes: int | None = None
+
+
+class Panel(Section):
+    """A drawn test image: `best` or `worst`, label (0 normal, 1 anomalous), raw score, name, file beside the record."""
+
+    kind: str = ""
+    label: int = 0
+    score: float = 0.0
+    image: str = ""
+    panel: str = ""
+
+
+class Files(Section):
+    """Names of the files beside the record; None where there is none."""
+
+    scores: str | None = None
+    checkpoint: str | None = None
+    images: list[Panel] | None = None
+
+
+class Round(Section):
+    """One round of a refinement: what was removed before it, how well the score ranks, what the detector reached."""
+
+    round: int
+    n_train: int
+    n_removed: int = 0
+    n_injected_removed: int | None = None
+    precision: float | None = None
+    recall: float | None = None
+    score_auroc: float | None = None
+    image_AUROC: float | None = None  # noqa: N815 - a column of tables
+    pixel_AUROC: float | None = None  # noqa: N815 - a column of tables
+    pixel_AUPRO: float | None = None  # noqa: N815 - a column of tables
+
+
+class Refinement(Section):
+    """How training images were refined.
+
+    Attributes:
+        retrain: After which rounds a detector was trained: `every`, `last` or `never`.
+        repeats: How often each injected image is there.
+        n_held_out: Images to set the threshold on.
+        compared: AUROC of the first round's scores by other strategies.
+        seconds: By what they went into.
+    """
+
+    retrain: str = ""
+    repeats: int = 1
+    n_held_out: int = 0
+    compared: dict[str, float | None] = {}
+    rounds: list[Round] = Field(default=[], min_length=1)
+    seconds: dict[str, float] = {}
+    files: dict[str, str | None] = {}
+
+
+class RecordedBy(Section):
+    """Who wrote the record, where that was not the benchmark, and what differs from its own."""
+
+    name: str = ""
+    notes: list[str] = []
+
+
+class Record(Section):
+    """A run that finished, failed, or found no data.
+
+    Attributes:
+        key: 16 hex digits over experiment, weights and data.
+        experiment_id: The same over the experiment alone.
+        settings: What a reader sees of the experiment beside model, backbone and data set.
+        sweep: In which it was run.
+        started: ISO date and time.
+        metrics: By name, None where one cannot be computed; empty unless the run finished.
+        environment: Machine and versions, by name.
+        seconds: The whole run.
+        folder: Where it lies, relative to the output folder; not in the file.
+    """
+
+    protocol_version: int | None = None
+    key: str
+    experiment_id: str = ""
+    experiment: CanonicalExperiment = CanonicalExperiment()
+    model: str
+    backbone: str = ""
+    layers: list[str] = []
+    settings: str = ""
+    weights: Weights | None = None
+    dataset: Dataset
+    sweep: str = ""
+    started: str = ""
+    status: Literal["finished", "failed", "missing"]
+    error: Failure | None = None
+    metrics: dict[str, float | None] = {}
+    thresholds: Thresholds = Thresholds()
+    training: Training = Training()
+    speed: Speed = Speed()
+    reused: Reused = Reused()
+    memory: Memory = Memory()
+    files: Files = Files()
+    refinement: Refinement | None = None
+    recorded_by: RecordedBy | None = None
+    environment: dict[str, Any] = {}
+    seconds: float | None = None
+    folder: Path = Field(default=Path(), exclude=True)
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether it has a result."""
+        return self.status == "finished"
+
+    @property
+    def is_current(self) -> bool:
+        """Whether its numbers mean what numbers mean now."""
+        return self.protocol_version == PROTOCOL_VERSION
+
+    @property
+    def is_open_ended(self) -> bool:
+        """Whether the training ended before the loss was flat, so that the run gets no rank."""
+        return self.training.converged is False
+
+    @property
+    def detector(self) -> str:
+        """Model and backbone, as a line of text tells them."""
+        return " ".join(filter(None, (self.model, self.backbone)))
+
+    @property
+    def seed(self) -> int:
+        """Of the experiment."""
+        return self.experiment.seed
+
+
+def is_location(argument: str) -> bool:
+    """Whether an argument of a datamodule says where data lie or what they are called, and nothing of their use."""
+    return argument in {"category", "name", "root"} or argument.endswith("_dir")

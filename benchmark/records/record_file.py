@@ -1,0 +1,58 @@
+"""`record.json`: read whole and valid, or told in a sentence why not; written whole or not at all."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import ValidationError
+
+from benchmark.records.record import Record, Section
+from benchmark.records.sweep_plan import SweepPlan
+
+__all__ = ["RECORD", "RecordError", "read_plan", "read_record"]
+
+RECORD = "record.json"
+
+S = TypeVar("S", bound=Section)
+
+
+class RecordError(ValueError):
+    """A file that cannot be taken as it is: the rest of a sentence that begins with its name."""
+
+
+def read_record(path: Path, output: Path) -> Record:
+    """The record in a file.
+
+    Args:
+        path: Of `record.json`.
+        output: Folder that `Record.folder` is relative to.
+
+    Raises:
+        RecordError: It cannot be read, or lacks what every record has.
+    """
+    return _read(path, Record).model_copy(update={"folder": path.parent.relative_to(output)})
+
+
+def read_plan(path: Path) -> SweepPlan:
+    """The plan in a file.
+
+    Raises:
+        RecordError: As `read_record`.
+    """
+    return _read(path, SweepPlan)
+
+
+def _read(path: Path, kind: type[S]) -> S:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        msg = f"cannot be read and is left out: {' '.join(str(error).split())}"
+        raise RecordError(msg) from error
+    try:
+        return kind.model_validate(content)
+    except ValidationError as error:
+        names = dict.fromkeys(".".join(map(str, fault["loc"])) or "fields" for fault in error.errors())
+        msg = f"is left out: it has no {', '.join(names)} of the expected kind"
+        raise RecordError(msg) from error
