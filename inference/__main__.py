@@ -25,7 +25,7 @@ def main(arguments: Sequence[str] | None = None, *, prog: str = "python -m infer
 
 def export(options: argparse.Namespace) -> int:
     """`inference export`: write a trained model for the line and compare it with what was trained."""
-    from extensions.runtime.atomic_folder import check_replaceable
+    from extensions.runtime.atomic_write import check_replaceable
     from inference.export.quantization import labelled_images
     from inference.export.write_model import FILES, ExportOptions, export_model
     from inference.measure.cost import told_of_int8

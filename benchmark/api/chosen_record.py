@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from benchmark.plan.experiment import Experiment
 from benchmark.records.archive import load
+from benchmark.records.record import Record
+from benchmark.records.record_file import RECORD, read_record
 from benchmark.tables.best import best_run, is_best
 
 
-def choose_record(asked: str, records: Path) -> tuple[dict[str, Any], str]:
+def choose_record(asked: str, records: Path) -> tuple[Record, str]:
     """The record that a key, the beginning of one or `best` names, and why it is this one.
 
     Args:
@@ -23,40 +24,42 @@ def choose_record(asked: str, records: Path) -> tuple[dict[str, Any], str]:
     archive = load(records)
     if is_best(asked):
         best = best_run(asked, archive, records)
-        return best.record, best.told
-    found = {record["key"]: record for record in archive.records if record["key"].startswith(asked)}
+        return read_record(records / best.record["folder"] / RECORD, records), best.told
+    found = {one["key"]: one for one in archive.records if one["key"].startswith(asked)}
     if len(found) != 1:
         keys = sorted(found)
         some = (", ".join(keys[:3]) or "none") + (f" and {len(keys) - 3} more" if len(keys) > 3 else "")
         msg = f"--run {asked}: expected one run with this key in {records / 'runs'}, found {some}"
         raise ValueError(msg)
-    (record,) = found.values()
-    if record["status"] != "finished":
-        msg = f"--run {asked}: this run is {record['status']}, so there is no model of it; choose a finished one"
+    record = read_record(records / found.popitem()[1]["folder"] / RECORD, records)
+    if not record.is_finished:
+        msg = f"--run {asked}: this run is {record.status}, so there is no model of it; choose a finished one"
         raise ValueError(msg)
     return record, ""
 
 
-def recorded_experiment(record: dict[str, Any]) -> Experiment:
+def recorded_experiment(record: Record, folder: Path) -> Experiment:
     """What was run, of which all that decides a result is in the record.
 
+    Args:
+        record: Of the run.
+        folder: Of the record.
+
     Raises:
-        ValueError: It is no record of ours.
+        ValueError: The record does not say it.
     """
+    told = record.experiment
     try:
-        told = record["experiment"]
         experiment = Experiment(
-            told["model"],
-            told["data"],
-            told["trainer"],
-            told["seed"],
-            refinement=told.get("refinement"),
-            augmentation=told.get("augmentation"),
+            told.model.on_disk(),
+            told.data.on_disk(),
+            told.trainer,
+            told.seed,
+            refinement=told.refinement,
+            augmentation=told.augmentation or None,
         )
         _ = experiment.canonical
     except (KeyError, TypeError, AttributeError) as error:
-        msg = (
-            f"{record['folder']}: the record does not say what was run ({type(error).__name__}: {error}); run it again"
-        )
+        msg = f"{folder}: the record does not say what was run ({type(error).__name__}: {error}); run it again"
         raise ValueError(msg) from error
     return experiment

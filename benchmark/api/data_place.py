@@ -8,11 +8,11 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from benchmark.one_run.preparation import Prepared, prepare
 from benchmark.plan.experiment import Experiment
 from benchmark.records.local import read_local
+from benchmark.records.record import Record
 
 logger = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ class Place:
 
 
 def locate(
-    plain: Experiment, record: dict[str, Any], folder: Path, experiment: Experiment, data_root: Path | None
+    plain: Experiment, record: Record, folder: Path, experiment: Experiment, data_root: Path | None
 ) -> tuple[Prepared, Place]:
     """The run prepared where its images are: where the data root given, or in force, or kept with the run has them.
 
@@ -70,11 +70,11 @@ def locate(
         with place.in_force():
             found.append((prepare(asked), place))
         content = found[-1][0].fingerprint
-        if content is not None and content.sha256 == record["dataset"].get("sha256"):
+        if content is not None and content.sha256 == record.dataset.sha256:
             break
     else:  # nowhere as they were: the first that can be used, else what was looked for first
         found.sort(key=lambda one: one[0].fingerprint is None)
         return found[0]
     if len(found) > 1:
-        logger.warning("the images of run %s are not at %s; those at %s are used", record["key"], places[0][0], place)
+        logger.warning("the images of run %s are not at %s; those at %s are used", record.key, places[0][0], place)
     return found[-1]

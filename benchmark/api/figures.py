@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchmark.api.run_object import Run, RunError
-from benchmark.one_run.example_images import heat_map
 from benchmark.one_run.networks import load_model
 from benchmark.records.store import CHECKPOINT
+from extensions.runtime.heat_map import heat_map
 
 if TYPE_CHECKING:
     import pandas as pd

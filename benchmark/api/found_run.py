@@ -109,10 +109,10 @@ def find_run(record_key: str, records: Path, data_root: Path | None = None) -> F
         ValueError: There is not exactly one such run, it did not finish, or its record cannot be used.
     """
     record, why = choose_record(record_key, records)
-    folder = records / record["folder"]
-    experiment = recorded_experiment(record)
+    folder = records / record.folder
+    experiment = recorded_experiment(record, folder)
     prepared, place = locate(_tested_plainly(experiment), record, folder, experiment, data_root)
-    return _of_plain_test(FoundRun(record["key"], folder, prepared, place, why), experiment, records)
+    return _of_plain_test(FoundRun(record.key, folder, prepared, place, why), experiment, records)
 
 
 def find_experiment(experiment: Experiment, key: str, folder: Path, records: Path) -> FoundRun:
@@ -133,9 +133,9 @@ def find_beside(checkpoint: Path, data_root: Path | None = None) -> FoundRun | N
     record = record_beside(checkpoint)
     if record is None:
         return None
-    experiment = recorded_experiment(record | {"folder": str(checkpoint.parent)})
+    experiment = recorded_experiment(record, checkpoint.parent)
     prepared, place = locate(experiment, record, checkpoint.parent, experiment, data_root)
-    return FoundRun(record["key"], checkpoint.parent, prepared, place)
+    return FoundRun(record.key, checkpoint.parent, prepared, place)
 
 
 def _of_plain_test(run: FoundRun, experiment: Experiment, records: Path) -> FoundRun:

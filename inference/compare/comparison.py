@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from benchmark.records.archive import load
 from extensions.runtime.atomic_write import write_whole
 from extensions.runtime.progress import finished_step
 from inference.compare.verdicts import KEPT, REJECTED, judge_speed
@@ -107,8 +108,6 @@ def _found(
     records: Path, find_run: Callable[[str], FinishedRun], options: CompareOptions
 ) -> list[FinishedRun | dict[str, Any]]:
     """The runs, or the rows that say why one cannot be compared; before any model is loaded."""
-    from benchmark.records.archive import load
-
     keys = list(options.keys) or [one["key"] for one in load(records).records if one["status"] == "finished"]
     if not keys:
         msg = f"{records}/runs: there is no finished run in it; expected the output folder of `benchmark run`"

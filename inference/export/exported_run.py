@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from extensions.runtime.atomic_folder import check_replaceable
+from extensions.runtime.atomic_write import check_replaceable
 from inference.export.trained_run import FinishedRun
 from inference.export.write_model import FILES, NETWORK, ExportOptions, export_model
 from inference.measure.agreement import Agreement

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from inference.export.input_resizing import put_in_front
+from inference.export.input_resizing import prepend_preprocessing
 
 if TYPE_CHECKING:
     import openvino
@@ -81,7 +81,7 @@ def write_onnx(model: AnomalibModule, preprocessing: Preprocessing, path: Path) 
             "with the number of images as a constant"
         )
         raise RuntimeError(msg)
-    put_in_front(plain, preprocessing)
+    prepend_preprocessing(plain, preprocessing)
     path.write_bytes(plain.SerializeToString())
 
 

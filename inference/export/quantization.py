@@ -43,7 +43,7 @@ def quantized(network: openvino.Model, files: Sequence[Path]) -> openvino.Model:
         raise ValueError(msg)
     if not is_debugging():
         logging.getLogger("nncf").setLevel(logging.ERROR)
-    chosen = spread(files, N_CALIBRATION)
+    chosen = evenly_spaced(files, N_CALIBRATION)
     dataset = nncf.Dataset(chosen, lambda file: read_image(file)[None])
     with drawn_only_where_watched():
         return nncf.quantize(
@@ -100,7 +100,7 @@ def check_labels(labels: np.ndarray, folder: Path) -> None:
         raise ValueError(msg)
 
 
-def spread(files: Sequence[Path], n_files: int) -> list[Path]:
+def evenly_spaced(files: Sequence[Path], n_files: int) -> list[Path]:
     """At most so many of the files, evenly spread over them."""
     places = np.unique(np.linspace(0, len(files) - 1, min(n_files, len(files))).round().astype(int))
     return [files[place] for place in places]

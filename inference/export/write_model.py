@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from extensions.runtime.atomic_folder import whole_folder
+from extensions.runtime.atomic_write import whole_folder
 from extensions.runtime.escaped import spreadsheet_name
-from inference.export.quantization import labelled_images, quantized, spread
+from inference.export.quantization import evenly_spaced, labelled_images, quantized
 from inference.measure.agreement import (
     DRAWN_FLIPPED_PART,
     N_IMAGES,
@@ -102,7 +102,7 @@ def export_model(
         msg = "there are no images to compare the exported network on; give a folder of good ones with --calibration"
         raise ValueError(msg)
     labelled = _labelled(options.labelled)
-    chosen = spread(files, options.n_images)
+    chosen = evenly_spaced(files, options.n_images)
     stored = {str(file): read_stored(file)[1] for file in chosen}  # what cannot be read is told before the work
     for sentence in sentences(stored, n_files=len(chosen)):
         logger.warning(sentence)

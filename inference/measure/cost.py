@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from inference.measure.agreement import AUROC_DROP, flips_accepted
+from inference.measure.speed import network_speed
 from inference.measure.threshold_refit import FittedOn, auroc, can_stand_in, refitted, score
 from inference.model.metadata import ModelInfo
 
@@ -89,7 +90,6 @@ def is_kept(told: dict[str, Any]) -> bool:
 def speeds(full: OpenVinoPredictor, small: OpenVinoPredictor, image: Path) -> dict[str, float]:
     """Images a second of both networks alone, in turns of a moment: enough to say which is faster."""
     from extensions.data.reading.image_files import read_image
-    from inference.measure.bench import network_speed
 
     images = np.stack([read_image(image)] * SPEED_BATCH)
     turns = [

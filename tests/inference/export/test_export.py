@@ -8,10 +8,10 @@ import torch
 from filelock import FileLock
 from torchvision.transforms.v2.functional import resize
 
-from extensions.runtime.atomic_folder import whole_folder
+from extensions.runtime.atomic_write import whole_folder
 from extensions.runtime.openvino_core import openvino_core
 from inference.__main__ import main
-from inference.export.input_resizing import put_in_front
+from inference.export.input_resizing import prepend_preprocessing
 from inference.export.write_model import FILES, ExportOptions, export_model
 from inference.measure.agreement import DisagreementError
 from inference.model.checkpoints import load_checkpoint
@@ -26,7 +26,7 @@ def resizing_network(preprocessing: Preprocessing):
     given, left = (onnx.helper.make_tensor_value_info(name, 1, shape) for name in ("prepared", "out"))
     graph = onnx.helper.make_graph([onnx.helper.make_node("Identity", ["prepared"], ["out"])], "plain", [given], [left])
     model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)])
-    put_in_front(model, preprocessing)
+    prepend_preprocessing(model, preprocessing)
     onnx.checker.check_model(model)
     core = openvino_core()
     return core.compile_model(core.read_model(model.SerializeToString()), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})

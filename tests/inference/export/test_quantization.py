@@ -5,7 +5,7 @@ from benchmark.metrics.image import best_threshold
 from extensions.data.reading.image_files import read_image
 from extensions.runtime.openvino_core import openvino_core
 from inference.__main__ import main
-from inference.export.quantization import labelled_images, spread
+from inference.export.quantization import evenly_spaced, labelled_images
 from inference.export.write_model import ExportOptions, export_model
 from inference.model.checkpoints import load_checkpoint
 from inference.model.predictors import load_predictor
@@ -89,5 +89,5 @@ def test_a_labelled_folder_needs_both_kinds(tiny_root):
 
 
 def test_images_are_spread_over_all_that_are_given():
-    assert spread(list(range(10)), 4) == [0, 3, 6, 9]
-    assert spread([1, 2], 5) == [1, 2]
+    assert evenly_spaced(list(range(10)), 4) == [0, 3, 6, 9]
+    assert evenly_spaced([1, 2], 5) == [1, 2]
