@@ -213,11 +213,11 @@ def _agreement(run: TrainedRun, target: Path, precision: str, files: list[Path],
             workspace=Path(scratch),
         )
     trained, found = (
-        float(roc_auc_score(labels, [row[score] for row in agreement.rows]))
-        for score in ("torch_score", "exported_score")
+        float(roc_auc_score(labels, scores))
+        for scores in ([row.torch_score for row in agreement.rows], [row.exported_score for row in agreement.rows])
     )
     size = sum((target / name).stat().st_size for name in ("model.xml", "model.bin"))
-    told = {name: value for name, value in agreement.summary.items() if name in COLUMNS}
+    told = {name: value for name, value in agreement.summary.on_disk.items() if name in COLUMNS}
     refitted, errors = predictor.info.refitted, []
     if not agreement.agrees:
         errors.append(f"differs from training by more than is accepted: {agreement.sentence()}")
@@ -228,7 +228,7 @@ def _agreement(run: TrainedRun, target: Path, precision: str, files: list[Path],
         "image_AUROC": found,
         "threshold_trained": predictor.info.trained_threshold,
         "threshold": predictor.info.threshold,
-        "threshold_fitted_on": refitted["on"] if refitted else None,
+        "threshold_fitted_on": refitted.on if refitted else None,
         "megabytes": size / 1e6,
         "verdict": REJECTED if errors else KEPT,
         "error": "; ".join(errors) or None,

@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from extensions.runtime.atomic_write import whole_folder
 from extensions.runtime.escaped import spreadsheet_name
@@ -19,9 +19,10 @@ from inference.measure.agreement import (
     Agreement,
     DisagreementError,
     compare,
-    with_defects,
 )
 from inference.measure.cost import cost_sentence, is_kept, own_threshold, speeds
+from inference.measure.drawn_defects import with_defects
+from inference.measure.summary import Costs
 from inference.measure.threshold_refit import FittedOn, auroc, score
 from inference.model.metadata import PRECISIONS, ModelInfo, info_path
 
@@ -111,17 +112,17 @@ def export_model(
         write_onnx(model, preprocessing_of(model), folder / ONNX)
         network = to_openvino(folder / ONNX)
         info = replace(info, precision=options.precision)
-        told: dict[str, Any] = {}
+        costs = Costs()
         if options.precision == "int8":
             full = saved(network, info, Path(scratch) / "fp32.xml")
             network = quantized(network, files)
             small = saved(network, info, Path(scratch) / "int8.xml")
-            info, told = own_threshold(model, full, small, fitted_on or labelled, labelled, stand_in)
+            info, costs = own_threshold(model, full, small, fitted_on or labelled, labelled, stand_in)
             if options.measures_speed:
-                told["images_per_second"] = speeds(full, small, chosen[0])
+                costs = replace(costs, images_per_second=speeds(full, small, chosen[0]))
         elif labelled is not None:
             full = saved(network, info, Path(scratch) / NETWORK)
-            told = {"labelled_auroc": {"fp32": auroc(score(full, labelled, model), labelled)}}
+            costs = Costs(labelled_auroc={"fp32": auroc(score(full, labelled, model), labelled)})
         predictor = saved(network, info, folder / NETWORK)
         agreement = compare(
             model,
@@ -133,18 +134,20 @@ def export_model(
             flipped_part=DRAWN_FLIPPED_PART,
         )
         if labelled is not None and options.precision == "fp16":
-            told["labelled_auroc"]["fp16"] = auroc(score(predictor, labelled, model), labelled)
-        agreement.summary.update(told)
-        agreement.summary["agrees"] &= is_kept(told)
+            values = {**(costs.labelled_auroc or {}), "fp16": auroc(score(predictor, labelled, model), labelled)}
+            costs = replace(costs, labelled_auroc=values)
+        summary = replace(agreement.summary, agrees=agreement.agrees and is_kept(costs), costs=costs)
+        agreement = replace(agreement, summary=summary)
         if not agreement.agrees and not options.allow_difference:
             msg = (
                 f"the exported {info.model} differs from the trained model ({agreement.sentence()}"
-                f"{'; ' if told else ''}{cost_sentence(told)}); nothing was written, --allow-difference accepts it"
+                f"{'; ' if costs != Costs() else ''}{cost_sentence(costs)}); nothing was written, --allow-difference "
+                "accepts it"
             )
             raise DisagreementError(msg)
-        info = replace(info, agreement=agreement.summary)
+        info = replace(info, agreement=summary.on_disk)
         info_path(folder / NETWORK).write_text(info.to_json(), encoding="utf-8")
-        (folder / "agreement.json").write_text(agreement.to_json(), encoding="utf-8")
+        (folder / "agreement.json").write_text(summary.to_json(), encoding="utf-8")
         (folder / "agreement.csv").write_text(agreement.to_csv(), encoding="utf-8")
     return agreement
 

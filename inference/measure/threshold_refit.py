@@ -11,7 +11,7 @@ import numpy as np
 
 from benchmark.metrics.pixel import PixelMetrics
 from benchmark.metrics.threshold import image_threshold
-from inference.model.metadata import ModelInfo
+from inference.model.metadata import ModelInfo, Refitted, Scale
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -161,17 +161,13 @@ def refitted(info: ModelInfo, scored: Scored, images: FittedOn, model: AnomalibM
         info,
         **scale,
         threshold_source=source,
-        refitted={
-            "on": str(images),
-            "pixel_threshold": scored.pixel_threshold is not None,
-            "trained": {
-                "threshold": info.threshold,
-                "threshold_source": info.threshold_source,
-                "pixel_threshold": info.pixel_threshold,
-                "score_range": info.score_range,
-                "map_range": info.map_range,
-            },
-        },
+        refitted=Refitted(
+            on=str(images),
+            pixel_threshold=scored.pixel_threshold is not None,
+            trained=Scale(
+                info.threshold, info.threshold_source, info.pixel_threshold, info.score_range, info.map_range
+            ),
+        ),
     )
 
 

@@ -14,6 +14,32 @@ PRECISIONS = ("fp32", "fp16", "int8")
 
 
 @dataclass(frozen=True)
+class Scale:
+    """Thresholds and ranges of raw scores and maps, see `ModelInfo`."""
+
+    threshold: float | None
+    threshold_source: str | None
+    pixel_threshold: float | None
+    score_range: tuple[float, float] | None
+    map_range: tuple[float, float] | None
+
+
+@dataclass(frozen=True)
+class Refitted:
+    """Of a quantized network whose threshold and ranges are its own.
+
+    Attributes:
+        on: The images they were fitted on.
+        pixel_threshold: Whether that was fitted, too.
+        trained: What training had.
+    """
+
+    on: str
+    pixel_threshold: bool
+    trained: Scale
+
+
+@dataclass(frozen=True)
 class ModelInfo:
     """Facts of a model on the line. Scores and thresholds are raw, higher is more anomalous.
 
@@ -32,8 +58,7 @@ class ModelInfo:
         dataset: What it was trained on, as its record has it; None when unknown.
         run_key: Of the benchmark's record; None when it has none.
         versions: Of the libraries that exported it.
-        refitted: Of a quantized network whose threshold and ranges are its own: `on`, the images they were fitted on;
-            `pixel_threshold`, whether that was fitted, too; `trained`, what training had. None where they are those of
+        refitted: What the threshold and ranges of a quantized network were fitted on; None where they are those of
             training.
         agreement: Summary of `agreement.json`; None when it was not compared.
     """
@@ -52,13 +77,13 @@ class ModelInfo:
     dataset: dict[str, Any] | None = None
     run_key: str | None = None
     versions: dict[str, str] = field(default_factory=dict)
-    refitted: dict[str, Any] | None = None
+    refitted: Refitted | None = None
     agreement: dict[str, Any] | None = None
 
     @property
     def trained_threshold(self) -> float | None:
         """The threshold of the trained model's own scores."""
-        return self.refitted["trained"]["threshold"] if self.refitted else self.threshold
+        return self.refitted.trained.threshold if self.refitted else self.threshold
 
     def normalized(self, score: float) -> float | None:
         """A raw score on anomalib's scale from 0 to 1 with the threshold at 0.5; None where its range is unknown."""
@@ -96,6 +121,8 @@ class ModelInfo:
             height, width = values["image_size"]
             values["image_size"] = int(height), int(width)
             _check(values)
+            if refitted := values.get("refitted"):
+                values["refitted"] = Refitted(**refitted | {"trained": Scale(**refitted["trained"])})
             return cls(**values)
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             msg = (

@@ -145,7 +145,7 @@ def test_other_models_agree_too(name, arguments, fit, normal, tmp_path):
     model, info = load_checkpoint(fit(name, **arguments))
     agreement = export_model(model, info, tmp_path / "out", files=normal)
     assert agreement.agrees
-    assert agreement.summary["largest_map_difference"] <= 1e-3
+    assert agreement.summary.largest_map_difference <= 1e-3
 
 
 @pytest.mark.slow

@@ -32,7 +32,7 @@ def test_int8_quantizes_convolutions_and_nothing_in_front_of_the_network(quantiz
 
 def test_int8_scores_of_normal_images_are_near_those_of_fp32_and_the_auroc_of_both_is_told(quantized, exported, normal):
     agreement, output = quantized
-    assert set(agreement.summary["labelled_auroc"]) == {"fp32", "int8"}
+    assert set(agreement.summary.costs.labelled_auroc) == {"fp32", "int8"}
     predictor = load_predictor(output / "model.xml")
     assert predictor.info.precision == "int8"
     small, full = (
@@ -54,13 +54,13 @@ def test_int8_has_a_threshold_of_its_own_and_tells_both(quantized, exported, tin
     assert info.score_range == pytest.approx((min(scores), max(scores)), rel=1e-5)
     assert info.threshold == pytest.approx(best_threshold(labels, scores), rel=1e-3)
     assert info.trained_threshold == trained.threshold
-    assert info.refitted["on"] == "the labelled images in test: 4 normal, 4 anomalous"
-    told = agreement.summary["quantized"]
-    assert told["threshold"] == {"fp32": trained.threshold, "int8": info.threshold}
-    assert told["judged_on_fitted"]
-    assert set(agreement.summary["images_per_second"]) == {"fp32", "int8"}
-    assert agreement.summary["own_threshold"]
-    assert agreement.summary["threshold"] == trained.threshold
+    assert info.refitted.on == "the labelled images in test: 4 normal, 4 anomalous"
+    told = agreement.summary.costs.quantized
+    assert told.threshold == {"fp32": trained.threshold, "int8": info.threshold}
+    assert told.judged_on_fitted
+    assert set(agreement.summary.costs.images_per_second) == {"fp32", "int8"}
+    assert agreement.summary.own_threshold
+    assert agreement.summary.threshold == trained.threshold
 
 
 def test_without_the_images_int8_keeps_the_trained_threshold_and_says_so(checkpoint, normal, tmp_path, capsys):
@@ -79,7 +79,7 @@ def test_fp16_halves_the_file_and_agrees(checkpoint, normal, exported, tmp_path)
     )
     sizes = [(folder / "model.bin").stat().st_size for folder in (tmp_path / "fp16", exported)]
     assert sizes[0] < 0.6 * sizes[1]
-    assert agreement.summary["largest_score_difference"] < 0.01
+    assert agreement.summary.largest_score_difference < 0.01
 
 
 def test_a_labelled_folder_needs_both_kinds(tiny_root):
