@@ -102,7 +102,11 @@ def export_model(
     if not files:
         msg = "there are no images to compare the exported network on; give a folder of good ones with --calibration"
         raise ValueError(msg)
-    labelled = _labelled(options.labelled)
+    labelled = None
+    if options.labelled is not None:
+        labelled = FittedOn.from_files(
+            *labelled_images(options.labelled), f"the labelled images in {options.labelled.name}"
+        )
     chosen = evenly_spaced(files, options.n_images)
     stored = {str(file): read_stored(file)[1] for file in chosen}  # what cannot be read is told before the work
     for sentence in sentences(stored, n_files=len(chosen)):
@@ -111,8 +115,7 @@ def export_model(
         images = with_defects(chosen, Path(scratch), seed=options.seed)
         write_onnx(model, preprocessing_of(model), folder / ONNX)
         network = to_openvino(folder / ONNX)
-        info = replace(info, precision=options.precision)
-        costs = Costs()
+        info, costs = replace(info, precision=options.precision), Costs()
         if options.precision == "int8":
             full = saved(network, info, Path(scratch) / "fp32.xml")
             network = quantized(network, files)
@@ -120,10 +123,12 @@ def export_model(
             info, costs = own_threshold(model, full, small, fitted_on or labelled, labelled, stand_in)
             if options.measures_speed:
                 costs = replace(costs, images_per_second=speeds(full, small, chosen[0]))
-        elif labelled is not None:
-            full = saved(network, info, Path(scratch) / NETWORK)
-            costs = Costs(labelled_auroc={"fp32": auroc(score(full, labelled, model), labelled)})
         predictor = saved(network, info, folder / NETWORK)
+        if labelled is not None and options.precision != "int8":
+            full = saved(network, replace(info, precision="fp32"), Path(scratch) / NETWORK)
+            judged = {"fp32": full, options.precision: predictor}
+            aurocs = {name: auroc(score(one, labelled, model), labelled) for name, one in judged.items()}
+            costs = Costs(labelled_auroc=aurocs)
         agreement = compare(
             model,
             predictor,
@@ -133,30 +138,18 @@ def export_model(
             workspace=Path(scratch) / "engine",
             flipped_part=DRAWN_FLIPPED_PART,
         )
-        if labelled is not None and options.precision == "fp16":
-            values = {**(costs.labelled_auroc or {}), "fp16": auroc(score(predictor, labelled, model), labelled)}
-            costs = replace(costs, labelled_auroc=values)
         summary = replace(agreement.summary, agrees=agreement.agrees and is_kept(costs), costs=costs)
         agreement = replace(agreement, summary=summary)
         if not agreement.agrees and not options.allow_difference:
-            msg = (
-                f"the exported {info.model} differs from the trained model ({agreement.sentence()}"
-                f"{'; ' if costs != Costs() else ''}{cost_sentence(costs)}); nothing was written, --allow-difference "
-                "accepts it"
-            )
+            told = "; ".join(filter(None, [agreement.sentence(), cost_sentence(costs)]))
+            msg = f"the exported {info.model} differs from the trained model ({told}); nothing was written, "
+            msg += "--allow-difference accepts it"
             raise DisagreementError(msg)
         info = replace(info, agreement=summary.on_disk)
         info_path(folder / NETWORK).write_text(info.to_json(), encoding="utf-8")
         (folder / "agreement.json").write_text(summary.to_json(), encoding="utf-8")
         (folder / "agreement.csv").write_text(agreement.to_csv(), encoding="utf-8")
     return agreement
-
-
-def _labelled(folder: Path | None) -> FittedOn | None:
-    if folder is None:
-        return None
-    files, is_anomalous = labelled_images(folder)
-    return FittedOn.from_files(files, is_anomalous, f"the labelled images in {folder.name}")
 
 
 def saved(network: openvino.Model, info: ModelInfo, path: Path) -> OpenVinoPredictor:
