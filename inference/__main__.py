@@ -143,7 +143,8 @@ def bench(options: argparse.Namespace) -> int:
 def compare(options: argparse.Namespace) -> int:
     """`inference compare`: the models of a benchmark on the line, beside one another."""
     from benchmark.api.found_run import find_run
-    from inference.compare.comparison import TABLE, CompareOptions, compare_runs
+    from inference.compare.comparison import CompareOptions, compare_runs
+    from inference.compare.table import TABLE
     from inference.compare.verdicts import sentences
 
     frame = compare_runs(

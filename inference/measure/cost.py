@@ -53,24 +53,21 @@ def own_threshold(
     info = refitted(small.info, fitted, fitted_on, model)
     judged = labelled or fitted_on
     found = {"fp32": score(full, judged, model), "int8": fitted if judged is fitted_on else score(small, judged, model)}
-    thresholds = {"fp32": full.info.threshold, "int8": info.threshold}
+    n_flipped = None
+    if full.info.threshold is not None and info.threshold is not None:
+        labels = found["fp32"].scores >= full.info.threshold, found["int8"].scores >= info.threshold
+        n_flipped = int((labels[0] != labels[1]).sum())
     quantized = Quantized(
-        threshold=thresholds,
+        threshold={"fp32": full.info.threshold, "int8": info.threshold},
         threshold_source=info.threshold_source,
         fitted_on=str(fitted_on),
         judged_on=str(judged),
         judged_on_fitted=judged is fitted_on,
         n_images=len(judged.files),
-        n_flipped=_flips(found["fp32"].scores, found["int8"].scores, thresholds),
+        n_flipped=n_flipped,
     )
     aurocs = {name: auroc(scored, judged) for name, scored in found.items()} if judged.has_both else None
     return info, Costs(quantized, aurocs)
-
-
-def _flips(full: np.ndarray, small: np.ndarray, thresholds: dict[str, float | None]) -> int | None:
-    if thresholds["fp32"] is None or thresholds["int8"] is None:
-        return None
-    return int(((full >= thresholds["fp32"]) != (small >= thresholds["int8"])).sum())
 
 
 def is_kept(costs: Costs) -> bool:
