@@ -6,9 +6,13 @@ import json
 import re
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 import yaml
+
+if TYPE_CHECKING:
+    from benchmark.records.record import Record
 
 ROOT = Path(__file__).resolve().parent.parent
 HEADLINE = ("image_AUROC", "image_F1Score", "pixel_AUROC", "pixel_F1Score")
@@ -19,7 +23,7 @@ LABELS = ("image AUROC", "image F1", "pixel AUROC", "pixel F1")
 
 def tables() -> dict[str, str | None]:
     """Markdown of each table by the name that its markers bear; None for one whose results are not there yet."""
-    from benchmark.api.interactive import read_leaderboard
+    from benchmark.api.output_tables import read_leaderboard
 
     quickstart, reference = (read_leaderboard(ROOT / "results" / name) for name in ("quickstart", "reference"))
     published = yaml.safe_load((ROOT / "results" / "published.yaml").read_text(encoding="utf-8"))
@@ -39,10 +43,10 @@ def tables() -> dict[str, str | None]:
 def backbone_tables(output: Path) -> dict[str, str | None]:
     """What a probe reads from each backbone's features, how it was pretrained, and what detectors find with them."""
     from benchmark.records.archive import load
-    from benchmark.tables.leaderboard import frames
+    from benchmark.tables.leaderboard import build_tables
 
     archive = load(output)
-    detected = frames(archive.records, archive.plans, probes=archive.probes).backbones
+    detected = build_tables(archive.records, archive.plans, probes=archive.probes).backbones
     return {
         "probe": probe_table(pd.DataFrame(archive.probes)),
         "pretraining": pretraining_table(sorted((output / "pretraining").glob("*.json"))),
@@ -93,7 +97,7 @@ def line_table(speeds: pd.DataFrame) -> str:
 
 def augmentation_table(output: Path) -> str | None:
     """Image AUROC without augmentation, and a row per augmentation and place: its change, ± its spread over seeds."""
-    from benchmark.api.interactive import read_augmentation
+    from benchmark.api.output_tables import read_augmentation
 
     frame = read_augmentation(output) if (output / "runs").is_dir() else pd.DataFrame()
     if frame.empty:
@@ -196,18 +200,17 @@ def detection_table(frame: pd.DataFrame) -> str | None:
     return "\n".join(lines)
 
 
-def open_ended_table(records: list[dict]) -> str:
+def open_ended_table(records: list[Record]) -> str:
     """The runs that had not converged, which other tables leave out; random weights are named so."""
     lines = ["| detector | backbone | data | epochs | image AUROC / pixel AUROC |", "|---|---|---|---|---|"]
     rows = []
     for record in records:
-        if record["status"] != "finished" or record["training"]["converged"] is not False:
+        if not (record.is_finished and record.is_open_ended):
             continue
-        arguments = record["experiment"]["model"]["init_args"]
-        backbone = record["backbone"] + (", random" if arguments.get("pre_trained") is False else "")
-        data = f"{record['dataset']['name']} {record['dataset']['category'] or ''}".strip()
-        scores = " / ".join(f"{record['metrics'][name]:.3f}" for name in ("image_AUROC", "pixel_AUROC"))
-        rows.append((data, record["model"], backbone, record["training"]["epochs"], scores))
+        is_random = record.experiment.model.init_args.get("pre_trained") is False
+        backbone = record.backbone + (", random" if is_random else "")
+        scores = " / ".join(f"{record.metrics[name]:.3f}" for name in ("image_AUROC", "pixel_AUROC"))
+        rows.append((record.dataset.label, record.model, backbone, record.training.epochs, scores))
     lines += [
         f"| {model} | {backbone} | {data} | {epochs} | {scores} |"
         for data, model, backbone, epochs, scores in sorted(rows)
@@ -218,10 +221,10 @@ def open_ended_table(records: list[dict]) -> str:
 def refinement_tables(output: Path) -> dict[str, str | None]:
     """Which strategy finds the defects, and what removing them is worth to a detector."""
     from benchmark.records.archive import load
-    from benchmark.tables.leaderboard import frames
+    from benchmark.tables.leaderboard import build_tables
 
     archive = load(output)
-    frame = frames(archive.records, archive.plans).refinement
+    frame = build_tables(archive.records, archive.plans).refinement
     if frame.empty:
         return dict.fromkeys(("ranking", "repair", "contrastive"))
     asked = frame.groupby("detector")["strategy"].transform(lambda names: "entropy" in set(names))

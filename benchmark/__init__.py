@@ -10,14 +10,14 @@ _EXPORTS = {
     "Run": "benchmark.api.run_object",
     "RunError": "benchmark.api.run_object",
     "expand": "benchmark.plan.grid",
-    "read_augmentation": "benchmark.api.interactive",
-    "read_leaderboard": "benchmark.api.interactive",
+    "read_augmentation": "benchmark.api.output_tables",
+    "read_leaderboard": "benchmark.api.output_tables",
     "record_run": "benchmark.api.interactive",
     "refine": "benchmark.api.interactive",
     "run": "benchmark.api.interactive",
     "run_experiment": "benchmark.one_run.runner",
     "run_sweep": "benchmark.execute.sweep",
-    "write_tables": "benchmark.report.write",
+    "write_tables": "benchmark.api.output_tables",
 }
 
 __all__ = list(_EXPORTS)

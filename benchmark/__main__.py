@@ -32,12 +32,12 @@ def main(arguments: Sequence[str] | None = None, *, prog: str = "python -m bench
 
 def run(options: argparse.Namespace) -> int:
     """`benchmark run`: run what has no record yet, then write the tables."""
+    from benchmark.api.output_tables import write_tables
     from benchmark.execute.executor import parse_executor
     from benchmark.execute.sweep import run_sweep, select
     from benchmark.log import open_sinks
-    from benchmark.one_run.runner import RunOptions
+    from benchmark.one_run.options import RunOptions
     from benchmark.plan.grid import expand
-    from benchmark.report.write import write_tables
     from extensions.cache import open_cache
     from extensions.configuration import ConfigError, load_config
     from extensions.runtime.disk import DiskFullError, room_for
@@ -88,7 +88,7 @@ def run(options: argparse.Namespace) -> int:
 
 def table(options: argparse.Namespace) -> int:
     """`benchmark table`: write the tables again from the records."""
-    from benchmark.report.write import write_tables
+    from benchmark.api.output_tables import write_tables
 
     if not (options.output / "runs").is_dir():
         msg = f"{options.output}: no folder 'runs' in it, expected the output folder of `workbench run`"
@@ -164,10 +164,10 @@ def _dry_run(experiments: Sequence, output: Path, overwrite: str) -> int:
     store, todo = Store(output), 0
     for experiment in experiments:
         prepared = prepare(experiment)
-        record = store.read(prepared.folder(store))
+        record = store.read(prepared.folder)
         state = f"not possible: {prepared.error}" if prepared.error else "to do"
         if not is_due(record, overwrite) and record:
-            state = record["status"]
+            state = record.status
         todo += state == "to do"
         what = (experiment.model_name, experiment.backbone, experiment.settings, prepared.dataset, prepared.category)
         print(f"{prepared.key}  {'  '.join(filter(None, what))}  seed {experiment.seed}: {' '.join(state.split())}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import json
 import logging
 import sys
 from collections.abc import Sequence
@@ -70,7 +69,7 @@ def _run(args: list[str]) -> None:
             print(told(cli, Path(files[0]) if len(files) == 1 else None))
         return
     config = WorkbenchCLI(args, build=False).training_config()
-    print(_recorded(_record(config, folder, log), folder))
+    print(_recorded(config, folder, log))
 
 
 def _help_all(subcommand: str, prog: str) -> None:
@@ -83,24 +82,19 @@ def _help_all(subcommand: str, prog: str) -> None:
     WorkbenchCLI([subcommand, "--help"], build=False)
 
 
-def _record(config: dict[str, Any], folder: Path, log: list[str]) -> Path:
-    """Train and evaluate by the benchmark's protocol."""
+def _recorded(config: dict[str, Any], folder: Path, log: list[str]) -> str:
+    """Train and evaluate by the benchmark's protocol; the last lines: the metrics, and what to do next."""
     from benchmark.api.interactive import record_run
-
-    return record_run(config, folder, log=log)
-
-
-def _recorded(path: Path, folder: Path) -> str:
-    """The last lines of a run that was recorded: its metrics, and what to do next."""
     from benchmark.metrics.metric_table import HEADLINE
+    from benchmark.records.run_files import RECORD
     from extensions.cli.outcome import metrics_table
     from extensions.runtime.command import workbench
 
-    record = json.loads(path.read_text(encoding="utf-8"))
-    metrics = {name: record["metrics"].get(name) for name in HEADLINE}
+    run = record_run(config, folder, log=log)
+    metrics = {name: run.record.metrics.get(name) for name in HEADLINE}
     table = metrics_table([{name: value for name, value in metrics.items() if value is not None}])
-    use = workbench("export", "--run", record["key"], "--records", folder, "--output", "model")
-    last = f"record: {path}; open {folder / 'leaderboard.html'}; next: {use}"
+    use = workbench("export", "--run", run.key, "--records", folder, "--output", "model")
+    last = f"record: {run.folder / RECORD}; open {folder / 'leaderboard.html'}; next: {use}"
     return f"{table}\n{last}" if table else last
 
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from benchmark.plan.experiment import Experiment
 from benchmark.records.archive import load
 from benchmark.records.record import Record
-from benchmark.records.record_file import RECORD, read_record
 from benchmark.tables.best import best_run, is_best
 
 
@@ -24,14 +23,14 @@ def choose_record(asked: str, records: Path) -> tuple[Record, str]:
     archive = load(records)
     if is_best(asked):
         best = best_run(asked, archive, records)
-        return read_record(records / best.record["folder"] / RECORD, records), best.told
-    found = {one["key"]: one for one in archive.records if one["key"].startswith(asked)}
+        return best.record, best.told
+    found = {record.key: record for record in archive.records if record.key.startswith(asked)}
     if len(found) != 1:
         keys = sorted(found)
         some = (", ".join(keys[:3]) or "none") + (f" and {len(keys) - 3} more" if len(keys) > 3 else "")
         msg = f"--run {asked}: expected one run with this key in {records / 'runs'}, found {some}"
         raise ValueError(msg)
-    record = read_record(records / found.popitem()[1]["folder"] / RECORD, records)
+    (record,) = found.values()
     if not record.is_finished:
         msg = f"--run {asked}: this run is {record.status}, so there is no model of it; choose a finished one"
         raise ValueError(msg)
@@ -56,7 +55,7 @@ def recorded_experiment(record: Record, folder: Path) -> Experiment:
             told.trainer,
             told.seed,
             refinement=told.refinement,
-            augmentation=told.augmentation or None,
+            augmentation=[part.on_disk() for part in told.augmentation] or None,
         )
         _ = experiment.canonical
     except (KeyError, TypeError, AttributeError) as error:

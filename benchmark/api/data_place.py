@@ -11,7 +11,7 @@ from pathlib import Path
 
 from benchmark.one_run.preparation import Prepared, prepare
 from benchmark.plan.experiment import Experiment
-from benchmark.records.local import read_local
+from benchmark.plan.local import read_local
 from benchmark.records.record import Record
 
 logger = logging.getLogger(__name__)

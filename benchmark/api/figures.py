@@ -11,7 +11,7 @@ import numpy as np
 
 from benchmark.api.run_object import Run, RunError
 from benchmark.one_run.networks import load_model
-from benchmark.records.store import CHECKPOINT
+from benchmark.records.run_files import CHECKPOINT
 from extensions.runtime.heat_map import heat_map
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def draw(run: Run, *, n: int) -> Figure:
             truth = (row["kind"] or "anomalous") if row["label"] else "normal"
             parts[0].set_title(f"{truth}, score {row['score']:.3g}", fontsize=8, loc="left")
     threshold = "" if run.threshold is None else f", threshold {run.threshold:.3g}"
-    figure.suptitle(f"{run.record['model']} on {run.record['dataset']['name']}{threshold}{none}", fontsize=10)
+    figure.suptitle(f"{run.record.model} on {run.record.dataset.name}{threshold}{none}", fontsize=10)
     figure.tight_layout()
     plt.close(figure)
     return figure
@@ -181,7 +181,7 @@ def _kept_model(run: Run) -> AnomalibModule:
     """
     path = run.folder / CHECKPOINT
     if not path.is_file():
-        why = "tested augmented images" if run.record["experiment"].get("augmentation") else "was not kept"
+        why = "tested augmented images" if run.record.experiment.augmentation else "was not kept"
         msg = f"run {run.key} {why}, so there is no model to draw heat maps with; its panels are in {run.folder}"
         raise RunError(msg)
     return load_model(run.record, path)

@@ -10,10 +10,12 @@ from pathlib import Path
 from benchmark.api.chosen_record import choose_record, recorded_experiment
 from benchmark.api.data_place import Place, locate
 from benchmark.api.run_images import fitted_on, trained_on
+from benchmark.one_run.options import RunOptions
 from benchmark.one_run.preparation import Prepared, prepare
-from benchmark.one_run.runner import RunOptions, run_experiment
+from benchmark.one_run.runner import run_experiment
 from benchmark.plan.experiment import Experiment
-from benchmark.records.store import CHECKPOINT, Store
+from benchmark.records.record import Record
+from benchmark.records.run_files import CHECKPOINT
 from extensions.data.reading.files import data_root
 from inference.export.trained_run import TrainedRun
 from inference.model.checkpoints import load_checkpoint, record_beside
@@ -115,17 +117,17 @@ def find_run(record_key: str, records: Path, data_root: Path | None = None) -> F
     return _of_plain_test(FoundRun(record.key, folder, prepared, place, why), experiment, records)
 
 
-def find_experiment(experiment: Experiment, key: str, folder: Path, records: Path) -> FoundRun:
+def find_experiment(experiment: Experiment, record: Record, records: Path) -> FoundRun:
     """As `find_run`, where the experiment is known with its folders, which records do not keep.
 
     Args:
         experiment: What was run.
-        key: Of the run.
-        folder: Where its files are.
+        record: Of the run.
         records: Output folder of the benchmark.
     """
     prepared = prepare(_tested_plainly(experiment))
-    return _of_plain_test(FoundRun(key, folder, prepared, Place(data_root(), "in force")), experiment, records)
+    found = FoundRun(record.key, records / record.folder, prepared, Place(data_root(), "in force"))
+    return _of_plain_test(found, experiment, records)
 
 
 def find_beside(checkpoint: Path, data_root: Path | None = None) -> FoundRun | None:
@@ -145,7 +147,7 @@ def _of_plain_test(run: FoundRun, experiment: Experiment, records: Path) -> Foun
         told = " and ".join(map(str, experiment.augmentations))
         logger.warning("run %s has %s; a model on the line sees images as they are, so a plain test decides its "
                        "threshold", run.key, told)  # fmt: skip
-        return replace(run, folder=prepared.folder(Store(records)))
+        return replace(run, folder=records / prepared.folder)
     if prepared.key != run.key and prepared.error is None:
         logger.warning("data or weights of run %s have changed since; this is run %s", run.key, prepared.key)
     return run
@@ -166,10 +168,10 @@ def _fitted_again(prepared: Prepared, scratch: Path, key: str) -> Path:
     """Folder of the run in `scratch`, with its checkpoint."""
     again = run_experiment(prepared.experiment, scratch, options=RunOptions(sweep="export", keep_checkpoint=True))
     assert again is not None, "nobody else runs in a folder of our own"
-    folder = prepared.folder(Store(scratch))
-    if again["status"] != "finished":
-        msg = f"run {key} was not kept and could not be fitted again: {again['error']['message']}"
+    if again.error is not None:
+        msg = f"run {key} was not kept and could not be fitted again: {again.error.message}"
         raise RuntimeError(msg)
+    folder = scratch / again.folder
     if not (folder / CHECKPOINT).is_file():
         msg = f"run {key} leaves no model: its refinement only removes images; choose a run that trains on the rest"
         raise RuntimeError(msg)

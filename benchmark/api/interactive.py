@@ -8,16 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmark.api.run_object import Run, RunError, run_of
+from benchmark.api.output_tables import DEFAULT_OUTPUT, write_tables
+from benchmark.api.run_object import Run, RunError
 from benchmark.log import Sink, open_sinks, send
-from benchmark.one_run.runner import RunOptions, run_experiment
+from benchmark.one_run.options import RunOptions
+from benchmark.one_run.runner import run_experiment
 from benchmark.plan.augmentation import without_augmentation
 from benchmark.plan.experiment import Experiment
-from benchmark.records.archive import load
-from benchmark.records.store import RECORD
-from benchmark.report.write import write_tables
-from benchmark.tables.augmentation_frames import augmentation_frame
-from benchmark.tables.leaderboard import frames
 from extensions.configuration import ConfigError, spec_of
 from extensions.configuration.python_numbers import python_numbers
 
@@ -27,10 +24,8 @@ if TYPE_CHECKING:
     from anomalib.models import AnomalibModule
     from matplotlib.figure import Figure
 
-__all__ = ["Refined", "Run", "RunError", "experiment_of", "read_augmentation", "read_leaderboard", "record_run",
-           "refine", "run"]  # fmt: skip
+__all__ = ["Refined", "Run", "RunError", "experiment_of", "record_run", "refine", "run"]
 
-DEFAULT_OUTPUT = Path("output/notebook")
 _NOT_RUN = ("evaluator", "visualizer")  # of a model: the benchmark puts its own metrics and drawings in their place
 
 
@@ -110,15 +105,14 @@ def _run(experiment: Experiment, output: Path, *, sinks: Sequence[Sink], images:
         msg = f"{output}: another process is running this very experiment"
         raise RunError(msg)
     write_tables(output)
-    if record["status"] != "finished":
-        raise RunError(record["error"]["message"])
-    found = run_of(record, experiment, output)
-    send(record, found.folder, sinks=sinks, output=output)
-    return found
+    if record.error is not None:
+        raise RunError(record.error.message)
+    send(record, sinks=sinks, output=output)
+    return Run(record, output, experiment)
 
 
-def record_run(config: dict[str, Any], output: Path, *, log: Any = None) -> Path:
-    """Run a configuration of the command line and file its record; return the record's path.
+def record_run(config: dict[str, Any], output: Path, *, log: Any = None) -> Run:
+    """Run a configuration of the command line and file its record; return the run.
 
     Args:
         config: Keys of anomalib's command line: model, data, trainer, seed_everything.
@@ -131,10 +125,9 @@ def record_run(config: dict[str, Any], output: Path, *, log: Any = None) -> Path
     seed = config.get("seed_everything")
     seed = seed if isinstance(seed, int) and not isinstance(seed, bool) else 0
     trainer, augmentation = without_augmentation(config.get("trainer") or {})
-    found = run(
+    return run(
         config["model"], config["data"], trainer=trainer, seed=seed, augmentation=augmentation, output=output, log=log
     )
-    return found.folder / RECORD
 
 
 @dataclass(frozen=True, repr=False)
@@ -203,22 +196,9 @@ def refine(
 
     found = run(model, data, trainer=trainer, seed=seed, refinement=refinement, output=output)
     return Refined(
-        found.key,
         found.record,
-        found.folder,
         found.output,
         found._experiment,
         rounds=pd.read_csv(found.folder / ROUNDS),
         suspects=pd.read_csv(found.folder / SUSPECTS, dtype={"removed_in_round": "Int64"}),
     )
-
-
-def read_augmentation(output: Path | str = DEFAULT_OUTPUT) -> pd.DataFrame:
-    """What each augmentation in an output folder changes, see `benchmark.tables.augmentation_frames`."""
-    return augmentation_frame(load(Path(output)).records)
-
-
-def read_leaderboard(output: Path | str = DEFAULT_OUTPUT) -> pd.DataFrame:
-    """The leaderboard of an output folder as a frame, one row per model, backbone, settings and data set."""
-    archive = load(Path(output))
-    return frames(archive.records, archive.plans, warnings=archive.warnings).leaderboard

@@ -7,7 +7,6 @@ import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,19 +14,20 @@ from typing import Any
 import torch
 from lightning.pytorch.callbacks import Callback
 
+from benchmark.api.output_tables import write_tables
 from benchmark.api.recordable import check_start, experiment_of_trainer, seed_in_effect
-from benchmark.api.run_object import Run, run_of
+from benchmark.api.run_object import Run
 from benchmark.log import open_sinks, send
 from benchmark.one_run.evaluation import Evaluation, ScoreCollector, set_thresholds, test_samples
 from benchmark.one_run.latency import measure_latency
-from benchmark.one_run.measurement import facts_of
+from benchmark.one_run.measurement import finished
 from benchmark.one_run.memory import PeakMemory, model_bytes
 from benchmark.one_run.networks import keep_image, network_id
-from benchmark.one_run.preparation import Prepared, identity, prepare
-from benchmark.one_run.training import LossCurve, Training, summary, validates
-from benchmark.records.local import keep_place
-from benchmark.records.store import CHECKPOINT, SCORES, Store, write_text
-from benchmark.report.write import write_tables
+from benchmark.one_run.preparation import Prepared, keep_place, prepare, record_header
+from benchmark.one_run.training import LossCurve, summary, validates
+from benchmark.records.record import Files, Memory, RecordedBy, Reused, Speed, Training
+from benchmark.records.run_files import CHECKPOINT, SCORES, write_text
+from benchmark.records.store import Store
 from extensions.configuration import ConfigError
 from extensions.data import fingerprint
 from extensions.data.checks.fingerprints import image_names
@@ -162,10 +162,15 @@ class Record(Callback):
         self._collector = None
         image = trainer.datamodule.test_data[0].image
         fit_seconds = self._facts["fit_seconds"]
-        speed = {"fit_seconds": fit_seconds, "fit_own_seconds": fit_seconds, "fit_reused_seconds": 0.0}
-        speed["test_seconds"] = seconds
-        speed |= asdict(measure_latency(pl_module, image))
-        speed["network"] = network_id(self._prepared.experiment, pl_module, image)
+        speed = measure_latency(pl_module, image).model_copy(
+            update={
+                "fit_seconds": fit_seconds,
+                "fit_own_seconds": fit_seconds,
+                "fit_reused_seconds": 0.0,
+                "test_seconds": seconds,
+                "network": network_id(self._prepared.experiment, pl_module, image),
+            }
+        )
         self.run = self._write(trainer, pl_module, evaluation, speed, image)
 
     def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:
@@ -181,9 +186,7 @@ class Record(Callback):
             self._memory.__exit__(None, None, None)
             self._facts["peak"] = max(self._facts.get("peak", 0), self._memory.peak_bytes)
 
-    def _write(
-        self, trainer: Any, model: Any, evaluation: Evaluation, speed: dict[str, Any], image: torch.Tensor
-    ) -> Run:
+    def _write(self, trainer: Any, model: Any, evaluation: Evaluation, speed: Speed, image: torch.Tensor) -> Run:
         from benchmark.one_run.machine import environment
 
         prepared, training = self._prepared, self._training
@@ -191,37 +194,35 @@ class Record(Callback):
         assert training is not None
         keeps = not any(one.in_test for one in prepared.experiment.augmentations)
         store = Store(self.output)
-        folder = prepared.folder(store)
-        record = identity(prepared) | facts_of(prepared, model, evaluation, training)
-        record |= {
-            "sweep": "single runs",
-            "started": self._facts["started"],
-            "status": "finished",
-            "error": None,
-            "speed": speed,
-            "reused": {},
-            "memory": {"peak_memory_bytes": self._facts["peak"], "model_bytes": model_bytes(model.model)},
-            "files": {"scores": SCORES, "checkpoint": CHECKPOINT if keeps else None, "images": []},
-            "recorded_by": {"name": NAME, "notes": _notes(model, evaluation)},
-            "environment": dict(environment()),
-            "seconds": time.perf_counter() - self._clock,
-        }
+        folder = store.output / prepared.folder
+        header = record_header(prepared, sweep="single runs", started=self._facts["started"])
+        record = finished(header, model, evaluation, training).model_copy(
+            update={
+                "speed": speed,
+                "reused": Reused(),
+                "memory": Memory(peak_memory_bytes=self._facts["peak"], model_bytes=model_bytes(model.model)),
+                "files": Files(scores=SCORES, checkpoint=CHECKPOINT if keeps else None, images=[]),
+                "recorded_by": RecordedBy(name=NAME, notes=_notes(model, evaluation)),
+                "environment": dict(environment()),
+                "seconds": time.perf_counter() - self._clock,
+            }
+        )
         with store.lock(prepared.key), store.workspace() as workspace:
-            there = store.read(folder)
-            if there is not None and there["status"] == "finished" and "recorded_by" not in there:
+            there = store.read(record.folder)
+            if there is not None and there.is_finished and there.recorded_by is None:
                 logger.warning("Record: %s holds the benchmark's own record of this run, which stays", folder)
-                return run_of(there, prepared.experiment, self.output)
+                return Run(there, self.output, prepared.experiment)
             write_text(workspace / SCORES, evaluation.scores.to_csv(index=False))
             if keeps:
                 with _with_thresholds(model, evaluation), room_for(workspace / CHECKPOINT, model_bytes(model.model)):
                     trainer.save_checkpoint(workspace / CHECKPOINT, weights_only=False)
                 keep_image(workspace, image)
             keep_place(prepared, workspace)
-            store.commit(workspace, folder, record)
+            store.commit(workspace, record)
         write_tables(self.output)
-        send(record, folder, sinks=self._sinks, output=self.output)
+        send(record, sinks=self._sinks, output=self.output)
         logger.info("Record: %s", folder)
-        return run_of(record, prepared.experiment, self.output)
+        return Run(record, self.output, prepared.experiment)
 
 
 def _check_data(datamodule: Any, prepared: Prepared) -> Any:
@@ -253,7 +254,7 @@ def _digest(model: Any) -> str:
 def _notes(model: Any, evaluation: Evaluation) -> list[str]:
     notes = ["fit_seconds is the time of Engine.fit, validation passes included, with nothing reused"]
     own = getattr(model.post_processor, "image_threshold", None)
-    if own is not None and evaluation.thresholds["image"] is not None:
+    if own is not None and evaluation.thresholds.image is not None:
         notes.append(f"the Engine's own image threshold, from its validation pass, was {float(own):.6g}")
     return notes
 

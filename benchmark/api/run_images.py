@@ -8,7 +8,7 @@ import pandas as pd
 
 from benchmark.one_run.preparation import Prepared
 from benchmark.one_run.refinement_run import SUSPECTS
-from benchmark.records.store import SCORES
+from benchmark.records.run_files import SCORES
 from extensions.data.checks.fingerprints import image_names
 from extensions.refinement.review.suspect_lines import written
 from inference.measure.threshold_refit import FittedOn

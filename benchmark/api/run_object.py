@@ -6,11 +6,11 @@ import html
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from benchmark.metrics.metric_table import HEADLINE
 from benchmark.plan.experiment import Experiment
-from benchmark.records.store import Store
+from benchmark.records.record import Record
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from benchmark.one_run.preparation import Prepared
     from inference.export.exported_run import ExportedRun
 
-__all__ = ["Run", "RunError", "run_of"]
+__all__ = ["Run", "RunError"]
 
 SHOWN = (*HEADLINE, "pixel_AUPRO")
 
@@ -33,9 +33,7 @@ class Run:
     """A finished run as it lies on disk.
 
     Attributes:
-        key: Its name: 16 hex digits, as in `run_keys` of the leaderboard.
         record: All of `record.json`.
-        folder: Where the record, the scores and the checkpoint lie.
         output: Folder of records and tables that it is in.
 
     Example:
@@ -44,18 +42,26 @@ class Run:
         >>> found.show()
     """
 
-    key: str
-    record: dict[str, Any]
-    folder: Path
+    record: Record
     output: Path
     _experiment: Experiment = field(repr=False)
+
+    @property
+    def key(self) -> str:
+        """Its name: 16 hex digits, as in `run_keys` of the leaderboard."""
+        return self.record.key
+
+    @property
+    def folder(self) -> Path:
+        """Where the record, the scores and the checkpoint lie."""
+        return self.output / self.record.folder
 
     @property
     def metrics(self) -> pd.Series:
         """Every metric by name, NaN where it cannot be computed."""
         import pandas as pd
 
-        return pd.Series(self.record["metrics"], dtype=float, name=self.key)
+        return pd.Series(self.record.metrics, dtype=float, name=self.key)
 
     @property
     def scores(self) -> pd.DataFrame:
@@ -66,7 +72,7 @@ class Run:
         """
         import pandas as pd
 
-        name = self.record["files"]["scores"]
+        name = self.record.files.scores
         if name is None:
             msg = f"run {self.key} only removed training images and trained no model, so there are no scores"
             raise RunError(msg)
@@ -75,7 +81,7 @@ class Run:
     @property
     def threshold(self) -> float | None:
         """Raw score from which an image is called anomalous; None where the test images are all anomalous."""
-        return self.record["thresholds"]["image"]
+        return self.record.thresholds.image
 
     def show(self, n: int = 3) -> Figure:
         """Draw image, heat map and mask of what was decided best, of the closest calls, the misses and false alarms.
@@ -111,7 +117,7 @@ class Run:
         from benchmark.api.found_run import find_experiment
         from inference.export.exported_run import export_run
 
-        found = find_experiment(self._experiment, self.key, self.folder, self.output)
+        found = find_experiment(self._experiment, self.record, self.output)
         return export_run(found, Path(output), precision=precision)
 
     @cached_property
@@ -134,26 +140,28 @@ class Run:
 
     @property
     def _facts(self) -> dict[str, str]:
-        record, dataset = self.record, self.record["dataset"]
-        data = " ".join(filter(None, [dataset["name"], dataset["category"]]))
+        record = self.record
+        status: str = record.status
+        if record.is_open_ended:
+            status = f"finished, not converged after {record.training.epochs} epochs: gets no rank"
         return {
-            "model": " on ".join(filter(None, [record["model"], record["backbone"]])),
-            "settings": record["settings"],
-            "data set": data + (" (drawn defects)" if dataset["synthetic"] else ""),
-            "seed": str(record["experiment"]["seed"]),
-            "status": _status(record),
+            "model": " on ".join(filter(None, [record.model, record.backbone])),
+            "settings": record.settings,
+            "data set": record.dataset.label + (" (drawn defects)" if record.dataset.synthetic else ""),
+            "seed": str(record.seed),
+            "status": status,
             "key": self.key,
         }
 
     def __repr__(self) -> str:
-        shown = [f"{name}={value:.4f}" for name, value in self.record["metrics"].items() if name in SHOWN and value]
+        shown = [f"{name}={value:.4f}" for name, value in self.record.metrics.items() if name in SHOWN and value]
         facts = self._facts
         told = [facts["model"], facts["data set"], f"seed {facts['seed']}", *shown, self.key]
         return f"{type(self).__name__}({', '.join(told)})"
 
     def _repr_html_(self) -> str:
         """What a notebook shows of it."""
-        found = self.record["metrics"]
+        found = self.record.metrics
         heads = "".join(f"<th>{html.escape(name)}</th>" for name in SHOWN)
         cells = "".join(f"<td>{_number(found.get(name))}</td>" for name in SHOWN)
         facts = "".join(
@@ -164,24 +172,5 @@ class Run:
         return f"<table><tr>{heads}</tr><tr>{cells}</tr></table><table>{facts}</table>"
 
 
-def run_of(record: dict[str, Any], experiment: Experiment, output: Path) -> Run:
-    """The run of a record in an output folder."""
-    folder = Store(output).folder(
-        dataset=record["dataset"]["name"],
-        category=record["dataset"]["category"],
-        model=record["model"],
-        backbone=record["backbone"],
-        key=record["key"],
-    )
-    return Run(record["key"], record, folder, output, experiment)
-
-
 def _number(value: float | None) -> str:
     return "" if value is None else f"{value:.4f}"
-
-
-def _status(record: dict[str, Any]) -> str:
-    training = record.get("training") or {}
-    if training.get("converged") is False:
-        return f"finished, not converged after {training.get('epochs')} epochs: gets no rank"
-    return str(record["status"])

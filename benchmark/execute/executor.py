@@ -8,8 +8,9 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmark.execute.workers import Outcome, Run, Workers, spread
-from benchmark.one_run.runner import RunOptions, run_experiment
+from benchmark.execute.workers import Outcome, Run, Workers, run_on_workers
+from benchmark.one_run.options import RunOptions
+from benchmark.one_run.runner import run_experiment
 from benchmark.plan.experiment import Experiment
 from extensions.configuration import ConfigError
 
@@ -82,7 +83,7 @@ def run_all(
     if executor.kind == "local":
         yield from _run_here(experiments, output, options, run)
     elif experiments:
-        yield from spread(
+        yield from run_on_workers(
             experiments, output, options=options, run=run, workers=_workers(executor, experiments, output)
         )
 

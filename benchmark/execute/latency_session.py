@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchmark.one_run.networks import FinishedRun, by_network, clear_networks, load_network, runs_of
-from benchmark.plan.experiment import PROTOCOL_VERSION, Experiment
-from benchmark.records.store import KEEP, RECORD, Store, write_json
+from benchmark.plan.experiment import Experiment
+from benchmark.records.record import Speed
+from benchmark.records.record_file import write_record
+from benchmark.records.store import KEEP, Store
 from extensions.runtime.progress import progress_bar
 
 if TYPE_CHECKING:
@@ -50,20 +52,20 @@ class _Timed:
 
     @property
     def n_views(self) -> int:
-        parts = self.run.record["experiment"].get("augmentation") or []
-        return next((int(part["n_views"]) for part in parts if part["where"] == "tta"), 1)
+        views = self.run.record.experiment.views
+        return (views and views.n_views) or 1
 
-    def summary(self) -> dict[str, Any]:
-        """For a record: the median over the turns, the least and the largest of them, p95 of all times."""
-        return {
-            "latency_ms": float(np.median(self.turns)),
-            "latency_p95_ms": float(np.percentile(self.times, 95)),
-            "latency_min_ms": min(self.turns),
-            "latency_max_ms": max(self.turns),
-            "latency_n": len(self.times),
-            "latency_turns": len(self.turns),
-            "latency_of": self.run.record["key"],
-        }
+    def summary(self) -> Speed:
+        """The median over the turns, the least and the largest of them, p95 of all times."""
+        return Speed(
+            latency_ms=float(np.median(self.turns)),
+            latency_p95_ms=float(np.percentile(self.times, 95)),
+            latency_min_ms=min(self.turns),
+            latency_max_ms=max(self.turns),
+            latency_n=len(self.times),
+            latency_turns=len(self.turns),
+            latency_of=self.run.record.key,
+        )
 
 
 def measure_latencies(
@@ -82,21 +84,22 @@ def measure_latencies(
         progress: Show a bar when it takes longer than two seconds.
     """
     with store.lock(LOCK):
-        fresh = [run for run in runs_of(store, experiments) if (again or run.session is None) and run.file]
-        if not any(_is_here(run) for run in fresh):
-            clear_networks(store, experiments)
+        runs, ids = runs_of(store), {experiment.experiment_id for experiment in experiments}
+        own = [run for run in runs if run.record.experiment_id in ids]
+        if not any(_is_here(run) for run in own if (again or run.session is None) and run.file):
+            clear_networks(store, own)
             return None
-        at_hand = by_network(runs_of(store), lambda run: run.file is not None and _is_here(run) and _is_current(run))
-        timed = {name: _Timed(runs[0]) for name, runs in at_hand.items()}
-        facts = _time_in_turns(timed, progress=progress)
-        _write(store, timed, facts)
-        clear_networks(store, experiments)
-    if facts["latency_note"]:
-        logger.warning("latency was %s: its numbers are less sure", facts["latency_note"])
-    return str(facts["latency_session"])
+        at_hand = by_network(runs, lambda run: run.file is not None and _is_here(run) and run.record.is_current)
+        timed = {name: _Timed(alike[0]) for name, alike in at_hand.items()}
+        session = _time_in_turns(timed, progress=progress)
+        _write(store, timed, session)
+        clear_networks(store, own)
+    if session.latency_note:
+        logger.warning("latency was %s: its numbers are less sure", session.latency_note)
+    return session.latency_session
 
 
-def _time_in_turns(timed: dict[str, _Timed], *, progress: bool) -> dict[str, Any]:
+def _time_in_turns(timed: dict[str, _Timed], *, progress: bool) -> Speed:
     """Give each network its turns; one that cannot be loaded is left out. Returns what is true of the session."""
     import torch
 
@@ -131,11 +134,11 @@ def _time_in_turns(timed: dict[str, _Timed], *, progress: bool) -> dict[str, Any
             bar.total = bar.n + (n_rounds - done) * len(timed)
             if done >= FEWEST_ROUNDS and time.monotonic() - started > LIMIT[0] + LIMIT[1] * len(timed):
                 break
-    return {
-        "latency_session": f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}",
-        "latency_threads": n_threads,
-        "latency_note": load.note,
-    }
+    return Speed(
+        latency_session=f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}",
+        latency_threads=n_threads,
+        latency_note=load.note,
+    )
 
 
 class _Shelf:
@@ -175,29 +178,26 @@ class _Lent:
             self.model.to("cpu")
 
 
-def _write(store: Store, timed: dict[str, _Timed], facts: dict[str, Any]) -> None:
-    """Put the times into the records of all runs that have one of these networks."""
+def _write(store: Store, timed: dict[str, _Timed], session: Speed) -> None:
+    """Put the times into the records of all runs that have one of these networks; they may have changed meanwhile."""
     with store.lock(KEEP):
         for name, runs in by_network(runs_of(store), lambda run: run.network in timed).items():
+            found = timed[name].summary().on_disk() | session.on_disk()
             for run in runs:
-                run.record["speed"] |= timed[name].summary() | facts
-                write_json(run.folder / RECORD, run.record)
+                speed = run.record.speed.model_copy(update=found)
+                write_record(run.folder, run.record.model_copy(update={"speed": speed}))
 
 
 def _device(run: FinishedRun) -> str:
-    return "cpu" if run.record["speed"]["latency_device"] == "cpu" else "cuda"
+    return "cpu" if run.record.speed.latency_device == "cpu" else "cuda"
 
 
 def _is_here(run: FinishedRun) -> bool:
     """Whether this machine has what its run computed on; a Ray worker may have had a GPU that is not here."""
     import torch
 
-    named = run.record["speed"]["latency_device"]
+    named = run.record.speed.latency_device
     return named == "cpu" or (torch.cuda.is_available() and torch.cuda.get_device_name() == named)
-
-
-def _is_current(run: FinishedRun) -> bool:
-    return run.record.get("protocol_version") == PROTOCOL_VERSION
 
 
 def _brief(error: Exception) -> str:

@@ -7,22 +7,24 @@ import json
 import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from benchmark.execute.executor import LOCAL, Executor, run_all
 from benchmark.execute.latency_session import measure_latencies
 from benchmark.log import Sink, send
 from benchmark.one_run.networks import Keeper, runs_of
+from benchmark.one_run.options import RunOptions
 from benchmark.one_run.preparation import backbone_id, named
-from benchmark.one_run.runner import RunOptions
 from benchmark.one_run.shared_fit import shared_fits
 from benchmark.plan.experiment import Experiment
 from benchmark.plan.naming import labels
-from benchmark.records.store import Store, write_json
-from benchmark.tables.summary import image_size, nothing_to_test_with
+from benchmark.records.record import CanonicalExperiment, Record
+from benchmark.records.record_file import RecordError, read_plan
+from benchmark.records.run_files import write_json
+from benchmark.records.store import Store
+from benchmark.records.sweep_plan import PlanEntry, SweepPlan
 from extensions.configuration import ConfigError
 from extensions.runtime.progress import progress_bar, say
 
@@ -83,15 +85,14 @@ def run_sweep(
     # Closed here, so that whatever ends the loop ends the workers too.
     with bar, closing(run_all(in_order(experiments), output, options=carried_out, executor=executor)) as outcomes:
         for experiment, record in outcomes:
-            counts[record["status"]] += 1
+            counts[record.status] += 1
             bar.update()
             say(describe(experiment, record, told[experiment.experiment_id]))
             keeper.add(record)
-            shows_none = record["status"] == "finished" and not record["files"]["images"]
-            without_images += shows_none and not experiment.augmentations
+            without_images += record.is_finished and not record.files.images and not experiment.augmentations
     measure_latencies(store, experiments, again=options.overwrite == "latency", progress=options.progress)
     for run in runs_of(store, experiments) if sinks else []:
-        send(run.record, run.folder, sinks=sinks, output=output)
+        send(run.record, sinks=sinks, output=output)
     if options.images and without_images:
         logger.warning("%d runs were there before images were asked for; --overwrite all draws them", without_images)
     return counts
@@ -169,26 +170,20 @@ def select(experiments: Sequence[Experiment], filters: Mapping[str, Sequence[str
 
 def write_plan(store: Store, experiments: Sequence[Experiment], *, sweep: str, command: str, config: str) -> Path:
     """Write down what was asked for, so that the tables can show what never ran as a gap."""
-    listed = [
-        _facts(e) | {"experiment_id": e.experiment_id, "seed": e.seed, "experiment": e.canonical} for e in experiments
-    ]
-    name = hashlib.sha256(json.dumps(listed, sort_keys=True).encode()).hexdigest()[:12]
+    plan = SweepPlan(sweep=sweep, command=command, config=config, experiments=[_entry(one) for one in experiments])
+    content = plan.on_disk()
+    name = hashlib.sha256(json.dumps(content["experiments"], sort_keys=True).encode()).hexdigest()[:12]
     path = store.output / "plans" / f"{sweep or 'sweep'}-{name}.json"
-    write_json(path, {"sweep": sweep, "command": command, "config": config, "experiments": listed})
+    write_json(path, content)
     return path
 
 
 def drop_other_plans(plan: Path, *, sweep: str) -> None:
     """Forget earlier plans of the same sweep: what a changed configuration no longer asks for is no gap."""
     for path in plan.parent.glob("*.json"):
-        if path == plan:
-            continue
-        try:
-            other = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            continue  # the tables name it
-        if isinstance(other, dict) and other.get("sweep") == sweep:
-            path.unlink(missing_ok=True)
+        with suppress(RecordError):  # the tables name it
+            if path != plan and read_plan(path).sweep == sweep:
+                path.unlink(missing_ok=True)
 
 
 def settings_told(experiments: Sequence[Experiment]) -> dict[str, str]:
@@ -199,7 +194,7 @@ def settings_told(experiments: Sequence[Experiment]) -> dict[str, str]:
     return {one.experiment_id: text for one, text in zip(experiments, told, strict=True)}
 
 
-def describe(experiment: Experiment, record: dict[str, Any], settings: str | None = None) -> str:
+def describe(experiment: Experiment, record: Record, settings: str | None = None) -> str:
     """One line about a run that ended.
 
     Args:
@@ -207,42 +202,45 @@ def describe(experiment: Experiment, record: dict[str, Any], settings: str | Non
         record: What came of it.
         settings: Of `settings_told`; those of the experiment alone when None.
     """
-    dataset = record["dataset"]
+    dataset = record.dataset
     detector = " ".join(filter(None, (experiment.model_name, experiment.backbone)))
-    data = " ".join(filter(None, (dataset["name"], dataset["category"])))
-    few = dataset.get("k_shot")
     told = experiment.settings if settings is None else settings
-    size = "" if "image_size=" in told else "x".join(dict.fromkeys((image_size(record) or "").split("x")))
+    size = "" if "image_size=" in told else "x".join(map(str, dict.fromkeys(dataset.image_size)))
     parts = [
-        f"{detector} on {data}",
+        f"{detector} on {dataset.label}",
         f"{size} px" if size else "",
         told,
-        f"k_shot={few}" if few and "k_shot=" not in told else "",
+        f"k_shot={dataset.k_shot}" if dataset.k_shot and "k_shot=" not in told else "",
     ]
     what = f"{', '.join(filter(None, parts))}, seed {experiment.seed}"
-    if record["status"] != "finished":
-        return f"{record['status']:8} {what}: {record['error']['message']}"
-    shown = [
-        f"{name} {value:.4f}"
-        for name in ("image_AUROC", "pixel_AUROC")
-        if (value := record["metrics"][name]) is not None
-    ]
-    if reason := nothing_to_test_with(record):
-        shown.append(reason)
-    shown += [*_refined(record), f"{record['seconds']:.0f} s"]
-    return f"finished {what}: {', '.join(shown)}"
+    if record.error is not None:
+        return f"{record.status:8} {what}: {record.error.message}"
+    measured = [(name, record.metrics[name]) for name in ("image_AUROC", "pixel_AUROC")]
+    shown = [f"{name} {value:.4f}" for name, value in measured if value is not None]
+    shown += [dataset.lack] if dataset.lack else []
+    if record.refinement:
+        last, of = record.refinement.rounds[-1], record.refinement.rounds[0].n_train
+        s = "" if last.round == 1 else "s"
+        shown.append(f"{last.n_removed} of {of} training images removed in {last.round} round{s}")
+    return f"finished {what}: {', '.join([*shown, f'{record.seconds or 0:.0f} s'])}"
 
 
-def _refined(record: dict[str, Any]) -> list[str]:
-    """What a refinement removed."""
-    rounds = (record.get("refinement") or {}).get("rounds") or []
-    if not rounds:
-        return []
-    n, removed, of = rounds[-1]["round"], rounds[-1]["n_removed"], rounds[0]["n_train"]
-    return [f"{int(removed)} of {int(of)} training images removed in {int(n)} round{'' if n == 1 else 's'}"]
+def _entry(experiment: Experiment) -> PlanEntry:
+    dataset, category = named(experiment)
+    return PlanEntry(
+        model=experiment.model_name,
+        backbone=experiment.backbone,
+        settings=experiment.settings,
+        dataset=dataset,
+        category=category,
+        seed=experiment.seed,
+        experiment_id=experiment.experiment_id,
+        experiment=CanonicalExperiment.model_validate(experiment.canonical),
+    )
 
 
-def _facts(experiment: Experiment) -> dict[str, str]:
+def _fact(experiment: Experiment, name: str) -> str:
+    """What a filter of this name is held against."""
     dataset, category = named(experiment)
     return {
         "model": experiment.model_name,
@@ -251,11 +249,11 @@ def _facts(experiment: Experiment) -> dict[str, str]:
         "dataset": dataset,
         "category": category,
         "seed": str(experiment.seed),
-    }
+    }[name]
 
 
 def _values_of(name: str, experiments: Sequence[Experiment]) -> str:
-    return f"{name}: {', '.join(sorted({_facts(e)[name] or 'none' for e in experiments}))}"
+    return f"{name}: {', '.join(sorted({_fact(e, name) or 'none' for e in experiments}))}"
 
 
 def _matches_any(experiment: Experiment, name: str, values: Sequence[str]) -> bool:
@@ -263,7 +261,7 @@ def _matches_any(experiment: Experiment, name: str, values: Sequence[str]) -> bo
 
 
 def _matches(experiment: Experiment, name: str, value: str) -> bool:
-    fact, asked = (text.lower() for text in (_facts(experiment)[name], value))
+    fact, asked = (text.lower() for text in (_fact(experiment, name), value))
     if name == "settings":
         return asked in fact
     # Data sets are named by their class before they are opened: ElpvSynthetic, in the tables elpv_synthetic.

@@ -10,14 +10,15 @@ from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
-from benchmark.one_run.runner import RunOptions, failed_record
+from benchmark.one_run.options import RunOptions
+from benchmark.one_run.runner import failed_record
 from benchmark.plan.experiment import Experiment
+from benchmark.records.record import Record
 
 logger = logging.getLogger(__name__)
 
-Record = dict[str, Any]
 Outcome = tuple[Experiment, Record]
 Answer = Record | Exception | None
 """A record, what ended the worker's call, or None when another sweep is at work on the experiment."""
@@ -79,7 +80,7 @@ class Workers(Protocol):
         """End all workers, also those at work."""
 
 
-def spread(
+def run_on_workers(
     experiments: Sequence[Experiment], output: Path, *, options: RunOptions, run: Run, workers: Workers
 ) -> Generator[Outcome]:
     """Carry out experiments on workers and yield each with its record as it ends; `workers` are closed at the end.
@@ -104,7 +105,7 @@ def spread(
             for task, answer in workers.wait():
                 n_running -= 1
                 if isinstance(answer, WorkerDiedError):
-                    if record := _mourn(task, answer, workers.n_attempts):
+                    if record := _handle_worker_death(task, answer, workers.n_attempts):
                         yield task.experiment, record
                     else:
                         waiting.append(task)
@@ -119,7 +120,7 @@ def spread(
         workers.close()
 
 
-def _mourn(task: Task, death: WorkerDiedError, n_attempts: int) -> Record | None:
+def _handle_worker_death(task: Task, death: WorkerDiedError, n_attempts: int) -> Record | None:
     """Prepare a task for its repetition, or for being recorded as failed; the record when even that killed a worker."""
     if task.error is not None:
         return failed_record(task.experiment, task.error)

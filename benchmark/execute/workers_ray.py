@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from benchmark.execute.workers import Answer, Record, Task, WorkerDiedError
+from benchmark.execute.workers import Answer, Task, WorkerDiedError
 from benchmark.one_run.machine import environment
 from benchmark.plan.experiment import Experiment
+from benchmark.records.record import Record
 from benchmark.records.store import Store
 from extensions.configuration import ConfigError
 from extensions.runtime.disk import room_for
@@ -116,17 +117,13 @@ class RayWorkers:
             )
         except errors.RayError as error:
             return RuntimeError(f"Ray: {' '.join(str(error).split())}")
-        return self._seen_here(answer) if isinstance(answer, dict) else answer
+        return self._seen_here(answer) if isinstance(answer, Record) else answer
 
     def _seen_here(self, record: Record) -> Answer:
         """The record, if its file has appeared: then the worker wrote into the folder that is read here."""
-        dataset = record["dataset"]
-        folder = self._store.folder(
-            dataset=dataset["name"], category=dataset["category"], model=record["model"],
-            backbone=record["backbone"], key=record["key"],
-        )  # fmt: skip
+        folder = self._store.output / record.folder
         deadline = time.monotonic() + PATIENCE
-        while self._store.read(folder) is None:
+        while self._store.read(record.folder) is None:
             if time.monotonic() > deadline:
                 return RuntimeError(
                     f"{folder}: a Ray worker has written this record and it does not appear here within "

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmark.records.archive import Record, fact
+from benchmark.records.record import Record
+from benchmark.records.run_files import RECORD
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -16,9 +17,14 @@ if TYPE_CHECKING:
 __all__ = ["Facts", "facts_to_send"]
 
 _MEASURED = (
-    ("speed", "fit_seconds"), ("speed", "test_seconds"), ("speed", "latency_ms"), ("speed", "latency_p95_ms"),
-    ("memory", "peak_memory_bytes"), ("memory", "model_bytes"), ("training", "epochs"),
-)  # fmt: skip
+    "fit_seconds",
+    "test_seconds",
+    "latency_ms",
+    "latency_p95_ms",
+    "peak_memory_bytes",
+    "model_bytes",
+    "epochs",
+)
 
 
 @dataclass(frozen=True)
@@ -48,41 +54,36 @@ def facts_to_send(record: Record, folder: Path) -> Facts:
     """Take them from a record and the folder it lies in."""
     import pandas as pd
 
-    told, dataset = record["experiment"], record["dataset"]
+    told, dataset, training = record.experiment, record.dataset, record.training
     parameters = {
-        "key": record["key"],
-        "model": record["model"],
-        "backbone": record["backbone"],
-        "settings": record["settings"],
-        "dataset": dataset["name"],
-        "category": dataset["category"],
-        "seed": told["seed"],
-        "weights_sha256": fact(record, "weights", "sha256"),
-        "n_train": dataset.get("n_train"),
-        "threshold_source": fact(record, "thresholds", "source"),
-        "stopped_by": fact(record, "training", "stopped_by"),
-        "converged": fact(record, "training", "converged"),
-        **dict(_flat({name: value for name, value in told.items() if name != "seed"})),
+        "key": record.key,
+        "model": record.model,
+        "backbone": record.backbone,
+        "settings": record.settings,
+        "dataset": dataset.name,
+        "category": dataset.category,
+        "seed": told.seed,
+        "weights_sha256": record.weights_sha256,
+        "n_train": dataset.n_train,
+        "threshold_source": record.thresholds.source,
+        "stopped_by": training.stopped_by,
+        "converged": training.converged,
+        **dict(_flat({name: value for name, value in told.on_disk().items() if name != "seed"})),
     }
-    numbers = dict(record["metrics"]) | {"image_threshold": fact(record, "thresholds", "image")}
-    numbers |= {names[-1]: fact(record, *names) for names in _MEASURED}
-    curves = {"train_loss": fact(record, "training", "loss"), "val_loss": fact(record, "training", "val_loss")}
-    files = {name: folder / file for name, file in record["files"].items() if isinstance(file, str)}
-    files |= {"record": folder / "record.json"}
-    what = (record["model"], record["backbone"], dataset["name"], dataset["category"], f"seed {told['seed']}")
+    numbers = record.metrics | {"image_threshold": record.thresholds.image}
+    numbers |= {name: record.measured(name) for name in _MEASURED}
+    curves = {"train_loss": training.loss, "val_loss": training.val_loss}
+    files = {"scores": record.files.scores, "checkpoint": record.files.checkpoint, "record": RECORD}
+    paths = {name: folder / file for name, file in files.items() if file is not None}
     return Facts(
-        name=" ".join(filter(None, what)),
-        key=record["key"],
+        name=" ".join([record.detector, dataset.label, f"seed {told.seed}"]),
+        key=record.key,
         parameters={name: value for name, value in parameters.items() if value not in (None, "")},
-        metrics={name: float(value) for name, value in numbers.items() if _is_number(value)},
+        metrics={name: float(value) for name, value in numbers.items() if value is not None and math.isfinite(value)},
         curves={name: [float(value) for value in curve] for name, curve in curves.items() if curve},
-        files={name: str(path.resolve()) for name, path in files.items() if path.is_file()},
-        scores=pd.read_csv(files["scores"], keep_default_na=False) if "scores" in files else None,
+        files={name: str(path.resolve()) for name, path in paths.items() if path.is_file()},
+        scores=pd.read_csv(paths["scores"], keep_default_na=False) if "scores" in paths else None,
     )
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _flat(tree: Mapping[str, Any], where: str = "") -> Iterator[tuple[str, Any]]:

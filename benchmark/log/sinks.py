@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from benchmark.log.facts import Facts, facts_to_send
-from benchmark.records.archive import Record
-from benchmark.records.store import write_json
+from benchmark.records.record import Record
+from benchmark.records.run_files import write_json
 from extensions.configuration import ConfigError
 from extensions.configuration.errors import did_you_mean
 
@@ -109,17 +109,17 @@ def open_sinks(section: Any) -> list[Sink]:
     return sinks
 
 
-def send(record: Record, folder: Path, *, sinks: Sequence[Sink], output: Path) -> None:
+def send(record: Record, *, sinks: Sequence[Sink], output: Path) -> None:
     """Send a finished record to each logger that does not have it; what fails there is a warning and harms no run.
 
     Args:
         record: Others than finished ones are left out.
-        folder: Where it lies.
         sinks: Of `open_sinks`.
         output: Folder of records and tables, where loggers put their own files unless told otherwise.
     """
-    if record["status"] != "finished" or not sinks:
+    if not record.is_finished or not sinks:
         return
+    folder = output / record.folder
     sent = _sent(folder)
     for sink in sinks:
         if sent.get(sink.name) == sink.settings:
@@ -131,7 +131,7 @@ def send(record: Record, folder: Path, *, sinks: Sequence[Sink], output: Path) -
         except Exception as error:
             logger.warning(
                 "run %s was not sent to %s (%s: %s); its record is in %s, and the same command sends it again",
-                record["key"], sink.name, type(error).__name__, " ".join(str(error).split())[:300], folder,
+                record.key, sink.name, type(error).__name__, " ".join(str(error).split())[:300], folder,
             )  # fmt: skip
 
 

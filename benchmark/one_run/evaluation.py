@@ -15,6 +15,7 @@ from benchmark.metrics.image import auroc_by_kind, decision_metrics, image_metri
 from benchmark.metrics.pixel import PixelMetrics
 from benchmark.metrics.threshold import image_threshold
 from benchmark.one_run.example_images import ImageKeeper
+from benchmark.records.record import Thresholds
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,15 +32,14 @@ class Evaluation:
         scores: One row an image: image (path relative to the data root), label, kind, score (raw, higher is more
             anomalous), fold.
         metrics: Name to value, None where it cannot be computed.
-        thresholds: image and pixel threshold on raw scores (None when unknown) and `source`, how they were found; where
-            the model has a threshold of its own also `label_free` and `label_free_source`.
+        thresholds: With `label_free` where the model has a threshold of its own.
         ranges: `(min, max)` of raw scores and of raw map values, for anomalib's normalization.
         image_size: `(height, width)` that the network saw.
     """
 
     scores: pd.DataFrame
     metrics: dict[str, float | None]
-    thresholds: dict[str, Any]
+    thresholds: Thresholds
     ranges: dict[str, tuple[float, float]] = field(default_factory=dict)
     image_size: tuple[int, int] = (0, 0)
 
@@ -112,22 +112,21 @@ class ScoreCollector(Callback):
         metrics |= auroc_by_kind(labels, scores, self.samples["kind"].tolist())
         metrics |= decision_metrics(labels, scores, label_free[0] if label_free else None)
         pixel = self._pixel.compute() if self._pixel is not None else PixelMetrics().compute()
+        image, source = image_threshold(labels, scores)
+        of_pixels = self._pixel.threshold() if self._pixel is not None and pixel["pixel_AUROC"] is not None else None
+        thresholds = Thresholds(image=image, pixel=of_pixels, source=source)
+        if label_free is not None:
+            thresholds = thresholds.model_copy(update={"label_free": label_free[0], "label_free_source": label_free[1]})
         ranges = {"image": (float(scores.min()), float(scores.max()))}
         if self._map_range[0] <= self._map_range[1]:
             ranges["pixel"] = self._map_range
         return Evaluation(
             scores=self.samples[["image", "label", "kind", "score", "fold"]],
             metrics=metrics | pixel,
-            thresholds=self._thresholds(labels, scores, has_pixels=pixel["pixel_AUROC"] is not None)
-            | (dict(zip(("label_free", "label_free_source"), label_free, strict=True)) if label_free else {}),
+            thresholds=thresholds,
             ranges=ranges,
             image_size=self._image_size,
         )
-
-    def _thresholds(self, labels: np.ndarray, scores: np.ndarray, *, has_pixels: bool) -> dict[str, Any]:
-        image, source = image_threshold(labels, scores)
-        pixel = self._pixel.threshold() if has_pixels and self._pixel is not None else None
-        return {"image": image, "pixel": pixel, "source": source}
 
 
 def set_thresholds(model: AnomalibModule, evaluation: Evaluation) -> None:
@@ -135,7 +134,7 @@ def set_thresholds(model: AnomalibModule, evaluation: Evaluation) -> None:
     post_processor = model.post_processor
     if post_processor is None or not hasattr(post_processor, "image_min"):
         return
-    values = {"_image_threshold": evaluation.thresholds["image"], "_pixel_threshold": evaluation.thresholds["pixel"]}
+    values = {"_image_threshold": evaluation.thresholds.image, "_pixel_threshold": evaluation.thresholds.pixel}
     for level, (low, high) in evaluation.ranges.items():
         values |= {f"{level}_min": low, f"{level}_max": high}
     for name, value in values.items():

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
+from benchmark.records.record import Panel
 from extensions.runtime.heat_map import heat_map
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ class ImageKeeper:
                 entry = (value, next(self._order), kept)
                 (heapq.heappush if len(heap) < self.n else heapq.heapreplace)(heap, entry)
 
-    def draw(self, folder: Path, *, threshold: float | None, map_range: tuple[float, float]) -> list[dict[str, Any]]:
+    def draw(self, folder: Path, *, threshold: float | None, map_range: tuple[float, float]) -> list[Panel]:
         """Write one PNG panel (image, heat map, mask) for each kept image and list them for the record.
 
         Args:
@@ -69,7 +70,7 @@ class ImageKeeper:
                 (folder / "images").mkdir(exist_ok=True)
                 panel(image, map_range).save(folder / name)
                 described = {key: image[key] for key in ("label", "score", "image")}
-                listed.append({"kind": kind, **described, "panel": name})
+                listed.append(Panel(kind=kind, **described, panel=name))
         return listed
 
 

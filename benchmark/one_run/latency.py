@@ -3,37 +3,20 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from benchmark.records.record import Speed
 
 if TYPE_CHECKING:
     import torch
     from anomalib.models import AnomalibModule
 
-__all__ = ["Latency", "device_name", "measure_latency", "time_images"]
+__all__ = ["device_name", "measure_latency", "time_images"]
 
 
-@dataclass(frozen=True)
-class Latency:
-    """Times of single images in ms.
-
-    Attributes:
-        latency_session: Which models were timed in turn with this one, so that their times compare; None for a model
-            that was timed alone in its run, see `benchmark.execute.latency_session`.
-        latency_device: What computed.
-    """
-
-    latency_ms: float
-    latency_p95_ms: float
-    latency_batch_size: int
-    latency_n: int
-    latency_session: str | None
-    latency_device: str
-
-
-def measure_latency(model: AnomalibModule, image: torch.Tensor, **timing: Any) -> Latency:
+def measure_latency(model: AnomalibModule, image: torch.Tensor, **timing: Any) -> Speed:
     """Time pre-processor and network alone in a run, whatever else the machine does.
 
     Args:
@@ -43,7 +26,14 @@ def measure_latency(model: AnomalibModule, image: torch.Tensor, **timing: Any) -
     """
     times = time_images(model, image, **timing)
     p50, p95 = np.percentile(times, [50, 95])
-    return Latency(float(p50), float(p95), 1, len(times), None, device_name(model.device))
+    return Speed(
+        latency_ms=float(p50),
+        latency_p95_ms=float(p95),
+        latency_batch_size=1,
+        latency_n=len(times),
+        latency_session=None,
+        latency_device=device_name(model.device),
+    )
 
 
 def time_images(

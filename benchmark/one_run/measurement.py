@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmark.one_run.preparation import Prepared, backbone_id, identity
-from benchmark.records.store import CHECKPOINT, SCORES, write_text
+from benchmark.one_run.options import RunOptions
+from benchmark.one_run.preparation import Prepared, backbone_id
+from benchmark.records.record import Files, Memory, Record, Reused, Training
+from benchmark.records.run_files import CHECKPOINT, SCORES, write_text
 from extensions.runtime.disk import room_for
 
 if TYPE_CHECKING:
     from anomalib.models import AnomalibModule
 
     from benchmark.one_run.evaluation import Evaluation
-    from benchmark.one_run.runner import RunOptions
-    from benchmark.one_run.training import Training
 
 
-def measure(prepared: Prepared, workspace: Path, options: RunOptions) -> tuple[dict[str, Any], AnomalibModule]:
-    """Fit, test, measure; files go to the workspace, facts and the model are returned."""
+def measure(record: Record, prepared: Prepared, workspace: Path, options: RunOptions) -> tuple[Record, AnomalibModule]:
+    """Fit, test, measure; files go to the workspace, the record with what was found and the model are returned."""
     from lightning import seed_everything
 
     from benchmark.one_run.evaluation import ScoreCollector, set_thresholds, test_samples
@@ -85,7 +85,8 @@ def measure(prepared: Prepared, workspace: Path, options: RunOptions) -> tuple[d
                 with step("fit"), fetching():
                     fit_seconds, training = fit(engine, model, datamodule)
                 own, reused = reuse.seconds("train", "val")
-                known = Fitted(model, training, fit_seconds + own, reuse.report().get("train", {}), reused)
+                reported = Reused.model_validate(reuse.report())
+                known = Fitted(model, training, fit_seconds + own, reported.train, reused)
             else:
                 engine._setup_trainer(model)
             with step("test"):
@@ -109,37 +110,37 @@ def measure(prepared: Prepared, workspace: Path, options: RunOptions) -> tuple[d
     elif options.timed_later:
         keep_for_timing(workspace, image, lambda path: engine.trainer.save_checkpoint(path, weights_only=True))
     images = collector.images.draw(
-        workspace, threshold=evaluation.thresholds["image"], map_range=evaluation.ranges.get("pixel", (0.0, 1.0))
+        workspace, threshold=evaluation.thresholds.image, map_range=evaluation.ranges.get("pixel", (0.0, 1.0))
     )
-    facts = facts_of(prepared, model, evaluation, known.training) | {
-        "speed": {
-            "fit_seconds": known.whole_seconds,
-            "fit_own_seconds": known.seconds,
-            "fit_reused_seconds": known.reused_seconds,
-            "test_seconds": test_seconds + prepare_seconds["test"],
-            **asdict(latency),
-            "network": network_id(experiment, model, image, n_views=n_views),
-        },
-        "reused": ({"train": known.reused} if known.reused else {}) | reuse.report(),
-        "memory": {"peak_memory_bytes": known.peak_bytes, "model_bytes": model_bytes(model.model)},
-        "files": {
-            "scores": SCORES,
-            "checkpoint": CHECKPOINT if keep_checkpoint else None,
-            "images": images,
-        },
+    speed = {
+        "fit_seconds": known.whole_seconds,
+        "fit_own_seconds": known.seconds,
+        "fit_reused_seconds": known.reused_seconds,
+        "test_seconds": test_seconds + prepare_seconds["test"],
+        "network": network_id(experiment, model, image, n_views=n_views),
     }
-    return facts, model
+    found_out = {
+        "speed": latency.model_copy(update=speed),
+        "reused": Reused.model_validate(({"train": known.reused} if known.reused else {}) | reuse.report()),
+        "memory": Memory(peak_memory_bytes=known.peak_bytes, model_bytes=model_bytes(model.model)),
+        "files": Files(scores=SCORES, checkpoint=CHECKPOINT if keep_checkpoint else None, images=images),
+    }
+    return finished(record, model, evaluation, known.training).model_copy(update=found_out), model
 
 
-def facts_of(prepared: Prepared, model: AnomalibModule, evaluation: Evaluation, training: Training) -> dict[str, Any]:
-    """What a record says of a fit and its test, whoever carried them out."""
-    return {
-        "layers": list(getattr(model, "layers", []) or []),
-        "dataset": identity(prepared)["dataset"] | {"image_size": list(evaluation.image_size)},
-        "metrics": evaluation.metrics,
-        "thresholds": evaluation.thresholds,
-        "training": asdict(training),
-    }
+def finished(record: Record, model: AnomalibModule, evaluation: Evaluation, training: Training) -> Record:
+    """The record with what a fit and its test gave, whoever carried them out."""
+    return record.model_copy(
+        update={
+            "layers": list(getattr(model, "layers", []) or []),
+            "dataset": record.dataset.model_copy(update={"image_size": list(evaluation.image_size)}),
+            "status": "finished",
+            "error": None,
+            "metrics": evaluation.metrics,
+            "thresholds": evaluation.thresholds,
+            "training": training,
+        }
+    )
 
 
 def _timed(work: Callable[[str], None], argument: str) -> float:

@@ -8,12 +8,15 @@ import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from benchmark.plan.experiment import Experiment
-from benchmark.records.store import CHECKPOINT, KEEP, RECORD, Store, write_json
+from benchmark.records.record import Record
+from benchmark.records.record_file import read_records, write_record
+from benchmark.records.run_files import CHECKPOINT
+from benchmark.records.store import KEEP, Store
 from extensions.runtime.disk import DiskFullError, room_for
 
 if TYPE_CHECKING:
@@ -43,8 +46,6 @@ IMAGE = "image.npy"
 """What a network is timed on: one decoded image at the size that the network sees."""
 MOST_BYTES = 8 * 2**30  # that networks which nobody asked to keep may take until the end of a sweep
 
-Record = dict[str, Any]
-
 
 @dataclass(frozen=True)
 class FinishedRun:
@@ -56,12 +57,12 @@ class FinishedRun:
     @property
     def network(self) -> str | None:
         """Of `network_id`; None in records that do not tell."""
-        return self.record.get("speed", {}).get("network")
+        return self.record.speed.network
 
     @property
     def session(self) -> str | None:
         """In which its latency was measured; None when that was in its run, alone."""
-        return self.record.get("speed", {}).get("latency_session")
+        return self.record.speed.latency_session
 
     @property
     def file(self) -> Path | None:
@@ -106,7 +107,7 @@ def load_model(record: Record, file: Path) -> AnomalibModule:
     """The model of a run from a checkpoint, on the CPU and ready to predict."""
     from extensions.configuration.classes import import_class, known_classes, resolve_class_path
 
-    class_path = resolve_class_path(record["experiment"]["model"]["class_path"], "model")
+    class_path = resolve_class_path(record.experiment.model.class_path, "model")
     kind = import_class(class_path, "model", known_classes("model"))
     model: AnomalibModule = kind.load_from_checkpoint(file, map_location="cpu", weights_only=True)
     return model.eval()
@@ -126,7 +127,7 @@ def load_network(run: FinishedRun) -> tuple[AnomalibModule, torch.Tensor]:
     parts = split_transform(getattr(model.pre_processor, "transform", None))
     if parts is not None and model.pre_processor is not None:
         fixed, model.pre_processor.transform = parts
-        is_sized = list(image.shape[-2:]) == list(run.record["dataset"]["image_size"])
+        is_sized = list(image.shape[-2:]) == run.record.dataset.image_size
         image = image if is_sized or fixed is None else fixed(image)
     return model, image
 
@@ -135,9 +136,9 @@ def runs_of(store: Store, experiments: Sequence[Experiment] | None = None) -> li
     """Finished runs in the folder, of all sweeps or of these experiments alone."""
     own = None if experiments is None else {experiment.experiment_id for experiment in experiments}
     return [
-        FinishedRun(folder, record)
-        for folder, record in store.records()
-        if record["status"] == "finished" and (own is None or record.get("experiment_id") in own)
+        FinishedRun(store.output / record.folder, record)
+        for record in read_records(store.output)
+        if record.is_finished and (own is None or record.experiment_id in own)
     ]
 
 
@@ -161,17 +162,12 @@ class Keeper:
 
     def add(self, record: Record) -> None:
         """A run has ended, or had before."""
-        if record["status"] != "finished":
+        if not record.is_finished:
             return
-        dataset = record["dataset"]
-        folder = self._store.folder(
-            dataset=dataset["name"], category=dataset["category"], model=record["model"],
-            backbone=record["backbone"], key=record["key"],
-        )  # fmt: skip
-        run = FinishedRun(folder, record)
+        run = FinishedRun(self._store.output / record.folder, record)
         with self._store.lock(KEEP):
-            if self._keep == "best" and record["files"]["checkpoint"]:
-                group = (record["model"], dataset["name"], dataset["category"])
+            if self._keep == "best" and record.files.checkpoint:
+                group = (record.model, record.dataset.name, record.dataset.category)
                 rivals = [run, *([self._best[group]] if group in self._best else [])]
                 *worse, self._best[group] = sorted(rivals, key=_quality)
                 for one in worse:
@@ -180,9 +176,9 @@ class Keeper:
 
     def _demote(self, run: FinishedRun) -> None:
         """A checkpoint becomes a network that is there to be timed."""
-        record = self._store.read(run.folder) or run.record  # another sweep may have timed it meanwhile
-        record["files"]["checkpoint"] = None
-        write_json(run.folder / RECORD, record)
+        record = self._store.read(run.record.folder) or run.record  # another sweep may have timed it meanwhile
+        record = record.model_copy(update={"files": record.files.model_copy(update={"checkpoint": None})})
+        write_record(run.folder, record)
         if (run.folder / CHECKPOINT).is_file():
             (run.folder / CHECKPOINT).replace(run.folder / NETWORK)
         self._hold(FinishedRun(run.folder, record))
@@ -200,17 +196,16 @@ class Keeper:
             self._n_bytes += size
 
 
-def clear_networks(store: Store, experiments: Sequence[Experiment]) -> None:
+def clear_networks(store: Store, runs: Iterable[FinishedRun]) -> None:
     """Remove what was there only to be timed."""
     with store.lock(KEEP):
-        for run in runs_of(store, experiments):
+        for run in runs:
             _remove(run)
 
 
 def _quality(run: FinishedRun) -> tuple[float, float, str]:
-    metrics = run.record["metrics"]
-    scores = [metrics[name] if metrics[name] is not None else -1.0 for name in ("image_AUROC", "pixel_AUROC")]
-    return scores[0], scores[1], run.record["key"]
+    image, pixel = (run.record.metrics[name] for name in ("image_AUROC", "pixel_AUROC"))
+    return -1.0 if image is None else image, -1.0 if pixel is None else pixel, run.record.key
 
 
 def _remove(run: FinishedRun) -> None:

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmark.plan.experiment import PROTOCOL_VERSION, Experiment, constructor_defaults
-from benchmark.records.store import Store
+from benchmark.plan.experiment import Experiment, constructor_defaults
+from benchmark.plan.local import write_local
+from benchmark.records.record import PROTOCOL_VERSION, CanonicalExperiment, Dataset, Record, Weights
+from benchmark.records.store import run_folder
 
 if TYPE_CHECKING:
     from anomalib.data import AnomalibDataModule
 
     from extensions.data import Fingerprint
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -27,12 +32,13 @@ class Prepared:
     key: str
     datamodule: AnomalibDataModule | None = None
     fingerprint: Fingerprint | None = None
-    weights: dict[str, str] | None = None
+    weights: Weights | None = None
     error: Exception | None = None
 
-    def folder(self, store: Store) -> Path:
-        """Where the record belongs."""
-        return store.folder(
+    @property
+    def folder(self) -> Path:
+        """Where the record belongs, relative to the output folder."""
+        return run_folder(
             dataset=self.dataset,
             category=self.category,
             model=self.experiment.model_name,
@@ -62,7 +68,7 @@ def prepare(experiment: Experiment) -> Prepared:
     except Exception as caught:
         error = caught
     key = experiment.key(
-        weights_sha256=weights["sha256"] if weights else None, data_sha256=found.sha256 if found else None
+        weights_sha256=weights.sha256 if weights else None, data_sha256=found.sha256 if found else None
     )
     return Prepared(experiment, dataset, category, key, datamodule, found, weights, error)
 
@@ -83,7 +89,7 @@ def named(experiment: Experiment) -> tuple[str, str]:
     return str(arguments.get("name") or default), str(arguments.get("category") or "")
 
 
-def find_weights(experiment: Experiment) -> dict[str, str] | None:
+def find_weights(experiment: Experiment) -> Weights | None:
     """sha256 and source of the backbone weights, or of the autoencoder, that the model will load; None for neither."""
     from extensions.backbones import WeightsError, resolve_weights
 
@@ -91,7 +97,7 @@ def find_weights(experiment: Experiment) -> dict[str, str] | None:
     if arguments.get("autoencoder_checkpoint"):
         path = Path(arguments["autoencoder_checkpoint"])
         with path.open("rb") as file:
-            return {"sha256": hashlib.file_digest(file, "sha256").hexdigest(), "source": path.name}
+            return Weights(sha256=hashlib.file_digest(file, "sha256").hexdigest(), source=path.name)
     if not experiment.backbone or arguments.get("pre_trained") is False:
         return None
     try:
@@ -100,7 +106,7 @@ def find_weights(experiment: Experiment) -> dict[str, str] | None:
         if "weights" in constructor_defaults(experiment.model["class_path"], "model"):
             raise
         return None  # a model of anomalib's that brings its own, such as U-Flow
-    return {"sha256": resolved.sha256, "source": resolved.source}
+    return Weights(sha256=resolved.sha256, source=resolved.source)
 
 
 def backbone_id(experiment: Experiment) -> str:
@@ -110,42 +116,54 @@ def backbone_id(experiment: Experiment) -> str:
     return json.dumps([experiment.backbone, shared, experiment.data], sort_keys=True, default=str)
 
 
-def identity(prepared: Prepared) -> dict[str, Any]:
-    """What a record says before anything was run."""
-    experiment = prepared.experiment
-    arguments = experiment.model.get("init_args") or {}
-    counts = prepared.fingerprint.counts if prepared.fingerprint else {}
-    return {
-        "protocol_version": PROTOCOL_VERSION,
-        "key": prepared.key,
-        "experiment_id": experiment.experiment_id,
-        "experiment": experiment.canonical,
-        "model": experiment.model_name,
-        "backbone": experiment.backbone,
-        "layers": list(arguments.get("layers") or []),
-        "settings": experiment.settings,
-        "weights": prepared.weights,
-        "dataset": {
-            "name": prepared.dataset,
-            "category": prepared.category,
-            "synthetic": bool(getattr(prepared.datamodule, "synthetic", False)),
-            "sha256": prepared.fingerprint.sha256 if prepared.fingerprint else None,
-            "k_shot": getattr(prepared.datamodule, "k_shot", None),
-            "contamination_ratio": getattr(prepared.datamodule, "contamination_ratio", 0.0),
-            **_few_shot(prepared),
-            **_contamination(prepared),
-            **counts,
-        },
+def record_header(prepared: Prepared, *, sweep: str = "", started: str = "") -> Record:
+    """What a record says before anything was run; its status is that of a run that never ended.
+
+    Args:
+        prepared: The run.
+        sweep: In which it is run.
+        started: ISO date and time.
+    """
+    experiment, datamodule, found = prepared.experiment, prepared.datamodule, prepared.fingerprint
+    dataset: dict[str, Any] = {
+        "name": prepared.dataset,
+        "category": prepared.category,
+        "synthetic": bool(getattr(datamodule, "synthetic", False)),
+        "sha256": found.sha256 if found else None,
+        "k_shot": getattr(datamodule, "k_shot", None),
+        "contamination_ratio": getattr(datamodule, "contamination_ratio", 0.0),
     }
+    if found:  # what was drawn, where there was anything to draw from
+        drawn = {name: getattr(datamodule, name, None) for name in ("k_shot_images", "contamination")}
+        dataset |= {name: value for name, value in drawn.items() if value} | found.counts
+    return Record(
+        protocol_version=PROTOCOL_VERSION,
+        key=prepared.key,
+        experiment_id=experiment.experiment_id,
+        experiment=CanonicalExperiment.model_validate(experiment.canonical),
+        model=experiment.model_name,
+        backbone=experiment.backbone,
+        layers=list((experiment.model.get("init_args") or {}).get("layers") or []),
+        settings=experiment.settings,
+        weights=prepared.weights,
+        dataset=Dataset.model_validate(dataset),
+        sweep=sweep,
+        started=started,
+        status="failed",
+        folder=prepared.folder,
+    )
 
 
-def _contamination(prepared: Prepared) -> dict[str, Any]:
-    """What was realised of a contaminated training set; nothing for other data, and where its set-up failed."""
-    found = getattr(prepared.datamodule, "contamination", None) if prepared.fingerprint else None
-    return {"contamination": found} if found else {}
+def keep_place(prepared: Prepared, folder: Path) -> None:
+    """Keep where the data of a run were found, for whoever exports its model; the run is not lost to it.
 
-
-def _few_shot(prepared: Prepared) -> dict[str, Any]:
-    """Names of the few images that were drawn to train on; nothing for other data, and where its set-up failed."""
-    found = getattr(prepared.datamodule, "k_shot_images", None) if prepared.fingerprint else None
-    return {"k_shot_images": found} if found else {}
+    Args:
+        prepared: The run; nothing is kept where its data were not found.
+        folder: Of its record.
+    """
+    if prepared.fingerprint is None:
+        return
+    try:
+        write_local(folder, prepared.experiment)
+    except OSError as error:
+        logger.warning("%s: where the data lie could not be kept: %s", folder, error)

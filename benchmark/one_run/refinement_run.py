@@ -6,13 +6,15 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from benchmark.metrics.metric_table import METRICS
-from benchmark.records.store import write_text
+from benchmark.records.record import Files, Record, Round, Thresholds, Training
+from benchmark.records.record import Refinement as RefinementSection
+from benchmark.records.run_files import write_text
 
 if TYPE_CHECKING:
     from anomalib.data import AnomalibDataModule
@@ -32,26 +34,29 @@ ROUND_COLUMNS = (
 )  # fmt: skip
 """Columns of ``rounds.csv``, in order."""
 
-Measure = Callable[["Prepared"], tuple[dict[str, Any], "AnomalibModule"]]
+Measure = Callable[["Prepared"], tuple[Record, "AnomalibModule"]]
 
 
 @dataclass(frozen=True)
-class Run:
+class TrainedRound:
     """A detector of one round: what its record would say, and itself."""
 
-    facts: dict[str, Any]
+    record: Record
     model: AnomalibModule
 
     @property
     def metrics(self) -> dict[str, float | None]:
         """On the test set."""
-        return self.facts["metrics"]
+        return self.record.metrics
 
 
-def measure_refined(prepared: Prepared, workspace: Path, measure: Measure, *, page: bool = False) -> dict[str, Any]:
-    """Refine, and return the facts of the last round's run with those of the refinement.
+def measure_refined(
+    record: Record, prepared: Prepared, workspace: Path, measure: Measure, *, page: bool = False
+) -> Record:
+    """Refine, and return the record of the last round's run with what is known of the refinement.
 
     Args:
+        record: What is known before.
         prepared: What is refined.
         workspace: Gets `rounds.csv` and `suspects.csv`.
         measure: Fits and tests on the datamodule of what it is given; the files of a later call replace those of an
@@ -75,7 +80,7 @@ def measure_refined(prepared: Prepared, workspace: Path, measure: Measure, *, pa
         plan,
         seed=experiment.seed,
         evidence=evidence,
-        train=lambda part: Run(*measure(replace(prepared, datamodule=screening.apart(part)))),
+        train=lambda part: TrainedRound(*measure(replace(prepared, datamodule=screening.apart(part)))),
         held_out=screening.held_out,
         on_round=finished_step if page else lambda _: None,
     )
@@ -83,19 +88,19 @@ def measure_refined(prepared: Prepared, workspace: Path, measure: Measure, *, pa
     write_text(workspace / ROUNDS, rounds_table(prepared, plan, found).to_csv(index=False, lineterminator="\n"))
     _write_suspects(found, datamodule, workspace, page=page)
     last = found.rounds[-1].trained
-    facts = last.facts if isinstance(last, Run) else _nothing_trained(prepared)
     table = found.table().astype(object)
-    return facts | {
-        "refinement": {
-            "retrain": plan.retrain,
-            "repeats": (getattr(datamodule, "contamination", None) or {}).get("repeats", 1),
-            "n_held_out": int(found.held_out.sum()),
-            "compared": found.rounds[0].compared,
-            "rounds": table.where(table.notna(), None).to_dict("records"),
-            "seconds": seconds,
-            "files": {"rounds": ROUNDS, "suspects": SUSPECTS, "page": PAGE if page else None},
-        }
-    }
+    rows = table.where(table.notna(), None).to_dict("records")
+    section = RefinementSection(
+        retrain=plan.retrain,
+        repeats=(getattr(datamodule, "contamination", None) or {}).get("repeats", 1),
+        n_held_out=int(found.held_out.sum()),
+        compared=found.rounds[0].compared,
+        rounds=[Round.model_validate(row) for row in rows],
+        seconds=seconds,
+        files={"rounds": ROUNDS, "suspects": SUSPECTS, "page": PAGE if page else None},
+    )
+    done = last.record if isinstance(last, TrainedRound) else _nothing_trained(record)
+    return done.model_copy(update={"refinement": section})
 
 
 def _evidence(experiment: Experiment, plan: Plan, datamodule: AnomalibDataModule) -> Sources | None:
@@ -151,13 +156,13 @@ def _write_suspects(found: Refinement, datamodule: AnomalibDataModule, workspace
         frame,
         workspace,
         image=paths.__getitem__,
-        heat=_heat(last.model, datamodule, found.names) if isinstance(last, Run) else lambda _: None,
+        heat=_anomaly_map_of(last.model, datamodule, found.names) if isinstance(last, TrainedRound) else lambda _: None,
         title=f"{datamodule.name} {datamodule.category}".rstrip(),
         facts=facts,
     )
 
 
-def _heat(
+def _anomaly_map_of(
     model: AnomalibModule, datamodule: AnomalibDataModule, names: list[str]
 ) -> Callable[[str], np.ndarray | None]:
     """From an image's name to the anomaly map of the last detector, which never saw what was removed."""
@@ -179,11 +184,15 @@ def _heat(
     return heat
 
 
-def _nothing_trained(prepared: Prepared) -> dict[str, Any]:
-    """The facts of a run that only ranked images."""
-    return {
-        "metrics": dict.fromkeys(entry.name for entry in METRICS),
-        "thresholds": {"image": None, "pixel": None, "source": None},
-        "training": {"epochs": None, "max_epochs": None, "stopped_by": "nothing trained", "converged": None},
-        "files": {"scores": None, "checkpoint": None, "images": None},
-    }
+def _nothing_trained(record: Record) -> Record:
+    """The record of a run that only ranked images."""
+    return record.model_copy(
+        update={
+            "status": "finished",
+            "error": None,
+            "metrics": dict.fromkeys(entry.name for entry in METRICS),
+            "thresholds": Thresholds(image=None, pixel=None, source=None),
+            "training": Training(epochs=None, max_epochs=None, stopped_by="nothing trained", converged=None),
+            "files": Files(scores=None, checkpoint=None, images=None),
+        }
+    )

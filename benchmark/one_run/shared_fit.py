@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from benchmark.one_run.preparation import Prepared
 from benchmark.plan.experiment import Experiment
+from benchmark.records.record import ReusedSplit, Training
 
 if TYPE_CHECKING:
     from anomalib.models import AnomalibModule
-
-    from benchmark.one_run.training import Training
 
 __all__ = ["Fitted", "LastFit", "last_fit", "shared_fits"]
 
@@ -24,7 +23,7 @@ class Fitted:
 
     Attributes:
         seconds: The fit took, beside what it reused.
-        reused: What it took from the cache, as a record says it of `train`.
+        reused: What it took from the cache.
         reused_seconds: What it reused had taken; None where that is not known.
         peak_bytes: Memory that fit and first test took.
     """
@@ -32,7 +31,7 @@ class Fitted:
     model: AnomalibModule
     training: Training
     seconds: float
-    reused: dict[str, Any]
+    reused: ReusedSplit | None
     reused_seconds: float | None = 0.0
     peak_bytes: int = 0
 
@@ -86,4 +85,4 @@ def _key(prepared: Prepared, shared: Sequence[str]) -> str:
     if prepared.experiment.refinement is not None or fit.experiment_id not in shared:
         return ""
     weights, data = prepared.weights, prepared.fingerprint
-    return fit.key(weights_sha256=weights["sha256"] if weights else None, data_sha256=data.sha256 if data else None)
+    return fit.key(weights_sha256=weights.sha256 if weights else None, data_sha256=data.sha256 if data else None)

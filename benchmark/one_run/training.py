@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +13,7 @@ from lightning.pytorch.callbacks import Callback, Timer
 from benchmark.one_run.convergence import has_converged
 from benchmark.one_run.progress import RunProgress
 from benchmark.plan.validation import check_callbacks, check_one_device
+from benchmark.records.record import Training
 from extensions.configuration import ConfigError, instantiate_callback, instantiate_logger
 from extensions.runtime.lightning_runs import interruptible, quiet
 
@@ -37,29 +37,6 @@ class LossCurve(Callback):
             if name in trainer.callback_metrics:
                 self.losses.append(float(trainer.callback_metrics[name]))
                 return
-
-
-@dataclass
-class Training:
-    """How a fit went: for the record and the question whether the model may be ranked.
-
-    Attributes:
-        epochs: That were trained.
-        max_epochs: That were allowed; None for no limit.
-        stopped_by: What ended the training.
-        converged: Whether the loss was flat at its end; nothing that ended for want of a finite loss has.
-        loss: Mean training loss of each epoch.
-        val_loss: Likewise, of held-out images; empty where there are none.
-        rewinds: How often a loss that was no number took the model back.
-    """
-
-    epochs: int
-    max_epochs: int | None
-    stopped_by: str
-    converged: bool
-    loss: list[float] = field(default_factory=list)
-    val_loss: list[float] = field(default_factory=list)
-    rewinds: int = 0
 
 
 def make_engine(
@@ -156,7 +133,9 @@ def summary(trainer: Any, model: AnomalibModule, curve: LossCurve) -> Training:
     losses = curve.losses
     epochs = int(trainer.current_epoch)
     if not is_gradient_model(model):
-        return Training(epochs, 1, "single pass", converged=True)
+        return Training(
+            epochs=epochs, max_epochs=1, stopped_by="single pass", converged=True, loss=[], val_loss=[], rewinds=0
+        )
     if losses and not all(math.isfinite(loss) for loss in losses):
         msg = f"the training loss became {losses[-1]} in epoch {len(losses)}; lower the learning rate"
         raise FloatingPointError(msg)
@@ -165,8 +144,15 @@ def summary(trainer: Any, model: AnomalibModule, curve: LossCurve) -> Training:
     stopped_by, converged = _stopped_by(trainer, epochs, limit), has_converged(curve.val_losses or losses)
     if getattr(model, "gave_up", False):
         stopped_by, converged = "loss not finite", False
-    rewinds = getattr(model, "n_rewinds", 0)
-    return Training(epochs, limit, stopped_by, converged, losses, curve.val_losses, rewinds)
+    return Training(
+        epochs=epochs,
+        max_epochs=limit,
+        stopped_by=stopped_by,
+        converged=converged,
+        loss=losses,
+        val_loss=curve.val_losses,
+        rewinds=getattr(model, "n_rewinds", 0),
+    )
 
 
 def _stopped_by(trainer: Any, epochs: int, limit: int | None) -> str:

@@ -9,11 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import PurePath, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
+from benchmark.records.record import PROTOCOL_VERSION, is_location
+
 if TYPE_CHECKING:
     from extensions.transforms import AugmentationSettings
-
-PROTOCOL_VERSION = 1
-"""Raised when the meaning of a recorded number changes: records of another version are run again."""
 
 _TRAINER_IGNORED = frozenset({
     "accelerator", "devices", "num_nodes", "strategy", "logger", "enable_progress_bar", "enable_model_summary",
@@ -124,11 +123,6 @@ class Experiment:
         from extensions.refinement.plan import Plan
 
         return Plan.from_config(self.refinement).differing
-
-
-def is_location(argument: str) -> bool:
-    """Whether an argument of a datamodule says where data lie or what they are called, and nothing of their use."""
-    return argument in {"category", "name", "root"} or argument.endswith("_dir")
 
 
 def constructor_defaults(class_path: str, role: str) -> dict[str, Any]:

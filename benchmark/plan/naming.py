@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Hashable, Mapping, Sequence
 from typing import Any
 
-from benchmark.plan.experiment import constructor_defaults, is_location
+from benchmark.plan.experiment import constructor_defaults
+from benchmark.records.record import is_location
 
 __all__ = ["differences", "labels"]
 

@@ -1,27 +1,25 @@
-"""Which run belongs where: a slot is one data set, category and seed of one row of the leaderboard."""
+"""Which run belongs where: a cell is one data set, category and seed of one row of the leaderboard."""
 
 from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from benchmark.plan.experiment import PROTOCOL_VERSION, is_location
-from benchmark.records.archive import Record, fact
+from benchmark.records.record import CanonicalExperiment, ClassSpec, Record, is_location
+from benchmark.records.sweep_plan import PlanEntry, SweepPlan
 
-__all__ = ["Row", "Slot", "fill"]
-
-_SECTIONS = ("refinement", "augmentation")  # of an experiment, where it has them
+__all__ = ["Row", "RunCell", "counting", "group_runs"]
 
 
 @dataclass
-class Slot:
+class RunCell:
     """One run as asked for, and the records of it.
 
     Attributes:
-        counted: The record that the tables use: the newest finished one, else the newest; None when it never ran.
+        counted: The record that the tables use, see `counting`; None when it never ran.
         superseded: The others.
     """
 
@@ -33,7 +31,7 @@ class Slot:
     @property
     def state(self) -> str:
         """``finished``, ``failed``, ``missing`` (data not on disk) or ``not run``."""
-        return str(self.counted["status"]) if self.counted is not None else "not run"
+        return self.counted.status if self.counted is not None else "not run"
 
 
 @dataclass
@@ -41,111 +39,116 @@ class Row:
     """One model with one backbone and settings on one data set, over its categories and seeds.
 
     Attributes:
-        described: model, backbone, settings as a person reads them.
-        experiment: The canonical one of any of its runs, without what differs from run to run.
-        slots: By category and seed.
+        settings: As a person reads them.
+        experiment: The canonical one of any of its runs.
+        cells: By category and seed.
     """
 
     dataset: str
-    described: dict[str, str]
-    data_arguments: dict[str, Any] = field(default_factory=dict)
-    experiment: dict[str, Any] = field(default_factory=dict)
-    slots: dict[tuple[str, int], Slot] = field(default_factory=dict)
+    model: str
+    backbone: str
+    settings: str
+    experiment: CanonicalExperiment
+    cells: dict[tuple[str, int], RunCell] = field(default_factory=dict)
 
     @property
     def seeds(self) -> list[int]:
         """Seeds asked for in any category."""
-        return sorted({seed for _, seed in self.slots})
+        return sorted({seed for _, seed in self.cells})
+
+    @property
+    def counted(self) -> list[Record]:
+        """Of each cell that was run, the record that counts."""
+        return [cell.counted for cell in self.cells.values() if cell.counted is not None]
 
 
-def fill(records: Sequence[Record], plans: Sequence[Record]) -> list[Row]:
-    """Sort records into the slots of rows and add an empty slot for what a plan asked for and no record answers.
+def counting(records: Iterable[Record], *, by: Callable[[Record], Hashable]) -> dict[Any, Record]:
+    """Of the records of each run the one that counts: a finished one before others, then the newest.
 
-    A row is told apart by its data set, model, trainer and data arguments. Where those are found to give one slot two
+    Args:
+        records: Those of another protocol version never count.
+        by: What names a run.
+
+    Returns:
+        By name of the run, in the order in which runs were first started.
+    """
+    runs: dict[Hashable, list[Record]] = {}
+    for record in sorted(records, key=lambda record: record.started):
+        if record.is_current:
+            runs.setdefault(by(record), []).append(record)
+    return {
+        name: max(found, key=lambda record: (record.is_finished, record.started, record.key))
+        for name, found in runs.items()
+    }
+
+
+def group_runs(records: Sequence[Record], plans: Sequence[SweepPlan]) -> list[Row]:
+    """Sort records into the cells of rows and add an empty cell for what a plan asked for and no record answers.
+
+    A row is told apart by its data set, model, trainer and data arguments. Where those are found to give one cell two
     different experiments (two folders of one name, say), the folders tell rows apart too. Records made by another
     protocol version answer nothing.
     """
-    current = _renamed([record for record in records if record.get("protocol_version") == PROTOCOL_VERSION])
+    current = _renamed([record for record in records if record.is_current])
     rows: dict[tuple, Row] = {}
-    crowded = _crowded(current)
+    ambiguous = _ambiguous_keys(current)
+
+    def place(record: Record) -> tuple[tuple, str, int]:
+        return _row_key(record, ambiguous, record.dataset.name), record.dataset.category, record.seed
+
+    counted = counting(current, by=place)
     for record in current:
-        key = _row_key(record, crowded)
-        row = rows.setdefault(key, _row(record["dataset"]["name"], record))
-        _place(row, record)
-    answered = {record.get("experiment_id") for record in current}
+        key, category, seed = place(record)
+        row = rows.setdefault(key, _row(record.dataset.name, record))
+        cell = row.cells.setdefault((category, seed), RunCell(category, seed, counted[key, category, seed]))
+        if record is not cell.counted:
+            cell.superseded.append(record)
+    answered = {record.experiment_id for record in current}
+    entries = {entry.experiment_id: entry for plan in plans for entry in plan.experiments}
     places = _data_names(current)
-    for entry in _planned(plans, answered):
-        dataset, category = _named(entry, places)
-        row = _planned_row(rows, entry, dataset, crowded)
-        slot = (category, int(entry["seed"]))
-        row.slots.setdefault(slot, Slot(*slot))
+    for name, entry in entries.items():
+        if name not in answered:
+            dataset, category = _named(entry, places)
+            row = _planned_row(rows, entry, dataset, ambiguous)
+            row.cells.setdefault((category, entry.seed), RunCell(category, entry.seed))
     return list(rows.values())
 
 
 def _renamed(records: Sequence[Record]) -> list[Record]:
     """Give a failed run the data set name of its finished twin: without data it was known by its class alone."""
-    homes = {r.get("experiment_id"): r["dataset"] for r in records if r["status"] == "finished"}
+    homes = {record.experiment_id: record.dataset for record in records if record.is_finished}
     return [
-        record | {"dataset": homes[record.get("experiment_id")]}
-        if record["status"] != "finished" and record.get("experiment_id") in homes
+        record.model_copy(update={"dataset": homes[record.experiment_id]})
+        if not record.is_finished and record.experiment_id in homes
         else record
         for record in records
     ]
 
 
-def _planned(plans: Sequence[Record], answered: set) -> list[Record]:
-    """Entries of all plans that no record answers, each once."""
-    entries = {entry["experiment_id"]: entry for plan in plans for entry in plan["experiments"]}
-    return [entry for name, entry in entries.items() if name not in answered]
+def _row(dataset: str, source: Record | PlanEntry) -> Row:
+    experiment = source.experiment or CanonicalExperiment()
+    return Row(dataset, source.model, source.backbone, source.settings, experiment)
 
 
-def _row(dataset: str, source: Record) -> Row:
-    described = {name: str(source.get(name) or "") for name in ("model", "backbone", "settings")}
-    return Row(
-        dataset=dataset,
-        described=described,
-        data_arguments=fact(source, "experiment", "data", "init_args") or {},
-        experiment=fact(source, "experiment") or {},
-    )
-
-
-def _place(row: Row, record: Record) -> None:
-    """Put a record into its slot; a finished one before others, then the newest."""
-    key = (record["dataset"].get("category") or "", int(fact(record, "experiment", "seed") or 0))
-    slot = row.slots.setdefault(key, Slot(*key))
-    rivals = [record, *([slot.counted] if slot.counted else [])]
-    rivals.sort(key=lambda r: (r["status"] == "finished", r.get("started") or "", r["key"]))
-    slot.counted = rivals.pop()
-    slot.superseded += rivals
-
-
-def _row_key(source: Record, crowded: set, dataset: str | None = None) -> tuple:
-    key = _coarse_key(source, dataset)
-    if key in crowded:
-        arguments = fact(source, "experiment", "data", "init_args") or {}
+def _row_key(source: Record | PlanEntry, ambiguous: set[tuple], dataset: str) -> tuple:
+    """What tells rows apart; the folders of the data only where nothing else does."""
+    experiment = source.experiment or CanonicalExperiment()
+    arguments = experiment.data.init_args
+    model = experiment.model.on_disk() or [source.model, source.backbone, source.settings]
+    rest = [experiment.trainer, experiment.refinement, [part.on_disk() for part in experiment.augmentation]]
+    telling = {name: value for name, value in arguments.items() if not is_location(name)}
+    key = (dataset, _text(model), _text(rest), _text(telling))
+    if key in ambiguous:
         return (*key, _text({name: value for name, value in arguments.items() if name != "category"}))
     return key
 
 
-def _coarse_key(source: Record, dataset: str | None = None) -> tuple:
-    """What tells rows apart, without the folders of the data."""
-    experiment = source.get("experiment") or {}
-    arguments = fact(experiment, "data", "init_args") or {}
-    telling = {k: v for k, v in arguments.items() if not is_location(k)}
-    model = experiment.get("model") or {name: source.get(name) for name in ("model", "backbone", "settings")}
-    named = dataset if dataset is not None else source["dataset"]["name"]
-    rest = [experiment.get("trainer"), *(experiment[name] for name in _SECTIONS if name in experiment)]
-    return (named, _text(model), _text(rest), _text(telling))
-
-
-def _crowded(records: Sequence[Record]) -> set[tuple]:
-    """Row keys that would put different experiments into one slot."""
-    seen: dict[tuple, set] = defaultdict(set)
+def _ambiguous_keys(records: Sequence[Record]) -> set[tuple]:
+    """Row keys that would put different experiments into one cell."""
+    seen: dict[tuple, set[str]] = defaultdict(set)
     for record in records:
-        key = _coarse_key(record)
-        seen[key, record["dataset"].get("category"), fact(record, "experiment", "seed")].add(
-            record.get("experiment_id")
-        )
+        key = _row_key(record, set(), record.dataset.name)
+        seen[key, record.dataset.category, record.seed].add(record.experiment_id)
     return {key for (key, _, _), experiments in seen.items() if len(experiments) > 1}
 
 
@@ -153,36 +156,34 @@ def _data_names(records: Sequence[Record]) -> dict[str, tuple[str, str]]:
     """From data arguments, and from the class alone, to the data set and category that the datamodule calls itself."""
     names = {}
     for record in records:
-        dataset = record["dataset"]
-        data = fact(record, "experiment", "data") or {}
-        names[_text(data)] = (dataset["name"], dataset.get("category") or "")
-        names.setdefault(_class_and_name(data), (dataset["name"], ""))
+        data = record.experiment.data
+        names[_text(data.on_disk())] = (record.dataset.name, record.dataset.category)
+        names.setdefault(_class_and_name(data), (record.dataset.name, ""))
     return names
 
 
-def _named(entry: Record, names: dict[str, tuple[str, str]]) -> tuple[str, str]:
+def _named(entry: PlanEntry, names: dict[str, tuple[str, str]]) -> tuple[str, str]:
     """Data set and category of a planned run, as its records would name them."""
-    data = fact(entry, "experiment", "data")
-    planned = (str(entry.get("dataset") or ""), str(entry.get("category") or ""))
-    if data is None:
+    if entry.experiment is None:
         known = {dataset.casefold(): dataset for dataset, _ in names.values()}
-        return known.get(planned[0].casefold(), planned[0]), planned[1]
-    if _text(data) in names:
-        return names[_text(data)]
-    return names.get(_class_and_name(data), planned)[0], planned[1]
+        return known.get(entry.dataset.casefold(), entry.dataset), entry.category
+    data = entry.experiment.data
+    planned = (entry.dataset, entry.category)
+    return names.get(_text(data.on_disk())) or (names.get(_class_and_name(data), planned)[0], entry.category)
 
 
-def _class_and_name(data: Record) -> str:
-    return _text([data.get("class_path"), fact(data, "init_args", "name")])
+def _class_and_name(data: ClassSpec) -> str:
+    return _text([data.class_path, data.init_args.get("name")])
 
 
-def _planned_row(rows: dict[tuple, Row], entry: Record, dataset: str, crowded: set) -> Row:
+def _planned_row(rows: dict[tuple, Row], entry: PlanEntry, dataset: str, ambiguous: set[tuple]) -> Row:
     """The row that a planned run belongs to, made if there is none yet."""
-    if entry.get("experiment"):
-        return rows.setdefault(_row_key(entry, crowded, dataset), _row(dataset, entry))
-    described = {name: str(entry.get(name) or "") for name in ("model", "backbone", "settings")}
-    alike = [row for row in rows.values() if row.dataset == dataset and row.described == described]
-    return alike[0] if len(alike) == 1 else rows.setdefault((dataset, _text(described)), _row(dataset, entry))
+    row = _row(dataset, entry)
+    if entry.experiment is None:
+        described = (dataset, entry.model, entry.backbone, entry.settings)
+        alike = [r for r in rows.values() if (r.dataset, r.model, r.backbone, r.settings) == described]
+        return alike[0] if len(alike) == 1 else rows.setdefault(described, row)
+    return rows.setdefault(_row_key(entry, ambiguous, dataset), row)
 
 
 def _text(value: Any) -> str:

@@ -16,6 +16,7 @@ __all__ = [
     "PIXELS",
     "PROBED",
     "RANDOM",
+    "Line",
     "Network",
     "ProbeError",
     "architecture",

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 __all__ = [
     "PROTOCOL_VERSION",
+    "AugmentationPart",
     "CanonicalExperiment",
     "ClassSpec",
     "Dataset",
@@ -55,6 +56,15 @@ class ClassSpec(Section):
     init_args: dict[str, Any] = {}
 
 
+class AugmentationPart(Section):
+    """One augmentation and where: `train`, `test`, `both` or `tta`, which alone merges views."""
+
+    name: str
+    where: str
+    n_views: int | None = None
+    merge: str | None = None
+
+
 class CanonicalExperiment(Section):
     """What was run, see `benchmark.plan.experiment.Experiment.canonical`."""
 
@@ -63,7 +73,22 @@ class CanonicalExperiment(Section):
     trainer: dict[str, Any] = {}
     seed: int = 0
     refinement: dict[str, Any] | None = None
-    augmentation: list[dict[str, Any]] = []
+    augmentation: list[AugmentationPart] = []
+
+    @property
+    def views(self) -> AugmentationPart | None:
+        """The augmentation that merges several views of a test image."""
+        return next((part for part in self.augmentation if part.where == "tta"), None)
+
+    @property
+    def only_ranks(self) -> bool:
+        """Whether it trains no detector and so has no place in the leaderboard."""
+        return (self.refinement or {}).get("retrain") == "never"
+
+    @property
+    def is_review(self) -> bool:
+        """Whether a person said which training images are removed."""
+        return (self.refinement or {}).get("strategy") == "review"
 
 
 class Weights(Section):
@@ -105,6 +130,17 @@ class Dataset(Section):
     def label(self) -> str:
         """Name and category, as a line of text tells them."""
         return " ".join(filter(None, (self.name, self.category)))
+
+    @property
+    def size(self) -> str | None:
+        """Height x width that the network saw, px."""
+        return "x".join(map(str, self.image_size)) or None
+
+    @property
+    def lack(self) -> str | None:
+        """Which kind of images the test set lacks, so that nothing tells how well they are told apart; else None."""
+        counts = {"anomalous": self.n_test_anomalous, "normal": self.n_test_normal}
+        return next((f"no {kind} test images" for kind, n in counts.items() if n == 0), None)
 
 
 class Failure(Section):
@@ -328,9 +364,22 @@ class Record(Section):
         return " ".join(filter(None, (self.model, self.backbone)))
 
     @property
+    def weights_sha256(self) -> str | None:
+        """Content of the weights it began with."""
+        return self.weights.sha256 if self.weights is not None else None
+
+    @property
     def seed(self) -> int:
         """Of the experiment."""
         return self.experiment.seed
+
+    def measured(self, name: str) -> float | None:
+        """A metric, or a number of the speed, the memory or the training, by its name."""
+        for section in (self.speed, self.memory, self.training):
+            if name in type(section).model_fields:
+                value: float | None = getattr(section, name)
+                return value
+        return self.metrics.get(name)
 
 
 def is_location(argument: str) -> bool:

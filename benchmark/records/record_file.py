@@ -1,19 +1,19 @@
-"""`record.json`: read whole and valid, or told in a sentence why not; written whole or not at all."""
+"""`record.json`: read and valid, or told in a sentence why not; written whole or not at all."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TypeVar
 
 from pydantic import ValidationError
 
 from benchmark.records.record import Record, Section
+from benchmark.records.run_files import RECORD, write_json
 from benchmark.records.sweep_plan import SweepPlan
 
-__all__ = ["RECORD", "RecordError", "read_plan", "read_record"]
-
-RECORD = "record.json"
+__all__ = ["RecordError", "read_plan", "read_record", "read_records", "write_record"]
 
 S = TypeVar("S", bound=Section)
 
@@ -33,6 +33,30 @@ def read_record(path: Path, output: Path) -> Record:
         RecordError: It cannot be read, or lacks what every record has.
     """
     return _read(path, Record).model_copy(update={"folder": path.parent.relative_to(output)})
+
+
+def read_records(output: Path, warnings: list[str] | None = None) -> Iterator[Record]:
+    """Every readable record of an output folder, in a stable order.
+
+    Args:
+        output: Folder of `benchmark run`.
+        warnings: Gets a sentence for each of the others.
+    """
+    for path in sorted((output / "runs").glob(f"**/{RECORD}")):
+        try:
+            yield read_record(path, output)
+        except RecordError as error:
+            if warnings is not None:
+                warnings.append(f"{path.relative_to(output).as_posix()} {error}.")
+
+
+def write_record(folder: Path, record: Record) -> None:
+    """Write `record.json` into a folder.
+
+    Raises:
+        DiskFullError: There is no room for it; what was there before is untouched.
+    """
+    write_json(folder / RECORD, record.on_disk())
 
 
 def read_plan(path: Path) -> SweepPlan:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
@@ -11,16 +10,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from filelock import FileLock, Timeout
 
+from benchmark.records.record import Record
+from benchmark.records.record_file import RecordError, read_record, write_record
+from benchmark.records.run_files import RECORD
 from extensions.runtime.disk import room_for
-from extensions.runtime.escaped import writable, writable_content
 
-RECORD = "record.json"
-SCORES = "scores.csv"
-CHECKPOINT = "model.ckpt"
+__all__ = ["KEEP", "Store", "run_folder"]
+
 KEEP = "keep"
 """Name of the lock under which committed runs are changed."""
 MAX_NAME = 80  # characters of a folder: file systems allow 255 bytes
@@ -36,19 +35,13 @@ class Store:
 
     output: Path
 
-    def folder(self, *, dataset: str, category: str, model: str, backbone: str, key: str) -> Path:
-        """Where the run with this key lives; every part is made safe as a file name."""
-        kind = f"{model}-{backbone}" if backbone else model
-        return self.output / "runs" / _safe(dataset) / _safe(category or "all") / _safe(kind) / key
-
-    def read(self, folder: Path) -> dict[str, Any] | None:
-        """The record in a run's folder, or None when there is none or it cannot be used."""
+    def read(self, folder: Path) -> Record | None:
+        """The record of a run, by its folder relative to this one; None when there is none or it cannot be used."""
         try:
-            record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            record = read_record(self.output / folder / RECORD, self.output)
+        except RecordError:
             return None
-        whole = isinstance(record, dict) and record.get("key") == folder.name and isinstance(record.get("status"), str)
-        return record if whole else None
+        return record if record.key == folder.name else None
 
     @contextmanager
     def workspace(self) -> Iterator[Path]:
@@ -70,15 +63,15 @@ class Store:
             alive.release()
             folder.with_suffix(".alive").unlink(missing_ok=True)
 
-    def commit(self, workspace: Path, folder: Path, record: dict[str, Any]) -> Path:
-        """Write the record into the workspace and move the workspace to its place, replacing what was there."""
-        write_json(workspace / RECORD, record)
+    def commit(self, workspace: Path, record: Record) -> None:
+        """Write the record into the workspace and move that to the record's folder, replacing what was there."""
+        write_record(workspace, record)
+        folder = self.output / record.folder
         folder.parent.mkdir(parents=True, exist_ok=True)
         with self.lock(KEEP):  # not between the reading and the writing of whoever prunes checkpoints
             if folder.exists():
                 folder.rename(workspace.with_name("previous"))
             workspace.rename(folder)
-        return folder / RECORD
 
     @contextmanager
     def lock(self, name: str, *, wait: bool = True) -> Iterator[bool]:
@@ -97,13 +90,6 @@ class Store:
         finally:
             lock.release()
 
-    def records(self) -> Iterator[tuple[Path, dict[str, Any]]]:
-        """Every readable record with its folder, in a stable order."""
-        for path in sorted((self.output / "runs").glob(f"*/*/*/*/{RECORD}")):
-            record = self.read(path.parent)
-            if record is not None:
-                yield path.parent, record
-
     @staticmethod
     def _sweep_leftovers(parent: Path) -> None:
         """Remove what killed processes left behind; a living one holds the lock beside its folder."""
@@ -118,38 +104,10 @@ class Store:
             folder.with_suffix(".alive").unlink(missing_ok=True)
 
 
-def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write JSON whole or not at all; NaN and infinity are refused because no reader agrees on them.
-
-    Bytes of file names that are not UTF-8 are escaped: one such name must not cost the record, nor the sweep.
-    """
-    write_text(path, json.dumps(writable_content(content), indent=1, ensure_ascii=False, allow_nan=False) + "\n")
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text file whole or not at all.
-
-    Raises:
-        DiskFullError: There is no room for it; what was there before is untouched.
-    """
-    content = writable(text).encode()
-    with room_for(path, len(content)):
-        _write(path, content)
-
-
-def _write(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name[:40]}.", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).chmod(0o644)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+def run_folder(*, dataset: str, category: str, model: str, backbone: str, key: str) -> Path:
+    """Where the run with this key lives in an output folder; every part is made safe as a file name."""
+    kind = f"{model}-{backbone}" if backbone else model
+    return Path("runs", _safe(dataset), _safe(category or "all"), _safe(kind), key)
 
 
 def _safe(name: str) -> str:

@@ -23,10 +23,10 @@ from benchmark.metrics.columns import (
     is_shown,
     shown_dataset,
 )
-from benchmark.report.gallery import GalleryImage, gallery
 from benchmark.report.scatter import Point, scatter_points
 from benchmark.tables.augmentation_frames import AUGMENTATION, CHANGED
 from benchmark.tables.export_commands import Export, exports
+from benchmark.tables.gallery import GalleryImage
 from benchmark.tables.leaderboard import Frames
 
 __all__ = ["format_number", "write_html"]
@@ -49,9 +49,9 @@ def write_html(tables: Frames, path: Path, output: Path) -> None:
     """Write the page: the best of each data set, charts, sortable tables, images, failures, how it was made.
 
     Args:
-        tables: From :func:`benchmark.tables.leaderboard.frames`.
+        tables: From :func:`benchmark.tables.leaderboard.build_tables`.
         path: The file to write.
-        output: Folder that the records' folders are relative to, for images.
+        output: Folder of the records, for commands.
     """
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
@@ -76,7 +76,7 @@ def write_html(tables: Frames, path: Path, output: Path) -> None:
         if len(tables.augmentation)
         else None,
         augmentation_charts=_augmentation_charts(tables.augmentation),
-        gallery=[(image, _inline(image)) for image in gallery(tables.leading, output)],
+        gallery=[(image, _inline(image)) for image in tables.gallery],
         about=[
             (section, list(rows[["name", "value"]].itertuples(index=False)))
             for section, rows in tables.about.groupby("section", sort=False)

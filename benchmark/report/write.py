@@ -1,9 +1,8 @@
-"""Writes what people read: leaderboard.csv, .xlsx, .html and plots, from the records of an output folder."""
+"""Writes what people read: leaderboard.csv, .xlsx, .html and plots."""
 
 from __future__ import annotations
 
 import csv
-import logging
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -14,32 +13,26 @@ from typing import Any
 
 import pandas as pd
 
-from benchmark.records.archive import load
-from benchmark.tables.leaderboard import Frames, frames
+from benchmark.tables.leaderboard import Frames
 
-logger = logging.getLogger(__name__)
-
-__all__ = ["FORMATS", "ReportError", "write_csv", "write_tables"]
+__all__ = ["FORMATS", "ReportError", "write_csv", "write_reports"]
 
 
 class ReportError(RuntimeError):
     """A table could not be written; the records are untouched."""
 
 
-def write_tables(output: Path, *, formats: Sequence[str] = ("csv", "xlsx", "html")) -> list[Path]:
-    """Write ``leaderboard.*`` from the records in ``output``, and plots beside them; return the paths.
+def write_reports(tables: Frames, output: Path, *, formats: Sequence[str]) -> list[Path]:
+    """Write ``leaderboard.*`` and the plots of the tables into ``output``; return the paths.
 
     Args:
-        output: Folder of ``benchmark run``.
-        formats: Which to write.
+        tables: What is written.
+        output: Where to.
+        formats: Of `FORMATS`.
 
     Raises:
         ReportError: A file is open in another program or cannot be written. The other formats are written all the same.
     """
-    archive = load(output)
-    for sentence in archive.warnings:
-        logger.warning("%s: %s", output, sentence)
-    tables = frames(archive.records, archive.plans, probes=archive.probes, warnings=archive.warnings)
     written, problems = [], []
     files = {f"leaderboard.{name}": FORMATS[name] for name in formats}
     for name, write in (files | _plots(tables)).items():
@@ -79,7 +72,7 @@ def _write_xlsx(tables: Frames, path: Path, output: Path) -> None:
     from benchmark.report.xlsx import write_xlsx
 
     try:
-        write_xlsx(tables, path, output)
+        write_xlsx(tables, path)
     except FileCreateError as error:  # the library's name for an OSError, such as that of a full disk
         raise ReportError(getattr(error.args[0], "strerror", None) or error) from error
 
@@ -95,7 +88,7 @@ FORMATS: dict[str, Callable[[Frames, Path, Path], None]] = {
     "xlsx": _write_xlsx,
     "html": _write_html,
 }
-"""Name of each format and what writes it: frames, file, output folder (for images)."""
+"""Name of each format and what writes it: frames, file, output folder (for commands)."""
 
 
 def _plots(tables: Frames) -> dict[str, Callable[[Frames, Path, Path], None]]:

@@ -24,9 +24,9 @@ from benchmark.metrics.columns import (
     is_shown,
     shown_dataset,
 )
-from benchmark.report.gallery import GalleryImage, gallery
 from benchmark.report.xlsx_chart import write_charts
 from benchmark.tables.augmentation_frames import AUGMENTATION
+from benchmark.tables.gallery import GalleryImage
 from benchmark.tables.leaderboard import Frames
 from benchmark.tables.refinement_frames import REFINEMENT, ROUNDS
 
@@ -39,7 +39,7 @@ MAX_TEXT = 32_000  # a cell holds 32,767 characters
 OPTIONS = {"strings_to_formulas": False, "strings_to_urls": False, "strings_to_numbers": False}
 
 
-def write_xlsx(tables: Frames, path: Path, output: Path) -> None:
+def write_xlsx(tables: Frames, path: Path) -> None:
     """Write the sheets; of those below the ones that have something to show.
 
     Leaderboard, By category, Chart, Refinement and Rounds (if training images were refined), Augmentation (if any
@@ -48,9 +48,8 @@ def write_xlsx(tables: Frames, path: Path, output: Path) -> None:
     Colors compare within one data set (and category): the greener the better.
 
     Args:
-        tables: From :func:`benchmark.tables.leaderboard.frames`.
+        tables: From :func:`benchmark.tables.leaderboard.build_tables`.
         path: The file to write.
-        output: Folder that the records' folders are relative to, for images.
     """
     with xlsxwriter.Workbook(str(path), OPTIONS) as book:
         book.set_size(2400, 1400)
@@ -68,9 +67,8 @@ def write_xlsx(tables: Frames, path: Path, output: Path) -> None:
         if len(tables.backbones):
             columns = tuple(tables.backbones.columns)
             sheets.add("Backbones", tables.backbones, columns, frozen=3, compared=(), pages=3)
-        images = gallery(tables.leading, output)
-        if images:
-            sheets.add_gallery(images)
+        if tables.gallery:
+            sheets.add_gallery(tables.gallery)
         sheets.add("Runs", tables.runs, tuple(tables.runs.columns))
         sheets.add("Failures", tables.failures, FAILURES)
         sheets.add_about(tables.about)

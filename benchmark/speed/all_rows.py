@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from benchmark.one_run.machine import environment
-from benchmark.records.store import write_json
+from benchmark.records.run_files import write_json
 from benchmark.speed import coreset, fit, growth, pixel_metrics, prediction, whole_sweep
 from benchmark.speed.bench import Bench
 from benchmark.speed.settings import Settings, asked_settings

@@ -143,16 +143,16 @@ def sweep_metrics(experiment: dict[str, Any]) -> dict[str, float | None]:
         RuntimeError: It failed.
     """
     from benchmark.execute.sweep import run_sweep
-    from benchmark.one_run.runner import RunOptions
+    from benchmark.one_run.options import RunOptions
     from benchmark.plan.experiment import Experiment
-    from benchmark.records.store import Store
+    from benchmark.records.record_file import read_records
 
     with tempfile.TemporaryDirectory(prefix="workbench-speed-") as folder:
         output = Path(folder)
         with contextlib.redirect_stdout(io.StringIO()):  # its line about the run
             run_sweep([Experiment(**experiment)], output, options=RunOptions(progress=False), keep="none")
-        ((_, record),) = Store(output).records()
-    if record["status"] != "finished":
-        msg = f"the experiment failed: {record['error']['message']}"
+        (record,) = read_records(output)
+    if record.error is not None:
+        msg = f"the experiment failed: {record.error.message}"
         raise RuntimeError(msg)
-    return dict(record["metrics"])
+    return record.metrics

@@ -23,7 +23,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from benchmark.records.store import write_json
+from benchmark.records.run_files import write_json
 from extensions.runtime.progress import progress_bar
 
 SIDE = 256  # px
@@ -66,7 +66,8 @@ def run_large(
         RuntimeError: The run failed; the message is its record's.
         OSError: The disk is full.
     """
-    from benchmark.one_run.runner import RunOptions, run_experiment
+    from benchmark.one_run.options import RunOptions
+    from benchmark.one_run.runner import run_experiment
     from benchmark.plan.experiment import Experiment
 
     facts = {
@@ -106,22 +107,22 @@ def run_large(
         if run is None:
             msg = f"{folder}: another process is at work there"
             raise RuntimeError(msg)
-        if run["status"] != "finished":
-            raise RuntimeError(run["error"]["message"])
+        if run.error is not None:
+            raise RuntimeError(run.error.message)
         n_centers, n_channels = _bank_shape(folder / "run")
     record = facts | {
         "n_centers": n_centers,
         "n_channels": n_channels,
         "seconds": watch.state["seconds"],
-        "fit_seconds": run["speed"]["fit_seconds"],
-        "test_seconds": run["speed"]["test_seconds"],
+        "fit_seconds": run.speed.fit_seconds,
+        "test_seconds": run.speed.test_seconds,
         "anonymous_bytes": watch.state["anonymous_bytes"],
         "disk_bytes": watch.state["disk_bytes"],
         "n_runs": watch.state["n_runs"],
-        "reused": run["reused"],
-        "image_AUROC": run["metrics"]["image_AUROC"],
-        "pixel_AUROC": run["metrics"]["pixel_AUROC"],
-        "environment": run["environment"],
+        "reused": run.reused.on_disk(),
+        "image_AUROC": run.metrics["image_AUROC"],
+        "pixel_AUROC": run.metrics["pixel_AUROC"],
+        "environment": run.environment,
     }
     write_json(output / f"large-{n_images}.json", record)
     if not keep:

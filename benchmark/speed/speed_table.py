@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from benchmark.one_run.machine import environment
-from benchmark.records.store import write_json, write_text
+from benchmark.records.run_files import write_json, write_text
 from benchmark.speed.timing import COLUMNS, STOCK
 
 

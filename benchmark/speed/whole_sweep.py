@@ -14,7 +14,7 @@ import pandas as pd
 import yaml
 
 from benchmark.plan.experiment import constructor_defaults
-from benchmark.records.store import Store
+from benchmark.records.record_file import read_records
 from benchmark.speed.fit import backbone_arguments, cold_cache
 from benchmark.speed.models import SEED, our_padim, our_patchcore
 from benchmark.speed.timing import Measurement, largest_difference, not_alike, take_turns
@@ -148,10 +148,10 @@ def run_ours(bench: Bench, models: Any) -> Metrics:
         command = ["benchmark", "run", "--config", str(folder / "speed.yaml"), "--output", str(folder / "output")]
         _run(command, folder, environment)
         found: Metrics = {}
-        for _, record in Store(folder / "output").records():
-            model = record["experiment"]["model"]
-            label = run_label(record["model"], constructor_defaults(model["class_path"], "model") | model["init_args"])
-            found |= {f"{label} {metric}": record["metrics"][metric] for metric in COMPARED}
+        for record in read_records(folder / "output"):
+            model = record.experiment.model
+            label = run_label(record.model, constructor_defaults(model.class_path, "model") | model.init_args)
+            found |= {f"{label} {metric}": record.metrics[metric] for metric in COMPARED}
     return found
 
 

@@ -8,10 +8,9 @@ from collections.abc import Iterable, Sequence
 import pandas as pd
 
 from benchmark.metrics.metric_table import METRICS
-from benchmark.plan.experiment import PROTOCOL_VERSION
-from benchmark.records.archive import Record, fact
-from benchmark.records.probes import probe_labels
-from benchmark.tables.summary import nothing_to_test_with
+from benchmark.records.probes import Line, probe_labels
+from benchmark.records.record import PROTOCOL_VERSION, Record
+from benchmark.records.sweep_plan import SweepPlan
 from benchmark.tables.times import latency_sessions, time_warnings
 
 __all__ = ["about_frame", "best_sentences"]
@@ -52,10 +51,10 @@ _COLUMNS = (
 
 def about_frame(
     records: Sequence[Record],
-    plans: Sequence[Record],
+    plans: Sequence[SweepPlan],
     leaderboard: pd.DataFrame,
     warnings: Sequence[str],
-    probes: Sequence[Record] = (),
+    probes: Sequence[Line] = (),
 ) -> pd.DataFrame:
     """Rows of section, name, value.
 
@@ -88,7 +87,7 @@ def best_sentences(leaderboard: pd.DataFrame, records: Sequence[Record] = ()) ->
         name = f"{dataset} (synthetic)" if lines["synthetic"].any() else str(dataset)
         best = lines[lines["rank"] == 1]
         if best.empty:
-            own = [record for record in records if record["dataset"]["name"] == dataset]
+            own = [record for record in records if record.dataset.name == dataset]
             sentences.append((name, _untested(own) or "No detector has all of its runs finished and converged yet."))
             continue
         first = best.iloc[0]
@@ -106,55 +105,51 @@ def best_sentences(leaderboard: pd.DataFrame, records: Sequence[Record] = ()) ->
 def _untested(records: Sequence[Record]) -> str | None:
     """What is missing from a test set of one kind of images, and what to do; None where there are both."""
     for record in records:
-        reason = nothing_to_test_with(record)
-        if reason is None:
+        data = record.dataset
+        if data.lack is None:
             continue
-        data = record["dataset"]
-        if "anomalous" in reason:
+        if "anomalous" in data.lack:
             remedy = (
                 "Name the folder of defective images (abnormal_dir), or have defects drawn: test_split_mode: synthetic "
                 "for a folder, extensions.ElpvSynthetic for the packaged images."
             )
         else:
             remedy = "Name the folder of good images that are not trained on (normal_test_dir)."
-        n_train, normal, anomalous = (data.get(f"n_{name}") for name in ("train", "test_normal", "test_anomalous"))
         return (
-            f"Trained, but there was nothing to test with: {reason} ({n_train} training images; test {normal} normal, "
-            f"{anomalous} anomalous), so there are no metrics and no ranks. {remedy}"
+            f"Trained, but there was nothing to test with: {data.lack} ({data.n_train} training images; test "
+            f"{data.n_test_normal} normal, {data.n_test_anomalous} anomalous), so there are no metrics and no ranks. "
+            f"{remedy}"
         )
     return None
 
 
-def _sweeps(records: Sequence[Record], plans: Sequence[Record]) -> Iterable[tuple[str, str]]:
-    for command in dict.fromkeys(plan.get("command") for plan in plans):
-        if command:
-            yield "Command", command
-    configs = dict.fromkeys(plan.get("config") for plan in plans if plan.get("config"))
-    if configs:
-        yield "Configuration", ", ".join(str(config) for config in configs)
-    started = sorted(record["started"] for record in records if record.get("started"))
+def _sweeps(records: Sequence[Record], plans: Sequence[SweepPlan]) -> Iterable[tuple[str, str]]:
+    for command in dict.fromkeys(plan.command for plan in plans if plan.command):
+        yield "Command", command
+    if configs := dict.fromkeys(plan.config for plan in plans if plan.config):
+        yield "Configuration", ", ".join(configs)
+    started = sorted(record.started for record in records if record.started)
     if started:
         yield "Date", f"runs started from {started[0]} to {started[-1]}"
-        yield "Run time", f"{sum(record.get('seconds') or 0 for record in records) / 60:.1f} minutes in all"
+        yield "Run time", f"{sum(record.seconds or 0 for record in records) / 60:.1f} minutes in all"
     yield "Finished runs", f"{len(records)} counted in the tables"
 
 
 def _data_sets(records: Sequence[Record]) -> Iterable[tuple[str, str]]:
-    seen = {(r["dataset"]["name"], r["dataset"].get("category") or "", r["dataset"].get("sha256")): r for r in records}
-    for (name, category, sha256), record in sorted(seen.items(), key=lambda item: [str(part) for part in item[0]]):
-        data = record["dataset"]
+    seen = {(r.dataset.name, r.dataset.category, r.dataset.sha256): r.dataset for r in records}
+    for (name, category, sha256), data in sorted(seen.items(), key=lambda item: [str(part) for part in item[0]]):
         parts = [
-            f"{data.get('n_train')} training images",
-            f"test {data.get('n_test_normal')} normal and {data.get('n_test_anomalous')} anomalous",
-            f"{data['n_masks']} masks" if data.get("n_masks") else "no masks",
+            f"{data.n_train} training images",
+            f"test {data.n_test_normal} normal and {data.n_test_anomalous} anomalous",
+            f"{data.n_masks} masks" if data.n_masks else "no masks",
         ]
-        kinds = ", ".join(f"{kind} {n}" for kind, n in (data.get("defect_kinds") or {}).items())
+        kinds = ", ".join(f"{kind} {n}" for kind, n in data.defect_kinds.items())
         parts += [f"defects: {kinds}"] if kinds else []
-        parts += ["synthetic defects"] if data.get("synthetic") else []
+        parts += ["synthetic defects"] if data.synthetic else []
         yield "/".join(filter(None, [name, category])), f"{'; '.join(parts)}; content {str(sha256)[:12]}"
 
 
-def _probes(probes: Sequence[Record]) -> Iterable[tuple[str, str]]:
+def _probes(probes: Sequence[Line]) -> Iterable[tuple[str, str]]:
     """Of each data set that backbones were probed on, its size and what guessing would give."""
     for label, probe in sorted(dict(zip(probe_labels(probes), probes, strict=True)).items()):
         chance = "" if probe["chance"] is None else f"; guessing is right for {probe['chance']:.1%}"
@@ -164,17 +159,16 @@ def _probes(probes: Sequence[Record]) -> Iterable[tuple[str, str]]:
 
 
 def _weights(records: Sequence[Record]) -> Iterable[tuple[str, str]]:
-    found = {(r.get("backbone"), fact(r, "weights", "source"), fact(r, "weights", "sha256")) for r in records}
+    found = {(r.backbone, r.weights.source, r.weights.sha256) for r in records if r.weights and r.weights.sha256}
     for backbone, source, sha256 in sorted(found, key=str):
-        if sha256:
-            yield str(backbone), f"{source}, sha256 {sha256}"
+        yield backbone, f"{source}, sha256 {sha256}"
 
 
 def _environments(records: Sequence[Record]) -> dict[str, Counter[str]]:
     """For each fact of the environment, in how many records it has which value."""
     facts: dict[str, Counter[str]] = {}
     for record in records:
-        for name, value in (record.get("environment") or {}).items():
+        for name, value in record.environment.items():
             facts.setdefault(name, Counter())[str(value)] += 1
     return facts
 
@@ -190,10 +184,10 @@ def _data_differences(records: Sequence[Record]) -> Iterable[str]:
     """A sentence for each data set whose content differs though no argument says that it should."""
     contents: dict[str, Counter[str]] = {}
     for record in records:
-        data = record["dataset"]
-        if not any(data.get(name) for name in ("k_shot", "contamination_ratio", "contamination")):
-            name = "/".join(filter(None, [data["name"], data.get("category")]))
-            contents.setdefault(name, Counter())[str(data.get("sha256"))[:12]] += 1
+        data = record.dataset
+        if not (data.k_shot or data.contamination_ratio or data.contamination):
+            name = "/".join(filter(None, [data.name, data.category]))
+            contents.setdefault(name, Counter())[str(data.sha256)[:12]] += 1
     for name, found in contents.items():
         if len(found) > 1:
             yield f"{name}: rows differ in the content of the data ({_shares(found)}); their numbers may not compare."

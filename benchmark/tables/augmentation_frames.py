@@ -8,8 +8,8 @@ from typing import Any
 
 import pandas as pd
 
-from benchmark.plan.experiment import PROTOCOL_VERSION, is_location
-from benchmark.records.archive import Record, fact
+from benchmark.records.cells import counting
+from benchmark.records.record import Record, is_location
 
 __all__ = ["AUGMENTATION", "CHANGED", "augmentation_frame"]
 
@@ -41,36 +41,37 @@ def augmentation_frame(records: Sequence[Record]) -> pd.DataFrame:
       to look at again, not what is proven. Of a detector that draws nothing itself the spread is that of the
       augmentation's draws alone; test images are the same for all seeds, so that theirs is no part of it.
     """
-    groups: dict[tuple, dict[str, list[Record]]] = {}
-    for record in _counted(records):
-        told = json.dumps(fact(record, "experiment", "augmentation") or [], sort_keys=True)
+    groups: dict[tuple, dict[str, list[Record]]] = {}  # by what stays the same, then by augmentation
+    tested = [r for r in records if r.is_finished and r.metrics.get("image_AUROC") is not None]
+    for record in counting(tested, by=lambda r: r.experiment_id).values():
+        told = json.dumps([part.on_disk() for part in record.experiment.augmentation], sort_keys=True)
         groups.setdefault(_condition(record), {}).setdefault(told, []).append(record)
     lines = []
     for found in groups.values():
         if found.keys() == {"[]"}:
             continue
         plain = found.get("[]", [])
-        lines += [_line(runs, plain, json.loads(told)) for told, runs in found.items()]
+        lines += [_line(runs, plain) for runs in found.values()]
     lines.sort(key=_place)
     frame = pd.DataFrame(lines, columns=list(AUGMENTATION))
     return frame.astype({name: "float64" for name in frame if name not in _TEXTS})
 
 
-def _line(runs: Sequence[Record], plain: Sequence[Record], parts: list[dict[str, Any]]) -> dict[str, Any]:
+def _line(runs: Sequence[Record], plain: Sequence[Record]) -> dict[str, Any]:
     record = runs[0]
-    views = next((part for part in parts if part["where"] == "tta"), {})
-    open_ended = sum(fact(run, "training", "converged") is False for run in runs)
+    parts, views = record.experiment.augmentation, record.experiment.views
+    open_ended = sum(run.is_open_ended for run in runs)
     line: dict[str, Any] = {
-        "dataset": record["dataset"]["name"],
-        "category": record["dataset"].get("category") or "",
+        "dataset": record.dataset.name,
+        "category": record.dataset.category,
         "detector": _detector(record),
-        "augmentation": " + ".join(part["name"] for part in parts) or IDENTITY,
-        "where": " + ".join(part["where"] for part in parts),
-        "n_views": views.get("n_views"),
-        "merge": views.get("merge"),
+        "augmentation": " + ".join(part.name for part in parts) or IDENTITY,
+        "where": " + ".join(part.where for part in parts),
+        "n_views": views and views.n_views,
+        "merge": views and views.merge,
         "n_seeds": len(runs),
         "status": f"{len(runs)} runs" + (f", {open_ended} not converged" if open_ended else ""),
-        "run_keys": ";".join(sorted(run["key"] for run in runs)),
+        "run_keys": ";".join(sorted(run.key for run in runs)),
     }
     for name in CHANGED:
         values, before = _by_seed(runs, name), _by_seed(plain, name)
@@ -95,36 +96,23 @@ def _beyond(change: float, spread: float | None) -> str | None:
 
 
 def _by_seed(runs: Sequence[Record], name: str) -> pd.Series:
-    values = {int(fact(run, "experiment", "seed") or 0): run["metrics"].get(name) for run in runs}
-    return pd.Series(values, dtype=float)
-
-
-def _counted(records: Sequence[Record]) -> list[Record]:
-    """The newest finished record of each experiment whose detector was tested."""
-    newest: dict[str, Record] = {}
-    for record in sorted(records, key=lambda record: record.get("started") or ""):
-        is_current = record.get("protocol_version") == PROTOCOL_VERSION and record["status"] == "finished"
-        if is_current and fact(record, "metrics", "image_AUROC") is not None:
-            newest[record["experiment_id"]] = record
-    return list(newest.values())
+    return pd.Series({run.seed: run.metrics.get(name) for run in runs}, dtype=float)
 
 
 def _condition(record: Record) -> tuple[str, str, str]:
     """What stays the same where augmentations are compared: data, model, trainer and refinement."""
-    experiment = record.get("experiment") or {}
-    arguments = fact(experiment, "data", "init_args") or {}
-    data = {name: value for name, value in arguments.items() if not is_location(name)}
-    rest = [experiment.get(name) for name in ("model", "trainer", "refinement")]
-    named = (record["dataset"]["name"], record["dataset"].get("category") or "")
-    return (*named, json.dumps([data, rest, record["dataset"].get("sha256")], sort_keys=True, default=str))
+    experiment, dataset = record.experiment, record.dataset
+    data = {name: value for name, value in experiment.data.init_args.items() if not is_location(name)}
+    rest = [experiment.model.on_disk(), experiment.trainer, experiment.refinement]
+    return (dataset.name, dataset.category, json.dumps([data, rest, dataset.sha256], sort_keys=True, default=str))
 
 
 def _detector(record: Record) -> str:
     """Model, backbone, size in px and settings without the augmentation, which stands last among them."""
-    settings = str(record.get("settings") or "").split("augmentation=")[0].rstrip(", ")
-    sides = list(dict.fromkeys(fact(record, "dataset", "image_size") or []))
+    settings = record.settings.split("augmentation=")[0].rstrip(", ")
+    sides = dict.fromkeys(record.dataset.image_size)
     size = f"{' x '.join(map(str, sides))} px" if sides else ""
-    return ", ".join(filter(None, (f"{record['model']} {record['backbone']}".strip(), size, settings)))
+    return ", ".join(filter(None, (record.detector, size, settings)))
 
 
 def _place(line: dict[str, Any]) -> tuple:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,14 +10,14 @@ import numpy as np
 import pandas as pd
 
 from benchmark.metrics.columns import AT, shown_dataset
-from benchmark.plan.experiment import constructor_defaults, is_location
-from benchmark.records.archive import Record, fact
+from benchmark.plan.experiment import constructor_defaults
 from benchmark.records.cells import Row
 from benchmark.records.probes import (
     LEVELS,
     PIXELS,
     PROBED,
     RANDOM,
+    Line,
     Network,
     architecture,
     natural_order,
@@ -25,10 +25,9 @@ from benchmark.records.probes import (
     probe_labels,
     probe_values,
 )
+from benchmark.records.record import Record, is_location
 
 __all__ = ["backbone_frame"]
-
-Line = Mapping[str, Any]
 
 _DETECTED = ("image_AUROC", "pixel_AUROC")
 _LEADING = ("backbone", "weights", "pre_processing")
@@ -108,21 +107,21 @@ def _runs(rows: Sequence[tuple[Row, Line]]) -> list[_Run]:
     """Rows of which something was run, with a backbone."""
     categories: dict[str, set[str]] = {}
     for row, _ in rows:
-        categories.setdefault(row.dataset, set()).update(category for category, _ in row.slots)
+        categories.setdefault(row.dataset, set()).update(category for category, _ in row.cells)
     found = []
     for row, line in rows:
-        records = [slot.counted for slot in row.slots.values() if slot.counted is not None]
-        if not records or not row.described["backbone"]:
+        records = row.counted
+        if not records or not row.backbone:
             continue
-        record = next((one for one in records if one["status"] == "finished"), records[0])
-        model = fact(record, "experiment", "model") or {}
+        record = next((one for one in records if one.is_finished), records[0])
+        told = record.experiment
         sections = (
-            {"class_path": model.get("class_path"), "settings": None if model else record.get("settings")},
-            model.get("init_args"),
-            fact(record, "experiment", "trainer"),
-            fact(record, "experiment", "refinement"),
-            {"augmentation": fact(record, "experiment", "augmentation")},
-            row.data_arguments,
+            {"class_path": told.model.class_path} if told.model.class_path else {"settings": record.settings},
+            told.model.init_args,
+            told.trainer,
+            told.refinement,
+            {"augmentation": [part.on_disk() for part in told.augmentation] or None},
+            row.experiment.data.init_args,
         )
         given = {name: value for section in sections for name, value in (section or {}).items() if value is not None}
         only = categories[row.dataset] if len(categories[row.dataset]) == 1 else {""}
@@ -130,11 +129,11 @@ def _runs(rows: Sequence[tuple[Row, Line]]) -> list[_Run]:
         weights = RANDOM if given.get("pre_trained") is False else line.get("weights_sha256") or ""
         found.append(
             _Run(
-                network=(architecture(row.described["backbone"]), weights),
-                backbone=row.described["backbone"],
-                source=str(fact(record, "weights", "source") or ""),
+                network=(architecture(row.backbone), weights),
+                backbone=row.backbone,
+                source=(record.weights and record.weights.source) or "",
                 pre_processing=_pre_processing(record),
-                model=row.described["model"],
+                model=row.model,
                 dataset=" ".join(filter(None, [dataset, *only])),
                 arguments={name: value for name, value in given.items() if name not in _IN_ROW},
                 line=line,
@@ -154,12 +153,12 @@ def _at_home(runs: Sequence[_Run], probes: Sequence[Line]) -> list[_Run]:
 
 def _pre_processing(record: Record) -> str:
     """Such as ``resize 224`` or ``resize 320, center crop 224``, in px."""
-    arguments = fact(record, "experiment", "model", "init_args") or {}
-    crop, size = arguments.get("center_crop"), arguments.get("image_size")
+    model = record.experiment.model
+    crop, size = model.init_args.get("center_crop"), model.init_args.get("image_size")
     if size is None and not crop:
-        size = fact(record, "dataset", "image_size")  # what the network saw
-    if size is None and (class_path := fact(record, "experiment", "model", "class_path")):
-        size = constructor_defaults(class_path, "model").get("image_size")
+        size = record.dataset.image_size or None  # what the network saw
+    if size is None and model.class_path:
+        size = constructor_defaults(model.class_path, "model").get("image_size")
     parts = ((size, "resize"), (crop, "center crop"))
     return ", ".join(f"{word} {_sides(value)}" for value, word in parts if value)
 

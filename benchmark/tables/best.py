@@ -9,10 +9,10 @@ from typing import Any
 
 import pandas as pd
 
-from benchmark.records.archive import Archive, Record
+from benchmark.records.archive import Archive
+from benchmark.records.record import Record
 from benchmark.tables.export_commands import command
-from benchmark.tables.leaderboard import frames, goodness
-from benchmark.tables.summary import measured
+from benchmark.tables.leaderboard import build_tables, sort_key
 
 BEST = "best"
 
@@ -50,7 +50,7 @@ def best_run(asked: str, archive: Archive, output: Path) -> Best:
     """
     name = asked.partition(":")[2]
     found = best_runs(archive)
-    chosen = [one for one in found if not name or name in (one.where, one.record["dataset"]["name"])]
+    chosen = [one for one in found if not name or name in (one.where, one.record.dataset.name)]
     if len(chosen) == 1:
         return chosen[0]
     if not found:
@@ -60,7 +60,7 @@ def best_run(asked: str, archive: Archive, output: Path) -> Best:
             f"{output / 'leaderboard.csv'}"
         )
         raise ValueError(msg)
-    listed = "; ".join(f"{BEST}:{one.where} is {_named(one.record)}, run {one.record['key']}" for one in found)
+    listed = "; ".join(f"{BEST}:{one.where} is {one.record.detector}, run {one.record.key}" for one in found)
     first = (chosen or found)[0].where
     expected = "several data sets have one" if chosen else f"there is no {name!r} among those that have one"
     msg = f"--run {asked}: {expected}: {listed}; for instance: {command(f'{BEST}:{first}', output)}"
@@ -69,14 +69,14 @@ def best_run(asked: str, archive: Archive, output: Path) -> Best:
 
 def best_runs(archive: Archive) -> list[Best]:
     """The best run of each data set and category that has one, in the order of the leaderboard."""
-    board = frames(archive.records, archive.plans).leaderboard
-    by_key = {record["key"]: record for record in archive.records if record["status"] == "finished"}
+    board = build_tables(archive.records, archive.plans).leaderboard
+    by_key = {record.key: record for record in archive.records if record.is_finished}
     found: list[Best] = []
     for _, row in board[board["rank"] == 1].drop_duplicates("dataset").iterrows():
         runs = [by_key[key] for key in row["run_keys"].split(";")]
-        categories = list(dict.fromkeys(run["dataset"].get("category") or "" for run in runs))
+        categories = list(dict.fromkeys(run.dataset.category for run in runs))
         for category in categories:
-            of_one = [run for run in runs if (run["dataset"].get("category") or "") == category]
+            of_one = [run for run in runs if run.dataset.category == category]
             where = f"{row['dataset']}/{category}" if len(categories) > 1 else row["dataset"]
             found.append(_best(where, of_one))
     return found
@@ -84,22 +84,18 @@ def best_runs(archive: Archive) -> list[Best]:
 
 def best_of(records: Sequence[Record]) -> Record:
     """Of some finished runs the one that a leaderboard of them alone would put first."""
-    return min(records, key=lambda record: (goodness(_line(record)), record["key"]))
+    return min(records, key=lambda record: (sort_key(_line(record)), record.key))
 
 
 def _best(where: str, runs: Sequence[Record]) -> Best:
     record = best_of(runs)
-    auroc = measured(record, "image_AUROC")
-    told = f"best on {where}: {_named(record)}, run {record['key']}, image AUROC {auroc:.4f}"
+    auroc = record.measured("image_AUROC")
+    told = f"best on {where}: {record.detector}, run {record.key}, image AUROC {auroc:.4f}"
     if len(runs) > 1:
-        told += f" (seed {record['experiment'].get('seed', 0)}, the best of {len(runs)} seeds)"
+        told += f" (seed {record.seed}, the best of {len(runs)} seeds)"
     return Best(where, record, told)
 
 
-def _named(record: Record) -> str:
-    return " ".join(filter(None, (record["model"], record.get("backbone"))))
-
-
 def _line(record: Record) -> dict[str, Any]:
-    values = {name: measured(record, name) for name in ("image_AUROC", "pixel_AUROC", "latency_ms")}
+    values = {name: record.measured(name) for name in ("image_AUROC", "pixel_AUROC", "latency_ms")}
     return {name: None if value is None or pd.isna(value) else value for name, value in values.items()}

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from benchmark.tables.leaderboard import Frames, goodness
+from benchmark.tables.leaderboard import Frames, sort_key
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ def exports(tables: Frames, output: Path) -> list[list[Export]]:
     """The finished runs of each row of the leaderboard, in each category the best first.
 
     Args:
-        tables: From `benchmark.tables.leaderboard.frames`.
+        tables: From `benchmark.tables.leaderboard.build_tables`.
         output: Folder of the records.
     """
     finished = tables.runs[tables.runs["status"] == "finished"].drop_duplicates("key")
@@ -39,7 +39,7 @@ def exports(tables: Frames, output: Path) -> list[list[Export]]:
     found = []
     for keys in tables.leaderboard["run_keys"]:
         listed = [key for key in str(keys or "").split(";") if key in runs]
-        listed.sort(key=lambda key: (str(runs[key]["category"] or ""), goodness(_line(runs[key])), key))
+        listed.sort(key=lambda key: (str(runs[key]["category"] or ""), sort_key(_line(runs[key])), key))
         which = [_which(runs[key]) if len(listed) > 1 else "" for key in listed]
         found.append([Export(one, key, command(key, output)) for one, key in zip(which, listed, strict=True)])
     return found

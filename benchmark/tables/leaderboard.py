@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,16 +12,18 @@ import pandas as pd
 
 from benchmark.metrics.metric_table import HEADLINE
 from benchmark.plan.naming import labels
-from benchmark.records.archive import Record
-from benchmark.records.cells import Row, fill
+from benchmark.records.cells import Row, group_runs
+from benchmark.records.record import Record
+from benchmark.records.sweep_plan import SweepPlan
 from benchmark.tables.about import about_frame
 from benchmark.tables.augmentation_frames import augmentation_frame
 from benchmark.tables.backbone_frames import backbone_frame
-from benchmark.tables.refinement_frames import is_ranking_only, refinement_frame, rounds_frame
+from benchmark.tables.gallery import GalleryImage
+from benchmark.tables.refinement_frames import refinement_frame, rounds_frame
 from benchmark.tables.run_table import failures_frame, runs_frame
 from benchmark.tables.summary import MEASURED, mean_line, summary
 
-__all__ = ["COLUMNS", "Frames", "frames"]
+__all__ = ["COLUMNS", "Frames", "build_tables", "sort_key"]
 
 COLUMNS = (
     "rank", "model", "backbone", "layers", "settings", "dataset", "category", "n_seeds", "n_categories",
@@ -51,7 +54,8 @@ class Frames:
         rounds: A row per round of each refinement.
         augmentation: A row per detector, augmentation and where, see `augmentation_frame`; empty where there is none.
         backbones: A row per backbone and pre-processing, see `backbone_frame`; empty where there is one and no probe.
-        leading: The counted records of the best rows of each data set, with their rank, for a gallery.
+        leading: The counted records of the best rows of each data set, with their rank.
+        gallery: Images that these decided best and worst.
     """
 
     leaderboard: pd.DataFrame
@@ -64,6 +68,7 @@ class Frames:
     augmentation: pd.DataFrame = field(default_factory=pd.DataFrame)
     backbones: pd.DataFrame = field(default_factory=pd.DataFrame)
     leading: list[tuple[int, Record]] = field(default_factory=list)
+    gallery: list[GalleryImage] = field(default_factory=list)
 
     @property
     def table(self) -> pd.DataFrame:
@@ -71,9 +76,9 @@ class Frames:
         return pd.concat([self.leaderboard, self.by_category], ignore_index=True)
 
 
-def frames(
+def build_tables(
     records: Sequence[Record],
-    plans: Sequence[Record] = (),
+    plans: Sequence[SweepPlan] = (),
     *,
     probes: Sequence[dict[str, Any]] = (),
     warnings: Sequence[str] = (),
@@ -91,14 +96,17 @@ def frames(
         probes: Linear probes of backbones, see :func:`benchmark.records.probes.read_probes`.
         warnings: Sentences for the About table.
     """
-    rows = fill([record for record in records if not _has_ranked(record)], [_trained(plan) for plan in plans])
+    rows = group_runs(
+        [record for record in records if not (record.is_finished and record.experiment.only_ranks)],
+        [_trained(plan) for plan in plans],
+    )
     rounds = rounds_frame(records)
     categories: dict[str, set[str]] = {}
     for row in rows:
-        categories.setdefault(row.dataset, set()).update(category for category, _ in row.slots)
-    drawn = {record["dataset"]["name"] for record in records if record["dataset"].get("synthetic")}
+        categories.setdefault(row.dataset, set()).update(category for category, _ in row.cells)
+    drawn = {record.dataset.name for record in records if record.dataset.synthetic}
     means, parts = [], []
-    _tell_apart(rows)
+    _disambiguate_settings(rows)
     for number, row in enumerate(rows):
         whole = sorted(categories[row.dataset])
         label = {"_row": number}
@@ -110,58 +118,54 @@ def frames(
     means.sort(key=_order)
     place = {line["_row"]: i for i, line in enumerate(means)}
     parts.sort(key=lambda line: (line["dataset"], line["category"], place[line["_row"]]))
-    counted = [slot.counted for row in rows for slot in row.slots.values() if slot.counted is not None]
+    counted = [record for row in rows for record in row.counted]
     leaderboard = _frame(means)
     return Frames(
         leaderboard=leaderboard,
         by_category=_frame(parts),
-        runs=runs_frame(records, {record["folder"] for record in counted}, _settings(rows)),
+        runs=runs_frame(records, {record.folder for record in counted}, _settings(rows)),
         failures=failures_frame(rows, drawn),
-        about=about_frame([r for r in counted if r["status"] == "finished"], plans, leaderboard, warnings, probes),
+        about=about_frame([r for r in counted if r.is_finished], plans, leaderboard, warnings, probes),
         refinement=refinement_frame(rounds),
         rounds=rounds,
         augmentation=augmentation_frame(records),
         backbones=backbone_frame([(rows[line["_row"]], line) for line in means], probes),
         leading=[
-            (line["rank"], slot.counted)
+            (line["rank"], cell.counted)
             for line in means
             if line.get("rank")
-            for _, slot in sorted(rows[line["_row"]].slots.items())
-            if slot.counted is not None
+            for _, cell in sorted(rows[line["_row"]].cells.items())
+            if cell.counted is not None
         ],
     )
 
 
-def _has_ranked(record: Record) -> bool:
-    """Whether it did what it was to do, and that is no row of the leaderboard."""
-    return record["status"] == "finished" and is_ranking_only(record)
+def _trained(plan: SweepPlan) -> SweepPlan:
+    """The plan without what only ranks images, which is no row of the leaderboard."""
+    left = [entry for entry in plan.experiments if entry.experiment is None or not entry.experiment.only_ranks]
+    return plan.model_copy(update={"experiments": left})
 
 
-def _trained(plan: Record) -> Record:
-    """The plan without what only ranks images."""
-    return plan | {"experiments": [entry for entry in plan["experiments"] if not is_ranking_only(entry)]}
-
-
-def _tell_apart(rows: Sequence[Row]) -> None:
+def _disambiguate_settings(rows: Sequence[Row]) -> None:
     """Complete the settings of rows that would read the same by the arguments in which they differ."""
-    seen = [(row.dataset, row.described["model"], row.described["backbone"]) for row in rows]
-    told = labels([row.described["settings"] for row in rows], [row.experiment for row in rows], alike=seen)
+    seen = [(row.dataset, row.model, row.backbone) for row in rows]
+    told = labels([row.settings for row in rows], [row.experiment.on_disk() for row in rows], alike=seen)
     for row, settings in zip(rows, told, strict=True):
-        row.described = row.described | {"settings": settings}
+        row.settings = settings
 
 
-def _settings(rows: Sequence[Row]) -> dict[str, str]:
+def _settings(rows: Sequence[Row]) -> dict[Path, str]:
     """Settings by the folder of a record."""
-    slots = [(row.described["settings"], slot) for row in rows for slot in row.slots.values()]
     return {
-        record["folder"]: settings
-        for settings, slot in slots
-        for record in (slot.counted, *slot.superseded)
+        record.folder: row.settings
+        for row in rows
+        for cell in row.cells.values()
+        for record in (cell.counted, *cell.superseded)
         if record is not None
     }
 
 
-def goodness(line: dict[str, Any]) -> tuple[float, float, float]:
+def sort_key(line: dict[str, Any]) -> tuple[float, float, float]:
     """Sorts the best first: image AUROC, then pixel AUROC, then latency; blanks last."""
     image, pixel, latency = line["image_AUROC"], line["pixel_AUROC"], line["latency_ms"]
     return (
@@ -175,7 +179,7 @@ def _order(line: dict[str, Any]) -> tuple:
     return (
         line["dataset"],
         line.get("rank") or np.inf,
-        goodness(line),
+        sort_key(line),
         line["model"],
         line["backbone"],
         line["settings"],
@@ -191,7 +195,7 @@ def _rank(lines: list[dict[str, Any]]) -> None:
             if line["dataset"] == dataset and line["_complete"] and line["image_AUROC"] is not None
         ]
         for line in ranked:
-            line["rank"] = 1 + sum(goodness(other) < goodness(line) for other in ranked)
+            line["rank"] = 1 + sum(sort_key(other) < sort_key(line) for other in ranked)
 
 
 def _frame(lines: list[dict[str, Any]]) -> pd.DataFrame:

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from benchmark.plan.experiment import PROTOCOL_VERSION, is_location
 from benchmark.plan.naming import labels
-from benchmark.records.archive import Record, fact
+from benchmark.records.cells import counting
+from benchmark.records.record import CanonicalExperiment, Record, is_location
 
-__all__ = ["REFINEMENT", "ROUNDS", "is_ranking_only", "refinement_frame", "rounds_frame"]
+__all__ = ["REFINEMENT", "ROUNDS", "refinement_frame", "rounds_frame"]
 
 QUALITY = ("image_AUROC", "pixel_AUROC", "pixel_AUPRO")
 REFINEMENT = (
@@ -32,32 +32,29 @@ _TEXTS = frozenset({
 })  # fmt: skip
 
 
-def is_ranking_only(record: Record) -> bool:
-    """Whether a record, or the plan of one, trains no detector and so has no place in the leaderboard."""
-    return fact(record, "experiment", "refinement", "retrain") == "never"
-
-
 def rounds_frame(records: Sequence[Record]) -> pd.DataFrame:
     """A row per round of each finished refinement that counts, with columns `ROUNDS` and those that group it."""
     lines = []
-    for record in _counted(records):
+    for record, detector in _with_detectors(records):
+        found, plan = record.refinement, record.experiment.refinement
+        assert found is not None
+        assert plan is not None
         told = {
-            "dataset": record["dataset"]["name"],
-            "category": record["dataset"].get("category") or "",
-            "contamination_ratio": fact(record, "dataset", "contamination_ratio"),
-            "repeats": record["refinement"]["repeats"],
-            "detector": record["settings_of_detector"],
-            "strategy": record["experiment"]["refinement"]["strategy"],
-            "rule": _rule(record["experiment"]["refinement"]),
-            "seed": int(fact(record, "experiment", "seed") or 0),
-            "_key": record["key"],
-            "_condition": _condition(record),
+            "dataset": record.dataset.name,
+            "category": record.dataset.category,
+            "contamination_ratio": record.dataset.contamination_ratio,
+            "repeats": found.repeats,
+            "detector": detector,
+            "strategy": plan["strategy"],
+            "rule": _rule(plan),
+            "seed": record.seed,
+            "_key": record.key,
+            "_condition": _condition(record.experiment),
         }
-        lines += [told | row for row in record["refinement"]["rounds"]]
-        first = record["refinement"]["rounds"][0]
-        for name, auroc in (record["refinement"].get("compared") or {}).items():
-            other = {"strategy": name, "rule": "", "round": 0, "n_train": first["n_train"], "score_auroc": auroc}
-            lines.append(told | other)
+        lines += [told | row.on_disk() for row in found.rounds]
+        n_train = found.rounds[0].n_train
+        for name, auroc in found.compared.items():
+            lines.append(told | {"strategy": name, "rule": "", "round": 0, "n_train": n_train, "score_auroc": auroc})
     return _numbers(pd.DataFrame(lines, columns=[*ROUNDS, "_key", "_condition"]))
 
 
@@ -151,26 +148,22 @@ def _groups(frame: pd.DataFrame, names: list[str]) -> list[tuple[tuple, pd.DataF
     return [(key, group) for key, group in frame.groupby(names, sort=True, dropna=False)] if len(frame) else []
 
 
-def _counted(records: Sequence[Record]) -> list[Record]:
-    """The newest finished record of each experiment that refines, with its detector's name and settings."""
-    newest: dict[str, Record] = {}
-    for record in sorted(records, key=lambda record: record.get("started") or ""):
-        current = record.get("protocol_version") == PROTOCOL_VERSION and record["status"] == "finished"
-        if current and "refinement" in record and fact(record, "experiment", "refinement", "strategy") != "review":
-            newest[record["experiment_id"]] = record
-    found = list(newest.values())
-    trained = [{name: (record.get("experiment") or {}).get(name) for name in ("model", "trainer")} for record in found]
-    seen = [(record["dataset"]["name"], record["dataset"].get("category")) for record in found]
+def _with_detectors(records: Sequence[Record]) -> list[tuple[Record, str]]:
+    """The finished record of each experiment that refines and counts, with its detector's name and settings."""
+    refined = [r for r in records if r.is_finished and r.refinement and not r.experiment.is_review]
+    found = list(counting(refined, by=lambda r: r.experiment_id).values())
+    trained = [{"model": r.experiment.model.on_disk(), "trainer": r.experiment.trainer} for r in found]
+    seen = [(record.dataset.name, record.dataset.category) for record in found]
     told = labels([_detector(record) for record in found], trained, alike=seen)
-    return [record | {"settings_of_detector": text} for record, text in zip(found, told, strict=True)]
+    return list(zip(found, told, strict=True))
 
 
 def _detector(record: Record) -> str:
     """Model, backbone and settings, `ranking only` where nothing is trained."""
-    if is_ranking_only(record):
+    if record.experiment.only_ranks:
         return "ranking only"
-    settings = str(record.get("settings") or "").split("strategy=")[0].rstrip(", ")  # the rest is the refinement's
-    return ", ".join(filter(None, (f"{record['model']} {record['backbone']}".strip(), settings)))
+    settings = record.settings.split("strategy=")[0].rstrip(", ")  # the rest is the refinement's
+    return ", ".join(filter(None, (record.detector, settings)))
 
 
 def _rule(refinement: dict[str, Any]) -> str:
@@ -181,8 +174,8 @@ def _rule(refinement: dict[str, Any]) -> str:
     return ", ".join([refinement["rule"], *(f"{name}={value}" for name, value in sorted(rest.items()))])
 
 
-def _condition(record: Record) -> str:
+def _condition(experiment: CanonicalExperiment) -> str:
     """What is compared at different seeds: data as asked for (realised ratios differ a little), model and trainer."""
-    arguments: dict[str, Any] = fact(record, "experiment", "data", "init_args") or {}
+    arguments = experiment.data.init_args
     data = {name: value for name, value in arguments.items() if not is_location(name) and name != "seed"}
-    return json.dumps([data, record["experiment"].get("model"), record["experiment"].get("trainer")], sort_keys=True)
+    return json.dumps([data, experiment.model.on_disk(), experiment.trainer], sort_keys=True)

@@ -2,49 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from benchmark.metrics.metric_table import METRICS
-from benchmark.plan.experiment import PROTOCOL_VERSION
-from benchmark.records.archive import Record, fact
 from benchmark.records.cells import Row
-from benchmark.tables.summary import image_size, measured, reused
+from benchmark.records.record import PROTOCOL_VERSION, Record
+from benchmark.tables.summary import reused
 
 __all__ = ["failures_frame", "runs_frame"]
 
 _MEASURED = [entry.name for entry in METRICS]
-_FACTS = {
-    "seed": ("experiment", "seed"),
-    "epochs": ("training", "epochs"),
-    "stopped_by": ("training", "stopped_by"),
-    "converged": ("training", "converged"),
-    "threshold_image": ("thresholds", "image"),
-    "threshold_pixel": ("thresholds", "pixel"),
-    "threshold_source": ("thresholds", "source"),
-    "threshold_label_free": ("thresholds", "label_free"),
-    "n_train": ("dataset", "n_train"),
-    "n_test_normal": ("dataset", "n_test_normal"),
-    "n_test_anomalous": ("dataset", "n_test_anomalous"),
-    "n_masks": ("dataset", "n_masks"),
-    "synthetic": ("dataset", "synthetic"),
-    "k_shot": ("dataset", "k_shot"),
-    "contamination_ratio": ("dataset", "contamination_ratio"),
-    "latency_session": ("speed", "latency_session"),
-    "latency_note": ("speed", "latency_note"),
-    "seconds": ("seconds",),
-    "started": ("started",),
-    "sweep": ("sweep",),
-    "key": ("key",),
-    "weights_source": ("weights", "source"),
-    "weights_sha256": ("weights", "sha256"),
-    "dataset_sha256": ("dataset", "sha256"),
-    "device": ("environment", "device"),
-    "cpu": ("environment", "cpu"),
-    "commit": ("environment", "commit"),
-    "folder": ("folder",),
+_FACTS: dict[str, Callable[[Record], Any]] = {
+    "seed": lambda r: r.seed,
+    "epochs": lambda r: r.training.epochs,
+    "stopped_by": lambda r: r.training.stopped_by,
+    "converged": lambda r: r.training.converged,
+    "threshold_image": lambda r: r.thresholds.image,
+    "threshold_pixel": lambda r: r.thresholds.pixel,
+    "threshold_source": lambda r: r.thresholds.source,
+    "threshold_label_free": lambda r: r.thresholds.label_free,
+    "n_train": lambda r: r.dataset.n_train,
+    "n_test_normal": lambda r: r.dataset.n_test_normal,
+    "n_test_anomalous": lambda r: r.dataset.n_test_anomalous,
+    "n_masks": lambda r: r.dataset.n_masks,
+    "synthetic": lambda r: r.dataset.synthetic,
+    "k_shot": lambda r: r.dataset.k_shot,
+    "contamination_ratio": lambda r: r.dataset.contamination_ratio,
+    "latency_session": lambda r: r.speed.latency_session,
+    "latency_note": lambda r: r.speed.latency_note,
+    "seconds": lambda r: r.seconds,
+    "started": lambda r: r.started,
+    "sweep": lambda r: r.sweep,
+    "key": lambda r: r.key,
+    "weights_source": lambda r: r.weights and r.weights.source,
+    "weights_sha256": lambda r: r.weights_sha256,
+    "dataset_sha256": lambda r: r.dataset.sha256,
+    "device": lambda r: r.environment.get("device"),
+    "cpu": lambda r: r.environment.get("cpu"),
+    "commit": lambda r: r.environment.get("commit"),
+    "folder": lambda r: r.folder.as_posix(),
 }
 _RUN_COLUMNS = [
     "status", "in_table", "dataset", "category", "model", "backbone", "layers", "settings", "image_size",
@@ -57,7 +57,7 @@ _FAILURE_COLUMNS = [
 _STATES = {"failed": "failed", "missing": "data not on disk", "not run": "not run yet"}
 
 
-def runs_frame(records: Sequence[Record], counted: set[str], settings: Mapping[str, str]) -> pd.DataFrame:
+def runs_frame(records: Sequence[Record], counted: set[Path], settings: Mapping[Path, str]) -> pd.DataFrame:
     """Every record with its facts.
 
     Args:
@@ -65,7 +65,7 @@ def runs_frame(records: Sequence[Record], counted: set[str], settings: Mapping[s
         counted: Folders of the records that the leaderboard uses; ``in_table`` says of the others why not.
         settings: Of records by folder, where more is told of them than they tell themselves.
     """
-    lines = [_run(record, counted) | _told(record, settings) for record in records]
+    lines = [_run(r, settings.get(r.folder, r.settings), is_counted=r.folder in counted) for r in records]
     lines.sort(key=lambda line: [str(line[n] or "") for n in ("dataset", "category", "model", "backbone", "settings")])
     return pd.DataFrame(lines, columns=_RUN_COLUMNS).astype(dict.fromkeys(_MEASURED, "float64"))
 
@@ -79,41 +79,42 @@ def failures_frame(rows: Sequence[Row], synthetic: set[str]) -> pd.DataFrame:
     """
     lines = []
     for row in rows:
-        for _, slot in sorted(row.slots.items()):
-            if slot.state == "finished":
+        for _, cell in sorted(row.cells.items()):
+            if cell.state == "finished":
                 continue
-            record = slot.counted or {}
-            line: dict[str, Any] = dict.fromkeys(_FAILURE_COLUMNS)
-            line |= row.described | {"dataset": row.dataset, "category": slot.category, "seed": slot.seed}
-            line |= {
-                "state": _STATES.get(slot.state, slot.state),
-                "error": fact(record, "error", "type"),
-                "message": fact(record, "error", "message") or "Asked for by a plan; the same command runs it.",
-                "started": record.get("started"),
-                "folder": record.get("folder"),
+            record = cell.counted
+            error = record.error if record is not None else None
+            lines.append({
+                "dataset": row.dataset,
+                "category": cell.category,
+                "model": row.model,
+                "backbone": row.backbone,
+                "settings": row.settings,
+                "seed": cell.seed,
+                "state": _STATES[cell.state],
+                "error": error and error.type,
+                "message": (error and error.message) or "Asked for by a plan; the same command runs it.",
+                "started": record and record.started,
+                "folder": record and record.folder.as_posix(),
                 "synthetic": row.dataset in synthetic,
-            }
-            lines.append(line)
+            })  # fmt: skip
     return pd.DataFrame(lines, columns=_FAILURE_COLUMNS)
 
 
-def _told(record: Record, settings: Mapping[str, str]) -> dict[str, str]:
-    return {"settings": settings[record["folder"]]} if record["folder"] in settings else {}
-
-
-def _run(record: Record, counted: set[str]) -> dict[str, Any]:
-    line: dict[str, Any] = {name: record.get(name) for name in ("status", "model", "backbone", "settings")}
-    line |= {name: fact(record, *path) for name, path in _FACTS.items()}
-    line |= {name: measured(record, name) for name in _MEASURED}
-    line |= {
-        "dataset": record["dataset"]["name"],
-        "category": record["dataset"].get("category"),
-        "layers": ", ".join(record.get("layers") or []),
-        "image_size": image_size(record),
+def _run(record: Record, settings: str, *, is_counted: bool) -> dict[str, Any]:
+    line: dict[str, Any] = {
+        "status": record.status,
+        "dataset": record.dataset.name,
+        "category": record.dataset.category,
+        "model": record.model,
+        "backbone": record.backbone,
+        "layers": ", ".join(record.layers),
+        "settings": settings,
+        "image_size": record.dataset.size,
         "reused": reused(record),
+        "in_table": "yes" if is_counted else "no, superseded",
     }
-    if record.get("protocol_version") != PROTOCOL_VERSION:
-        line["in_table"] = f"no, protocol {record.get('protocol_version')} is not {PROTOCOL_VERSION}"
-    else:
-        line["in_table"] = "yes" if record["folder"] in counted else "no, superseded"
-    return line
+    if not record.is_current:
+        line["in_table"] = f"no, protocol {record.protocol_version} is not {PROTOCOL_VERSION}"
+    line |= {name: record.measured(name) for name in _MEASURED}
+    return line | {name: get(record) for name, get in _FACTS.items()}

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
 
 import pandas as pd
 
 from benchmark.metrics.columns import column, compares
-from benchmark.records.archive import Record, fact
+from benchmark.records.record import Record
 
 __all__ = ["latency_sessions", "time_warnings"]
 
@@ -37,21 +36,20 @@ def latency_sessions(records: Sequence[Record]) -> Iterable[tuple[str, str]]:
     """Name and one sentence for each session."""
     found: dict[str, list[Record]] = {}
     for record in records:
-        if (session := fact(record, "speed", "latency_session")) is not None:
-            found.setdefault(session, []).append(record)
+        if record.speed.latency_session is not None:
+            found.setdefault(record.speed.latency_session, []).append(record)
     for session, runs in sorted(found.items()):
-        networks = {fact(run, "speed", "network"): run["speed"] for run in runs}
-        turns, threads = (
-            max(int(speed[name]) for speed in networks.values()) for name in ("latency_turns", "latency_threads")
-        )
-        devices = ", ".join(sorted({str(speed["latency_device"]) for speed in networks.values()}))
+        networks = {run.speed.network: run.speed for run in runs}
+        turns = max(speed.latency_turns or 0 for speed in networks.values())
+        threads = max(speed.latency_threads or 0 for speed in networks.values())
+        devices = ", ".join(sorted({str(speed.latency_device) for speed in networks.values()}))
         yield (
             f"Session {session}",
             f"{len(networks)} networks of {len(runs)} runs in {turns} turns each, on {devices}, {threads} threads",
         )
-    alone = Counter(fact(r, "speed", "latency_session") is None for r in records if fact(r, "speed", "latency_ms"))
-    if alone[True]:
-        yield "Alone", f"{alone[True]} runs were timed within themselves, beside whatever the machine did"
+    alone = sum(record.speed.latency_session is None for record in records if record.speed.latency_ms)
+    if alone:
+        yield "Alone", f"{alone} runs were timed within themselves, beside whatever the machine did"
 
 
 def _all_compare(name: str, blocks: Sequence[pd.DataFrame]) -> bool:

@@ -13,6 +13,7 @@ from extensions.runtime.command import add_set_option, exit_code, same_data, set
 
 if TYPE_CHECKING:
     from benchmark.plan.experiment import Experiment
+    from benchmark.records.record import Refinement
 
 KEYS = ("model", "data", "trainer", "seed", "refinement")
 DEFAULT_OUTPUT = Path("output/refinement")
@@ -49,10 +50,10 @@ def _parser(prog: str) -> argparse.ArgumentParser:
 
 
 def _run(options: argparse.Namespace) -> int:
+    from benchmark.api.output_tables import write_tables
+    from benchmark.one_run.options import RunOptions
     from benchmark.one_run.refinement_run import PAGE, ROUNDS, SUSPECTS
-    from benchmark.one_run.runner import RunOptions, run_experiment
-    from benchmark.records.store import Store
-    from benchmark.report.write import write_tables
+    from benchmark.one_run.runner import run_experiment
     from extensions.configuration import load_config
     from extensions.refinement.review.suspects import set_aside
     from extensions.runtime.atomic_write import write_whole
@@ -67,19 +68,19 @@ def _run(options: argparse.Namespace) -> int:
     if record is None:
         msg = f"{output}: another process is at work on this refinement"
         raise RuntimeError(msg)
-    if record["status"] != "finished":
-        raise RuntimeError(record["error"]["message"])
-    folder = next(folder for folder, found in Store(output).records() if found["key"] == record["key"])
+    if record.error is not None:
+        raise RuntimeError(record.error.message)
+    assert record.refinement is not None
     written = {ROUNDS: ROUNDS_REVIEWED} if options.review else {name: name for name in (ROUNDS, SUSPECTS, PAGE)}
     for name, shown in written.items():
-        text = (folder / name).read_bytes().decode()
+        text = (output / record.folder / name).read_bytes().decode()
         if name == SUSPECTS:
             set_aside(output / name, text)
         write_whole(output / shown, text)
-    print(_told(record))
+    print(_told(record.refinement))
     print("\n".join(str(output / name) for name in written.values()))
     print("\n".join(map(str, write_tables(output))))
-    print(_outcome(record, output, options))
+    print(_outcome(record.refinement, output, options))
     return 0
 
 
@@ -143,31 +144,30 @@ def _reviewed(experiment: Experiment, review: Path) -> Experiment:
     return replace(experiment, refinement={"strategy": "review", "dropped": dropped, "rounds": 1})
 
 
-def _outcome(record: dict[str, Any], output: Path, options: argparse.Namespace) -> str:
+def _outcome(refinement: Refinement, output: Path, options: argparse.Namespace) -> str:
     """How many images are suspicious, and what to do with them."""
     from benchmark.one_run.refinement_run import PAGE, SUSPECTS
 
-    last = record["refinement"]["rounds"][-1]
+    first, last = refinement.rounds[0], refinement.rounds[-1]
     if options.review:
-        told = f"trained on {last['n_train']} images without the {last['n_removed']} you dropped"
+        told = f"trained on {last.n_train} images without the {last.n_removed} you dropped"
         return f"{told}: open {output / 'leaderboard.html'}"
-    n_images = record["refinement"]["rounds"][0]["n_train"] + record["refinement"]["n_held_out"]
-    told = f"{last['n_removed']} of {n_images} images {'is' if last['n_removed'] == 1 else 'are'} suspicious"
+    n_images = first.n_train + refinement.n_held_out
+    told = f"{last.n_removed} of {n_images} images {'is' if last.n_removed == 1 else 'are'} suspicious"
     where = [] if options.output == DEFAULT_OUTPUT else ["--output", output]
     review = [*same_data(options), *where, "--review", output / SUSPECTS]
     return f"{told}: open {output / PAGE}; after your review: {workbench('refine', *review)}"
 
 
-def _told(record: dict[str, Any]) -> str:
+def _told(refinement: Refinement) -> str:
     """The rounds as a table for a terminal, and where the time went."""
     import pandas as pd
 
-    rounds = pd.DataFrame(record["refinement"]["rounds"]).dropna(axis=1, how="all")
-    seconds = ", ".join(f"{name} {taken:.1f} s" for name, taken in record["refinement"]["seconds"].items())
+    rounds = pd.DataFrame([one.on_disk() for one in refinement.rounds]).dropna(axis=1, how="all")
+    seconds = ", ".join(f"{name} {taken:.1f} s" for name, taken in refinement.seconds.items())
     table = rounds.to_string(index=False, float_format=lambda value: f"{value:.4f}")
-    n_held_out = record["refinement"]["n_held_out"]
-    held_out = f"{n_held_out} images are held out to set the threshold on; they were screened, too\n"
-    return f"{table}\n{held_out if n_held_out else ''}{seconds}"
+    held_out = f"{refinement.n_held_out} images are held out to set the threshold on; they were screened, too\n"
+    return f"{table}\n{held_out if refinement.n_held_out else ''}{seconds}"
 
 
 if __name__ == "__main__":

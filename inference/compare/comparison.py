@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from benchmark.records.archive import load
+from benchmark.records.record_file import read_records
 from inference.compare.exports import LabelledImages, compare_exports
 from inference.compare.table import new_row, rejected, write_table
 from inference.compare.verdicts import judge_speed
@@ -102,7 +102,7 @@ def _found(
     records: Path, find_run: Callable[[str], FinishedRun], options: CompareOptions
 ) -> list[FinishedRun | dict[str, Any]]:
     """The runs, or the rows that say why one cannot be compared; before any model is loaded."""
-    keys = list(options.keys) or [one["key"] for one in load(records).records if one["status"] == "finished"]
+    keys = list(options.keys) or [record.key for record in read_records(records) if record.is_finished]
     if not keys:
         msg = f"{records}/runs: there is no finished run in it; expected the output folder of `benchmark run`"
         raise ValueError(msg)

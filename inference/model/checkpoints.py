@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmark.records.record import Record
-from benchmark.records.record_file import RECORD, RecordError, read_record
+from benchmark.records.record_file import RecordError, read_record
+from benchmark.records.run_files import RECORD
 from inference.model.metadata import ModelInfo
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from pathlib import Path
 from PIL import Image
 
 from benchmark.metrics.columns import shown_dataset
-from benchmark.records.archive import Record, fact
+from benchmark.records.record import Panel, Record
 
 __all__ = ["GalleryImage", "gallery"]
 
@@ -56,38 +56,37 @@ def gallery(leading: Sequence[tuple[int, Record]], output: Path) -> list[Gallery
     images: list[GalleryImage] = []
     seen = set()
     for rank, record in leading:
-        listed = fact(record, "files", "images") or []
-        place = (record["dataset"]["name"], record["dataset"].get("category"), rank)
+        listed = record.files.images
+        place = (record.dataset.name, record.dataset.category, rank)
         if rank > MAX_RANK or not listed or place in seen:
             continue
         seen.add(place)
-        found = [_gallery_image(rank, record, entry, output) for entry in listed]
+        found = [_gallery_image(rank, record, panel, output) for panel in listed]
         images += [image for image in found if image is not None]
     return images[:MAX_IMAGES]
 
 
-def _gallery_image(rank: int, record: Record, entry: Record, output: Path) -> GalleryImage | None:
+def _gallery_image(rank: int, record: Record, listed: Panel, output: Path) -> GalleryImage | None:
     try:
-        with Image.open(output / record["folder"] / entry["panel"]) as panel:
+        with Image.open(output / record.folder / listed.panel) as panel:
             jpeg = io.BytesIO()
             panel.convert("RGB").save(jpeg, "JPEG", quality=85)
             size = panel.size
-    except (OSError, KeyError):
+    except OSError:
         return None
-    threshold = fact(record, "thresholds", "image")
+    threshold = record.thresholds.image
     words = ("normal", "anomalous")
-    data = record["dataset"]
     return GalleryImage(
-        dataset=shown_dataset(data["name"], synthetic=bool(data.get("synthetic"))),
-        category=data.get("category") or "",
+        dataset=shown_dataset(record.dataset.name, synthetic=record.dataset.synthetic),
+        category=record.dataset.category,
         rank=rank,
-        detector=" on ".join(filter(None, [record["model"], record.get("backbone")])),
-        kind=str(entry.get("kind")),
-        truth=words[int(entry["label"])],
-        called="" if threshold is None else words[entry["score"] >= threshold],
-        score=float(entry["score"]),
+        detector=" on ".join(filter(None, [record.model, record.backbone])),
+        kind=listed.kind,
+        truth=words[listed.label],
+        called="" if threshold is None else words[listed.score >= threshold],
+        score=listed.score,
         threshold=threshold,
-        image=str(entry.get("image")),
+        image=listed.image,
         jpeg=jpeg.getvalue(),
         size=size,
     )

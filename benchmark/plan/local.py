@@ -3,18 +3,11 @@
 from __future__ import annotations
 
 import json
-import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from benchmark.plan.experiment import Experiment
-from benchmark.records.store import write_json
-
-if TYPE_CHECKING:
-    from benchmark.one_run.preparation import Prepared
-
-logger = logging.getLogger(__name__)
+from benchmark.records.run_files import write_json
 
 LOCAL = "local.json"
 
@@ -30,21 +23,6 @@ class Local:
 
     data_root: Path
     experiment: Experiment
-
-
-def keep_place(prepared: Prepared, folder: Path) -> None:
-    """Where the data of a run were found, for whoever exports its model; the run is not lost to it.
-
-    Args:
-        prepared: The run; nothing is kept where its data were not found.
-        folder: Of its record.
-    """
-    if prepared.fingerprint is None:
-        return
-    try:
-        write_local(folder, prepared.experiment)
-    except OSError as error:
-        logger.warning("%s: where the data lie could not be kept: %s", folder, error)
 
 
 def write_local(folder: Path, experiment: Experiment) -> None:

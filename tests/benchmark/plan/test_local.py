@@ -7,9 +7,10 @@ import json
 import subprocess
 from pathlib import Path
 
+from benchmark.records.local import LOCAL, read_local, write_local
+
 from benchmark.one_run.runner import RunOptions, run_experiment
 from benchmark.plan.experiment import Experiment
-from benchmark.records.local import LOCAL, read_local, write_local
 
 
 def padim(data: dict) -> Experiment:

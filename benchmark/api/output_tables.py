@@ -1,0 +1,52 @@
+"""The tables of an output folder: as files for people, or as frames."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmark.records.archive import load
+from benchmark.report.write import FORMATS, write_reports
+from benchmark.tables.augmentation_frames import augmentation_frame
+from benchmark.tables.gallery import gallery
+from benchmark.tables.leaderboard import build_tables
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+logger = logging.getLogger(__name__)
+
+__all__ = ["DEFAULT_OUTPUT", "read_augmentation", "read_leaderboard", "write_tables"]
+
+DEFAULT_OUTPUT = Path("output/notebook")
+
+
+def write_tables(output: Path, *, formats: Sequence[str] = tuple(FORMATS)) -> list[Path]:
+    """Write ``leaderboard.*`` from the records in ``output``, and plots beside them; return the paths.
+
+    Args:
+        output: Folder of ``benchmark run``.
+        formats: Which to write.
+
+    Raises:
+        ReportError: A file is open in another program or cannot be written. The other formats are written all the same.
+    """
+    archive = load(output)
+    for sentence in archive.warnings:
+        logger.warning("%s: %s", output, sentence)
+    tables = build_tables(archive.records, archive.plans, probes=archive.probes, warnings=archive.warnings)
+    return write_reports(replace(tables, gallery=gallery(tables.leading, output)), output, formats=formats)
+
+
+def read_augmentation(output: Path | str = DEFAULT_OUTPUT) -> pd.DataFrame:
+    """What each augmentation in an output folder changes, see `benchmark.tables.augmentation_frames`."""
+    return augmentation_frame(load(Path(output)).records)
+
+
+def read_leaderboard(output: Path | str = DEFAULT_OUTPUT) -> pd.DataFrame:
+    """The leaderboard of an output folder as a frame, one row per model, backbone, settings and data set."""
+    archive = load(Path(output))
+    return build_tables(archive.records, archive.plans, warnings=archive.warnings).leaderboard

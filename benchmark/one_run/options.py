@@ -1,0 +1,38 @@
+"""How a run is carried out and what is kept of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["RunOptions"]
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """How a run is carried out and what is kept of it; none of it changes a result.
+
+    Args:
+        sweep: Name under which the record is filed.
+        overwrite: `missing` runs what has no record, `failed` also what failed, `all` everything; with `latency` a
+            sweep also times again what was kept.
+        keep_checkpoint: Save `model.ckpt` beside the record.
+        images: How many best and worst images to draw; 0 draws none.
+        progress: Show a progress bar of the run.
+        layers: For a `backbone_id`, all layers that the sweep asks of it, so that one pass serves all its runs.
+        n_threads: Threads of torch; None leaves them as they are.
+        page: Draw `suspects.html` for a refinement.
+        shared_fits: Of `benchmark.one_run.shared_fit`: fits of which one serves several runs of the sweep.
+        timed_later: The network stays beside the record until a sweep times all of its own together, see
+            `benchmark.execute.latency_session`; the run itself times a few images only.
+    """
+
+    sweep: str = ""
+    overwrite: str = "missing"
+    keep_checkpoint: bool = True
+    images: int = 0
+    progress: bool = True
+    layers: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    n_threads: int | None = None
+    page: bool = False
+    shared_fits: tuple[str, ...] = ()
+    timed_later: bool = False

@@ -1,0 +1,36 @@
+"""The files of a run: what they are called; written whole or not at all."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from extensions.runtime.atomic_write import write_whole
+from extensions.runtime.disk import room_for
+from extensions.runtime.escaped import writable, writable_content
+
+__all__ = ["CHECKPOINT", "RECORD", "SCORES", "write_json", "write_text"]
+
+RECORD = "record.json"
+SCORES = "scores.csv"
+CHECKPOINT = "model.ckpt"
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Write JSON whole or not at all; NaN and infinity are refused because no reader agrees on them.
+
+    Bytes of file names that are not UTF-8 are escaped: one such name must not cost the record, nor the sweep.
+    """
+    write_text(path, json.dumps(writable_content(content), indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file whole or not at all.
+
+    Raises:
+        DiskFullError: There is no room for it; what was there before is untouched.
+    """
+    content = writable(text).encode()
+    with room_for(path, len(content)):
+        write_whole(path, content)
