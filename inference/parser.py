@@ -3,12 +3,41 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import math
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from extensions.runtime.command import set_help
 from inference.model.metadata import PRECISIONS
+
+T = TypeVar("T")
+
+
+def _checked(parse: Callable[[str], T], is_valid: Callable[[T], object], expected: str) -> Callable[[str], T]:
+    """A type of argparse, with an error that says what is expected."""
+
+    def convert(text: str) -> T:
+        with contextlib.suppress(ValueError):
+            if is_valid(value := parse(text)):
+                return value
+        msg = f"{text!r}: expected {expected}"
+        raise argparse.ArgumentTypeError(msg)
+
+    return convert
+
+
+_port = _checked(int, lambda value: 0 <= value < 2**16, "the number of a port, from 0 to 65535")
+_positive = _checked(int, lambda value: 1 <= value < 2**31, "a whole number from 1")
+_seconds = _checked(float, lambda value: 0 <= value < math.inf, "a number of seconds from 0")
+_finite = _checked(float, math.isfinite, "a number")
+_given = _checked(str, str.strip, "a text that is not empty")
+
+
+def _path(text: str) -> Path:
+    return Path(_given(text))
+
 
 WHERE = "where relative data roots start (default: $WORKBENCH_DATA, else as in the run)"
 
@@ -139,51 +168,3 @@ def _add_threshold_and_device(one: argparse.ArgumentParser) -> None:
 
 def _add_device(one: argparse.ArgumentParser) -> None:
     one.add_argument("--device", default="CPU", help="OpenVINO's name of it (default: CPU)")
-
-
-def _port(text: str) -> int:
-    if not text.isdecimal() or int(text) > 65535:
-        msg = f"{text}: a port is a number from 0 to 65535"
-        raise argparse.ArgumentTypeError(msg)
-    return int(text)
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or not 1 <= int(text) < 2**31:
-        msg = f"{text}: expected a whole number from 1"
-        raise argparse.ArgumentTypeError(msg)
-    return int(text)
-
-
-def _seconds(text: str) -> float:
-    value = _number(text)
-    if not 0 <= value < math.inf:
-        msg = f"{text}: expected a number of seconds from 0"
-        raise argparse.ArgumentTypeError(msg)
-    return value
-
-
-def _finite(text: str) -> float:
-    value = _number(text)
-    if not math.isfinite(value):
-        msg = f"{text!r}: expected a number"
-        raise argparse.ArgumentTypeError(msg)
-    return value
-
-
-def _number(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        return math.nan
-
-
-def _path(text: str) -> Path:
-    return Path(_given(text))
-
-
-def _given(text: str) -> str:
-    if not text.strip():
-        msg = "it is empty"
-        raise argparse.ArgumentTypeError(msg)
-    return text

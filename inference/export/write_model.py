@@ -126,7 +126,7 @@ def export_model(
         predictor = saved(network, info, folder / NETWORK)
         if labelled is not None and options.precision != "int8":
             full = saved(network, replace(info, precision="fp32"), Path(scratch) / NETWORK)
-            judged = {"fp32": full, options.precision: predictor}
+            judged: dict[str, OpenVinoPredictor] = {"fp32": full, options.precision: predictor}
             aurocs = {name: auroc(score(one, labelled, model), labelled) for name, one in judged.items()}
             costs = Costs(labelled_auroc=aurocs)
         agreement = compare(

@@ -3,25 +3,42 @@
 from __future__ import annotations
 
 import json
-import math
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import AfterValidator, ConfigDict, Field, FiniteFloat, PositiveInt, ValidationError
+from pydantic.dataclasses import dataclass
 
 FORMAT = 1
 RUNTIME_KEY = "anomaly_workbench"
-PRECISIONS = ("fp32", "fp16", "int8")
+Precision = Literal["fp32", "fp16", "int8"]
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)
+
+
+def _ordered(span: tuple[float, ...]) -> tuple[float, ...]:
+    """Least values in the first half, largest in the second."""
+    half = len(span) // 2
+    if any(low > high for low, high in zip(span[:half], span[half:], strict=True)):
+        msg = "the largest value is below the least"
+        raise ValueError(msg)
+    return span
+
+
+Range = Annotated[tuple[FiniteFloat, FiniteFloat], AfterValidator(_ordered)]
+Part = Annotated[float, Field(ge=0, le=1)]
+Region = Annotated[tuple[Part, Part, Part, Part], AfterValidator(_ordered)]
 
 
 @dataclass(frozen=True)
 class Scale:
     """Thresholds and ranges of raw scores and maps, see `ModelInfo`."""
 
-    threshold: float | None
+    threshold: FiniteFloat | None
     threshold_source: str | None
-    pixel_threshold: float | None
-    score_range: tuple[float, float] | None
-    map_range: tuple[float, float] | None
+    pixel_threshold: FiniteFloat | None
+    score_range: Range | None
+    map_range: Range | None
 
 
 @dataclass(frozen=True)
@@ -39,7 +56,7 @@ class Refitted:
     trained: Scale
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=ConfigDict(extra="ignore"))
 class ModelInfo:
     """Facts of a model on the line. Scores and thresholds are raw, higher is more anomalous.
 
@@ -64,15 +81,15 @@ class ModelInfo:
     """
 
     model: str
-    image_size: tuple[int, int]
-    region: tuple[float, float, float, float] = (0.0, 0.0, 1.0, 1.0)
+    image_size: tuple[PositiveInt, PositiveInt]
+    region: Region = (0.0, 0.0, 1.0, 1.0)
     class_path: str | None = None
-    precision: str = "fp32"
-    threshold: float | None = None
+    precision: Precision = "fp32"
+    threshold: FiniteFloat | None = None
     threshold_source: str | None = None
-    pixel_threshold: float | None = None
-    score_range: tuple[float, float] | None = None
-    map_range: tuple[float, float] | None = None
+    pixel_threshold: FiniteFloat | None = None
+    score_range: Range | None = None
+    map_range: Range | None = None
     backbone: dict[str, Any] | None = None
     dataset: dict[str, Any] | None = None
     run_key: str | None = None
@@ -114,44 +131,17 @@ class ModelInfo:
             if found["format"] != FORMAT:
                 msg = f"format {found['format']}"
                 raise ValueError(msg)
-            known = {entry.name for entry in fields(cls)}
-            values = {name: value for name, value in found.items() if name in known}
-            for name in ("image_size", "region", "score_range", "map_range"):
-                values[name] = None if values.get(name) is None else tuple(values[name])
-            height, width = values["image_size"]
-            values["image_size"] = int(height), int(width)
-            _check(values)
-            if refitted := values.get("refitted"):
-                values["refitted"] = Refitted(**refitted | {"trained": Scale(**refitted["trained"])})
-            return cls(**values)
+            return cls(**found)
         except (ValueError, TypeError, KeyError, AttributeError) as error:
+            why = f"{type(error).__name__}: {error}"
+            if isinstance(error, ValidationError):
+                name = error.errors()[0]["loc"][0]
+                why = f"{name} is {str(found.get(name))[:80]}"
             msg = (
-                f"{where}: this is no description of a model of format {FORMAT} ({type(error).__name__}: {error}); "
+                f"{where}: this is no description of a model of format {FORMAT} ({why}); "
                 "expected what `python -m inference export` writes: export the model again"
             )
             raise ValueError(msg) from error
-
-
-def _check(values: dict[str, Any]) -> None:
-    """Raise ValueError for what no export writes."""
-    height, width = values["image_size"]
-    top, left, bottom, right = values["region"] or (0, 0, 1, 1)
-    sound = {
-        "model": isinstance(values["model"], str),
-        "image_size": height > 0 and width > 0,
-        "region": 0 <= top < bottom <= 1 and 0 <= left < right <= 1,
-        "precision": values.get("precision", "fp32") in PRECISIONS,
-    }
-    for name in ("threshold", "pixel_threshold"):
-        sound[name] = values.get(name) is None or math.isfinite(values[name])
-    for name in ("score_range", "map_range"):
-        low, high = values[name] or (0, 0)
-        sound[name] = math.isfinite(low) and math.isfinite(high) and low <= high
-    for name in ("backbone", "dataset", "versions", "refitted", "agreement"):
-        sound[name] = isinstance(values.get(name), dict | None)
-    if wrong := [name for name, is_sound in sound.items() if not is_sound]:
-        msg = f"{wrong[0]} is {str(values[wrong[0]])[:80]}"
-        raise ValueError(msg)
 
 
 def _normalized(score: float, span: tuple[float, float] | None, threshold: float | None) -> float | None:
