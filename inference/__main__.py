@@ -26,14 +26,14 @@ def main(arguments: Sequence[str] | None = None, *, prog: str = "python -m infer
 def export(options: argparse.Namespace) -> int:
     """`inference export`: write a trained model for the line and compare it with what was trained."""
     from extensions.runtime.atomic_write import check_replaceable
-    from inference.export.quantization import labelled_images
     from inference.export.write_model import FILES, ExportOptions, export_model
     from inference.measure.cost import told_of_int8
+    from inference.measure.labelled_images import LabelledImages
     from inference.predict.sources import list_source_images
 
     check_replaceable(options.output, FILES)
     if options.labelled:
-        labelled_images(options.labelled)
+        LabelledImages.from_folder(options.labelled)
     files = list_source_images(options.calibration) if options.calibration else []
     run = _trained_run(options, files)
     agreement = export_model(

@@ -11,7 +11,7 @@ from benchmark.one_run.refinement_run import SUSPECTS
 from benchmark.records.run_files import SCORES
 from extensions.data.checks.fingerprints import image_names
 from extensions.refinement.review.suspect_lines import written
-from inference.measure.threshold_refit import FittedOn
+from inference.measure.labelled_images import LabelledImages
 
 
 def trained_on(prepared: Prepared, folder: Path) -> list[Path]:
@@ -27,7 +27,7 @@ def trained_on(prepared: Prepared, folder: Path) -> list[Path]:
     return [file for file in files if written(name_of(str(file))) not in removed]
 
 
-def fitted_on(prepared: Prepared, folder: Path) -> FittedOn | None:
+def fitted_on(prepared: Prepared, folder: Path) -> LabelledImages | None:
     """The test images that are there, those in the table of scores where the run left one: its threshold is theirs."""
     if prepared.fingerprint is None or prepared.datamodule is None:
         return None
@@ -39,4 +39,4 @@ def fitted_on(prepared: Prepared, folder: Path) -> FittedOn | None:
         samples = samples[[name_of(str(path)) in scored for path in samples["image_path"]]]
         if len(samples) < len(scored):
             what += f" ({len(samples)} of {len(scored)} are there)"
-    return None if samples.empty else FittedOn.from_samples(samples, what)
+    return None if samples.empty else LabelledImages.from_samples(samples, what)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from benchmark.one_run.preparation import Prepared
-    from inference.export.exported_run import ExportedRun
+    from inference.export.trained_run import ExportedRun
 
 __all__ = ["Run", "RunError"]
 
@@ -102,6 +102,9 @@ class Run:
     def export(self, output: Path | str, *, precision: str = "fp32") -> ExportedRun:
         """Write the model for the line, as `python -m inference export --run KEY` does.
 
+        It is compared with the trained model, and for int8 calibrated, on the run's own training images; the threshold
+        of int8 is fitted anew on its test images. A model that was not kept is fitted again.
+
         Args:
             output: Folder for `model.xml` and what belongs to it.
             precision: `fp32`, `fp16` or `int8`.
@@ -115,7 +118,7 @@ class Run:
                 model.
         """
         from benchmark.api.found_run import find_experiment
-        from inference.export.exported_run import export_run
+        from inference.export.trained_run import export_run
 
         found = find_experiment(self._experiment, self.record, self.output)
         return export_run(found, Path(output), precision=precision)

@@ -11,12 +11,12 @@ from typing import Any
 import pandas as pd
 
 from benchmark.records.record_file import read_records
-from inference.compare.exports import LabelledImages, compare_exports
+from inference.compare.exports import compare_exports
 from inference.compare.table import new_row, rejected, write_table
 from inference.compare.verdicts import judge_speed
-from inference.export.quantization import labelled_images
 from inference.export.trained_run import FinishedRun
 from inference.measure.bench import measure
+from inference.measure.labelled_images import LabelledImages
 
 logger = logging.getLogger(__name__)
 
@@ -77,7 +77,7 @@ def compare_runs(
         RuntimeError: The images of none of the runs can be had.
     """
     options = options or CompareOptions()
-    images = LabelledImages(folder, *labelled_images(folder))
+    images = LabelledImages.from_folder(folder)
     found = _found(records, find_run, options)
     rows: list[dict[str, Any]] = []
     networks: dict[int, Path] = {}
@@ -85,7 +85,7 @@ def compare_runs(
         made = (
             [(run, None)]
             if isinstance(run, dict)
-            else compare_exports(run, images, output=output, precisions=options.precisions)
+            else compare_exports(run, images, folder=folder, output=output, precisions=options.precisions)
         )
         for row, network in made:
             if network is not None:

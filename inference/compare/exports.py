@@ -5,48 +5,25 @@ from __future__ import annotations
 import logging
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from sklearn.metrics import roc_auc_score
 
 from extensions.runtime.progress import finished_step
 from inference.compare.table import COLUMNS, new_row, rejected
 from inference.compare.verdicts import KEPT
-from inference.export.quantization import check_labels
 from inference.export.trained_run import FinishedRun, TrainedRun
 from inference.export.write_model import NETWORK, ExportOptions, export_model
 from inference.measure.agreement import AUROC_DROP, TOLERANCES, compare
+from inference.measure.labelled_images import LabelledImages
 from inference.model.predictors import load_predictor
 
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class LabelledImages:
-    """What models are compared on.
-
-    Attributes:
-        folder: That was given, for messages.
-        files: In it.
-        labels: (N,) bool, true where anomalous.
-    """
-
-    folder: Path
-    files: list[Path]
-    labels: np.ndarray
-
-    def without(self, seen: Sequence[Path]) -> LabelledImages:
-        """Those that a model was not trained on."""
-        trained_on = {path.resolve() for path in seen}
-        places = np.flatnonzero([file.resolve() not in trained_on for file in self.files])
-        return LabelledImages(self.folder, [self.files[place] for place in places], self.labels[places])
-
-
 def compare_exports(
-    run: FinishedRun, images: LabelledImages, *, output: Path, precisions: Sequence[str]
+    run: FinishedRun, images: LabelledImages, *, folder: Path, output: Path, precisions: Sequence[str]
 ) -> list[tuple[dict[str, Any], Path | None]]:
     """Rows of one run, and its networks; images that it was trained on are left out."""
     try:
@@ -56,14 +33,12 @@ def compare_exports(
     info = trained.info
     unseen = images.without(trained.images)
     try:
-        check_labels(unseen.labels, images.folder)
+        unseen.check(folder)
     except ValueError as error:
         told = f"{error}, but for those that the run was trained on; give its test images"
         return [(rejected(new_row(run=run.key, model=info.model), told), None)]
     if n_seen := len(images.files) - len(unseen.files):
-        logger.warning(
-            "%s: run %s was trained on %d of these images; they are left out", images.folder, run.key, n_seen
-        )
+        logger.warning("%s: run %s was trained on %d of these images; they are left out", folder, run.key, n_seen)
     rows: list[tuple[dict[str, Any], Path | None]] = []
     key, backbone = info.run_key or run.key, (info.backbone or {}).get("name")
     for precision in precisions:
@@ -99,7 +74,7 @@ def _compared(run: TrainedRun, images: LabelledImages, target: Path, precision: 
             workspace=Path(scratch),
         )
     trained, found = (
-        float(roc_auc_score(images.labels, scores))
+        float(roc_auc_score(images.is_anomalous, scores))
         for scores in ([row.torch_score for row in agreement.rows], [row.exported_score for row in agreement.rows])
     )
     refitted, errors = predictor.info.refitted, []

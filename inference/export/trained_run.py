@@ -1,4 +1,4 @@
-"""A finished run of the benchmark as an export needs it; `benchmark.api.found_run` finds them."""
+"""A finished run of the benchmark written for the line; `benchmark.api.found_run` finds them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from inference.measure.threshold_refit import FittedOn
+from extensions.runtime.atomic_write import check_replaceable
+from inference.export.write_model import FILES, NETWORK, ExportOptions, export_model
+from inference.measure.agreement import Agreement
+from inference.measure.labelled_images import LabelledImages
 from inference.model.metadata import ModelInfo
 
 if TYPE_CHECKING:
@@ -30,13 +33,13 @@ class TrainedRun:
     model: AnomalibModule
     info: ModelInfo
     images: list[Path]
-    fitted_on: FittedOn | None = None
+    fitted_on: LabelledImages | None = None
 
-    def stand_in(self, files: Sequence[Path]) -> FittedOn | None:
+    def stand_in(self, files: Sequence[Path]) -> LabelledImages | None:
         """The images of `--calibration`, where the threshold is a quantile of normal ones that are not at hand."""
         if self.fitted_on is not None or "quantile" not in (self.info.threshold_source or ""):
             return None
-        return FittedOn.from_files(files, np.zeros(len(files), bool), "the images of --calibration")
+        return LabelledImages.from_files(files, np.zeros(len(files), bool), "the images of --calibration")
 
 
 class FinishedRun(Protocol):
@@ -55,3 +58,35 @@ class FinishedRun(Protocol):
 
     def load(self) -> TrainedRun:
         """The model; RuntimeError where fitting it again fails."""
+
+
+@dataclass(frozen=True)
+class ExportedRun:
+    """An exported run.
+
+    Attributes:
+        model: The network, `model.xml`.
+        agreement: How well it agrees with the trained model.
+    """
+
+    model: Path
+    agreement: Agreement
+
+    def __repr__(self) -> str:
+        return f"{self.model}: {self.agreement.sentence()}"
+
+
+def export_run(run: FinishedRun, output: Path, *, precision: str = "fp32") -> ExportedRun:
+    """Write the model of a run for the line, see `benchmark.Run.export`."""
+    check_replaceable(output, FILES)
+    run.check(needs_images=True)
+    trained = run.load()
+    agreement = export_model(
+        trained.model,
+        trained.info,
+        output,
+        files=trained.images,
+        options=ExportOptions(precision=precision),
+        fitted_on=trained.fitted_on,
+    )
+    return ExportedRun(output / NETWORK, agreement)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from extensions.runtime.atomic_write import whole_folder
 from extensions.runtime.escaped import spreadsheet_name
-from inference.export.quantization import evenly_spaced, labelled_images, quantized
+from inference.export.quantization import evenly_spaced, quantized
 from inference.measure.agreement import (
     DRAWN_FLIPPED_PART,
     N_IMAGES,
@@ -22,8 +22,9 @@ from inference.measure.agreement import (
 )
 from inference.measure.cost import cost_sentence, is_kept, own_threshold, speeds
 from inference.measure.drawn_defects import with_defects
+from inference.measure.labelled_images import LabelledImages
 from inference.measure.summary import Costs
-from inference.measure.threshold_refit import FittedOn, auroc, score
+from inference.measure.threshold_refit import auroc, score
 from inference.model.metadata import PRECISIONS, ModelInfo, info_path
 
 if TYPE_CHECKING:
@@ -67,8 +68,8 @@ def export_model(
     *,
     files: Sequence[Path],
     options: ExportOptions | None = None,
-    fitted_on: FittedOn | None = None,
-    stand_in: FittedOn | None = None,
+    fitted_on: LabelledImages | None = None,
+    stand_in: LabelledImages | None = None,
 ) -> Agreement:
     """Write a model and compare it with what was trained; the output is there whole or not at all.
 
@@ -102,11 +103,7 @@ def export_model(
     if not files:
         msg = "there are no images to compare the exported network on; give a folder of good ones with --calibration"
         raise ValueError(msg)
-    labelled = None
-    if options.labelled is not None:
-        labelled = FittedOn.from_files(
-            *labelled_images(options.labelled), f"the labelled images in {options.labelled.name}"
-        )
+    labelled = LabelledImages.from_folder(options.labelled) if options.labelled else None
     chosen = evenly_spaced(files, options.n_images)
     stored = {str(file): read_stored(file)[1] for file in chosen}  # what cannot be read is told before the work
     for sentence in sentences(stored, n_files=len(chosen)):

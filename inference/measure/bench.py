@@ -13,7 +13,7 @@ import pandas as pd
 
 from extensions.data.reading.image_files import read_image
 from extensions.runtime.atomic_write import write_whole
-from inference.measure.backbone_network import compiled_backbone
+from extensions.runtime.openvino_core import openvino_core
 from inference.measure.speed import Speed, network_speed, speed_of
 from inference.measure.stock import check_stock, stock_speed
 from inference.model.metadata import ModelInfo
@@ -88,7 +88,7 @@ def _rows(
     """Backbone, network, and end to end where there are images."""
     info, rows = predictor.info, []
     random = np.random.default_rng(0)
-    backbone = compiled_backbone(info, device, given["streams"])
+    backbone = _backbone(info, device, given["streams"])
     if backbone is not None:
         pixels = random.standard_normal((given["batch"], 3, *info.image_size)).astype(np.float32)
         rows.append(_row(info, "backbone", given, network_speed(backbone, pixels, seconds)))
@@ -141,3 +141,24 @@ def end_to_end_speed(predictor: OpenVinoPredictor, folder: Path, seconds: float)
 def _row(info: ModelInfo | str, what: str, given: dict[str, int], speed: Speed) -> dict[str, Any]:
     name, precision = (info, "fp32") if isinstance(info, str) else (info.model, info.precision)
     return {"model": name, "precision": precision, "what": what, **given, **vars(speed)}
+
+
+def _backbone(info: ModelInfo, device: str, n_streams: int) -> Any:
+    """The model's backbone at float32 with random weights, which change no time; None for a model without one."""
+    import openvino
+    import torch
+    from anomalib.models.components import TimmFeatureExtractor
+
+    from extensions import backbones
+
+    if not info.backbone:
+        return None
+    backbones.register()
+    name, layers = backbones.architecture(info.backbone["name"]), info.backbone["layers"]
+    network = TimmFeatureExtractor(backbone=name, layers=layers, pre_trained=False).eval()
+    example = torch.zeros(1, 3, *info.image_size)
+    with torch.no_grad():
+        traced = torch.jit.trace(network, example, check_trace=False, strict=False)
+        converted = openvino.convert_model(traced, example_input=example, input=[-1, 3, *info.image_size])
+    options = {"PERFORMANCE_HINT": "THROUGHPUT", "INFERENCE_PRECISION_HINT": "f32", "NUM_STREAMS": str(n_streams)}
+    return openvino_core().compile_model(converted, device, options)

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from inference.measure.agreement import AUROC_DROP, flips_accepted
+from inference.measure.labelled_images import LabelledImages
 from inference.measure.speed import network_speed
 from inference.measure.summary import Costs, Quantized, Summary
-from inference.measure.threshold_refit import FittedOn, auroc, can_stand_in, refitted, score
+from inference.measure.threshold_refit import auroc, can_stand_in, refitted, score
 from inference.model.metadata import ModelInfo
 
 if TYPE_CHECKING:
@@ -27,9 +28,9 @@ def own_threshold(
     model: AnomalibModule,
     full: OpenVinoPredictor,
     small: OpenVinoPredictor,
-    fitted_on: FittedOn | None,
-    labelled: FittedOn | None,
-    stand_in: FittedOn | None = None,
+    fitted_on: LabelledImages | None,
+    labelled: LabelledImages | None,
+    stand_in: LabelledImages | None = None,
 ) -> tuple[ModelInfo, Costs]:
     """The facts of a quantized network with thresholds and ranges of its own, and what its labels cost.
 

@@ -5,8 +5,9 @@ from benchmark.metrics.image import best_threshold
 from extensions.data.reading.image_files import read_image
 from extensions.runtime.openvino_core import openvino_core
 from inference.__main__ import main
-from inference.export.quantization import evenly_spaced, labelled_images
+from inference.export.quantization import evenly_spaced
 from inference.export.write_model import ExportOptions, export_model
+from inference.measure.labelled_images import LabelledImages
 from inference.model.checkpoints import load_checkpoint
 from inference.model.predictors import load_predictor
 
@@ -48,11 +49,11 @@ def test_int8_scores_of_normal_images_are_near_those_of_fp32_and_the_auroc_of_bo
 def test_int8_has_a_threshold_of_its_own_and_tells_both(quantized, exported, tiny_root):
     agreement, output = quantized
     info, trained = (load_predictor(folder / "model.xml").info for folder in (output, exported))
-    files, labels = labelled_images(tiny_root / "test")
+    labelled = LabelledImages.from_folder(tiny_root / "test")
     small = load_predictor(output / "model.xml")
-    scores = [small.predict([read_image(file)])[0].pred_score for file in files]
+    scores = [small.predict([read_image(file)])[0].pred_score for file in labelled.files]
     assert info.score_range == pytest.approx((min(scores), max(scores)), rel=1e-5)
-    assert info.threshold == pytest.approx(best_threshold(labels, scores), rel=1e-3)
+    assert info.threshold == pytest.approx(best_threshold(labelled.is_anomalous, scores), rel=1e-3)
     assert info.trained_threshold == trained.threshold
     assert info.refitted.on == "the labelled images in test: 4 normal, 4 anomalous"
     told = agreement.summary.costs.quantized
@@ -83,9 +84,9 @@ def test_fp16_halves_the_file_and_agrees(checkpoint, normal, exported, tmp_path)
 
 
 def test_a_labelled_folder_needs_both_kinds(tiny_root):
-    assert labelled_images(tiny_root / "test")[1].tolist() == [True] * 4 + [False] * 4
+    assert LabelledImages.from_folder(tiny_root / "test").is_anomalous.tolist() == [True] * 4 + [False] * 4
     with pytest.raises(ValueError, match="found 0 good and 4 other ones"):
-        labelled_images(tiny_root / "test/bad")
+        LabelledImages.from_folder(tiny_root / "test/bad")
 
 
 def test_images_are_spread_over_all_that_are_given():

@@ -26,7 +26,7 @@ def test_bench_measures_backbone_network_files_and_anomalibs_inferencer(exported
 
 def test_what_cannot_be_measured_is_told_before_anything_is(exported, checkpoint, tiny_root, tmp_path, monkeypatch):
     monkeypatch.setattr("inference.measure.bench.network_speed", lambda *_: pytest.fail("measured"))
-    monkeypatch.setattr("inference.measure.bench.compiled_backbone", lambda *_: pytest.fail("measured"))
+    monkeypatch.setattr("inference.measure.bench._backbone", lambda *_: pytest.fail("measured"))
     model, images = exported / "model.xml", tiny_root / "test"
     with pytest.raises(ValueError, match="--stock is measured on images; give a folder"):
         measure([model], None, stock=checkpoint)

@@ -9,8 +9,9 @@ from PIL import Image
 import extensions
 from inference.measure.agreement import flips_accepted
 from inference.measure.cost import cost_sentence, is_kept, own_threshold, speed_sentence, told_of_int8
+from inference.measure.labelled_images import LabelledImages
 from inference.measure.summary import Costs, Quantized, Summary
-from inference.measure.threshold_refit import FittedOn, can_stand_in, refitted, score
+from inference.measure.threshold_refit import can_stand_in, refitted, score
 
 RED = (10, 60, 90, 130, 200)  # mean and red channel of the grey images
 
@@ -35,7 +36,7 @@ def images(tmp_path_factory):
     half[:, :12] = 255
     Image.fromarray(half).save(folder / "mask.bmp")
     masks = (None, None, None, folder / "mask.bmp", folder / "mask.bmp")
-    return FittedOn(tuple(files), np.array([False] * 3 + [True] * 2), masks, "five images")
+    return LabelledImages(tuple(files), np.array([False] * 3 + [True] * 2), masks, "five images")
 
 
 @pytest.fixture
@@ -75,7 +76,7 @@ def test_threshold_and_ranges_are_those_of_the_networks_own_scores(shifted, imag
 
 
 def test_normal_images_alone_give_their_quantile(shifted, images, model):
-    normal = FittedOn.from_files(images.files[:3], np.zeros(3, bool), "held-out")
+    normal = LabelledImages.from_files(images.files[:3], np.zeros(3, bool), "held-out")
     info = refitted(shifted(2.0).info, score(shifted(2.0), normal, model), normal, model)
     assert info.threshold == pytest.approx(np.quantile([20, 120, 180], 0.99), rel=1e-3)
     assert info.threshold_source.startswith("99% quantile of 3 held-out normal")
@@ -84,7 +85,7 @@ def test_normal_images_alone_give_their_quantile(shifted, images, model):
 
 
 def test_other_images_stand_in_only_where_the_rule_gives_the_threshold_again(shifted, images, model):
-    normal = FittedOn.from_files(images.files[:3], np.zeros(3, bool), "of --calibration")
+    normal = LabelledImages.from_files(images.files[:3], np.zeros(3, bool), "of --calibration")
     full, small = shifted(1.0, threshold=91.0), shifted(2.0, threshold=91.0)
     info, told = own_threshold(model, full, small, None, None, normal)
     assert told.quantized.fitted_on.startswith("of --calibration")
@@ -103,7 +104,7 @@ def test_labels_are_held_against_each_other_at_each_networks_own_threshold(shift
     assert "0 of 5 labels flipped on the same images" in cost_sentence(told)
     upside_down, others = (
         shifted(-1.0, threshold=67.5),
-        FittedOn.from_files(images.files, images.is_anomalous, "others"),
+        LabelledImages.from_files(images.files, images.is_anomalous, "others"),
     )
     _, told = own_threshold(model, full, upside_down, images, others)
     assert told.quantized.n_flipped > 1
