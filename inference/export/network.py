@@ -9,7 +9,7 @@ import logging
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
@@ -71,7 +71,18 @@ def write_onnx(model: AnomalibModule, preprocessing: Preprocessing, path: Path) 
             )
             raise RuntimeError(msg)
         # Two images: torch takes a batch of one for a size that never changes.
-        written = _traced(network, torch.zeros(2, 3, height, width))
+        with _silent():
+            written = torch.onnx.export(
+                network,
+                (torch.zeros(2, 3, height, width),),
+                dynamo=True,
+                opset_version=OPSET,
+                input_names=["prepared"],
+                output_names=list(OUTPUTS),
+                dynamic_shapes=({0: torch.export.Dim("batch", min=1, max=65535)},),
+                verbose=False,
+            )
+    assert written is not None
     written.save(path, external_data=n_bytes > IN_ONE_FILE)
     plain = onnx.load(path, load_external_data=False)
     batch = plain.graph.input[0].type.tensor_type.shape.dim[0]
@@ -83,21 +94,6 @@ def write_onnx(model: AnomalibModule, preprocessing: Preprocessing, path: Path) 
         raise RuntimeError(msg)
     prepend_preprocessing(plain, preprocessing)
     path.write_bytes(plain.SerializeToString())
-
-
-def _traced(network: nn.Module, example: torch.Tensor) -> Any:
-    batch = torch.export.Dim("batch", min=1, max=65535)
-    with _silent():
-        return torch.onnx.export(
-            network,
-            (example,),
-            dynamo=True,
-            opset_version=OPSET,
-            input_names=["prepared"],
-            output_names=list(OUTPUTS),
-            dynamic_shapes=({0: batch},),
-            verbose=False,
-        )
 
 
 def to_openvino(path: Path) -> openvino.Model:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import tempfile
 from collections.abc import Sequence
@@ -144,7 +145,7 @@ def export_model(
             raise DisagreementError(msg)
         info = replace(info, agreement=summary.on_disk)
         info_path(folder / NETWORK).write_text(info.to_json(), encoding="utf-8")
-        (folder / "agreement.json").write_text(summary.to_json(), encoding="utf-8")
+        (folder / "agreement.json").write_text(json.dumps(summary.on_disk, indent=1) + "\n", encoding="utf-8")
         (folder / "agreement.csv").write_text(agreement.to_csv(), encoding="utf-8")
     return agreement
 

@@ -56,11 +56,6 @@ class ImageAgreement:
     exported_label: bool | None = None
     near_threshold: bool | None = None
 
-    @property
-    def is_flipped(self) -> bool:
-        """Whether the labels differ."""
-        return self.torch_label is not None and self.torch_label != self.exported_label
-
 
 @dataclass(frozen=True)
 class Agreement:
@@ -168,7 +163,7 @@ def _summary(
     n_accepted: int,
 ) -> Summary:
     threshold, own = info.trained_threshold, info.refitted is not None
-    flipped = [row for row in rows if row.is_flipped]
+    flipped = [row for row in rows if row.torch_label is not None and row.torch_label != row.exported_label]
     n_near = sum(bool(row.near_threshold) for row in flipped)
     score_largest = float(np.max([row.difference for row in rows]))  # NaN if one is, unlike Python's max
     map_largest = float(np.max([row.map_difference for row in rows]))

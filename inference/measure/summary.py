@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -83,10 +82,6 @@ class Summary:
         """As `agreement.json` has it: costs that were not looked at are not there."""
         told = asdict(self)
         return told | {name: value for name, value in told.pop("costs").items() if value is not None}
-
-    def to_json(self) -> str:
-        """The text of `agreement.json`."""
-        return json.dumps(self.on_disk, indent=1) + "\n"
 
     def sentence(self) -> str:
         """The summary for a person."""

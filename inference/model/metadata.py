@@ -104,7 +104,13 @@ class ModelInfo:
 
     def normalized(self, score: float) -> float | None:
         """A raw score on anomalib's scale from 0 to 1 with the threshold at 0.5; None where its range is unknown."""
-        return _normalized(score, self.score_range, self.threshold)
+        if self.score_range is None:
+            return None
+        low, high = self.score_range
+        middle = (low + high) / 2 if self.threshold is None else self.threshold
+        if high == low:
+            return 0.5 if score == middle else float(score > middle)
+        return min(1.0, max(0.0, (score - middle) / (high - low) + 0.5))  # as anomalib's post-processor does
 
     def to_json(self) -> str:
         """The text of `model.json`."""
@@ -142,17 +148,6 @@ class ModelInfo:
                 "expected what `python -m inference export` writes: export the model again"
             )
             raise ValueError(msg) from error
-
-
-def _normalized(score: float, span: tuple[float, float] | None, threshold: float | None) -> float | None:
-    """As anomalib's post-processor does."""
-    if span is None:
-        return None
-    low, high = span
-    middle = (low + high) / 2 if threshold is None else threshold
-    if high == low:
-        return 0.5 if score == middle else float(score > middle)
-    return min(1.0, max(0.0, (score - middle) / (high - low) + 0.5))
 
 
 def info_path(model: Path) -> Path:

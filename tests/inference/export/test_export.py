@@ -1,14 +1,11 @@
-import errno
 import json
 
 import numpy as np
 import onnx
 import pytest
 import torch
-from filelock import FileLock
 from torchvision.transforms.v2.functional import resize
 
-from extensions.runtime.atomic_write import whole_folder
 from extensions.runtime.openvino_core import openvino_core
 from inference.__main__ import main
 from inference.export.input_resizing import prepend_preprocessing
@@ -96,25 +93,6 @@ def test_an_output_that_holds_other_files_is_refused(checkpoint, normal, tmp_pat
     with pytest.raises(ValueError, match="this is a file"):
         export_model(model, info, tmp_path / "notes.txt", files=normal)
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
-
-
-def test_what_a_killed_export_left_is_removed_or_put_back(tmp_path):
-    output = tmp_path / "[model]"
-    killed, living = tmp_path / ".[model].killed", tmp_path / ".[model].living"
-    for work in (killed, living):
-        (work / "new").mkdir(parents=True)
-        (work / "alive").write_text("")
-    (killed / "old").mkdir()
-    (killed / "old/model.xml").write_text("the earlier export")
-    with FileLock(living / "alive"), pytest.raises(RuntimeError), whole_folder(output, FILES):
-        raise RuntimeError
-    assert (output / "model.xml").read_text() == "the earlier export"
-    assert sorted(path.name for path in tmp_path.iterdir()) == [living.name, output.name]
-    with pytest.raises(OSError, match="could not be written: no space left"), whole_folder(output, FILES):
-        raise OSError(errno.ENOSPC, "No space left on device")
-    with whole_folder(output, FILES) as folder:
-        (folder / "model.json").write_text("new")
-    assert [path.name for path in output.iterdir()] == ["model.json"]
 
 
 def test_export_tells_what_cannot_be_before_the_work(checkpoint, tiny_root, tmp_path, monkeypatch, capsys):
