@@ -5,10 +5,17 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmark.plan.experiment import PROTOCOL_VERSION
+import pandas as pd
+
+from benchmark.records.record import PROTOCOL_VERSION, Record
+from benchmark.records.sweep_plan import SweepPlan
+from benchmark.tables.augmentation_frames import augmentation_frame
+from benchmark.tables.leaderboard import Frames, build_tables
+from benchmark.tables.refinement_frames import rounds_frame
 
 COUNTS = {"n_train": 200, "n_test_normal": 100, "n_test_anomalous": 100, "n_masks": 100, "defect_kinds": {"crack": 100}}
 ENVIRONMENT = {"python": "3.11.7", "torch": "2.15.0", "anomalib": "2.7.0", "cpu": "Some CPU", "device": "cpu"}
@@ -85,6 +92,28 @@ def make_record(
     return record | changes
 
 
+def as_record(content: dict[str, Any] | Record) -> Record:
+    """The record that a file of this content holds; its folder is that of `make_record`."""
+    if isinstance(content, Record):
+        return content
+    return Record.model_validate(content | {"folder": Path(content.get("folder", ""))})
+
+
+def tables_of(records: Sequence[dict[str, Any] | Record], plans: Sequence[Any] = (), **rest: Any) -> Frames:
+    """The tables of records and plans of these contents."""
+    return build_tables(list(map(as_record, records)), list(map(SweepPlan.model_validate, plans)), **rest)
+
+
+def rounds_of(records: Iterable[dict[str, Any] | Record]) -> pd.DataFrame:
+    """The rounds of records of these contents."""
+    return rounds_frame(list(map(as_record, records)))
+
+
+def augmentation_of(records: Iterable[dict[str, Any] | Record]) -> pd.DataFrame:
+    """What augmentations changed, by records of these contents."""
+    return augmentation_frame(list(map(as_record, records)))
+
+
 def make_plan(*records: dict[str, Any], exact: bool = True) -> dict[str, Any]:
     """The plan that asks for what these records answer."""
     entries = []
@@ -131,7 +160,8 @@ def write(output: Path, records: list[dict[str, Any]], plans: tuple[dict[str, An
     for record in records:
         folder = output / record["folder"]
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "record.json").write_text(json.dumps(record), encoding="utf-8")
+        content = {name: value for name, value in record.items() if name != "folder"}
+        (folder / "record.json").write_text(json.dumps(content), encoding="utf-8")
     for number, plan in enumerate(plans):
         (output / "plans").mkdir(parents=True, exist_ok=True)
         (output / "plans" / f"test-{number}.json").write_text(json.dumps(plan), encoding="utf-8")

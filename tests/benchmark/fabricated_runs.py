@@ -8,11 +8,13 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmark.one_run.runner import RunOptions
+from benchmark.one_run.options import RunOptions
 from benchmark.plan.experiment import Experiment
-from benchmark.records.store import Store, write_text
+from benchmark.records.record import Failure, Record
+from benchmark.records.run_files import write_text
+from benchmark.records.store import Store, run_folder
 from extensions.runtime.disk import DiskFullError
-from tests.benchmark.fabricated import make_record
+from tests.benchmark.fabricated import as_record, make_record
 
 QUIET = RunOptions(progress=False)
 
@@ -24,26 +26,26 @@ def make_experiment(seed: int, behavior: str = "", **changes: Any) -> Experiment
 
 def carry_out(
     experiment: Experiment, output: Path, *, options: RunOptions, error: Exception | None = None
-) -> dict[str, Any] | None:
+) -> Record | None:
     """In place of `run_experiment`; `starts/` notes every time that work began, with the process that did it."""
     store, key, behavior = Store(output), f"{experiment.seed:016x}", experiment.data["init_args"]["behavior"]
     with store.lock(key, wait=False) as mine:
         if not mine:
             return None
-        record = make_record(model="Model", seed=experiment.seed) | {"key": key}
-        place = {name: record["dataset"][name] for name in ("category",)} | {"dataset": record["dataset"]["name"]}
-        folder = store.folder(model=record["model"], backbone=record["backbone"], key=key, **place)
+        folder = run_folder(dataset="elpv", category="mono", model="Model", backbone="resnet18", key=key)
+        record = as_record(make_record(model="Model", seed=experiment.seed) | {"key": key, "folder": str(folder)})
         if there := store.read(folder):
             return there
         with store.workspace() as workspace:
             n_before = len(starts(output, experiment.seed))
             write_text(output / "starts" / f"{experiment.seed}-{n_before}", str(os.getpid()))
             if error is not None:
-                record |= {"status": "failed", "error": {"type": type(error).__name__, "message": str(error)}}
+                failure = Failure(type=type(error).__name__, message=str(error))
+                record = record.model_copy(update={"status": "failed", "error": failure})
             else:
                 _behave(behavior, n_before)
             write_text(workspace / "scores.csv", "image,score\n")
-            store.commit(workspace, folder, record)
+            store.commit(workspace, record)
     return record
 
 

@@ -17,7 +17,7 @@ import extensions
 from benchmark.api.figures import choose
 from benchmark.api.interactive import experiment_of
 from benchmark.api.run_object import RunError
-from benchmark.records.store import CHECKPOINT
+from benchmark.records.run_files import CHECKPOINT
 from extensions.configuration import ConfigError
 
 MODEL = {"backbone": "resnet18", "layers": ["layer1", "layer2"], "pre_trained": False, "image_size": 64}
@@ -52,12 +52,12 @@ def test_an_object_leaves_the_record_of_the_mapping_that_describes_it(found, fol
     )
     assert again.key == found.key
     assert again.record == found.record  # not run again
-    assert found.record["settings"] == "n_features=10, pre_trained=False"
+    assert found.record.settings == "n_features=10, pre_trained=False"
 
 
 def test_a_run_gives_its_metrics_scores_and_files(found):
     assert isinstance(found.metrics, pd.Series)
-    assert found.metrics["image_AUROC"] == found.record["metrics"]["image_AUROC"]
+    assert found.metrics["image_AUROC"] == found.record.metrics["image_AUROC"]
     assert list(found.scores) == ["image", "label", "kind", "score", "fold"]
     assert len(found.scores) == 8
     assert (found.folder / CHECKPOINT).is_file()

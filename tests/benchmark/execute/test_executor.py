@@ -18,10 +18,11 @@ from benchmark.execute.workers_processes import _end_with_parent
 from benchmark.execute.workers_ray import RayWorkers, _Place, _work, reserve
 from benchmark.plan.experiment import Experiment
 from benchmark.plan.validation import check_one_device, check_resources
+from benchmark.records.record_file import read_records
 from benchmark.records.store import Store
 from extensions.configuration import ConfigError
 from extensions.runtime.disk import DiskFullError
-from tests.benchmark.fabricated import make_record
+from tests.benchmark.fabricated import as_record, make_record
 from tests.benchmark.fabricated_runs import QUIET, carry_out, make_experiment, starts, wait_for_start
 
 TWO = Executor("processes", n_processes=2)
@@ -66,13 +67,13 @@ def test_a_killed_worker_has_its_run_repeated_and_one_that_keeps_dying_fails_alo
     killer.start()
     records = run(tmp_path, experiments, executor)
     killer.join()
-    assert {seed: record["status"] for seed, record in records.items()} == {1: "failed"} | dict.fromkeys(
+    assert {seed: record.status for seed, record in records.items()} == {1: "failed"} | dict.fromkeys(
         (0, 2, 3, 4, 5), "finished"
     )
-    assert f"died, {n_attempts} times of {n_attempts}" in records[1]["error"]["message"]
-    assert "--overwrite failed" in records[1]["error"]["message"]
+    assert f"died, {n_attempts} times of {n_attempts}" in records[1].error.message
+    assert "--overwrite failed" in records[1].error.message
     assert [len(starts(tmp_path, seed)) for seed in range(6)] == [2, n_attempts + 1, 1, 1, 1, 1]
-    assert sorted(r["key"] for _, r in Store(tmp_path).records()) == sorted(r["key"] for r in records.values())
+    assert sorted(r.key for r in read_records(tmp_path)) == sorted(r.key for r in records.values())
     assert len(list(tmp_path.rglob("record.json"))) == len(experiments)
     assert os.getpid() not in {pid for seed in range(6) for pid in starts(tmp_path, seed)}
     assert not [c for c in psutil.Process().children(recursive=True) if "_serve" in " ".join(c.cmdline())]
@@ -86,11 +87,12 @@ def _die(*args, **kwargs) -> None:
 
 def test_a_run_whose_failure_cannot_even_be_recorded_is_told(tmp_path, monkeypatch):
     monkeypatch.setattr(
-        "benchmark.execute.workers.failed_record", lambda _, error: {"status": "failed", "said": str(error)}
+        "benchmark.execute.workers.failed_record",
+        lambda _, error: as_record(make_record(status="failed", error={"message": str(error)})),
     )
     ((_, record),) = run_all([make_experiment(0)], tmp_path, options=QUIET, executor=TWO, run=_die)
-    assert record["status"] == "failed"
-    assert "exit code 9" in record["said"]
+    assert record.status == "failed"
+    assert "exit code 9" in record.error.message
 
 
 @pytest.mark.parametrize("executor", [LOCAL, TWO])

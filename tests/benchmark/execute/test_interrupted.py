@@ -16,6 +16,7 @@ import psutil
 import pytest
 
 from benchmark.execute.executor import Executor, run_all
+from benchmark.records.record_file import read_records
 from benchmark.records.store import Store
 from tests.benchmark.fabricated_runs import QUIET, carry_out, make_experiment
 
@@ -34,7 +35,7 @@ def test_the_quickstart_survives_ten_kills_at_random_moments(tmp_path):
         time.sleep(rng.uniform(5, 60))
         os.killpg(sweep.pid, signal.SIGKILL)
         sweep.wait()
-        now = {record["key"]: record["started"] for _, record in store.records()}
+        now = {record.key: record.started for record in read_records(store.output)}
         assert seen.items() <= now.items(), "a finished run was lost or run again"
         seen = now
     _finish(command, store, N_RUNS, seen)
@@ -67,14 +68,14 @@ def test_a_sweep_of_two_workers_survives_kills_at_random_moments(tmp_path):
         _kill(family[0])
         sweep.join()
         assert psutil.wait_procs(family, timeout=60)[1] == [], "a worker outlived its sweep"
-        now = dict(store.records())
+        now = {record.folder: record for record in read_records(store.output)}
         assert seen.items() <= now.items(), "a finished run was lost or run again"
         seen = now
     last = _start_sweep(tmp_path)
     last.join()
     assert last.exitcode == 0
-    assert seen.items() <= dict(store.records()).items()
-    assert sorted(record["experiment"]["seed"] for _, record in store.records()) == list(range(N_MADE_UP))
+    assert seen.items() <= {record.folder: record for record in read_records(store.output)}.items()
+    assert sorted(record.experiment.seed for record in read_records(store.output)) == list(range(N_MADE_UP))
     assert len(list(tmp_path.rglob("record.json"))) == len(list(tmp_path.rglob("scores.csv"))) == N_MADE_UP
 
 
@@ -102,7 +103,7 @@ def test_a_real_sweep_of_two_workers_survives_ten_kills_at_random_moments(tiny_c
             sweep.kill()
         sweep.wait()
         assert psutil.wait_procs(family, timeout=60)[1] == [], "a worker outlived its sweep"
-        now = {record["key"]: record["started"] for _, record in store.records()}
+        now = {record.key: record.started for record in read_records(store.output)}
         assert seen.items() <= now.items(), "a finished run was lost or run again"
         seen = now
     _finish(command, store, n_runs, seen)
@@ -137,9 +138,9 @@ def _finish(command: list[str], store: Store, n_runs: int, seen: dict[str, str])
     """The same command ends well, and leaves one whole record for each run, those that were seen before untouched."""
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    records = list(store.records())
-    assert seen.items() <= {record["key"]: record["started"] for _, record in records}.items()
-    assert len({record["experiment_id"] for _, record in records}) == len(records) == n_runs
-    assert all(record["status"] == "finished" for _, record in records)
+    records = list(read_records(store.output))
+    assert seen.items() <= {record.key: record.started for record in records}.items()
+    assert len({record.experiment_id for record in records}) == len(records) == n_runs
+    assert all(record.status == "finished" for record in records)
     assert all((folder / "scores.csv").stat().st_size > 0 for folder, _ in records)
     assert len(list(store.output.rglob("record.json"))) == n_runs

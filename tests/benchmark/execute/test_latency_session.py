@@ -12,9 +12,12 @@ from benchmark.execute import latency_session
 from benchmark.execute.sweep import run_sweep
 from benchmark.one_run import latency
 from benchmark.one_run.networks import IMAGE, NETWORK, FinishedRun, Keeper, network_id, runs_of
-from benchmark.one_run.runner import RunOptions
+from benchmark.one_run.options import RunOptions
 from benchmark.plan.experiment import Experiment
-from benchmark.records.store import RECORD, Store, write_json
+from benchmark.records.record import Record, Speed
+from benchmark.records.record_file import read_records, write_record
+from benchmark.records.run_files import RECORD
+from benchmark.records.store import Store, run_folder
 
 QUIET = RunOptions(progress=False)
 
@@ -52,11 +55,10 @@ def turns(monkeypatch) -> list:
     return found
 
 
-def speeds(output: Path) -> dict[tuple[int, int], dict]:
+def speeds(output: Path) -> dict[tuple[int, int], Speed]:
     found = {}
-    for _, record in Store(output).records():
-        experiment = record["experiment"]
-        found[experiment["model"]["init_args"]["n_features"], experiment["seed"]] = record["speed"]
+    for record in read_records(output):
+        found[record.experiment.model.init_args["n_features"], record.seed] = record.speed
     return found
 
 
@@ -69,15 +71,15 @@ def test_networks_take_turns_and_runs_of_one_network_share_its_time(one, tmp_pat
     run_sweep(sweep, tmp_path, options=QUIET, keep="best")
     assert turns[3:] in ([5, 9] * latency_session.ROUNDS, [9, 5] * latency_session.ROUNDS)  # after those of the runs
     found = speeds(tmp_path)
-    assert len({speed["latency_session"] for speed in found.values()} - {None}) == 1
+    assert len({speed.latency_session for speed in found.values()} - {None}) == 1
     timed = ("network", "latency_ms", "latency_p95_ms", "latency_of", "latency_n")
-    assert [found[5, 0][name] for name in timed] == [found[5, 1][name] for name in timed]
-    assert found[5, 0]["network"] != found[9, 0]["network"]
+    assert [getattr(found[5, 0], name) for name in timed] == [getattr(found[5, 1], name) for name in timed]
+    assert found[5, 0].network != found[9, 0].network
     for speed in found.values():
-        assert 0 < speed["latency_min_ms"] <= speed["latency_ms"] <= speed["latency_max_ms"]
-        assert speed["latency_turns"] == latency_session.ROUNDS
-        assert speed["latency_n"] == 3 * latency_session.ROUNDS
-        assert speed["latency_threads"] > 0
+        assert 0 < speed.latency_min_ms <= speed.latency_ms <= speed.latency_max_ms
+        assert speed.latency_turns == latency_session.ROUNDS
+        assert speed.latency_n == 3 * latency_session.ROUNDS
+        assert speed.latency_threads > 0
     assert left(tmp_path) == [IMAGE, "model.ckpt"]
 
 
@@ -85,24 +87,24 @@ def test_networks_take_turns_and_runs_of_one_network_share_its_time(one, tmp_pat
 def test_nothing_stays_that_was_not_to_be_kept(keep, one, tmp_path, turns):
     run_sweep([one, with_features(one, 9)], tmp_path, options=QUIET, keep=keep)
     assert left(tmp_path) == ([] if keep == "none" else [IMAGE, IMAGE, "model.ckpt", "model.ckpt"])
-    assert {record["files"]["checkpoint"] for _, record in Store(tmp_path).records()} == (
+    assert {record.files.checkpoint for record in read_records(tmp_path)} == (
         {None} if keep == "none" else {"model.ckpt"}
     )
-    assert all(speed["latency_session"] for speed in speeds(tmp_path).values())
+    assert all(speed.latency_session for speed in speeds(tmp_path).values())
 
 
 def test_a_later_sweep_times_what_was_kept_again_and_a_repeated_one_nothing(one, tmp_path, turns):
     run_sweep([one], tmp_path, options=QUIET)
-    first = speeds(tmp_path)[5, 0]["latency_session"]
+    first = speeds(tmp_path)[5, 0].latency_session
     turns.clear()
     run_sweep([one], tmp_path, options=QUIET)
     assert turns == []
     run_sweep([one, with_features(one, 9)], tmp_path, options=QUIET, keep="all")
-    sessions = {speed["latency_session"] for speed in speeds(tmp_path).values()}
+    sessions = {speed.latency_session for speed in speeds(tmp_path).values()}
     assert len(sessions) == 1
     assert first not in sessions
     run_sweep([one], tmp_path, options=dataclasses.replace(QUIET, overwrite="latency"), keep="all")
-    again = {speed["latency_session"] for speed in speeds(tmp_path).values()}
+    again = {speed.latency_session for speed in speeds(tmp_path).values()}
     assert len(again) == 1
     assert again != sessions
 
@@ -111,7 +113,7 @@ def test_a_network_that_cannot_be_loaded_keeps_the_time_of_its_run(one, tmp_path
     load = latency_session.load_network
 
     def failing(run: FinishedRun):
-        if run.record["experiment"]["model"]["init_args"]["n_features"] == 9:
+        if run.record.experiment.model.init_args["n_features"] == 9:
             msg = "torn"
             raise RuntimeError(msg)
         return load(run)
@@ -119,9 +121,9 @@ def test_a_network_that_cannot_be_loaded_keeps_the_time_of_its_run(one, tmp_path
     monkeypatch.setattr(latency_session, "load_network", failing)
     run_sweep([one, with_features(one, 9)], tmp_path, options=QUIET, keep="all")
     found = speeds(tmp_path)
-    assert found[5, 0]["latency_session"]
-    assert found[9, 0]["latency_session"] is None
-    assert found[9, 0]["latency_ms"] > 0
+    assert found[5, 0].latency_session
+    assert found[9, 0].latency_session is None
+    assert found[9, 0].latency_ms > 0
     assert "torn" in caplog.text
 
 
@@ -137,22 +139,22 @@ def test_an_interrupted_sweep_is_timed_when_it_goes_on(one, tmp_path, turns, mon
     assert left(tmp_path) == [IMAGE, NETWORK]
     monkeypatch.setattr("benchmark.execute.sweep.measure_latencies", measure)
     run_sweep([one], tmp_path, options=QUIET, keep="none")
-    assert speeds(tmp_path)[5, 0]["latency_session"]
+    assert speeds(tmp_path)[5, 0].latency_session
     assert left(tmp_path) == []
 
 
 def test_a_network_of_a_gpu_that_is_not_here_stays_as_its_run_timed_it(one, tmp_path, turns):
     run_sweep([one], tmp_path, options=QUIET, keep="all")
-    ((folder, record),) = Store(tmp_path).records()
-    record["speed"] |= {"latency_device": "Some GPU", "latency_session": None}
-    write_json(folder / RECORD, record)
+    (record,) = read_records(tmp_path)
+    speed = record.speed.model_copy(update={"latency_device": "Some GPU", "latency_session": None})
+    write_record(tmp_path / record.folder, record.model_copy(update={"speed": speed}))
     turns.clear()
     assert latency_session.measure_latencies(Store(tmp_path), [one]) is None
     assert turns == []
 
 
 def fake_run(store: Store, name: str, *, network: str, auroc: float, session: str | None = None, file: str) -> None:
-    folder = store.folder(dataset="tiny", category="", model="Padim", backbone="", key=name)
+    folder = store.output / run_folder(dataset="tiny", category="", model="Padim", backbone="", key=name)
     folder.mkdir(parents=True)
     (folder / file).write_bytes(b"0" * 10)
     (folder / IMAGE).touch()
@@ -162,7 +164,7 @@ def fake_run(store: Store, name: str, *, network: str, auroc: float, session: st
         "speed": {"network": network, "latency_session": session},
         "files": {"checkpoint": file if file == "model.ckpt" else None},
     }  # fmt: skip
-    write_json(folder / RECORD, record)
+    write_record(folder, Record.model_validate(record))
 
 
 def kept(store: Store, names: str, keep: str) -> None:
@@ -182,7 +184,7 @@ def test_one_file_of_each_network_waits_and_the_best_checkpoint_stays(tmp_path):
         run.folder.name: {path.name for path in run.folder.iterdir()} - {RECORD} for run in runs_of(store)
     }  # x waits in the checkpoint of a, y in c alone, z was timed
     assert files == {"a": {"model.ckpt", IMAGE}, "b": set(), "c": {NETWORK, IMAGE}, "d": set(), "e": set()}
-    assert Counter(run.record["files"]["checkpoint"] for run in runs_of(store)) == {None: 4, "model.ckpt": 1}
+    assert Counter(run.record.files.checkpoint for run in runs_of(store)) == {None: 4, "model.ckpt": 1}
 
 
 def test_networks_that_nobody_asked_to_keep_take_so_much_room_and_no_more(tmp_path, monkeypatch):

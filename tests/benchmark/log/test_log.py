@@ -14,12 +14,14 @@ from benchmark.__main__ import main
 from benchmark.log import Sink, check_log, open_sinks, send
 from benchmark.log.facts import facts_to_send
 from benchmark.plan.experiment import Experiment
+from benchmark.records.record import Record
+from benchmark.records.record_file import read_records, write_record
 from extensions.configuration import ConfigError
 
 
 @pytest.fixture
 def record(tmp_path):
-    """A finished record and its folder."""
+    """A finished record; its folder is in `tmp_path`."""
     folder = tmp_path / "runs" / "caps" / "all" / "Stfpm-resnet18" / "0123456789abcdef"
     folder.mkdir(parents=True)
     (folder / "scores.csv").write_text("image,label,kind,score,fold\na.png,0,good,0.5,0\nb.png,1,dent,2.5,1\n")
@@ -39,12 +41,13 @@ def record(tmp_path):
         "speed": {"fit_seconds": 12.0, "latency_ms": 8.0}, "memory": {"model_bytes": 100},
         "files": {"scores": "scores.csv", "checkpoint": None, "images": []},
     }  # fmt: skip
-    (folder / "record.json").write_text(json.dumps(found))
-    return found, folder
+    found = Record.model_validate(found | {"folder": folder.relative_to(tmp_path)})
+    write_record(folder, found)
+    return found
 
 
-def test_what_is_sent_of_a_record(record):
-    facts = facts_to_send(*record)
+def test_what_is_sent_of_a_record(record, tmp_path):
+    facts = facts_to_send(record, tmp_path / record.folder)
     told = {"key": "0123456789abcdef", "model": "Stfpm", "backbone": "resnet18", "settings": "max_epochs=2",
             "dataset": "caps", "seed": 4, "model.layers": "['layer1']", "data.root": "caps",
             "trainer.max_epochs": 2}  # fmt: skip
@@ -93,12 +96,12 @@ def test_a_record_is_sent_once_to_each_logger(record, tmp_path):
     sent = []
     sink = Sink("wandb", {}, lambda facts, settings, output: sent.append((facts.key, settings, output)))
     for _ in range(2):
-        send(*record, sinks=[sink], output=tmp_path)
+        send(record, sinks=[sink], output=tmp_path)
     assert sent == [("0123456789abcdef", {}, tmp_path)]
     other = Sink("wandb", {"project": "other"}, sink.write)
-    send(*record, sinks=[other], output=tmp_path)
+    send(record, sinks=[other], output=tmp_path)
     assert len(sent) == 2
-    send(record[0] | {"status": "failed"}, record[1], sinks=[Sink("mlflow", {}, sink.write)], output=tmp_path)
+    send(record.model_copy(update={"status": "failed"}), sinks=[Sink("mlflow", {}, sink.write)], output=tmp_path)
     assert len(sent) == 2
 
 
@@ -109,11 +112,11 @@ def test_a_logger_that_fails_is_one_warning_and_harms_nothing(record, tmp_path, 
 
     sent = []
     sinks = [Sink("wandb", {}, fails), Sink("mlflow", {}, lambda facts, *_: sent.append(facts.key))]
-    send(*record, sinks=sinks, output=tmp_path)
-    assert sent == [record[0]["key"]]
+    send(record, sinks=sinks, output=tmp_path)
+    assert sent == [record.key]
     (line,) = [entry.getMessage() for entry in caplog.records]
     assert "not sent to wandb (OSError: no room)" in line
-    assert (record[1] / "record.json").is_file()
+    assert (tmp_path / record.folder / "record.json").is_file()
 
 
 def test_a_sweep_sends_each_finished_run_with_its_final_record(tiny_config, tmp_path, monkeypatch, capsys):
@@ -126,10 +129,10 @@ def test_a_sweep_sends_each_finished_run_with_its_final_record(tiny_config, tmp_
     path, output = tiny_config(2, log={"wandb": {"project": "x"}}), tmp_path / "out"
     for _ in range(2):
         assert main(["run", "--config", str(path), "--output", str(output), "--log", "tensorboard"]) == 0
-    records = [json.loads(found.read_text()) for found in output.glob("runs/**/record.json")]
-    assert sorted(facts.key for facts, _ in sent) == sorted(2 * [found["key"] for found in records])
+    records = list(read_records(output))
+    assert sorted(facts.key for facts, _ in sent) == sorted(2 * [found.key for found in records])
     assert [settings for _, settings in sent[:2]] == [{"project": "x"}, {}]
-    latencies = {found["key"]: found["speed"]["latency_ms"] for found in records}
+    latencies = {found.key: found.speed.latency_ms for found in records}
     assert all(facts.metrics["latency_ms"] == latencies[facts.key] for facts, _ in sent)
     plain = yaml.safe_load(path.read_text())
     del plain["log"]
@@ -142,7 +145,7 @@ def test_tensorboard_reads_back_what_was_sent(record, tmp_path):
     pytest.importorskip("tensorboard")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    send(*record, sinks=open_sinks("tensorboard"), output=tmp_path)
+    send(record, sinks=open_sinks("tensorboard"), output=tmp_path)
     (folder,) = (tmp_path / "tensorboard").iterdir()
     found = EventAccumulator(str(folder))
     found.Reload()
@@ -153,7 +156,7 @@ def test_tensorboard_reads_back_what_was_sent(record, tmp_path):
 
 def test_mlflow_reads_back_what_was_sent(record, tmp_path):
     mlflow = pytest.importorskip("mlflow")
-    send(*record, sinks=open_sinks({"mlflow": {"experiment": "caps"}}), output=tmp_path)
+    send(record, sinks=open_sinks({"mlflow": {"experiment": "caps"}}), output=tmp_path)
     client = mlflow.MlflowClient(tracking_uri=f"sqlite:///{tmp_path / 'mlflow.db'}")
     experiment = client.get_experiment_by_name("caps")
     (run,) = client.search_runs([experiment.experiment_id])
@@ -167,7 +170,7 @@ def test_mlflow_reads_back_what_was_sent(record, tmp_path):
 
 def test_wandb_writes_a_run_without_a_network(record, tmp_path):
     pytest.importorskip("wandb")
-    send(*record, sinks=open_sinks({"wandb": {"project": "caps"}}), output=tmp_path)
+    send(record, sinks=open_sinks({"wandb": {"project": "caps"}}), output=tmp_path)
     (file,) = (tmp_path / "wandb").glob("offline-run-*/run-0123456789abcdef.wandb")
     written = file.read_bytes()
     assert all(word in written for word in (b"caps", b"image_AUROC", b"train_loss", b"trainer.max_epochs"))

@@ -2,19 +2,18 @@
 
 from pathlib import Path
 
+from benchmark.api.output_tables import write_tables
 from benchmark.execute.sweep import describe, run_sweep
-from benchmark.one_run.runner import RunOptions
+from benchmark.one_run.options import RunOptions
 from benchmark.plan.experiment import Experiment
-from benchmark.records.store import Store
-from benchmark.report.write import write_tables
-from benchmark.tables.leaderboard import frames
-from tests.benchmark.fabricated import COUNTS, make_record
+from benchmark.records.record_file import read_records
+from tests.benchmark.fabricated import COUNTS, make_record, tables_of
 
 METRICS = dict.fromkeys(("image_AUROC", "image_F1Score", "pixel_AUROC", "pixel_F1Score"))
 
 
 def result(*records) -> list[str]:
-    about = frames(records).about
+    about = tables_of(records).about
     return about.loc[about["section"] == "Result", "value"].tolist()
 
 
@@ -29,7 +28,7 @@ def test_it_is_said_with_the_remedy_and_not_that_nothing_finished():
     assert "nothing to test with: no anomalous test images (200 training images; test 100 normal, 0 anomalous)" in text
     assert "abnormal_dir" in text
     assert "test_split_mode: synthetic" in text
-    assert frames([lacking("anomalous")]).leaderboard["status"].tolist() == ["1 of 1 runs, no anomalous test images"]
+    assert tables_of([lacking("anomalous")]).leaderboard["status"].tolist() == ["1 of 1 runs, no anomalous test images"]
 
 
 def test_the_sibling_without_good_test_images_is_told_too():
@@ -54,6 +53,6 @@ def test_a_folder_of_good_images_alone_is_trained_on_and_the_page_says_what_is_m
     page = (tmp_path / "leaderboard.html").read_text(encoding="utf-8")
     assert "nothing to test with: no anomalous test images" in page
     assert "No detector has all" not in page
-    ((_, record),) = Store(tmp_path).records()
+    (record,) = read_records(tmp_path)
     assert "no anomalous test images" in describe(one, record)
-    assert record["speed"]["latency_session"] is not None
+    assert record.speed.latency_session is not None

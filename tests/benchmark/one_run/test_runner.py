@@ -22,9 +22,12 @@ from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 from benchmark.__main__ import portable_command
 from benchmark.execute.sweep import drop_other_plans, run_sweep, select, write_plan
 from benchmark.one_run.evaluation import ScoreCollector
-from benchmark.one_run.runner import RunOptions, run_experiment
+from benchmark.one_run.options import RunOptions
+from benchmark.one_run.runner import run_experiment
 from benchmark.one_run.training import _stopped_by
 from benchmark.plan.experiment import Experiment
+from benchmark.records.record import Record
+from benchmark.records.record_file import read_records
 from benchmark.records.store import Store
 from extensions.configuration import ConfigError
 from extensions.runtime.lightning_runs import interruptible
@@ -57,24 +60,24 @@ def experiment(data) -> Experiment:
 
 
 @pytest.fixture(scope="module")
-def finished(experiment, tmp_path_factory) -> tuple[Path, dict]:
+def finished(experiment, tmp_path_factory) -> tuple[Path, Record]:
     output = tmp_path_factory.mktemp("sweep")
     record = run_experiment(experiment, output, options=RunOptions(progress=False, images=2))
-    assert record["status"] == "finished", record["error"]
-    ((folder, stored),) = Store(output).records()
-    assert stored == json.loads(json.dumps(record))
-    return folder, stored
+    assert record.status == "finished", record.error
+    (stored,) = read_records(output)
+    assert stored == record
+    return output / stored.folder, stored
 
 
 def test_metrics_of_a_record_are_those_scikit_learn_gives_for_its_scores(finished):
     folder, record = finished
     scores = pd.read_csv(folder / "scores.csv")
-    metrics = record["metrics"]
+    metrics = record.metrics
     assert metrics["image_AUROC"] == pytest.approx(roc_auc_score(scores.label, scores.score))
     assert metrics["image_AveragePrecision"] == pytest.approx(average_precision_score(scores.label, scores.score))
     best = max(f1_score(scores.label, scores.score >= t) for t in scores.score)
     assert metrics["image_F1Max"] == pytest.approx(best)
-    called = scores.score >= record["thresholds"]["image"]
+    called = scores.score >= record.thresholds.image
     assert f1_score(scores.label, called) == pytest.approx(best)
 
 
@@ -103,7 +106,7 @@ def test_raw_scores_and_pixel_auroc_equal_those_of_the_engine_on_the_kept_checkp
     assert predicted == pytest.approx(recorded, abs=1e-4)
     maps = np.concatenate([b.anomaly_map.numpy().ravel() for b in batches])
     masks = np.concatenate([b.gt_mask.numpy().ravel() for b in batches])
-    assert record["metrics"]["pixel_AUROC"] == pytest.approx(roc_auc_score(masks, maps), abs=1e-4)
+    assert record.metrics["pixel_AUROC"] == pytest.approx(roc_auc_score(masks, maps), abs=1e-4)
 
 
 def test_a_kept_checkpoint_carries_the_thresholds_of_its_record(finished):
@@ -111,36 +114,35 @@ def test_a_kept_checkpoint_carries_the_thresholds_of_its_record(finished):
 
     folder, record = finished
     post_processor = Padim.load_from_checkpoint(folder / "model.ckpt").post_processor
-    assert float(post_processor.image_threshold) == pytest.approx(record["thresholds"]["image"])
-    assert float(post_processor.pixel_threshold) == pytest.approx(record["thresholds"]["pixel"])
+    assert float(post_processor.image_threshold) == pytest.approx(record.thresholds.image)
+    assert float(post_processor.pixel_threshold) == pytest.approx(record.thresholds.pixel)
     assert float(post_processor.image_min) < float(post_processor.image_max)
 
 
 def test_a_record_says_what_a_reader_needs(finished):
     folder, record = finished
-    assert record["layers"] == ["layer1", "layer2", "layer3"]
-    assert record["settings"] == "n_features=20, pre_trained=False"
-    assert record["dataset"] | {"sha256": ""} == {
+    assert record.layers == ["layer1", "layer2", "layer3"]
+    assert record.settings == "n_features=20, pre_trained=False"
+    assert record.dataset.on_disk() | {"sha256": ""} == {
         "name": "tiny", "category": "", "synthetic": False, "sha256": "", "k_shot": None, "contamination_ratio": 0.0,
         "n_train": 8, "n_test_normal": 4, "n_test_anomalous": 4, "n_masks": 4, "defect_kinds": {"bad": 4},
         "image_size": [64, 64],
     }  # fmt: skip
-    assert record["training"]["stopped_by"] == "single pass"
-    assert record["speed"]["fit_seconds"] > 0
-    assert 0 < record["speed"]["latency_ms"] <= record["speed"]["latency_p95_ms"]
-    assert record["memory"]["peak_memory_bytes"] > record["memory"]["model_bytes"] > 0
-    assert [p["kind"] for p in record["files"]["images"]] == ["worst"] * 2 + ["best"] * 2
-    assert all((folder / p["panel"]).exists() for p in record["files"]["images"])
+    assert record.training.stopped_by == "single pass"
+    assert record.speed.fit_seconds > 0
+    assert 0 < record.speed.latency_ms <= record.speed.latency_p95_ms
+    assert record.memory.peak_memory_bytes > record.memory.model_bytes > 0
+    assert [panel.kind for panel in record.files.images] == ["worst"] * 2 + ["best"] * 2
+    assert all((folder / panel.panel).exists() for panel in record.files.images)
 
 
 def test_the_same_experiment_gives_the_same_scores_and_is_not_run_twice(finished, experiment, tmp_path):
     folder, record = finished
     assert run_experiment(experiment, folder.parents[4], options=QUIET) == record
     again = run_experiment(experiment, tmp_path, options=QUIET)
-    assert again["metrics"] == record["metrics"]
-    assert again["key"] == record["key"]
-    ((other, _),) = Store(tmp_path).records()
-    assert (other / "scores.csv").read_text() == (folder / "scores.csv").read_text()
+    assert again.metrics == record.metrics
+    assert again.key == record.key
+    assert (tmp_path / again.folder / "scores.csv").read_text() == (folder / "scores.csv").read_text()
 
 
 def test_failures_and_missing_data_are_records_and_the_sweep_goes_on(data, experiment, tmp_path):
@@ -152,29 +154,27 @@ def test_failures_and_missing_data_are_records_and_the_sweep_goes_on(data, exper
     ]
     counts = run_sweep(experiments, tmp_path, options=QUIET)
     assert counts == {"failed": 2, "missing": 1, "finished": 1}
-    records = {r["experiment_id"]: r for _, r in Store(tmp_path).records()}
-    messages = [records[e.experiment_id]["error"]["message"] for e in experiments[:3]]
+    records = {r.experiment_id: r for r in read_records(tmp_path)}
+    messages = [records[e.experiment_id].error.message for e in experiments[:3]]
     assert "n_features" in messages[0]
     assert "nowhere" in messages[1]
     assert "max_epochs" in messages[2]
     assert all("\n" not in message for message in messages)
-    started = {key: r["started"] for key, r in records.items()}
+    started = {key: r.started for key, r in records.items()}
     time.sleep(1.1)
     run_sweep(experiments, tmp_path, options=RunOptions(progress=False, overwrite="failed"))
-    again = {r["experiment_id"]: r["started"] for _, r in Store(tmp_path).records()}
+    again = {r.experiment_id: r.started for r in read_records(tmp_path)}
     assert [started[e.experiment_id] == again[e.experiment_id] for e in experiments] == [False, False, False, True]
 
 
 def test_only_the_best_checkpoint_of_a_model_and_data_set_is_kept(data, tmp_path):
     experiments = [Experiment(model=spec("Padim", n_features=n), data=data, seed=s) for n, s in ((2, 0), (20, 1))]
     run_sweep(experiments, tmp_path, options=QUIET, keep="best")
-    records = list(Store(tmp_path).records())
-    kept = [record for _, record in records if record["files"]["checkpoint"]]
-    assert [record["metrics"]["image_AUROC"] for record in kept] == [
-        max(r["metrics"]["image_AUROC"] for _, r in records)
-    ]
-    assert [(folder / "model.ckpt").exists() for folder, _ in records] == [
-        bool(r["files"]["checkpoint"]) for _, r in records
+    records = list(read_records(tmp_path))
+    kept = [record for record in records if record.files.checkpoint]
+    assert [record.metrics["image_AUROC"] for record in kept] == [max(r.metrics["image_AUROC"] for r in records)]
+    assert [(tmp_path / r.folder / "model.ckpt").exists() for r in records] == [
+        bool(r.files.checkpoint) for r in records
     ]
 
 
@@ -183,7 +183,8 @@ def test_a_sweep_leaves_the_checkpoints_of_others_in_its_folder(data, finished, 
     shutil.copytree(folder.parents[4], tmp_path / "shared")
     other = Experiment(model=spec("Padim", n_features=5), data=data)
     run_sweep([other], tmp_path / "shared", options=QUIET, keep="best")
-    assert {r["experiment_id"]: (f / "model.ckpt").exists() for f, r in Store(tmp_path / "shared").records()} == {
+    shared = tmp_path / "shared"
+    assert {r.experiment_id: (shared / r.folder / "model.ckpt").exists() for r in read_records(shared)} == {
         experiment.experiment_id: True,
         other.experiment_id: True,
     }
@@ -194,9 +195,8 @@ def test_images_outside_the_root_keep_their_names_apart_and_their_kinds(data, ti
     arguments |= {"normal_test_dir": str(tiny_root / "test/good"), "abnormal_dir": str(tiny_root / "test/bad")}
     experiment = Experiment(model=spec("Padim", n_features=2), data=data | {"init_args": arguments})
     record = run_experiment(experiment, tmp_path, options=QUIET)
-    assert record["status"] == "finished", record["error"]
-    ((folder, _),) = Store(tmp_path).records()
-    scores = pd.read_csv(folder / "scores.csv")
+    assert record.status == "finished", record.error
+    scores = pd.read_csv(tmp_path / record.folder / "scores.csv")
     assert sorted(scores["image"]) == [f"../test/{kind}/{i:03}.png" for kind in ("bad", "good") for i in range(4)]
     assert sorted(scores["kind"]) == ["bad"] * 4 + ["good"] * 4
 
@@ -206,7 +206,7 @@ def test_a_data_set_without_test_images_is_a_failure_that_says_so(data, tmp_path
     arguments |= {"test_split_mode": "none"}
     experiment = Experiment(model=spec("Padim"), data=data | {"init_args": arguments})
     record = run_experiment(experiment, tmp_path, options=QUIET)
-    assert (record["status"], record["error"]["message"][:35]) == ("failed", "data set 'tiny' has no test image")
+    assert (record.status, record.error.message[:35]) == ("failed", "data set 'tiny' has no test image")
 
 
 def test_no_threshold_is_made_from_anomalous_images_alone():
@@ -247,22 +247,22 @@ def test_a_gradient_model_records_its_curve_and_is_not_called_converged_after_th
     record = run_experiment(
         Experiment(model=spec("Stfpm", lr=0.05), data=data, trainer={"max_epochs": 3}), tmp_path, options=QUIET
     )
-    assert record["status"] == "finished", record["error"]
-    training = record["training"]
-    assert (training["epochs"], training["max_epochs"], training["stopped_by"]) == (3, 3, "max_epochs")
-    assert training["converged"] is False
-    assert len(training["loss"]) == 3
-    assert training["loss"][-1] < training["loss"][0]
-    assert math.isfinite(training["loss"][-1])
+    assert record.status == "finished", record.error
+    training = record.training
+    assert (training.epochs, training.max_epochs, training.stopped_by) == (3, 3, "max_epochs")
+    assert training.converged is False
+    assert len(training.loss) == 3
+    assert training.loss[-1] < training.loss[0]
+    assert math.isfinite(training.loss[-1])
 
 
 def test_early_stopping_by_config_is_named_in_the_record(data, tmp_path):
     stop = {"class_path": "lightning.pytorch.callbacks.EarlyStopping", "init_args": {"monitor": "train_loss", "patience": 1, "min_delta": 1e9, "check_on_train_epoch_end": True}}  # fmt: skip # noqa: E501
     trainer = {"max_epochs": 9, "callbacks": [stop]}
     record = run_experiment(Experiment(model=spec("Stfpm"), data=data, trainer=trainer), tmp_path, options=QUIET)
-    assert record["status"] == "finished", record["error"]
-    assert record["training"]["stopped_by"] == "early stopping"
-    assert record["training"]["epochs"] < 9
+    assert record.status == "finished", record.error
+    assert record.training.stopped_by == "early stopping"
+    assert record.training.epochs < 9
 
 
 def test_early_stopping_on_held_out_training_images_is_recorded_with_its_curve(data, tmp_path):
@@ -272,18 +272,18 @@ def test_early_stopping_on_held_out_training_images_is_recorded_with_its_curve(d
         model=spec("ContrastiveStfpm", contrastive_weight=0), data=held_out,
         trainer={"max_epochs": 5, "callbacks": [stop]},
     )  # fmt: skip
-    training = run_experiment(one, tmp_path, options=QUIET)["training"]
-    assert (training["epochs"], training["stopped_by"]) == (2, "early stopping")
-    assert len(training["val_loss"]) == len(training["loss"]) == 2
-    assert all(0 < loss < 12 for loss in training["val_loss"])
+    training = run_experiment(one, tmp_path, options=QUIET).training
+    assert (training.epochs, training.stopped_by) == (2, "early stopping")
+    assert len(training.val_loss) == len(training.loss) == 2
+    assert all(0 < loss < 12 for loss in training.val_loss)
 
 
 def test_early_stopping_on_a_test_set_is_a_failed_record_that_says_what_to_do(data, tmp_path):
     stop = {"class_path": "lightning.pytorch.callbacks.EarlyStopping", "init_args": {"monitor": "val_loss"}}
     one = Experiment(model=spec("ContrastiveStfpm"), data=data, trainer={"max_epochs": 5, "callbacks": [stop]})
     record = run_experiment(one, tmp_path, options=QUIET)
-    assert record["status"] == "failed"
-    assert "val_split_mode=from_train" in record["error"]["message"]
+    assert record.status == "failed"
+    assert "val_split_mode=from_train" in record.error.message
 
 
 def test_a_filter_that_leaves_nothing_names_what_there_is(experiment):
@@ -311,8 +311,8 @@ def test_a_name_that_is_not_utf8_costs_its_own_run_alone(data, tiny_root, tmp_pa
     both = [Experiment(model, {**data, "init_args": arguments}), Experiment(model, data)]
     counts = run_sweep(both, tmp_path / os.fsdecode(b"out\xdf"), options=QUIET, keep="none")
     assert counts == {"failed": 1, "finished": 1}
-    (failed,) = (r for _, r in Store(tmp_path / os.fsdecode(b"out\xdf")).records() if r["status"] == "failed")
-    assert r"test/bad/Stra\xdfe.png; rename them" in failed["error"]["message"]
+    (failed,) = (r for r in read_records(tmp_path / os.fsdecode(b"out\xdf")) if r.status == "failed")
+    assert r"test/bad/Stra\xdfe.png; rename them" in failed.error.message
     assert r"Stra\xdfe.png" in capsys.readouterr().out
 
 
@@ -321,16 +321,16 @@ def test_a_stock_datamodule_without_a_seed_gives_the_same_run_twice(tiny_root, t
     stock = {"class_path": "anomalib.data.Folder", "init_args": arguments | {"num_workers": 0}}
     one = Experiment(model=spec("Padim", n_features=10), data=stock)
     first, second = (run_experiment(one, tmp_path / name, options=QUIET) for name in ("a", "b"))
-    assert first["status"] == second["status"] == "finished", first["error"]
-    assert (first["key"], first["metrics"]) == (second["key"], second["metrics"])
-    assert first["metrics"]["image_AUROC"] is not None
+    assert first.status == second.status == "finished", first.error
+    assert (first.key, first.metrics) == (second.key, second.metrics)
+    assert first.metrics["image_AUROC"] is not None
 
 
 def test_an_error_from_the_depths_names_model_step_and_kind(data, tmp_path):
     one = Experiment(model={"class_path": "anomalib.models.Fre", "init_args": {"backbone": "nosuchnet"}}, data=data)
     one = replace(one, trainer={"max_epochs": 1})
     record = run_experiment(one, tmp_path, options=QUIET)
-    assert re.match(r"Fre, building the model: \w+: .*nosuchnet", record["error"]["message"])
+    assert re.match(r"Fre, building the model: \w+: .*nosuchnet", record.error.message)
 
 
 def test_a_killed_sweep_resumes_without_rerunning_what_was_finished(data, tmp_path):
@@ -349,20 +349,20 @@ def test_a_killed_sweep_resumes_without_rerunning_what_was_finished(data, tmp_pa
     ]
     cut = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
     deadline = time.monotonic() + 120
-    while not list(Store(output).records()) and time.monotonic() < deadline:
+    while not list(read_records(output)) and time.monotonic() < deadline:
         time.sleep(0.02)
     os.killpg(cut.pid, signal.SIGKILL)
     cut.wait()
-    before = dict(Store(output).records())
+    before = {record.folder: record for record in read_records(output)}
     assert 1 <= len(before) < 3
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    after = dict(Store(output).records())
+    after = {record.folder: record for record in read_records(output)}
     assert len(after) == 3
     later = {"files": None, "speed": None}  # checkpoints are pruned and latencies measured when all are there
-    unchanged = {folder: record | later for folder, record in after.items() if folder in before}
-    assert unchanged == {folder: record | later for folder, record in before.items()}
-    assert len({record["speed"]["latency_session"] for record in after.values()} - {None}) == 1
+    unchanged = {folder: record.on_disk() | later for folder, record in after.items() if folder in before}
+    assert unchanged == {folder: record.on_disk() | later for folder, record in before.items()}
+    assert len({record.speed.latency_session for record in after.values()} - {None}) == 1
     assert (output / "leaderboard.xlsx").exists()
 
 
@@ -409,40 +409,39 @@ def test_an_autoencoder_and_an_svm_from_its_checkpoint_record_their_label_free_d
     trainer = {"max_epochs": 3, "callbacks": [strip], "logger": logger}
     one = Experiment(model=autoencoder("ConvAutoencoder"), data=held_out(data), trainer=trainer)
     record = run_experiment(one, tmp_path, options=QUIET)
-    assert record["status"] == "finished", record["error"]
-    assert (record["backbone"], record["layers"], record["weights"]) == ("", [], None)
-    ((folder, _),) = Store(tmp_path).records()
-    scores = pd.read_csv(folder / "scores.csv")
-    called, metrics = scores.score >= record["thresholds"]["label_free"], record["metrics"]
+    assert record.status == "finished", record.error
+    assert (record.backbone, record.layers, record.weights) == ("", [], None)
+    scores = pd.read_csv(tmp_path / record.folder / "scores.csv")
+    called, metrics = scores.score >= record.thresholds.label_free, record.metrics
     assert metrics["label_free_F1Score"] == pytest.approx(f1_score(scores.label, called))
     assert metrics["label_free_Accuracy"] == pytest.approx((called == scores.label).mean())
     assert metrics["image_AUROC/bad"] == pytest.approx(metrics["image_AUROC"])
     assert metrics["pixel_AUROC"] is not None
-    assert len(record["training"]["val_loss"]) == 3
+    assert len(record.training.val_loss) == 3
     assert sorted(path.name for path in (tmp_path / "strips").iterdir()) == ["epoch_0002.png", "epoch_0003.png"]
     assert "val_loss" in next((tmp_path / "log").rglob("metrics.csv")).read_text()
     watched = Experiment(model=one.model, data=one.data, trainer={"max_epochs": 3})
     assert watched.experiment_id == one.experiment_id  # looking on changes no result
 
-    model = autoencoder("AutoencoderOcSvm", autoencoder_checkpoint=str(folder / "model.ckpt"))
+    model = autoencoder("AutoencoderOcSvm", autoencoder_checkpoint=str(tmp_path / record.folder / "model.ckpt"))
     again = run_experiment(Experiment(model=model, data=held_out(data)), tmp_path / "svm", options=QUIET)
-    assert again["status"] == "finished", again["error"]
-    assert again["training"]["stopped_by"] == "single pass"
-    assert again["thresholds"]["label_free"] == 0
-    assert again["weights"]["source"] == "model.ckpt"
-    assert again["metrics"]["pixel_AUROC"] == pytest.approx(metrics["pixel_AUROC"])
+    assert again.status == "finished", again.error
+    assert again.training.stopped_by == "single pass"
+    assert again.thresholds.label_free == 0
+    assert again.weights.source == "model.ckpt"
+    assert again.metrics["pixel_AUROC"] == pytest.approx(metrics["pixel_AUROC"])
 
 
 def test_a_detector_without_a_map_has_blank_pixel_metrics_and_no_images(data, tmp_path):
     options = RunOptions(progress=False, images=2)
     record = run_experiment(Experiment(model=spec("BackboneOcSvm"), data=data), tmp_path, options=options)
-    assert record["status"] == "finished", record["error"]
-    assert record["metrics"]["image_AUROC"] is not None
-    assert {value for name, value in record["metrics"].items() if name.startswith("pixel")} == {None}
-    assert record["files"]["images"] == []
+    assert record.status == "finished", record.error
+    assert record.metrics["image_AUROC"] is not None
+    assert {value for name, value in record.metrics.items() if name.startswith("pixel")} == {None}
+    assert record.files.images == []
 
 
 def test_a_fit_that_gives_up_is_not_ranked(data, tmp_path):
     one = Experiment(model=autoencoder("ConvAutoencoder", lr=1e30), data=data, trainer={"max_epochs": 9})
-    training = run_experiment(one, tmp_path, options=QUIET)["training"]
-    assert (training["stopped_by"], training["converged"], training["rewinds"]) == ("loss not finite", False, 3)
+    training = run_experiment(one, tmp_path, options=QUIET).training
+    assert (training.stopped_by, training.converged, training.rewinds) == ("loss not finite", False, 3)

@@ -12,15 +12,18 @@ import pytest
 import yaml
 
 from benchmark.__main__ import main
-from benchmark.api.interactive import read_leaderboard, record_run
+from benchmark.api.interactive import record_run
+from benchmark.api.output_tables import read_leaderboard
 from benchmark.execute.sweep import run_sweep
 from benchmark.one_run import training
-from benchmark.one_run.runner import RunOptions, run_experiment
+from benchmark.one_run.options import RunOptions
+from benchmark.one_run.runner import run_experiment
 from benchmark.one_run.shared_fit import shared_fits
 from benchmark.plan.augmentation import without_augmentation
 from benchmark.plan.experiment import Experiment
 from benchmark.plan.grid import expand
-from benchmark.records.store import Store
+from benchmark.records.record import Record
+from benchmark.records.record_file import read_records
 from extensions.backbones.frozen import FrozenFeatureExtractor
 from extensions.configuration import ConfigError
 
@@ -48,11 +51,10 @@ def augmented(one: Experiment, section) -> Experiment:
     return dataclasses.replace(one, augmentation=section)
 
 
-def finish(one: Experiment, output: Path, **options) -> tuple[dict, np.ndarray]:
+def finish(one: Experiment, output: Path, **options) -> tuple[Record, np.ndarray]:
     record = run_experiment(one, output, options=RunOptions(progress=False, **options))
-    assert record["status"] == "finished", record["error"]["traceback"]
-    (folder,) = [folder for folder, found in Store(output).records() if found["key"] == record["key"]]
-    return record, pd.read_csv(folder / "scores.csv")["score"].to_numpy()
+    assert record.status == "finished", record.error.traceback
+    return record, pd.read_csv(output / record.folder / "scores.csv")["score"].to_numpy()
 
 
 def test_without_augmentation_the_identity_is_what_it_was(one):
@@ -114,8 +116,8 @@ def test_results_are_the_same_without_a_cache_and_beside_plain_runs(section, one
     alone, expected = finish(augmented(one, section), tmp_path / "alone")
     assert found == pytest.approx(expected, rel=1e-4)
     assert found != pytest.approx(of_plain, rel=1e-3)
-    assert alone["metrics"]["pixel_AUROC"] == pytest.approx(record["metrics"]["pixel_AUROC"], abs=1e-4)
-    assert record["key"] != plain["key"]
+    assert alone.metrics["pixel_AUROC"] == pytest.approx(record.metrics["pixel_AUROC"], abs=1e-4)
+    assert record.key != plain.key
 
 
 def test_augmented_images_are_never_kept_and_those_before_them_are(one, tmp_path, monkeypatch):
@@ -129,13 +131,13 @@ def test_augmented_images_are_never_kept_and_those_before_them_are(one, tmp_path
     before = sum(1 for _ in features.rglob("*"))
     record, _ = finish(augmented(one, [TURNED, SEEN]), tmp_path / "out")
     assert sum(1 for _ in features.rglob("*")) == before > 0
-    assert record["reused"]["train"] == {"images": 8, "features": 0, "of": 8}
-    assert record["reused"]["test"] == {"images": 8, "features": 0, "of": 8}
-    timed = 3 * (record["speed"]["latency_n"] + 2)
+    assert record.reused.train.on_disk() == {"images": 8, "features": 0, "of": 8}
+    assert record.reused.test.on_disk() == {"images": 8, "features": 0, "of": 8}
+    timed = 3 * (record.speed.latency_n + 2)
     assert sum(seen) - timed == 8 + 3 * 8
     seen.clear()
     partly, _ = finish(augmented(one, SEEN), tmp_path / "out")
-    assert partly["reused"]["train"]["features"] == 8
+    assert partly.reused.train.features == 8
 
 
 def test_runs_that_differ_in_their_test_share_a_fit_and_give_what_they_give_alone(one, tmp_path, monkeypatch):
@@ -148,13 +150,14 @@ def test_runs_that_differ_in_their_test_share_a_fit_and_give_what_they_give_alon
     sweep = [augmented(base, section) for section in (None, SEEN, TURNED, {**TURNED, "where": "both"})]
     run_sweep(sweep, tmp_path / "sweep", options=RunOptions(progress=False), keep="all")
     assert len(fits) == 2
-    together = {record["key"]: (folder, record) for folder, record in Store(tmp_path / "sweep").records()}
+    together = {record.key: record for record in read_records(tmp_path / "sweep")}
     for experiment in sweep:
         record, alone = finish(experiment, tmp_path / "alone")
-        folder, shared = together[record["key"]]
+        shared = together[record.key]
+        folder = tmp_path / "sweep" / shared.folder
         assert pd.read_csv(folder / "scores.csv")["score"].to_numpy() == pytest.approx(alone, rel=1e-5)
-        assert shared["training"] == record["training"]
-        assert shared["speed"]["fit_seconds"] > 0
+        assert shared.training == record.training
+        assert shared.speed.fit_seconds > 0
         assert (folder / "model.ckpt").exists() == (not any(part.in_test for part in experiment.augmentations))
     assert len(fits) == 2 + len(sweep)
 
@@ -169,20 +172,19 @@ def test_another_seed_or_data_set_shares_no_fit(one):
 
 
 def test_thresholds_of_augmented_tests_go_into_no_checkpoint(one, tmp_path):
-    assert finish(augmented(one, TURNED), tmp_path, keep_checkpoint=True)[0]["files"]["checkpoint"] == "model.ckpt"
-    assert finish(augmented(one, SEEN), tmp_path, keep_checkpoint=True)[0]["files"]["checkpoint"] is None
+    assert finish(augmented(one, TURNED), tmp_path, keep_checkpoint=True)[0].files.checkpoint == "model.ckpt"
+    assert finish(augmented(one, SEEN), tmp_path, keep_checkpoint=True)[0].files.checkpoint is None
 
 
 def test_panels_are_drawn_of_images_as_they_are(one, tmp_path):
-    assert finish(augmented(one, SEEN), tmp_path, images=1)[0]["files"]["images"]
-    assert not finish(augmented(one, {**TURNED, "where": "test"}), tmp_path, images=1)[0]["files"]["images"]
+    assert finish(augmented(one, SEEN), tmp_path, images=1)[0].files.images
+    assert not finish(augmented(one, {**TURNED, "where": "test"}), tmp_path, images=1)[0].files.images
 
 
 def test_a_callback_of_the_command_line_becomes_a_section_of_its_record(one, tmp_path):
     callback = {"class_path": "extensions.Augmentation", "init_args": {"name": "flip", "where": "tta", "n_views": 3}}
     config = {"model": one.model, "data": one.data, "seed_everything": 1, "trainer": {"callbacks": [callback]}}
-    path = record_run(config, tmp_path)
-    assert path.parent.name == finish(augmented(one, SEEN), tmp_path)[0]["key"]
+    assert record_run(config, tmp_path).key == finish(augmented(one, SEEN), tmp_path)[0].key
     with pytest.raises(ConfigError, match="remove their own 'seed'"):
         without_augmentation({"callbacks": [{**callback, "init_args": {"name": "flip", "seed": 3}}]})
     other = {"class_path": "lightning.pytorch.callbacks.Timer"}

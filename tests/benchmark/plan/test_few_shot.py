@@ -10,9 +10,10 @@ import pytest
 import yaml
 
 from benchmark.__main__ import main
-from benchmark.one_run.runner import RunOptions, run_experiment
+from benchmark.one_run.options import RunOptions
+from benchmark.one_run.runner import run_experiment
 from benchmark.plan.experiment import Experiment
-from benchmark.records.store import Store
+from benchmark.records.record_file import read_records
 
 MODEL = {"backbone": "resnet18", "pre_trained": False, "image_size": 64}
 
@@ -40,17 +41,17 @@ def test_a_grid_of_k_has_a_row_for_each_over_seeds_that_are_draws(spec, tmp_path
     assert rows.image_AUROC_std.notna().all()
     assert [settings.partition("k_shot")[2] for settings in rows.settings] == ["=2", "=4", ""]
     assert sorted(rows["rank"]) == [1, 2, 3]
-    records = [record for _, record in Store(output).records()]
-    assert len({record["key"] for record in records}) == 9
-    drawn = {(r["dataset"]["k_shot"], r["experiment"]["seed"]): r["dataset"].get("k_shot_images") for r in records}
+    records = list(read_records(output))
+    assert len({record.key for record in records}) == 9
+    drawn = {(r.dataset.k_shot, r.experiment.seed): r.dataset.k_shot_images for r in records}
     for seed in range(3):
         assert set(drawn[2, seed]) < set(drawn[4, seed])
         assert drawn[None, seed] is None
     assert len({tuple(drawn[2, seed]) for seed in range(3)}) == 3
     assert all(name.startswith("train/good/") for name in drawn[2, 0])
-    tested = [(record["dataset"]["n_test_normal"], record["dataset"]["n_test_anomalous"]) for record in records]
+    tested = [(record.dataset.n_test_normal, record.dataset.n_test_anomalous) for record in records]
     assert set(tested) == {(4, 4)}
-    assert {r["dataset"]["n_train"] for r in records} == {2, 4, 8}
+    assert {r.dataset.n_train for r in records} == {2, 4, 8}
 
 
 def test_detectors_run_on_two_images_and_say_when_one_is_too_few(spec, tmp_path: Path):
@@ -64,12 +65,12 @@ def test_detectors_run_on_two_images_and_say_when_one_is_too_few(spec, tmp_path:
 
     for model in (patchcore, padim):
         record = run(model, 2)
-        assert record["status"] == "finished", record["error"]
-        assert 0 <= record["metrics"]["image_AUROC"] <= 1
-    assert "at least 2 training images to estimate a covariance, found 1" in run(padim, 1)["error"]["message"]
-    assert "fewer than num_neighbors=3: raise the ratio" in run(patchcore, 1)["error"]["message"]
+        assert record.status == "finished", record.error
+        assert 0 <= record.metrics["image_AUROC"] <= 1
+    assert "at least 2 training images to estimate a covariance, found 1" in run(padim, 1).error.message
+    assert "fewer than num_neighbors=3: raise the ratio" in run(patchcore, 1).error.message
     record = run(padim, 9)
-    assert record["status"] == "failed"
-    assert "k_shot is 9, but data set 'tiny' has 8 training images" in record["error"]["message"]
-    assert record["dataset"]["k_shot"] == 9
+    assert record.status == "failed"
+    assert "k_shot is 9, but data set 'tiny' has 8 training images" in record.error.message
+    assert record.dataset.k_shot == 9
     assert json.loads(json.dumps(record)) == record

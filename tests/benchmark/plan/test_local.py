@@ -7,10 +7,10 @@ import json
 import subprocess
 from pathlib import Path
 
-from benchmark.records.local import LOCAL, read_local, write_local
-
-from benchmark.one_run.runner import RunOptions, run_experiment
+from benchmark.one_run.options import RunOptions
+from benchmark.one_run.runner import run_experiment
 from benchmark.plan.experiment import Experiment
+from benchmark.plan.local import LOCAL, read_local, write_local
 
 
 def padim(data: dict) -> Experiment:
@@ -26,7 +26,7 @@ def test_a_run_keeps_its_data_root_beside_the_record_and_not_in_it(tiny_root, tm
     monkeypatch.setenv("WORKBENCH_DATA", str(tiny_root.parent))
     experiment = padim({"name": "tiny", "root": tiny_root.name, "abnormal_dir": "test/bad"})
     record = run_experiment(experiment, output, options=options)
-    assert record["status"] == "finished"
+    assert record.status == "finished"
     (file,) = output.glob(f"runs/**/{LOCAL}")
     assert json.loads(file.read_text())["data_root"] == str(tiny_root.parent)
     assert str(tiny_root.parent) not in (file.parent / "record.json").read_text()
@@ -35,7 +35,7 @@ def test_a_run_keeps_its_data_root_beside_the_record_and_not_in_it(tiny_root, tm
     moved.mkdir()
     (moved / tiny_root.name).symlink_to(tiny_root)
     monkeypatch.setenv("WORKBENCH_DATA", str(moved))  # the same data, so the record answers
-    assert run_experiment(experiment, output, options=options)["started"] == record["started"]
+    assert run_experiment(experiment, output, options=options).started == record.started
     assert json.loads(file.read_text())["data_root"] == str(moved)
 
 

@@ -5,9 +5,7 @@ import pytest
 from benchmark.execute.sweep import describe, settings_told
 from benchmark.plan.experiment import Experiment
 from benchmark.plan.naming import differences
-from benchmark.tables.leaderboard import frames
-from benchmark.tables.refinement_frames import rounds_frame
-from tests.benchmark.fabricated import make_plan, make_record, make_refinement
+from tests.benchmark.fabricated import as_record, make_plan, make_record, make_refinement, rounds_of, tables_of
 
 DATA = {"class_path": "extensions.Folder", "init_args": {"name": "tiles", "root": "/line/tiles", "normal_dir": "good"}}
 
@@ -38,7 +36,7 @@ CASES = [
 @pytest.mark.parametrize(("section", "arguments", "told"), CASES)
 def test_rows_that_would_read_the_same_say_what_differs_in_every_table(section, arguments, told):
     one, other = variant(section), variant(section, **arguments)
-    tables = frames([one, other])
+    tables = tables_of([one, other])
     settings = tables.leaderboard["settings"].tolist()
     assert sum(told in text for text in settings) == 1
     assert len(set(settings)) == 2
@@ -48,12 +46,12 @@ def test_rows_that_would_read_the_same_say_what_differs_in_every_table(section, 
 
 def test_what_failed_or_never_ran_is_told_apart_too():
     one, other = variant("model"), variant("model", image_size=128)
-    tables = frames([one], [make_plan(one, other)])
+    tables = tables_of([one], [make_plan(one, other)])
     assert tables.failures["settings"].tolist() == ["image_size=128"]
 
 
 def test_a_row_that_nothing_reads_like_keeps_its_settings():
-    tables = frames([variant("model", image_size=128), make_record(model="Cflow")])
+    tables = tables_of([variant("model", image_size=128), make_record(model="Cflow")])
     assert tables.leaderboard["settings"].tolist() == ["", ""]
 
 
@@ -87,20 +85,22 @@ def test_the_lines_of_a_grid_tell_size_settings_refinement_augmentation_and_seed
         Experiment(model=model, data=DATA, trainer={"max_epochs": 3}),
     ]
     told = settings_told(sweep)
-    lines = [describe(one, make_record(dataset="tiles", category=""), told[one.experiment_id]) for one in sweep]
+    lines = [
+        describe(one, as_record(make_record(dataset="tiles", category="")), told[one.experiment_id]) for one in sweep
+    ]
     assert len(set(lines)) == len(lines)
     for place, text in ((1, "seed 1"), (2, "image_size=64"), (3, "strategy=consensus"), (5, "flip"), (6, "k_shot=8")):
         assert text in lines[place]
-    assert "256 px" in describe(sweep[0], make_record())
+    assert "256 px" in describe(sweep[0], as_record(make_record()))
 
 
 def test_the_line_of_a_refinement_says_what_it_removed_and_that_of_a_failure_its_reason():
     experiment = Experiment(model={"class_path": "extensions.Padim"}, data=DATA, refinement={"strategy": "consensus"})
     rounds = [{"round": 0, "n_removed": 0, "n_train": 100}, {"round": 2, "n_removed": 12, "n_train": 88}]
-    line = describe(experiment, make_record(refinement={"rounds": rounds}))
+    line = describe(experiment, as_record(make_record(refinement={"rounds": rounds})))
     assert "12 of 100 training images removed in 2 rounds" in line
     assert "image_AUROC 0.9000" in line
-    failed = describe(experiment, make_record(status="failed"))
+    failed = describe(experiment, as_record(make_record(status="failed")))
     assert failed.startswith("failed   Padim resnet18 on elpv mono, strategy=consensus")
     assert failed.endswith("broken.png is truncated")
 
@@ -109,5 +109,5 @@ def test_refinements_of_detectors_that_read_the_same_are_told_apart():
     records = [make_refinement("consensus", 0, auroc=0.9, gain=0.1, ratio=ratio) for ratio in (0.1, 0.2)]
     for record, size in zip(records, (128, 256), strict=True):
         record["experiment"]["model"] = {"class_path": "extensions.Patchcore", "init_args": {"image_size": size}}
-    told = rounds_frame(records)["detector"].unique().tolist()
+    told = rounds_of(records)["detector"].unique().tolist()
     assert told == ["Patchcore resnet18, image_size=128", "Patchcore resnet18, image_size=256"]

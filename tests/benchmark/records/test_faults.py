@@ -10,8 +10,10 @@ from contextlib import contextmanager
 
 import pytest
 
-from benchmark.records.store import Store, write_json
-from benchmark.report.write import ReportError, write_tables
+from benchmark.api.output_tables import write_tables
+from benchmark.records.record_file import read_records
+from benchmark.records.run_files import write_json
+from benchmark.report.write import ReportError
 from extensions.runtime.disk import DiskFullError, lack_of_room, room_for
 from tests.benchmark.fabricated import make_record, write
 
@@ -85,6 +87,6 @@ def test_a_sweep_on_a_full_disk_says_so_and_finishes_when_there_is_room(tiny_con
     assert list(output.rglob("record.json")) == []
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    records = [record for _, record in Store(output).records()]
-    assert [record["status"] for record in records] == ["finished"] * 2
+    records = list(read_records(output))
+    assert [record.status for record in records] == ["finished"] * 2
     assert list((output / ".work").iterdir()) == []

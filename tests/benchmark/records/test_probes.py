@@ -10,12 +10,11 @@ import pandas as pd
 import pytest
 
 from benchmark.__main__ import main
+from benchmark.api.output_tables import write_tables
 from benchmark.metrics.columns import column
 from benchmark.records.archive import load
 from benchmark.records.probes import ProbeError, read_probes
-from benchmark.report.write import write_tables
-from benchmark.tables.leaderboard import frames
-from tests.benchmark.fabricated import make_record, write, write_probes
+from tests.benchmark.fabricated import make_record, tables_of, write, write_probes
 
 
 @pytest.mark.parametrize(
@@ -85,12 +84,12 @@ def test_two_files_that_contradict_each_other_are_told_and_the_later_counts(tmp_
         "probe_b.csv has another result for resnet18 imagenet layer3 on shirts with seed 0 than probe_a.csv "
         "(top1 0.7, 0.8); the later counts."
     ]
-    assert frames([], probes=archive.probes).backbones["probe_top1 | shirts"].tolist() == [0.7]
+    assert tables_of([], probes=archive.probes).backbones["probe_top1 | shirts"].tolist() == [0.7]
 
 
 def test_about_tells_the_size_of_the_data_and_what_guessing_gives(tmp_path: Path) -> None:
     write_probes(tmp_path, [{}])
-    about = frames([], probes=load(tmp_path).probes).about
+    about = tables_of([], probes=load(tmp_path).probes).about
     (text,) = about.loc[(about["section"] == "Probes") & (about["name"] == "shirts"), "value"]
     assert text == (
         "800 training images of 20 classes, 360 test images; guessing is right for 5.0%; images of 96 px; probe.csv"
@@ -106,7 +105,7 @@ def test_sheet_shows_the_frame_as_numbers_with_a_format_colors_and_notes(tmp_pat
     write_probes(write(tmp_path, records), [{}, {"weights": "random", "weights_sha256": "", "top1": 0.3}])
     write_tables(tmp_path, formats=("xlsx",))
     archive = load(tmp_path)
-    frame = frames(archive.records, probes=archive.probes).backbones
+    frame = tables_of(archive.records, probes=archive.probes).backbones
     sheet = openpyxl.load_workbook(tmp_path / "leaderboard.xlsx")["Backbones"]
     assert (sheet.max_row, sheet.max_column) == (len(frame) + 1, len(frame.columns)) == (4, len(frame.columns))
     for place, name in enumerate(frame, start=1):

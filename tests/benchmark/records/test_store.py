@@ -5,30 +5,35 @@ import multiprocessing
 import os
 import signal
 import time
+from pathlib import Path
 
 import pytest
 
-from benchmark.records.store import RECORD, Store, write_json, write_text
+from benchmark.records.record import Dataset, Record
+from benchmark.records.record_file import read_records
+from benchmark.records.run_files import RECORD, write_json, write_text
+from benchmark.records.store import Store, run_folder
 
 WHERE = {"dataset": "elpv", "category": "", "model": "Padim", "backbone": "resnet18"}
 
 
-def record(key: str) -> dict:
-    return {"key": key, "status": "finished"}
+def record(key: str) -> Record:
+    where = run_folder(**WHERE, key=key)
+    return Record(key=key, status="finished", model="Padim", dataset=Dataset(name="elpv"), folder=where)
 
 
 def commit(store: Store, key: str) -> None:
     with store.workspace() as workspace:
         write_text(workspace / "scores.csv", "image\n")
-        store.commit(workspace, store.folder(**WHERE, key=key), record(key))
+        store.commit(workspace, record(key))
 
 
 def test_a_committed_run_is_found_again_and_nothing_else_is_left(tmp_path):
     store = Store(tmp_path)
     commit(store, "a" * 16)
-    ((folder, found),) = store.records()
+    (found,) = read_records(tmp_path)
     assert found == record("a" * 16)
-    assert folder == tmp_path / "runs/elpv/all/Padim-resnet18" / ("a" * 16)
+    assert found.folder == Path("runs/elpv/all/Padim-resnet18", "a" * 16)
     assert list((tmp_path / ".work").iterdir()) == []
 
 
@@ -37,33 +42,44 @@ def test_a_run_that_raises_leaves_no_record(tmp_path):
     with pytest.raises(RuntimeError), store.workspace() as workspace:
         write_text(workspace / "scores.csv", "image\n")
         raise RuntimeError
-    assert list(store.records()) == []
+    assert list(read_records(tmp_path)) == []
     assert list((tmp_path / ".work").iterdir()) == []
 
 
 def test_committing_again_replaces_the_run(tmp_path):
     store = Store(tmp_path)
     commit(store, "a" * 16)
-    (store.folder(**WHERE, key="a" * 16) / "old").touch()
+    (tmp_path / run_folder(**WHERE, key="a" * 16) / "old").touch()
     commit(store, "a" * 16)
-    assert not (store.folder(**WHERE, key="a" * 16) / "old").exists()
+    assert not (tmp_path / run_folder(**WHERE, key="a" * 16) / "old").exists()
 
 
 @pytest.mark.parametrize("content", ["", '{"key": "aaaa', '{"key": "another"}', '{"key": "aaaaaaaaaaaaaaaa"}', "[]"])
-def test_a_torn_or_misplaced_record_counts_as_none(tmp_path, content):
+def test_a_torn_record_counts_as_none(tmp_path, content):
     store = Store(tmp_path)
     commit(store, "a" * 16)
-    (store.folder(**WHERE, key="a" * 16) / RECORD).write_text(content)
-    assert list(store.records()) == []
+    folder = run_folder(**WHERE, key="a" * 16)
+    assert store.read(folder) == record("a" * 16)
+    (tmp_path / folder / RECORD).write_text(content)
+    assert store.read(folder) is None
+    assert list(read_records(tmp_path)) == []
+
+
+def test_a_record_of_another_run_answers_none(tmp_path):
+    store = Store(tmp_path)
+    commit(store, "a" * 16)
+    folder = run_folder(**WHERE, key="b" * 16)
+    (tmp_path / folder).parent.joinpath("a" * 16).rename(tmp_path / folder)
+    assert store.read(folder) is None
 
 
 def test_names_from_the_user_stay_inside_the_output_folder(tmp_path):
-    folder = Store(tmp_path).folder(dataset="../../etc", category="a/b c", model="..", backbone="", key="k")
+    folder = tmp_path / run_folder(dataset="../../etc", category="a/b c", model="..", backbone="", key="k")
     assert folder.resolve().is_relative_to((tmp_path / "runs").resolve())
 
 
 def test_a_name_too_long_for_a_folder_is_cut(tmp_path):
-    folder = Store(tmp_path).folder(dataset="n" * 300, category="", model="m", backbone="", key="k")
+    folder = tmp_path / run_folder(dataset="n" * 300, category="", model="m", backbone="", key="k")
     folder.mkdir(parents=True)
     assert folder.is_dir()
     assert max(len(part) for part in folder.relative_to(tmp_path).parts) < 256

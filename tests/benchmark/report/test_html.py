@@ -6,12 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from benchmark.api.output_tables import write_tables
 from benchmark.metrics.columns import column
 from benchmark.report.html import format_number
-from benchmark.report.leaderboard_plots import plot_accuracy_latency
-from benchmark.report.write import write_tables
-from benchmark.tables.leaderboard import frames
-from tests.benchmark.fabricated import make_record, make_sweep, write
+from tests.benchmark.fabricated import make_record, make_sweep, tables_of, write
 
 EVIL = '<script>alert("x")</script>'
 
@@ -87,7 +85,7 @@ def test_names_from_records_cannot_become_markup(text: str) -> None:
 def test_table_shows_the_leaderboard_in_its_order(text: str, output: Path) -> None:
     from benchmark.records.archive import load
 
-    expected = frames(load(output).records).leaderboard
+    expected = tables_of(load(output).records).leaderboard
     header, *rows = Page(text).tables["leaderboard"]
     assert header[:6] == ["Rank", "Model", "Backbone", "Settings", "Data set", "Image AUROC\N{NO-BREAK SPACE}↑"]
     assert [row[1] for row in rows] == expected["model"].tolist()
@@ -124,7 +122,7 @@ def test_run_keys_stand_beside_a_command_to_copy(text: str, output: Path) -> Non
     assert all(str(command).startswith("workbench export --run ") for command in commands)
     assert all(str(command).endswith(f"--records {output} --output model") for command in commands)
     place = page.tables["leaderboard"][0].index("Runs")
-    board = frames(archive.records).leaderboard
+    board = tables_of(archive.records).leaderboard
     for row, (_, line) in zip(page.tables["leaderboard"][1:], board.iterrows(), strict=True):
         assert row[place].startswith(line["status"])
     best = text.split("</header>")[0]
@@ -134,7 +132,7 @@ def test_run_keys_stand_beside_a_command_to_copy(text: str, output: Path) -> Non
 def test_every_complete_row_is_a_point_in_a_chart(text: str, output: Path) -> None:
     from benchmark.records.archive import load
 
-    complete = frames(load(output).records).leaderboard.dropna(subset=["image_AUROC", "latency_ms"])
+    complete = tables_of(load(output).records).leaderboard.dropna(subset=["image_AUROC", "latency_ms"])
     assert len([tag for tag, _ in Page(text).tags if tag == "circle"]) == len(complete)
 
 
@@ -155,10 +153,3 @@ def test_every_complete_row_is_a_point_in_a_chart(text: str, output: Path) -> No
 )
 def test_numbers_read_as_in_the_spreadsheet(value: float, name: str, expected: str) -> None:
     assert format_number(value, column(name).format) == expected
-
-
-def test_plot_is_written(tmp_path: Path) -> None:
-    path = plot_accuracy_latency(frames(make_sweep()).leaderboard, tmp_path / "scatter.png")
-    assert path.read_bytes().startswith(b"\x89PNG")
-    with pytest.raises(ValueError, match="nothing to plot"):
-        plot_accuracy_latency(frames([]).leaderboard, tmp_path / "none.png")

@@ -2,10 +2,10 @@
 
 import pytest
 
+from benchmark.api.output_tables import write_tables
 from benchmark.report.refinement_plots import plot_ranking, plot_rounds
-from benchmark.report.write import write_tables
-from benchmark.tables.refinement_frames import refinement_frame, rounds_frame
-from tests.benchmark.fabricated import make_record, make_refinement, write
+from benchmark.tables.refinement_frames import refinement_frame
+from tests.benchmark.fabricated import make_record, make_refinement, rounds_of, write
 
 
 @pytest.fixture
@@ -25,14 +25,14 @@ def texts(path):
 
 
 def test_every_strategy_and_condition_is_drawn(records, tmp_path):
-    plot_ranking(refinement_frame(rounds_frame(records)), tmp_path / "ranking.svg")
+    plot_ranking(refinement_frame(rounds_of(records)), tmp_path / "ranking.svg")
     told = texts(tmp_path / "ranking.svg")
     assert {"oracle", "consensus", "random", "10% defects", "15% defects", "tiles"} <= set(told)
     assert told.index("random") < told.index("consensus") < told.index("oracle")
 
 
 def test_rounds_have_a_panel_for_each_condition(records, tmp_path):
-    plot_rounds(rounds_frame(records), tmp_path / "rounds.svg")
+    plot_rounds(rounds_of(records), tmp_path / "rounds.svg")
     told = texts(tmp_path / "rounds.svg")
     assert told.count("no removal") == told.count("consensus") == 2
     assert {"tiles, 10% defects", "tiles, 15% defects", "Patchcore resnet18"} <= set(told)
@@ -41,12 +41,12 @@ def test_rounds_have_a_panel_for_each_condition(records, tmp_path):
 def test_a_strategy_with_two_rules_has_two_lines(records, tmp_path):
     other = make_refinement("consensus", 0, auroc=0.5, gain=0.1)
     other["experiment"]["refinement"]["rule"] = "fixed_share"
-    plot_rounds(rounds_frame([*records, other | {"experiment_id": "other"}]), tmp_path / "rounds.svg")
+    plot_rounds(rounds_of([*records, other | {"experiment_id": "other"}]), tmp_path / "rounds.svg")
     assert {"consensus, mad", "consensus, fixed_share"} <= set(texts(tmp_path / "rounds.svg"))
 
 
 def test_nothing_measured_is_said(records, tmp_path):
-    rounds = rounds_frame(records)
+    rounds = rounds_of(records)
     with pytest.raises(ValueError, match="No round has pixel_AUROC"):
         plot_rounds(rounds, tmp_path / "rounds.png", metric="pixel_AUROC")
     with pytest.raises(ValueError, match="nothing was injected"):

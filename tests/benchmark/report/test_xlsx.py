@@ -9,11 +9,10 @@ import pytest
 from openpyxl.workbook import Workbook
 from PIL import Image
 
+from benchmark.api.output_tables import write_tables
 from benchmark.metrics.columns import LEADERBOARD, column
 from benchmark.records.archive import load
-from benchmark.report.write import write_tables
-from benchmark.tables.leaderboard import frames
-from tests.benchmark.fabricated import make_record, make_sweep, write
+from tests.benchmark.fabricated import make_record, make_sweep, tables_of, write
 
 
 @pytest.fixture(scope="module")
@@ -143,7 +142,7 @@ def test_odd_texts_survive(tmp_path: Path) -> None:
 
 def test_frames_are_left_as_they_were(output: Path) -> None:
     archive = load(output)
-    tables = frames(archive.records)
+    tables = tables_of(archive.records)
     before = tables.leaderboard.copy()
     from benchmark.report.xlsx import write_xlsx
 

@@ -6,11 +6,10 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from benchmark.api.output_tables import write_tables
 from benchmark.report.augmentation_plots import plot_augmentation
-from benchmark.report.write import write_tables
-from benchmark.tables.augmentation_frames import AUGMENTATION, augmentation_frame
-from benchmark.tables.leaderboard import frames
-from tests.benchmark.fabricated import make_record, write
+from benchmark.tables.augmentation_frames import AUGMENTATION
+from tests.benchmark.fabricated import augmentation_of, make_record, tables_of, write
 
 SEEDS = (0, 1, 2)
 
@@ -48,7 +47,7 @@ def records():
 
 
 def test_changes_are_paired_by_seed_and_held_against_their_spread(records):
-    frame = augmentation_frame(records)
+    frame = augmentation_of(records)
     assert list(frame.columns) == list(AUGMENTATION)
     assert frame["augmentation"].tolist() == ["identity", "flip", "rotation", "rotation + flip"]
     assert frame["where"].tolist() == ["", "tta", "train", "train + tta"]
@@ -66,20 +65,20 @@ def test_changes_are_paired_by_seed_and_held_against_their_spread(records):
 
 
 def test_a_single_seed_is_never_marked_and_unpaired_seeds_do_not_count():
-    single = augmentation_frame([*augmented(PLAIN[:1]), *augmented((0.99,), TURNED)]).set_index("augmentation")
+    single = augmentation_of([*augmented(PLAIN[:1]), *augmented((0.99,), TURNED)]).set_index("augmentation")
     assert single["image_AUROC_change"]["rotation"] == pytest.approx(0.09)
     assert pd.isna(single["image_AUROC_beyond"]["rotation"])
     assert pd.isna(single["image_AUROC_change_std"]["rotation"])
-    partly = augmentation_frame([*augmented(PLAIN[:2]), *augmented((0.91, 0.94, 0.10), TURNED)])
+    partly = augmentation_of([*augmented(PLAIN[:2]), *augmented((0.91, 0.94, 0.10), TURNED)])
     assert partly.set_index("augmentation")["image_AUROC_change"]["rotation"] == pytest.approx(0.015)
-    without = augmentation_frame(augmented((0.91, 0.94), TURNED))
+    without = augmentation_of(augmented((0.91, 0.94), TURNED))
     assert without["image_AUROC_change"].isna().all()
 
 
 def test_nothing_augmented_is_no_sheet_and_other_data_are_no_comparison():
-    assert augmentation_frame(augmented(PLAIN)).empty
+    assert augmentation_of(augmented(PLAIN)).empty
     other = augmented(PLAIN, data_arguments={"k_shot": 4})
-    frame = augmentation_frame([*other, *augmented((0.95, 0.97, 0.98), TURNED)])
+    frame = augmentation_of([*other, *augmented((0.95, 0.97, 0.98), TURNED)])
     assert frame["augmentation"].tolist() == ["rotation"]
     assert frame["image_AUROC_change"].isna().all()
 
@@ -87,16 +86,16 @@ def test_nothing_augmented_is_no_sheet_and_other_data_are_no_comparison():
 def test_failed_and_older_runs_do_not_count(records):
     failed = augmented((0.1,), TURNED, status="failed")
     older = [record | {"started": "2025-01-01"} for record in augmented((0.1, 0.1, 0.1), FLIPPED)]
-    pd.testing.assert_frame_equal(augmentation_frame([*records, *failed, *older]), augmentation_frame(records))
+    pd.testing.assert_frame_equal(augmentation_of([*records, *failed, *older]), augmentation_of(records))
 
 
 def test_a_detector_whose_runs_had_not_converged_is_said_to(records):
-    frame = augmentation_frame([*augmented(PLAIN), *augmented((0.9, 0.9), TURNED, converged=False)])
+    frame = augmentation_of([*augmented(PLAIN), *augmented((0.9, 0.9), TURNED, converged=False)])
     assert frame["status"].tolist() == ["3 runs", "2 runs, 2 not converged"]
 
 
 def test_rows_with_another_augmentation_are_other_rows_of_the_leaderboard(records):
-    leaderboard = frames(records).leaderboard
+    leaderboard = tables_of(records).leaderboard
     assert len(leaderboard) == 5
     assert leaderboard["n_seeds"].tolist() == [3] * 5
     assert sum("rotation" in settings for settings in leaderboard["settings"]) == 2
@@ -122,4 +121,4 @@ def test_the_sheet_the_page_and_the_plot_show_it(records, tmp_path):
 
 def test_without_a_comparison_there_is_nothing_to_plot(tmp_path):
     with pytest.raises(ValueError, match="nothing to plot"):
-        plot_augmentation(augmentation_frame(augmented((0.9,), TURNED)), tmp_path / "plot.png")
+        plot_augmentation(augmentation_of(augmented((0.9,), TURNED)), tmp_path / "plot.png")

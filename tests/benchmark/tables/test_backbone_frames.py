@@ -10,8 +10,7 @@ import pandas as pd
 import pytest
 
 from benchmark.records.archive import load
-from benchmark.tables.leaderboard import frames
-from tests.benchmark.fabricated import make_plan, make_record, write, write_probes
+from tests.benchmark.fabricated import make_plan, make_record, tables_of, write, write_probes
 
 SHA, OTHER = "f" * 64, "a" * 64
 RANDOM: dict[str, Any] = {"weights": "random", "weights_sha256": ""}
@@ -39,7 +38,7 @@ def sheet(tmp_path: Path, records: Sequence[dict], probes: Sequence[dict] = (), 
         write_probes(tmp_path, list(probes))
     archive = load(tmp_path)
     assert not archive.warnings
-    return frames(archive.records, archive.plans, probes=archive.probes).backbones
+    return tables_of(archive.records, archive.plans, probes=archive.probes).backbones
 
 
 def test_one_backbone_without_a_probe_needs_no_sheet(tmp_path: Path) -> None:
@@ -57,7 +56,7 @@ def test_a_random_backbone_is_not_the_trained_one_of_its_name(tmp_path: Path) ->
 
 
 def test_the_leaderboard_ranks_a_random_backbone_beside_the_trained_one() -> None:
-    found = frames([make(auroc=0.9), make({"pre_trained": False}, auroc=0.6)]).leaderboard
+    found = tables_of([make(auroc=0.9), make({"pre_trained": False}, auroc=0.6)]).leaderboard
     assert found["image_AUROC"].tolist() == [0.9, 0.6]
     assert found["settings"].tolist() == ["", "pre_trained=False"]
     assert found["weights_sha256"].isna().tolist() == [False, True]

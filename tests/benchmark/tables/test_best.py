@@ -7,8 +7,7 @@ import pytest
 from benchmark.records.archive import load
 from benchmark.tables.best import best_run, best_runs, is_best
 from benchmark.tables.export_commands import exports
-from benchmark.tables.leaderboard import frames
-from tests.benchmark.fabricated import make_record, make_sweep, write
+from tests.benchmark.fabricated import make_record, make_sweep, tables_of, write
 
 
 def with_auroc(value: float | None, **facts):
@@ -24,7 +23,7 @@ def test_best_is_the_leaderboards_rank_1_and_of_its_seeds_the_best(tmp_path):
     archive = load(write(tmp_path, records))
     best = best_run("best", archive, tmp_path)
     assert best.record["key"] == records[1]["key"]
-    board = frames(archive.records).leaderboard
+    board = tables_of(archive.records).leaderboard
     assert best.record["key"] in board.loc[board["rank"] == 1, "run_keys"].item()
     assert best.told == (
         f"best on elpv: Padim resnet18, run {records[1]['key']}, image AUROC 0.9600 (seed 1, the best of 3 seeds)"
@@ -72,7 +71,7 @@ def test_commands_of_a_row_name_its_runs_the_best_first(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     records = [with_auroc(auroc, seed=seed) for seed, auroc in enumerate((0.90, 0.96))]
     output = write(tmp_path / "my out", [*records, with_auroc(0.5, dataset="lids", category="")])
-    two, one = exports(frames(load(output).records), output)
+    two, one = exports(tables_of(load(output).records), output)
     assert [(run.key, run.which) for run in two] == [
         (records[1]["key"], "mono, seed 1"), (records[0]["key"], "mono, seed 0")
     ]  # fmt: skip

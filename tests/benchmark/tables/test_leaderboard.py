@@ -8,10 +8,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from benchmark.api.output_tables import write_tables
 from benchmark.records.archive import load
-from benchmark.report.write import ReportError, write_tables
-from benchmark.tables.leaderboard import COLUMNS, Frames, frames
-from tests.benchmark.fabricated import make_plan, make_record, make_sweep, write
+from benchmark.report.write import ReportError
+from benchmark.tables.leaderboard import COLUMNS, Frames
+from tests.benchmark.fabricated import make_plan, make_record, make_sweep, tables_of, write
 
 CONTRACT = """rank, model, backbone, layers, settings, dataset, category, n_seeds, n_categories, image_AUROC,
 image_F1Score, pixel_AUROC, pixel_F1Score, image_F1Max, pixel_F1Max, pixel_AUPRO, image_F1Floor,
@@ -40,7 +41,7 @@ def test_columns_are_those_of_the_contract() -> None:
 
 def test_means_are_over_seeds_then_over_categories() -> None:
     values = {("a", 0): 0.9, ("a", 1): 0.8, ("b", 0): 0.7, ("b", 1): 0.5}
-    found = frames([make_record(category=c, seed=s, metrics=auroc(v)) for (c, s), v in values.items()])
+    found = tables_of([make_record(category=c, seed=s, metrics=auroc(v)) for (c, s), v in values.items()])
     mean = only(found.leaderboard, model="Patchcore")
     assert mean["image_AUROC"] == pytest.approx(np.mean([np.mean([0.9, 0.8]), np.mean([0.7, 0.5])]))
     assert mean["image_AUROC_std"] == pytest.approx(np.std([np.mean([0.9, 0.7]), np.mean([0.8, 0.5])], ddof=1))
@@ -52,11 +53,11 @@ def test_means_are_over_seeds_then_over_categories() -> None:
 
 
 def test_one_seed_has_no_spread() -> None:
-    assert np.isnan(frames([make_record()]).leaderboard["image_AUROC_std"].iloc[0])
+    assert np.isnan(tables_of([make_record()]).leaderboard["image_AUROC_std"].iloc[0])
 
 
 def test_a_data_set_without_categories_has_its_own_row_and_its_mean() -> None:
-    found = frames([make_record(category="")])
+    found = tables_of([make_record(category="")])
     assert found.table["category"].tolist() == ["mean", "all"]
     assert found.table["image_AUROC"].tolist() == [0.9, 0.9]
 
@@ -70,19 +71,19 @@ def test_rank_is_within_a_data_set_by_image_auroc_then_pixel_auroc_then_latency(
         make_record(model="E", metrics=auroc(0.9, pixel_AUROC=None), latency=1.0),
         make_record(model="A", dataset="other", metrics=auroc(0.1)),
     ]
-    found = frames(records).leaderboard
+    found = tables_of(records).leaderboard
     ranks = {(line.dataset, line.model): line.rank for line in found.itertuples()}
     assert ranks == {("elpv", m): r for r, m in enumerate("DCBEA", start=1)} | {("other", "A"): 1}
     assert found["model"].tolist() == ["D", "C", "B", "E", "A", "A"]
 
 
 def test_equal_rows_share_a_rank() -> None:
-    assert frames([make_record(model=m) for m in "AB"]).leaderboard["rank"].tolist() == [1, 1]
+    assert tables_of([make_record(model=m) for m in "AB"]).leaderboard["rank"].tolist() == [1, 1]
 
 
 def test_a_failed_seed_takes_the_rank_and_keeps_the_value() -> None:
     records = [make_record(seed=0), make_record(seed=1, status="failed"), make_record(model="Padim")]
-    line = only(frames(records).leaderboard, model="Patchcore")
+    line = only(tables_of(records).leaderboard, model="Patchcore")
     assert pd.isna(line["rank"])
     assert line["image_AUROC"] == 0.9
     assert (line["status"], line["n_seeds"]) == ("1 of 2 runs, 1 failed", 1)
@@ -90,7 +91,7 @@ def test_a_failed_seed_takes_the_rank_and_keeps_the_value() -> None:
 
 def test_a_missing_category_blanks_the_mean_and_the_rank() -> None:
     records = [make_record(category="a"), make_record(category="b", status="missing"), make_record(dataset="other")]
-    found = frames(records)
+    found = tables_of(records)
     line = only(found.leaderboard, dataset="elpv")
     assert pd.isna(line["rank"])
     assert np.isnan(line["image_AUROC"])
@@ -101,21 +102,21 @@ def test_a_missing_category_blanks_the_mean_and_the_rank() -> None:
 
 def test_a_category_that_only_another_model_has_is_a_gap() -> None:
     records = [make_record(category="a"), make_record(model="Padim", category="a"), make_record(category="b")]
-    line = only(frames(records).leaderboard, model="Padim")
+    line = only(tables_of(records).leaderboard, model="Padim")
     assert pd.isna(line["rank"])
     assert line["status"] == "1 of 2 runs, 1 not run"
 
 
 def test_more_seeds_of_one_model_leave_the_others_ranked() -> None:
     records = [make_record(), make_record(seed=1), make_record(model="Padim", metrics=auroc(0.95))]
-    assert only(frames(records).leaderboard, model="Padim")["rank"] == 1
+    assert only(tables_of(records).leaderboard, model="Padim")["rank"] == 1
 
 
 @pytest.mark.parametrize("exact", [True, False])
 def test_what_a_plan_asked_for_and_never_ran_is_a_gap(exact: bool) -> None:
     done = [make_record(category="a"), make_record(category="a", seed=1)]
     never = [make_record(category="a", seed=2), make_record(model="Stfpm", category="a"), make_record(category="b")]
-    found = frames(done, [make_plan(*done, *never, exact=exact)])
+    found = tables_of(done, [make_plan(*done, *never, exact=exact)])
     line = only(found.leaderboard, model="Patchcore")
     assert pd.isna(line["rank"])
     assert line["status"] == "2 of 6 runs, 4 not run"
@@ -125,7 +126,7 @@ def test_what_a_plan_asked_for_and_never_ran_is_a_gap(exact: bool) -> None:
 
 def test_a_run_that_had_not_converged_is_marked_and_not_ranked() -> None:
     records = [make_record(model="Stfpm", converged=False, metrics=auroc(0.99)), make_record()]
-    found = frames(records).leaderboard
+    found = tables_of(records).leaderboard
     line = only(found, model="Stfpm")
     assert pd.isna(line["rank"])
     assert line["status"] == "1 of 1 runs, not converged"
@@ -145,7 +146,7 @@ def test_the_newest_record_of_an_experiment_counts_and_the_other_is_shown_as_sup
     old = make_record(metrics=auroc(0.6), started="2026-01-01T00:00:00+00:00", content="old")
     new = make_record(metrics=auroc(0.7), started="2026-02-01T00:00:00+00:00", content="new")
     for records in ([old, new], [new, old]):
-        found = frames(records)
+        found = tables_of(records)
         assert found.leaderboard["image_AUROC"].tolist() == [0.7]
         assert only(found.runs, key=old["key"])["in_table"] == "no, superseded"
         assert only(found.runs, key=new["key"])["in_table"] == "yes"
@@ -155,34 +156,34 @@ def test_a_finished_record_counts_before_a_newer_failure() -> None:
     done = make_record(started="2026-01-01T00:00:00+00:00", content="a")
     failed = make_record(started="2026-02-01T00:00:00+00:00", content="b", status="failed")
     failed["dataset"]["name"] = "Elpv"  # without data a run knows its class alone
-    found = frames([done, failed])
+    found = tables_of([done, failed])
     assert found.leaderboard["status"].tolist() == ["1 of 1 runs"]
     assert found.failures.empty
 
 
 def test_a_record_of_another_protocol_is_shown_and_does_not_count() -> None:
-    found = frames([make_record(protocol_version=0)])
+    found = tables_of([make_record(protocol_version=0)])
     assert found.leaderboard.empty
     assert found.runs["in_table"].tolist() == ["no, protocol 0 is not 1"]
 
 
 def test_rows_that_differ_in_data_alone_are_told_apart_in_their_settings() -> None:
     records = [make_record(data_arguments={"test_split_ratio": r}, seed=s) for r in (0.2, 0.5) for s in (0, 1)]
-    found = frames(records).leaderboard
+    found = tables_of(records).leaderboard
     assert sorted(found["settings"]) == ["test_split_ratio=0.2", "test_split_ratio=0.5"]
     assert found["n_seeds"].tolist() == [2, 2]
 
 
 def test_folders_may_differ_between_categories_but_not_within_one() -> None:
     one = [make_record(category=c, data_arguments={"normal_dir": f"{c}/good"}) for c in "ab"]
-    assert len(frames(one).leaderboard) == 1
+    assert len(tables_of(one).leaderboard) == 1
     two = [make_record(category="a", data_arguments={"normal_dir": name}) for name in ("good", "noisy")]
-    assert sorted(frames(two).leaderboard["settings"]) == ["normal_dir=good", "normal_dir=noisy"]
+    assert sorted(tables_of(two).leaderboard["settings"]) == ["normal_dir=good", "normal_dir=noisy"]
 
 
 def test_synthetic_marks_every_row_of_the_data_set() -> None:
     records = [make_record(synthetic=True), make_record(model="Padim", status="failed")]
-    found = frames(records, [make_plan(make_record(model="Stfpm"))])
+    found = tables_of(records, [make_plan(make_record(model="Stfpm"))])
     assert found.table["synthetic"].all()
     assert found.failures["synthetic"].all()
 
@@ -208,7 +209,7 @@ def test_an_unreadable_record_is_named_and_hides_nothing(tmp_path: Path) -> None
         (folder / "record.json").write_text(text)
     archive = load(tmp_path)
     assert len(archive.records) == 1
-    found = frames(archive.records, archive.plans, warnings=archive.warnings)
+    found = tables_of(archive.records, archive.plans, warnings=archive.warnings)
     shown = found.about.loc[found.about["section"] == "Warnings", "value"].tolist()
     assert len(shown) == 4
     assert all(any(f"Padim/{place}/record.json" in text for text in shown) for place in "wxyz")
@@ -216,7 +217,7 @@ def test_an_unreadable_record_is_named_and_hides_nothing(tmp_path: Path) -> None
 
 
 def test_no_records_at_all_give_empty_tables(tmp_path: Path) -> None:
-    found = frames([])
+    found = tables_of([])
     assert all(len(frame) == 0 for frame in (found.leaderboard, found.by_category, found.runs, found.failures))
     (tmp_path / "runs").mkdir()
     assert len(write_tables(tmp_path)) == 3
@@ -234,7 +235,7 @@ def test_a_record_of_another_form_hides_no_other_and_is_named(tmp_path: Path, ch
     broken = make_record(seed=1)
     output = write(tmp_path, [make_record(), broken | change])
     archive = load(output)
-    assert len(frames(archive.records).leaderboard) == 1
+    assert len(tables_of(archive.records).leaderboard) == 1
     assert broken["folder"] in archive.warnings[0]
 
 
@@ -252,7 +253,7 @@ def test_differences_of_environment_and_data_are_warnings() -> None:
     records = make_sweep()
     records[0]["environment"]["torch"] = "2.14.0"
     records[1]["dataset"]["sha256"] = "changed"
-    about = frames(records).about
+    about = tables_of(records).about
     warnings = " ".join(about.loc[about["section"] == "Warnings", "value"])
     assert "Runs differ in torch: 2.15.0" in warnings
     assert "2.14.0 (1 run)" in warnings
@@ -263,13 +264,13 @@ def test_contaminated_data_differ_from_the_plain_on_purpose() -> None:
     records = make_sweep()
     for number, record in enumerate(records):
         record["dataset"] |= {"contamination": {"n_injected": 0}, "sha256": f"seed {number}"}
-    about = frames(records).about
+    about = tables_of(records).about
     assert "content of the data" not in " ".join(about.loc[about["section"] == "Warnings", "value"])
 
 
 def test_about_tells_how_the_numbers_were_made() -> None:
     records = make_sweep()
-    about = frames(records, [make_plan(*records)]).about
+    about = tables_of(records, [make_plan(*records)]).about
     text = " ".join(about["value"])
     for expected in ("python -m benchmark run", "200 training images", "synthetic defects", "Some CPU", "2.7.0"):
         assert expected in text
@@ -296,5 +297,5 @@ def test_the_same_records_give_the_same_bytes(tmp_path: Path) -> None:
 
 
 def test_leading_runs_are_those_of_the_best_rows() -> None:
-    found: Frames = frames(make_sweep())
+    found: Frames = tables_of(make_sweep())
     assert {r["model"] for rank, r in found.leading if rank == 1} == {"Patchcore"}

@@ -4,8 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmark.tables.refinement_frames import REFINEMENT, ROUNDS, refinement_frame, rounds_frame
+from benchmark.tables.refinement_frames import REFINEMENT, ROUNDS, refinement_frame
 from tests.benchmark.fabricated import make_refinement as record
+from tests.benchmark.fabricated import rounds_of
 
 
 @pytest.fixture
@@ -17,7 +18,7 @@ def frame():
         for name in ("random", "consensus", "oracle", "entropy")
         for seed in (0, 1, 2)
     ]
-    return refinement_frame(rounds_frame(records)).set_index("strategy")
+    return refinement_frame(rounds_of(records)).set_index("strategy")
 
 
 def test_each_strategy_is_compared_with_random_by_seed(frame):
@@ -42,9 +43,9 @@ def test_gains_are_paired_and_compared_with_the_oracle(frame):
 def test_a_detector_trained_last_only_is_compared_with_that_of_all_images():
     whole = [record("oracle", seed, auroc=1.0, gain=0.1, base=0.8 + seed / 10) for seed in (0, 1)]
     last = [record("consensus", seed, auroc=0.9, gain=0.05, base=0.8 + seed / 10, retrain="last") for seed in (0, 1)]
-    frame = refinement_frame(rounds_frame(whole + last)).set_index("strategy")
+    frame = refinement_frame(rounds_of(whole + last)).set_index("strategy")
     assert frame["image_AUROC_gain"]["consensus"] == pytest.approx(0.05)
-    alone = refinement_frame(rounds_frame(last)).set_index("strategy")
+    alone = refinement_frame(rounds_of(last)).set_index("strategy")
     assert pd.isna(alone["image_AUROC_gain"]["consensus"])
     assert alone["image_AUROC"]["consensus"] == pytest.approx(0.9)
 
@@ -60,7 +61,7 @@ def test_conditions_and_rankings_without_a_detector_stay_apart():
         record("oracle", 0, auroc=1.0, gain=0.1, ratio=0.15),
         record("oracle", 0, auroc=1.0, gain=0.1, ratio=0.1, retrain="never"),
     ]
-    frame = refinement_frame(rounds_frame(records))
+    frame = refinement_frame(rounds_of(records))
     assert sorted(frame["detector"]) == ["Patchcore resnet18", "Patchcore resnet18", "ranking only"]
     assert frame["image_AUROC_recovered"].isna().all()  # one seed has no standard error
     assert frame.loc[frame["detector"] == "ranking only", "image_AUROC"].isna().all()
@@ -72,20 +73,20 @@ def test_settings_of_a_detector_are_not_mixed():
         one["settings"] = f"temperature=0.{number + 1}, strategy=consensus, rule=mad"
         one["experiment"]["model"] = {"init_args": {"temperature": (number + 1) / 10}}
         one["experiment_id"] = one["key"] = str(number)
-    frame = refinement_frame(rounds_frame(records)).set_index("detector")
+    frame = refinement_frame(rounds_of(records)).set_index("detector")
     assert frame["score_auroc"]["Patchcore resnet18, temperature=0.1"] == pytest.approx(0.6)
     assert frame["score_auroc"]["Patchcore resnet18, temperature=0.2"] == pytest.approx(0.8)
 
 
 def test_only_the_newest_record_of_a_refinement_counts():
     old, new = (record("random", 0, auroc=value, gain=0, started=day) for value, day in ((0.1, "2025"), (0.4, "2026")))
-    rounds = rounds_frame([new, old])
+    rounds = rounds_of([new, old])
     assert len(rounds) == 2
     assert rounds["score_auroc"].tolist() == [0.4, 0.4]
 
 
 def test_nothing_refined_gives_empty_frames():
-    rounds = rounds_frame([{"status": "finished", "protocol_version": 1, "experiment": {}}])
+    rounds = rounds_of([{"status": "finished", "protocol_version": 1, "experiment": {}}])
     assert rounds.empty
     assert set(ROUNDS) <= set(rounds.columns)
     assert refinement_frame(rounds).empty

@@ -7,8 +7,7 @@ import pytest
 from benchmark.metrics.columns import LEADERBOARD, column, compares
 from benchmark.report.html import _shades
 from benchmark.report.xlsx import write_xlsx
-from benchmark.tables.leaderboard import frames
-from tests.benchmark.fabricated import make_record
+from tests.benchmark.fabricated import make_record, tables_of
 
 
 def timed(model: str, latency: float, *, session: str | None = "a", fit: float | None = 10.0, **changes):
@@ -23,7 +22,7 @@ def timed(model: str, latency: float, *, session: str | None = "a", fit: float |
 
 
 def colored(records, tmp_path) -> set[str]:
-    write_xlsx(frames(records), tmp_path / "l.xlsx", tmp_path)
+    write_xlsx(tables_of(records), tmp_path / "l.xlsx", tmp_path)
     sheet = openpyxl.load_workbook(tmp_path / "l.xlsx")["Leaderboard"]
     places = {str(area.sqref).split(":")[0].rstrip("0123456789") for area in sheet.conditional_formatting}
     letters = {openpyxl.utils.get_column_letter(i + 1): name for i, name in enumerate(LEADERBOARD)}
@@ -31,7 +30,7 @@ def colored(records, tmp_path) -> set[str]:
 
 
 def warnings(records) -> str:
-    about = frames(records).about
+    about = tables_of(records).about
     return " ".join(about.loc[about["section"] == "Warnings", "value"])
 
 
@@ -39,10 +38,10 @@ def test_times_of_one_session_and_machine_are_colored_and_nothing_is_warned_of(t
     records = [timed("A", 10.0), timed("B", 20.0)]
     assert {"latency_ms", "latency_p95_ms", "fit_seconds"} <= colored(records, tmp_path)
     assert warnings(records) == ""
-    frame = frames(records).leaderboard
+    frame = tables_of(records).leaderboard
     assert _shades(frame, column("latency_ms"), ("dataset",)) == [1.0, 0.0]
     assert frame["latency_min_ms"].tolist() == [9.0, 19.0]
-    about = frames(records).about
+    about = tables_of(records).about
     (session,) = about.loc[about["section"] == "Latency", "value"]
     assert session == "2 networks of 2 runs in 5 turns each, on cpu, 2 threads"
 
@@ -52,7 +51,7 @@ def test_latencies_of_several_sessions_are_shown_without_color_and_with_a_word(s
     records = [timed("A", 10.0, session=sessions[0]), timed("B", 20.0, session=sessions[1])]
     assert not {"latency_ms", "latency_p95_ms"} & colored(records, tmp_path)
     assert "Latencies were not all measured in one session" in warnings(records)
-    frame = frames(records).leaderboard
+    frame = tables_of(records).leaderboard
     assert frame["latency_ms"].tolist() == [10.0, 20.0]
     assert _shades(frame, column("latency_ms"), ("dataset",)) == [None, None]
 
@@ -69,19 +68,19 @@ def test_a_busy_machine_is_told_in_the_sheet_and_colors_nothing(tmp_path):
     assert "measured while other processes used 1.4 of 2 cores, so it is not colored" in warnings([record])
     assert "not all measured in one session" not in warnings([record, timed("B", 20.0)])
     assert "latency_ms" not in colored([record, timed("B", 20.0)], tmp_path)
-    assert frames([record]).runs["latency_note"].tolist() == ["measured while other processes used 1.4 of 2 cores"]
+    assert tables_of([record]).runs["latency_note"].tolist() == ["measured while other processes used 1.4 of 2 cores"]
 
 
 def test_a_fit_time_that_is_not_known_is_blank_with_its_reason_and_colors_nothing(tmp_path):
     records = [timed("A", 10.0), timed("B", 20.0, fit=None)]
-    frame = frames(records).leaderboard.set_index("model")
+    frame = tables_of(records).leaderboard.set_index("model")
     assert frame.loc["A", "fit_seconds"] == 20.0
     assert pd.isna(frame.loc["A", "reused"])
     assert pd.isna(frame.loc["B", "fit_seconds"])
     assert frame.loc["B", "reused"] == "features, images"
     assert "fit_seconds" not in colored(records, tmp_path)
     assert "cache clear" in warnings(records)
-    assert frames(records).runs.set_index("model").loc["B", "reused"] == "features, images"
+    assert tables_of(records).runs.set_index("model").loc["B", "reused"] == "features, images"
 
 
 def test_fit_times_of_other_machines_or_threads_and_of_older_records_do_not_compare(tmp_path):
@@ -90,7 +89,7 @@ def test_fit_times_of_other_machines_or_threads_and_of_older_records_do_not_comp
     assert "fit_seconds" not in colored([one, other], tmp_path)
     older = make_record(model="B", reused={"train": {"images": 8, "features": 8, "of": 8}})
     assert "fit_seconds" not in colored([timed("A", 10.0), older], tmp_path)
-    assert frames([older]).leaderboard["fit_seconds"].tolist() == [12.0]
+    assert tables_of([older]).leaderboard["fit_seconds"].tolist() == [12.0]
 
 
 def test_a_column_without_such_a_condition_always_compares():

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from benchmark.one_run.runner import RunOptions, run_experiment
+from benchmark.one_run.options import RunOptions
+from benchmark.one_run.runner import run_experiment
 from benchmark.plan.experiment import Experiment
 from benchmark.tables.summary import reused
 from extensions.cache import open_cache
@@ -45,28 +46,28 @@ def finish(root: Path, weights: Path, output: Path, name: str, *, data: dict | N
         trainer={"max_epochs": 1} if name == "Stfpm" else {},
     )
     record = run_experiment(one, output, options=RunOptions(progress=False, keep_checkpoint=False))
-    assert record["status"] == "finished", record["error"]["traceback"]
+    assert record.status == "finished", record.error.traceback
     return record
 
 
 def test_a_fit_on_reused_features_and_bank_costs_what_they_took(tiny_root, weights, tmp_path, cache):
     bank = {"coreset_sampling_ratio": 0.5, "num_neighbors": 2}
-    first = finish(tiny_root, weights, tmp_path / "a", "Patchcore", **bank)["speed"]
-    assert first["fit_reused_seconds"] == 0
-    assert first["fit_seconds"] == first["fit_own_seconds"]
+    first = finish(tiny_root, weights, tmp_path / "a", "Patchcore", **bank).speed
+    assert first.fit_reused_seconds == 0
+    assert first.fit_seconds == first.fit_own_seconds
     notes = [float(cache.noted("features", path.stem)[0]) for path in cache.folder.glob("features/*/*.npy")]
     assert min(notes) > 0
     record = finish(tiny_root, weights, tmp_path / "b", "Patchcore", **bank | {"num_neighbors": 1})
-    second = record["speed"]
-    assert second["fit_seconds"] == pytest.approx(second["fit_own_seconds"] + second["fit_reused_seconds"])
-    assert record["reused"]["train"] == {"images": 8, "features": 8, "of": 8, "bank": True}
+    second = record.speed
+    assert second.fit_seconds == pytest.approx(second.fit_own_seconds + second.fit_reused_seconds)
+    assert record.reused.train.on_disk() == {"images": 8, "features": 8, "of": 8, "bank": True}
     assert reused(record) is None
     (path,) = cache.folder.glob("banks/*/*.npy")
     selected = SelectionTimes.seconds(cache.noted("banks", path.stem), 10**9)
     # 16 images and two layers of each; a pass of the 8 that are trained on is about half of the notes of one layer
-    assert selected < second["fit_reused_seconds"] < selected + sum(notes)
-    smaller = finish(tiny_root, weights, tmp_path / "c", "Patchcore", **bank | {"coreset_sampling_ratio": 0.1})["speed"]
-    assert smaller["fit_reused_seconds"] < second["fit_reused_seconds"]
+    assert selected < second.fit_reused_seconds < selected + sum(notes)
+    smaller = finish(tiny_root, weights, tmp_path / "c", "Patchcore", **bank | {"coreset_sampling_ratio": 0.1}).speed
+    assert smaller.fit_reused_seconds < second.fit_reused_seconds
 
 
 def test_what_a_cache_of_before_does_not_know_is_blank_and_says_why(tiny_root, weights, tmp_path, cache):
@@ -76,16 +77,16 @@ def test_what_a_cache_of_before_does_not_know_is_blank_and_says_why(tiny_root, w
         path.unlink()
         cache.put("features", path.stem, array)
     record = finish(tiny_root, weights, tmp_path / "b", "Padim", n_features=9)
-    assert record["speed"]["fit_seconds"] is None
-    assert record["speed"]["fit_own_seconds"] > 0
+    assert record.speed.fit_seconds is None
+    assert record.speed.fit_own_seconds > 0
     assert reused(record) == "features, images"
 
 
 def test_few_of_the_images_cost_their_share(tiny_root, weights, tmp_path, cache):
     finish(tiny_root, weights, tmp_path / "a", "Padim", n_features=5)
-    whole = finish(tiny_root, weights, tmp_path / "b", "Padim", n_features=6)["speed"]["fit_reused_seconds"]
-    few = finish(tiny_root, weights, tmp_path / "c", "Padim", data={"k_shot": 4}, n_features=5)["speed"]
-    assert few["fit_reused_seconds"] == pytest.approx(whole / 2)
+    whole = finish(tiny_root, weights, tmp_path / "b", "Padim", n_features=6).speed.fit_reused_seconds
+    few = finish(tiny_root, weights, tmp_path / "c", "Padim", data={"k_shot": 4}, n_features=5).speed
+    assert few.fit_reused_seconds == pytest.approx(whole / 2)
 
 
 def test_images_decoded_for_another_backbone_keep_their_part_of_the_cost(tiny_root, weights, tmp_path, cache):
@@ -95,7 +96,7 @@ def test_images_decoded_for_another_backbone_keep_their_part_of_the_cost(tiny_ro
     record = finish(tiny_root, weights, tmp_path / "b", "Padim", n_features=6)
     decoded = [cache.noted("images", path.stem) for path in cache.folder.glob("images/*/*.npy")]
     assert len(decoded) == 16
-    assert 0 < record["speed"]["fit_reused_seconds"] < sum(float(note[0]) for note in decoded)
+    assert 0 < record.speed.fit_reused_seconds < sum(float(note[0]) for note in decoded)
 
 
 def test_features_that_a_ranking_computed_are_counted(tiny_root, weights, tmp_path, cache):
@@ -103,8 +104,8 @@ def test_features_that_a_ranking_computed_are_counted(tiny_root, weights, tmp_pa
     data = Folder("tiny", "train/good", tiny_root, "test/bad", "test/good", num_workers=0)
     training_features(data, backbone="resnet18", weights=weights, layers=layers, image_size=32)
     record = finish(tiny_root, weights, tmp_path / "a", "Padim", n_features=5)
-    assert record["reused"]["train"] == {"images": 8, "features": 8, "of": 8}
-    assert record["speed"]["fit_seconds"] > record["speed"]["fit_own_seconds"]
+    assert record.reused.train.on_disk() == {"images": 8, "features": 8, "of": 8}
+    assert record.speed.fit_seconds > record.speed.fit_own_seconds
 
 
 def test_a_note_is_read_again_and_hides_nothing_of_the_array(cache):

@@ -13,9 +13,11 @@ from PIL import Image
 from torchvision.transforms import v2
 
 from benchmark.execute.sweep import run_sweep
-from benchmark.one_run.runner import RunOptions, run_experiment
+from benchmark.one_run.options import RunOptions
+from benchmark.one_run.runner import run_experiment
 from benchmark.plan.experiment import Experiment
-from benchmark.records.store import Store
+from benchmark.records.record import Record
+from benchmark.records.record_file import read_records
 from extensions.backbones.frozen import FrozenFeatureExtractor
 from extensions.cache import open_cache
 from extensions.cache.features import FeatureStore
@@ -93,15 +95,15 @@ def experiment(root: Path, weights: Path, name: str = "Patchcore", **changes) ->
     )
 
 
-def finish(one: Experiment, output: Path, **options) -> dict:
+def finish(one: Experiment, output: Path, **options) -> Record:
     record = run_experiment(one, output, options=RunOptions(progress=False, keep_checkpoint=False, **options))
-    assert record["status"] == "finished", record["error"]["traceback"]
+    assert record.status == "finished", record.error.traceback
     return record
 
 
 def scores(output: Path) -> np.ndarray:
-    ((folder, _),) = Store(output).records()
-    return pd.read_csv(folder / "scores.csv")["score"].to_numpy()
+    (record,) = read_records(output)
+    return pd.read_csv(output / record.folder / "scores.csv")["score"].to_numpy()
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -112,14 +114,14 @@ def test_results_are_the_same_without_a_cache_with_a_cold_and_with_a_warm_one(
     cold, warm = finish(one, tmp_path / "cold"), finish(one, tmp_path / "warm")
     monkeypatch.setenv("WORKBENCH_CACHE_LIMIT", "0")
     without = finish(one, tmp_path / "without")
-    assert cold["reused"]["train"] == {"images": 0, "features": 0, "of": 8}
-    assert warm["reused"]["train"]["features"] == 8
-    assert warm["reused"]["test"] == {"images": 8, "features": 8, "of": 8}
-    assert without["reused"] == {}
+    assert cold.reused.train.on_disk() == {"images": 0, "features": 0, "of": 8}
+    assert warm.reused.train.features == 8
+    assert warm.reused.test.on_disk() == {"images": 8, "features": 8, "of": 8}
+    assert without.reused.on_disk() == {}
     np.testing.assert_allclose(scores(tmp_path / "cold"), scores(tmp_path / "without"), rtol=1e-4)
     np.testing.assert_allclose(scores(tmp_path / "warm"), scores(tmp_path / "cold"), rtol=1e-4)
-    for metric, value in without["metrics"].items():
-        assert warm["metrics"][metric] == pytest.approx(value, abs=1e-4), metric
+    for metric, value in without.metrics.items():
+        assert warm.metrics[metric] == pytest.approx(value, abs=1e-4), metric
 
 
 def test_a_second_run_decodes_nothing_and_its_backbone_sees_nothing(root, weights, tmp_path, work):
@@ -128,17 +130,17 @@ def test_a_second_run_decodes_nothing_and_its_backbone_sees_nothing(root, weight
     work.clear()
     second = finish(experiment(root, weights, num_neighbors=1), tmp_path / "out")
     assert work["decoded"] == 0
-    assert work["seen"] == 2 + second["speed"]["latency_n"]  # what is timed, and the calls before
+    assert work["seen"] == 2 + second.speed.latency_n  # what is timed, and the calls before
 
 
 def test_models_with_other_layers_share_one_pass_in_a_sweep(root, weights, tmp_path, work):
     sweep = [experiment(root, weights, name) for name in ("Patchcore", "Padim", "Cflow")]
     run_sweep(sweep, tmp_path / "out", options=RunOptions(progress=False), keep="none")
-    records = {record["model"]: record for _, record in Store(tmp_path / "out").records()}
+    records = {record.model: record for record in read_records(tmp_path / "out")}
     assert work["decoded"] == N_IMAGES
-    assert records["Patchcore"]["reused"]["train"]["features"] == 0
-    assert records["Padim"]["reused"]["train"]["features"] == 8
-    assert records["Cflow"]["reused"]["test"]["features"] == 8
+    assert records["Patchcore"].reused.train.features == 0
+    assert records["Padim"].reused.train.features == 8
+    assert records["Cflow"].reused.test.features == 8
 
 
 def test_settings_on_the_same_patches_share_one_coreset(root, weights, tmp_path, monkeypatch):
@@ -160,13 +162,13 @@ def test_settings_on_the_same_patches_share_one_coreset(root, weights, tmp_path,
     run_sweep(sweep, tmp_path / "alone", options=RunOptions(progress=False), keep="none")
     shared, alone = (
         {
-            r["key"]: (r.get("reused"), pd.read_csv(f / "scores.csv")["score"])
-            for f, r in Store(tmp_path / name).records()
+            r.key: (r.reused, pd.read_csv(tmp_path / name / r.folder / "scores.csv")["score"])
+            for r in read_records(tmp_path / name)
         }
         for name in ("shared", "alone")
     )
     assert shared.keys() == alone.keys()
-    assert sum(reused["train"].get("bank", False) for reused, _ in shared.values()) == 3
+    assert sum(reused.train.bank for reused, _ in shared.values()) == 3
     for key, (_, found) in shared.items():
         np.testing.assert_allclose(found, alone[key][1], rtol=1e-5)
 
@@ -184,7 +186,7 @@ def test_a_run_with_a_known_bank_reads_features_of_no_more_than_one_training_bat
 
     monkeypatch.setattr(FeatureStore, "batch", counting)
     record = finish(experiment(root, weights, num_neighbors=1), tmp_path / "out")
-    assert record["reused"]["train"] == {"images": 8, "features": 8, "of": 8, "bank": True}
+    assert record.reused.train.on_disk() == {"images": 8, "features": 8, "of": 8, "bank": True}
     assert sum("train" in path for path, _ in read) == 4
     assert len(read) == 4 + 8
 
@@ -194,8 +196,10 @@ def test_a_run_draws_the_same_numbers_alone_and_beside_models_with_more_layers(r
     run_sweep([one, other], tmp_path / "sweep", options=RunOptions(progress=False), keep="none")
     monkeypatch.setenv("WORKBENCH_CACHE", str(tmp_path / "another"))
     alone = finish(one, tmp_path / "alone")
-    ((beside, _),) = [entry for entry in Store(tmp_path / "sweep").records() if entry[1]["key"] == alone["key"]]
-    np.testing.assert_allclose(pd.read_csv(beside / "scores.csv")["score"], scores(tmp_path / "alone"), rtol=1e-5)
+    (beside,) = [record for record in read_records(tmp_path / "sweep") if record.key == alone.key]
+    np.testing.assert_allclose(
+        pd.read_csv(tmp_path / "sweep" / beside.folder / "scores.csv")["score"], scores(tmp_path / "alone"), rtol=1e-5
+    )
 
 
 def test_images_whose_size_depends_on_their_shape_are_left_alone():
@@ -209,8 +213,8 @@ def test_another_seed_selects_another_coreset(root, weights, tmp_path):
     first = finish(experiment(root, weights), tmp_path / "out")
     other = experiment(root, weights)
     second = finish(Experiment(model=other.model, data=other.data, seed=1), tmp_path / "out")
-    assert "bank" not in first["reused"]["train"]
-    assert "bank" not in second["reused"]["train"]
+    assert not first.reused.train.bank
+    assert not second.reused.train.bank
 
 
 def test_only_a_changed_image_is_worked_on_again(root, weights, tmp_path, work):
@@ -220,37 +224,37 @@ def test_only_a_changed_image_is_worked_on_again(root, weights, tmp_path, work):
     work.clear()
     record = finish(experiment(root, weights), tmp_path / "out")
     assert work["decoded"] == 1
-    assert record["reused"]["test"] == {"images": 7, "features": 7, "of": 8}
+    assert record.reused.test.on_disk() == {"images": 7, "features": 7, "of": 8}
 
 
 def test_another_mask_is_read(root, weights, tmp_path):
     first = finish(experiment(root, weights), tmp_path / "out")
     Image.fromarray(np.full((64, 64), 255, np.uint8)).save(root / "mask/bad/000.png")
     second = finish(experiment(root, weights), tmp_path / "out")
-    assert second["metrics"]["pixel_F1Floor"] > first["metrics"]["pixel_F1Floor"]
+    assert second.metrics["pixel_F1Floor"] > first.metrics["pixel_F1Floor"]
 
 
 def test_another_size_weights_file_or_layer_is_worked_on_again(root, weights, tmp_path):
     finish(experiment(root, weights), tmp_path / "out")
     resized = finish(experiment(root, weights, image_size=48), tmp_path / "out")
-    assert resized["reused"]["train"] == {"images": 0, "features": 0, "of": 8}
+    assert resized.reused.train.on_disk() == {"images": 0, "features": 0, "of": 8}
     other = tmp_path / "other.pth"
     state = torch.load(weights, weights_only=True)
     torch.save({name: tensor * 1.5 for name, tensor in state.items()}, other)
-    assert finish(experiment(root, other), tmp_path / "out")["reused"]["train"] == {
+    assert finish(experiment(root, other), tmp_path / "out").reused.train.on_disk() == {
         "images": 8,
         "features": 0,
         "of": 8,
     }
     deeper = finish(experiment(root, weights, layers=["layer1", "layer2"]), tmp_path / "out")
-    assert deeper["reused"]["train"] == {"images": 8, "features": 0, "of": 8}
+    assert deeper.reused.train.on_disk() == {"images": 8, "features": 0, "of": 8}
 
 
 def test_images_with_random_augmentations_are_drawn_anew_from_decoded_ones(root, weights, tmp_path, work):
     flips = {"class_path": "torchvision.transforms.v2.RandomHorizontalFlip", "init_args": {"p": 0.5}}
     one = experiment(root, weights, "Stfpm", data={"train_augmentations": flips})
     record = finish(one, tmp_path / "out")
-    assert record["reused"]["train"] == {"images": 0, "features": 0, "of": 8}
+    assert record.reused.train.on_disk() == {"images": 0, "features": 0, "of": 8}
     assert work["decoded"] == N_IMAGES
     assert work["seen"] >= 2 * 8 + 8  # each epoch, the teacher sees other images
 
@@ -264,13 +268,13 @@ def test_neither_epochs_nor_validation_add_to_what_the_teacher_sees(root, weight
         work.clear()
         records.append(finish(replace(one, trainer={"max_epochs": epochs}), tmp_path / f"out-{epochs}"))
         assert work["decoded"] == N_IMAGES
-        seen.append(work["seen"] - records[-1]["speed"]["latency_n"])  # a busy machine times fewer images
+        seen.append(work["seen"] - records[-1].speed.latency_n)  # a busy machine times fewer images
     assert seen[0] == seen[1]
-    assert records[1]["reused"]["val"] == {"images": 0, "features": 0, "of": 2}
+    assert records[1].reused.val.on_disk() == {"images": 0, "features": 0, "of": 2}
     monkeypatch.setenv("WORKBENCH_CACHE_LIMIT", "0")
     without = finish(replace(one, trainer={"max_epochs": 4}), tmp_path / "without")
-    assert len(without["training"]["val_loss"]) == 4
-    np.testing.assert_allclose(records[1]["training"]["val_loss"], without["training"]["val_loss"], rtol=1e-3)
+    assert len(without.training.val_loss) == 4
+    np.testing.assert_allclose(records[1].training.val_loss, without.training.val_loss, rtol=1e-3)
 
 
 def test_augmented_items_are_those_of_the_data_set(tiny_folder, tmp_path, monkeypatch):
@@ -304,7 +308,7 @@ def test_a_cache_without_room_changes_nothing_but_the_time(root, weights, tmp_pa
     monkeypatch.setenv("WORKBENCH_CACHE_LIMIT", "0.0001")  # 107 kB
     record = finish(one, tmp_path / "small-out")
     assert "no room for 8 images of tiny" in caplog.text
-    assert record["reused"]["train"]["features"] == 0
+    assert record.reused.train.features == 0
     np.testing.assert_allclose(scores(tmp_path / "small-out"), scores(tmp_path / "roomy"), rtol=1e-5)
 
 
@@ -331,6 +335,6 @@ def test_images_that_every_epoch_reads_are_opened_once(root, tmp_path, monkeypat
         opened.clear()
         one = Experiment(model=model, data=data, trainer={"max_epochs": epochs})
         record = run_experiment(one, tmp_path / "out", options=RunOptions(progress=False))
-        assert record["status"] == "finished", record["error"]
+        assert record.status == "finished", record.error
         found.append(opened["images"])
     assert found[1] <= found[0]

@@ -427,15 +427,21 @@ def test_record_hands_the_checked_config_to_the_benchmark(
     configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     import benchmark.api.interactive
+    from benchmark.api.run_object import Run
+    from benchmark.records.record import Dataset, Record
 
     recorded = []
 
-    def record_run(config: dict, output: Path, *, log: list) -> Path:
+    def record_run(config: dict, output: Path, *, log: list) -> Run:
         recorded.append((config, output))
-        path = tmp_path / "out/record.json"
-        path.parent.mkdir()
-        path.write_text('{"key": "0123abcd", "metrics": {"image_AUROC": 0.75, "pixel_AUROC": null}}')
-        return path
+        record = Record(
+            key="0123abcd",
+            status="finished",
+            model="Padim",
+            dataset=Dataset(name="tiny"),
+            metrics={"image_AUROC": 0.75, "pixel_AUROC": None},
+        )
+        return Run(record, output, None)
 
     monkeypatch.setattr(benchmark.api.interactive, "record_run", record_run)
     args = ["train", "--config", str(configure(PADIM)), "--model.n_features", "6", "--record", "out"]

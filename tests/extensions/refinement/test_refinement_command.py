@@ -1,7 +1,6 @@
 """`python -m extensions.refinement` on tiny images, and a grid of refinements through the benchmark."""
 
 import csv
-import json
 
 import numpy as np
 import openpyxl
@@ -12,6 +11,7 @@ from PIL import Image
 
 from benchmark.__main__ import main as benchmark
 from benchmark.one_run.refinement_run import ROUND_COLUMNS
+from benchmark.records.record_file import read_record
 from extensions.refinement.__main__ import main
 from tests.conftest import draw_image
 
@@ -95,10 +95,10 @@ def test_it_leaves_rounds_suspects_and_a_record(config, tmp_path, capsys):
     assert suspects[0]["injected"] == "true"
     assert "data:image/jpeg" in (output / "suspects.html").read_text(encoding="utf-8")
     (path,) = output.glob("runs/**/record.json")
-    record = json.loads(path.read_text())
-    assert record["dataset"]["contamination"]["n_injected"] == n_injected
-    assert record["metrics"]["image_AUROC"] == pytest.approx(rounds["image_AUROC"].iloc[-1])
-    assert set(record["refinement"]["seconds"]) == {"features", "score", "train"}
+    record = read_record(path, output)
+    assert record.dataset.contamination["n_injected"] == n_injected
+    assert record.metrics["image_AUROC"] == pytest.approx(rounds["image_AUROC"].iloc[-1])
+    assert set(record.refinement.seconds) == {"features", "score", "train"}
     assert (path.parent / "rounds.csv").exists()
     said = capsys.readouterr()
     assert "features" in said.out

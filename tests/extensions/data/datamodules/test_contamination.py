@@ -300,10 +300,11 @@ def test_the_check_command_tells_what_was_injected(parts: Path, capsys: pytest.C
 
 
 def test_a_record_tells_what_was_realised_and_its_key_follows_the_ratio(parts: Path, tmp_path: Path) -> None:
-    from benchmark.one_run.runner import RunOptions, run_experiment
+    from benchmark.one_run.options import RunOptions
+    from benchmark.one_run.runner import run_experiment
     from benchmark.plan.experiment import Experiment
     from benchmark.records.archive import load
-    from benchmark.tables.leaderboard import frames
+    from benchmark.tables.leaderboard import build_tables
 
     model = {"backbone": "resnet18", "pre_trained": False, "image_size": 64, "n_features": 5}
     folders = {"normal_dir": "good", "normal_test_dir": "good_test", "abnormal_dir": "bad", "mask_dir": "masks"}
@@ -315,13 +316,13 @@ def test_a_record_tells_what_was_realised_and_its_key_follows_the_ratio(parts: P
             data={"class_path": "extensions.ContaminatedFolder", "init_args": arguments | folders},
         )
         record = run_experiment(experiment, tmp_path / "out", options=RunOptions(progress=False, keep_checkpoint=False))
-        assert record["status"] == "finished", record["error"]
+        assert record.status == "finished", record.error
         records.append(record)
-    assert [r["dataset"]["contamination_ratio"] for r in records] == [0.0, 2 / 22, 3 / 23]
-    assert records[2]["dataset"]["contamination"]["n_injected"] == 3
-    assert records[2]["dataset"]["contamination"]["n_defects"] == 2
-    assert len({r["key"] for r in records}) == 3
-    board = frames(load(tmp_path / "out").records).leaderboard
+    assert [r.dataset.contamination_ratio for r in records] == [0.0, 2 / 22, 3 / 23]
+    assert records[2].dataset.contamination["n_injected"] == 3
+    assert records[2].dataset.contamination["n_defects"] == 2
+    assert len({r.key for r in records}) == 3
+    board = build_tables(load(tmp_path / "out").records).leaderboard
     assert sorted(board["contamination_ratio"]) == pytest.approx([0.0, 2 / 22, 3 / 23])
     assert any("contamination_ratio=0.14" in settings for settings in board["settings"])
 
@@ -330,9 +331,9 @@ def test_a_record_tells_what_was_realised_and_its_key_follows_the_ratio(parts: P
         model=experiment.model, data={"class_path": "extensions.ContaminatedFolder", "init_args": arguments | folders}
     )
     failed = run_experiment(impossible, tmp_path / "out", options=RunOptions(progress=False))
-    assert (failed["status"], failed["dataset"]["contamination_ratio"]) == ("failed", 0.5)
-    assert "0.393" in failed["error"]["message"]
-    assert "contamination" not in failed["dataset"]
+    assert (failed.status, failed.dataset.contamination_ratio) == ("failed", 0.5)
+    assert "0.393" in failed.error.message
+    assert "contamination" not in failed.on_disk()["dataset"]
 
 
 def test_giving_a_default_of_the_plain_datamodule_changes_no_key() -> None:
