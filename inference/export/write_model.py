@@ -136,18 +136,24 @@ def export_model(
             workspace=Path(scratch) / "engine",
             flipped_part=DRAWN_FLIPPED_PART,
         )
-        summary = replace(agreement.summary, agrees=agreement.agrees and is_kept(costs), costs=costs)
-        agreement = replace(agreement, summary=summary)
-        if not agreement.agrees and not options.allow_difference:
-            told = "; ".join(filter(None, [agreement.sentence(), cost_sentence(costs)]))
-            msg = f"the exported {info.model} differs from the trained model ({told}); nothing was written, "
-            msg += "--allow-difference accepts it"
-            raise DisagreementError(msg)
-        info = replace(info, agreement=summary.on_disk)
+        agreement = _judged(agreement, costs, info.model, allow_difference=options.allow_difference)
+        summary = agreement.summary.on_disk
+        info = replace(info, agreement=summary)
         info_path(folder / NETWORK).write_text(info.to_json(), encoding="utf-8")
-        (folder / "agreement.json").write_text(json.dumps(summary.on_disk, indent=1) + "\n", encoding="utf-8")
+        (folder / "agreement.json").write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
         (folder / "agreement.csv").write_text(agreement.to_csv(), encoding="utf-8")
     return agreement
+
+
+def _judged(agreement: Agreement, costs: Costs, model: str, *, allow_difference: bool) -> Agreement:
+    """The agreement with the costs; raises DisagreementError for a difference that is not accepted."""
+    summary = replace(agreement.summary, agrees=agreement.agrees and is_kept(costs), costs=costs)
+    if not summary.agrees and not allow_difference:
+        told = "; ".join(filter(None, [summary.sentence(), cost_sentence(costs)]))
+        msg = f"the exported {model} differs from the trained model ({told}); nothing was written, --allow-difference "
+        msg += "accepts it"
+        raise DisagreementError(msg)
+    return replace(agreement, summary=summary)
 
 
 def saved(network: openvino.Model, info: ModelInfo, path: Path) -> OpenVinoPredictor:
