@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmark.api.run_object import Run, RunError
-from benchmark.one_run.networks import load_model
-from benchmark.records.run_files import CHECKPOINT
 from extensions.runtime.heat_map import heat_map
 
 if TYPE_CHECKING:
     import pandas as pd
+    from anomalib.data import AnomalibDataModule
     from anomalib.models import AnomalibModule
     from matplotlib.figure import Figure
+
+    from benchmark.records.record import Record
 
 __all__ = ["choose", "draw", "draw_suspects"]
 
@@ -57,18 +57,23 @@ def choose(scores: pd.DataFrame, threshold: float | None, n: int) -> dict[str, p
     return found | {f"{name} ({len(rows)})": rows.head(n) for name, rows in wrong.items()}
 
 
-def draw(run: Run, *, n: int) -> Figure:
+def draw(record: Record, scores: pd.DataFrame, *, model: AnomalibModule, data: AnomalibDataModule, n: int) -> Figure:
     """The figure of a run; closed, so that a notebook shows it once.
 
-    Raises:
-        RunError: No model was kept, or the data are not there any more.
+    Args:
+        record: Of the run.
+        scores: Likewise.
+        model: That it trained.
+        data: That it was tested on.
+        n: Images of each heading at most.
     """
     import matplotlib.pyplot as plt
 
-    found = choose(run.scores, run.threshold, n)
+    threshold = record.thresholds.image
+    found = choose(scores, threshold, n)
     chosen = {heading: rows for heading, rows in found.items() if len(rows)}
     none = "".join(f", {heading}" for heading in found if heading not in chosen)
-    panels = _panels(run, {image for rows in chosen.values() for image in rows["image"]})
+    panels = _panels(model, data, {image for rows in chosen.values() for image in rows["image"]})
     has_masks = any(panel.mask is not None for panel in panels.values())
     has_maps = any(panel.anomaly_map is not None for panel in panels.values())
     width = 1 + has_maps + has_masks
@@ -86,8 +91,8 @@ def draw(run: Run, *, n: int) -> Figure:
             _draw_panel(parts, panels[row["image"]], (low, high), masks=has_masks, maps=has_maps)
             truth = (row["kind"] or "anomalous") if row["label"] else "normal"
             parts[0].set_title(f"{truth}, score {row['score']:.3g}", fontsize=8, loc="left")
-    threshold = "" if run.threshold is None else f", threshold {run.threshold:.3g}"
-    figure.suptitle(f"{run.record.model} on {run.record.dataset.name}{threshold}{none}", fontsize=10)
+    told = "" if threshold is None else f", threshold {threshold:.3g}"
+    figure.suptitle(f"{record.model} on {record.dataset.name}{told}{none}", fontsize=10)
     figure.tight_layout()
     plt.close(figure)
     return figure
@@ -137,12 +142,10 @@ def _range(panels: Mapping[str, Panel]) -> tuple[float, float]:
     return (min(float(m.min()) for m in maps), max(float(m.max()) for m in maps)) if maps else (0.0, 1.0)
 
 
-def _panels(run: Run, images: set[str]) -> dict[str, Panel]:
+def _panels(model: AnomalibModule, datamodule: AnomalibDataModule, images: set[str]) -> dict[str, Panel]:
     """By name of the image, as the model sees it."""
     from extensions.data.checks.fingerprints import image_names
 
-    datamodule, model = run.prepared.datamodule, _kept_model(run)
-    assert datamodule is not None
     name_of = image_names(datamodule)
     samples = datamodule.test_data.samples["image_path"]
     places = {name: place for place, name in enumerate(map(name_of, map(str, samples))) if name in images}
@@ -171,17 +174,3 @@ def _panel(model: AnomalibModule, item: Any) -> Panel:
         anomaly_map=None if found is None else found[0].reshape(found.shape[-2:]).float().numpy(),
         mask=mask,
     )
-
-
-def _kept_model(run: Run) -> AnomalibModule:
-    """The model of the run's checkpoint.
-
-    Raises:
-        RunError: There is none.
-    """
-    path = run.folder / CHECKPOINT
-    if not path.is_file():
-        why = "tested augmented images" if run.record.experiment.augmentation else "was not kept"
-        msg = f"run {run.key} {why}, so there is no model to draw heat maps with; its panels are in {run.folder}"
-        raise RunError(msg)
-    return load_model(run.record, path)

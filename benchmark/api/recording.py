@@ -25,7 +25,7 @@ from benchmark.one_run.memory import PeakMemory, model_bytes
 from benchmark.one_run.networks import keep_image, network_id
 from benchmark.one_run.preparation import Prepared, keep_place, prepare, record_header
 from benchmark.one_run.training import LossCurve, summary, validates
-from benchmark.records.record import Files, Memory, RecordedBy, Reused, Speed, Training
+from benchmark.records.record_sections import Files, Memory, RecordedBy, Reused, Speed, Training
 from benchmark.records.run_files import CHECKPOINT, SCORES, write_text
 from benchmark.records.store import Store
 from extensions.configuration import ConfigError

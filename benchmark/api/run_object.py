@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from benchmark.metrics.metric_table import HEADLINE
 from benchmark.plan.experiment import Experiment
 from benchmark.records.record import Record
+from benchmark.records.run_files import CHECKPOINT
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -96,8 +97,15 @@ class Run:
             RunError: No model was kept, or the data are not there any more.
         """
         from benchmark.api.figures import draw
+        from benchmark.one_run.networks import load_model
 
-        return draw(self, n=n)
+        datamodule, path = self.prepared.datamodule, self.folder / CHECKPOINT
+        assert datamodule is not None
+        if not path.is_file():
+            why = "tested augmented images" if self.record.experiment.augmentation else "was not kept"
+            msg = f"run {self.key} {why}, so there is no model to draw heat maps with; its panels are in {self.folder}"
+            raise RunError(msg)
+        return draw(self.record, self.scores, model=load_model(self.record, path), data=datamodule, n=n)
 
     def export(self, output: Path | str, *, precision: str = "fp32") -> ExportedRun:
         """Write the model for the line, as `python -m inference export --run KEY` does.

@@ -14,8 +14,8 @@ import numpy as np
 
 from benchmark.one_run.networks import FinishedRun, by_network, clear_networks, load_network, runs_of
 from benchmark.plan.experiment import Experiment
-from benchmark.records.record import Speed
 from benchmark.records.record_file import write_record
+from benchmark.records.record_sections import Speed
 from benchmark.records.store import KEEP, Store
 from extensions.runtime.progress import progress_bar
 

@@ -20,7 +20,8 @@ from benchmark.one_run.preparation import backbone_id, named
 from benchmark.one_run.shared_fit import shared_fits
 from benchmark.plan.experiment import Experiment
 from benchmark.plan.naming import labels
-from benchmark.records.record import CanonicalExperiment, Record
+from benchmark.records.canonical_experiment import CanonicalExperiment
+from benchmark.records.record import Record
 from benchmark.records.record_file import RecordError, read_plan
 from benchmark.records.run_files import write_json
 from benchmark.records.store import Store

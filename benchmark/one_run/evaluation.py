@@ -15,7 +15,7 @@ from benchmark.metrics.image import auroc_by_kind, decision_metrics, image_metri
 from benchmark.metrics.pixel import PixelMetrics
 from benchmark.metrics.threshold import image_threshold
 from benchmark.one_run.example_images import ImageKeeper
-from benchmark.records.record import Thresholds
+from benchmark.records.record_sections import Thresholds
 
 if TYPE_CHECKING:
     import pandas as pd

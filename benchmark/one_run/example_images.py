@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from benchmark.records.record import Panel
+from benchmark.records.record_sections import Panel
 from extensions.runtime.heat_map import heat_map
 
 if TYPE_CHECKING:

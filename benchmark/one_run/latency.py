@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmark.records.record import Speed
+from benchmark.records.record_sections import Speed
 
 if TYPE_CHECKING:
     import torch

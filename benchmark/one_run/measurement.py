@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark.one_run.options import RunOptions
 from benchmark.one_run.preparation import Prepared, backbone_id
-from benchmark.records.record import Files, Memory, Record, Reused, Training
+from benchmark.records.record import Record
+from benchmark.records.record_sections import Files, Memory, Reused, Training
 from benchmark.records.run_files import CHECKPOINT, SCORES, write_text
 from extensions.runtime.disk import room_for
 

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark.plan.experiment import Experiment, constructor_defaults
 from benchmark.plan.local import write_local
-from benchmark.records.record import PROTOCOL_VERSION, CanonicalExperiment, Dataset, Record, Weights
+from benchmark.records.canonical_experiment import CanonicalExperiment
+from benchmark.records.record import PROTOCOL_VERSION, Record
+from benchmark.records.record_sections import Dataset, Weights
 from benchmark.records.store import run_folder
 
 if TYPE_CHECKING:

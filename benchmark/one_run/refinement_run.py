@@ -12,8 +12,9 @@ import numpy as np
 import pandas as pd
 
 from benchmark.metrics.metric_table import METRICS
-from benchmark.records.record import Files, Record, Round, Thresholds, Training
-from benchmark.records.record import Refinement as RefinementSection
+from benchmark.records.record import Record
+from benchmark.records.record_sections import Files, Round, Thresholds, Training
+from benchmark.records.record_sections import Refinement as RefinementSection
 from benchmark.records.run_files import write_text
 
 if TYPE_CHECKING:

@@ -13,7 +13,8 @@ from benchmark.one_run.networks import IMAGE, NETWORK
 from benchmark.one_run.options import RunOptions
 from benchmark.one_run.preparation import Prepared, keep_place, named, prepare, record_header
 from benchmark.plan.experiment import Experiment
-from benchmark.records.record import Failure, Record
+from benchmark.records.record import Record
+from benchmark.records.record_sections import Failure
 from benchmark.records.run_files import CHECKPOINT, SCORES
 from benchmark.records.store import Store
 from extensions.runtime.disk import DiskFullError, room_for

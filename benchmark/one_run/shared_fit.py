@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from benchmark.one_run.preparation import Prepared
 from benchmark.plan.experiment import Experiment
-from benchmark.records.record import ReusedSplit, Training
+from benchmark.records.record_sections import ReusedSplit, Training
 
 if TYPE_CHECKING:
     from anomalib.models import AnomalibModule

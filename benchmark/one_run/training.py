@@ -13,7 +13,7 @@ from lightning.pytorch.callbacks import Callback, Timer
 from benchmark.one_run.convergence import has_converged
 from benchmark.one_run.progress import RunProgress
 from benchmark.plan.validation import check_callbacks, check_one_device
-from benchmark.records.record import Training
+from benchmark.records.record_sections import Training
 from extensions.configuration import ConfigError, instantiate_callback, instantiate_logger
 from extensions.runtime.lightning_runs import interruptible, quiet
 

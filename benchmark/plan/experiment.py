@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import PurePath, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from benchmark.records.record import PROTOCOL_VERSION, is_location
+from benchmark.records.canonical_experiment import is_location
+from benchmark.records.record import PROTOCOL_VERSION
 
 if TYPE_CHECKING:
     from extensions.transforms import AugmentationSettings

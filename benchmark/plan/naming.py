@@ -6,7 +6,7 @@ from collections.abc import Collection, Hashable, Mapping, Sequence
 from typing import Any
 
 from benchmark.plan.experiment import constructor_defaults
-from benchmark.records.record import is_location
+from benchmark.records.canonical_experiment import is_location
 
 __all__ = ["differences", "labels"]
 

@@ -6,7 +6,9 @@ import json
 import math
 from collections.abc import Iterable, Sequence
 from pathlib import PurePath
-from typing import Any
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
 from benchmark.log import check_log
 from benchmark.plan.augmentation import is_augmenting
@@ -24,7 +26,7 @@ __all__ = [
     "check_mapping",
     "check_one_device",
     "check_resources",
-    "is_seed",
+    "check_seed",
 ]
 
 KEYS = (
@@ -41,9 +43,41 @@ KEYS = (
     "log",
     "resources",
 )
-RESOURCES = ("cpus", "gpus")
-KEEP = ("best", "all", "none")
 MAX_SEED = 2**32 - 1
+Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]
+_Entry = dict[str, Any] | None
+
+
+def _is_folder_name(name: Any) -> Any:
+    """It names the folder of the results and the file of the plan."""
+    if name is not None and (not str(name).strip(". ") or PurePath(str(name)).name != str(name)):
+        raise ValueError
+    return name
+
+
+_SECTIONS: dict[str, tuple[Any, str]] = {
+    "keep": (Literal["best", "all", "none"], "one of best, all, none"),
+    "images": (Annotated[int, Field(ge=0)] | None, "how many best and how many worst to draw, 0 for none"),
+    "refinement": (
+        Annotated[list[_Entry], Field(min_length=1)] | None,
+        "a list such as [null, {strategy: consensus}]; null refines not",
+    ),
+    "augmentation": (
+        _Entry | Annotated[list[_Entry | list[Any]], Field(min_length=1)],
+        "such as {name: rotation, where: tta} or a list of those; null augments nothing",
+    ),
+    "name": (Annotated[Any, AfterValidator(_is_folder_name)], "a name for a folder, without '/'"),
+    "seeds": (list[Seed] | None, "a list of whole numbers from 0 on such as [0, 1, 2]"),
+    "backbones": (list[Any] | None, "a list such as [resnet18]"),
+}
+"""Of each key what it may hold, as a type and in words."""
+_RESOURCES: dict[str, tuple[Any, str]] = {
+    "cpus": (Annotated[int, Field(ge=1)], "a whole number from 1 on"),
+    "gpus": (
+        Annotated[float, Field(ge=0, lt=1)] | Annotated[float, Field(ge=1, multiple_of=1, allow_inf_nan=False)],
+        "a whole number, or a part of one GPU such as 0.5",
+    ),
+}
 
 
 def check_config(config: dict[str, Any]) -> None:
@@ -61,26 +95,33 @@ def check_config(config: dict[str, Any]) -> None:
         if not isinstance(config.get(key), list) or not config[key]:
             msg = f"a benchmark configuration needs a list {key!r} with at least one entry, found {config.get(key)!r}"
             raise ConfigError(msg)
-    keep, images = config.get("keep", "best"), config.get("images") or 0
-    if keep not in KEEP:
-        msg = f"keep: found {keep!r}, expected one of {', '.join(KEEP)}"
-        raise ConfigError(msg)
-    if not isinstance(images, int) or isinstance(images, bool) or images < 0:
-        msg = f"images: found {images!r}, expected how many best and how many worst to draw, 0 for none"
-        raise ConfigError(msg)
+    for key in config.keys() & _SECTIONS.keys():
+        _check_type(key, config[key], *_SECTIONS[key])
+    for entry in config.get("backbones") or []:
+        if not isinstance(entry.get("backbone") if isinstance(entry, dict) else entry, str):
+            msg = f"backbones: found {entry!r}, expected a name or 'backbone: NAME' with layers or weights beside it"
+            raise ConfigError(msg)
     check_mapping(config.get("trainer"), "trainer")
     check_resources(config.get("resources"))
     check_log(config.get("log"))
-    _check_refinement(config.get("refinement"))
-    _check_augmentation(config.get("augmentation"))
-    _check_name(config.get("name"))
-    _check_seeds(config.get("seeds"))
-    _check_backbones(config.get("backbones"))
 
 
-def is_seed(value: Any) -> bool:
-    """Whether it is a whole number that every library takes as a seed."""
-    return type(value) is int and 0 <= value <= MAX_SEED
+def check_seed(value: Any) -> int:
+    """A whole number that every library takes as a seed; 0 for None.
+
+    Raises:
+        ConfigError: It is none.
+    """
+    _check_type("seed", value, Seed | None, f"a whole number from 0 to {MAX_SEED}")
+    return value or 0
+
+
+def _check_type(name: str, value: Any, kind: Any, expected: str) -> None:
+    try:
+        TypeAdapter(kind, config=ConfigDict(strict=True)).validate_python(value)
+    except ValidationError as error:
+        msg = f"{name}: found {value!r}, expected {expected}"
+        raise ConfigError(msg) from error
 
 
 def check_resources(value: Any) -> dict[str, float]:
@@ -90,17 +131,11 @@ def check_resources(value: Any) -> dict[str, float]:
         ConfigError: An unknown name, or a number that cannot be reserved.
     """
     for name, number in check_mapping(value, "resources").items():
-        if name not in RESOURCES:
-            near = did_you_mean(name, RESOURCES)
-            msg = f"resources: unknown name {name!r}, expected one of {', '.join(RESOURCES)}{near}"
+        if name not in _RESOURCES:
+            near = did_you_mean(name, _RESOURCES)
+            msg = f"resources: unknown name {name!r}, expected one of {', '.join(_RESOURCES)}{near}"
             raise ConfigError(msg)
-        is_number = isinstance(number, int | float) and not isinstance(number, bool)
-        if name == "cpus" and not (type(number) is int and number >= 1):
-            msg = f"resources: cpus: found {number!r}, expected a whole number from 1 on"
-            raise ConfigError(msg)
-        if name == "gpus" and not (is_number and (0 <= number < 1 or (number >= 1 and number == int(number)))):
-            msg = f"resources: gpus: found {number!r}, expected a whole number, or a part of one GPU such as 0.5"
-            raise ConfigError(msg)
+        _check_type(f"resources: {name}", number, *_RESOURCES[name])
     return value or {}
 
 
@@ -183,50 +218,6 @@ def _check_finite(value: Any, where: str = "") -> None:
     elif isinstance(value, float) and not math.isfinite(value):
         msg = f"{where}: found {value}, expected a finite number"
         raise ConfigError(msg)
-
-
-def _check_refinement(entries: Any) -> None:
-    is_list = isinstance(entries, list) and all(entry is None or isinstance(entry, dict) for entry in entries)
-    if entries is not None and not (is_list and entries):
-        msg = (
-            f"refinement: found {entries!r}, expected a list such as [null, {{strategy: consensus}}]; null refines not"
-        )
-        raise ConfigError(msg)
-
-
-def _check_augmentation(section: Any) -> None:
-    entries = section if isinstance(section, list) else [section]
-    if section is not None and not (
-        entries and all(entry is None or isinstance(entry, dict | list) for entry in entries)
-    ):
-        msg = (
-            f"augmentation: found {section!r}, expected such as {{name: rotation, where: tta}} or a list of those; "
-            "null augments nothing"
-        )
-        raise ConfigError(msg)
-
-
-def _check_name(name: Any) -> None:
-    """It names the folder of the results and the file of the plan."""
-    if name is not None and (not str(name).strip(". ") or PurePath(str(name)).name != str(name)):
-        msg = f"name: found {name!r}, expected a name for a folder, without '/'"
-        raise ConfigError(msg)
-
-
-def _check_seeds(seeds: Any) -> None:
-    if seeds is not None and not (isinstance(seeds, list) and all(map(is_seed, seeds))):
-        msg = f"seeds: found {seeds!r}, expected a list of whole numbers from 0 on such as [0, 1, 2]"
-        raise ConfigError(msg)
-
-
-def _check_backbones(backbones: Any) -> None:
-    if backbones is not None and not isinstance(backbones, list):
-        msg = f"backbones: found {backbones!r}, expected a list such as [resnet18]"
-        raise ConfigError(msg)
-    for entry in backbones or []:
-        if not isinstance(entry, str) and not (isinstance(entry, dict) and isinstance(entry.get("backbone"), str)):
-            msg = f"backbones: found {entry!r}, expected a name or 'backbone: NAME' with layers or weights beside it"
-            raise ConfigError(msg)
 
 
 def _check_backbone(spec: dict[str, Any]) -> None:

@@ -8,7 +8,8 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from benchmark.records.record import CanonicalExperiment, ClassSpec, Record, is_location
+from benchmark.records.canonical_experiment import CanonicalExperiment, ClassSpec, is_location
+from benchmark.records.record import Record
 from benchmark.records.sweep_plan import PlanEntry, SweepPlan
 
 __all__ = ["Row", "RunCell", "counting", "group_runs"]

@@ -9,8 +9,9 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
-from benchmark.records.record import Record, Section
+from benchmark.records.record import Record
 from benchmark.records.run_files import RECORD, write_json
+from benchmark.records.section import Section
 from benchmark.records.sweep_plan import SweepPlan
 
 __all__ = ["RecordError", "read_plan", "read_record", "read_records", "write_record"]

@@ -6,7 +6,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from benchmark.records.record import CanonicalExperiment, Section
+from benchmark.records.canonical_experiment import CanonicalExperiment
+from benchmark.records.section import Section
 
 __all__ = ["PlanEntry", "SweepPlan"]
 

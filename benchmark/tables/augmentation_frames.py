@@ -8,8 +8,9 @@ from typing import Any
 
 import pandas as pd
 
+from benchmark.records.canonical_experiment import is_location
 from benchmark.records.cells import counting
-from benchmark.records.record import Record, is_location
+from benchmark.records.record import Record
 
 __all__ = ["AUGMENTATION", "CHANGED", "augmentation_frame"]
 

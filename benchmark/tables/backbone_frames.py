@@ -11,6 +11,7 @@ import pandas as pd
 
 from benchmark.metrics.columns import AT, shown_dataset
 from benchmark.plan.experiment import constructor_defaults
+from benchmark.records.canonical_experiment import is_location
 from benchmark.records.cells import Row
 from benchmark.records.probes import (
     LEVELS,
@@ -25,7 +26,7 @@ from benchmark.records.probes import (
     probe_labels,
     probe_values,
 )
-from benchmark.records.record import Record, is_location
+from benchmark.records.record import Record
 
 __all__ = ["backbone_frame"]
 

@@ -10,7 +10,8 @@ from pathlib import Path
 from PIL import Image
 
 from benchmark.metrics.columns import shown_dataset
-from benchmark.records.record import Panel, Record
+from benchmark.records.record import Record
+from benchmark.records.record_sections import Panel
 
 __all__ = ["GalleryImage", "gallery"]
 

@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 
 from benchmark.plan.naming import labels
+from benchmark.records.canonical_experiment import CanonicalExperiment, is_location
 from benchmark.records.cells import counting
-from benchmark.records.record import CanonicalExperiment, Record, is_location
+from benchmark.records.record import Record
 
 __all__ = ["REFINEMENT", "ROUNDS", "refinement_frame", "rounds_frame"]
 

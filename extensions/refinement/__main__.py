@@ -13,7 +13,7 @@ from extensions.runtime.command import add_set_option, exit_code, same_data, set
 
 if TYPE_CHECKING:
     from benchmark.plan.experiment import Experiment
-    from benchmark.records.record import Refinement
+    from benchmark.records.record_sections import Refinement
 
 KEYS = ("model", "data", "trainer", "seed", "refinement")
 DEFAULT_OUTPUT = Path("output/refinement")
@@ -91,7 +91,7 @@ def read_experiment(config: dict[str, Any], path: Path) -> Experiment:
         ConfigError: Something in it cannot be; the message begins with the path.
     """
     from benchmark.plan.experiment import Experiment
-    from benchmark.plan.validation import check_experiments, check_mapping
+    from benchmark.plan.validation import check_experiments, check_mapping, check_seed
     from extensions.configuration import ConfigError
     from extensions.configuration.errors import did_you_mean
 
@@ -108,23 +108,13 @@ def read_experiment(config: dict[str, Any], path: Path) -> Experiment:
             model=config["model"],
             data=config["data"],
             trainer=check_mapping(config.get("trainer"), "trainer"),
-            seed=_seed(config.get("seed")),
+            seed=check_seed(config.get("seed")),
             refinement=check_mapping(config.get("refinement"), "refinement"),
         )
         return check_experiments([experiment])[0]
     except ConfigError as error:
         msg = f"{path}: {error}"
         raise ConfigError(msg) from error
-
-
-def _seed(value: Any) -> int:
-    from benchmark.plan.validation import MAX_SEED, is_seed
-    from extensions.configuration import ConfigError
-
-    if value is not None and not is_seed(value):
-        msg = f"seed: found {value!r}, expected a whole number from 0 to {MAX_SEED}"
-        raise ConfigError(msg)
-    return value or 0
 
 
 def _reviewed(experiment: Experiment, review: Path) -> Experiment:

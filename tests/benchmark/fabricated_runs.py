@@ -10,7 +10,8 @@ from typing import Any
 
 from benchmark.one_run.options import RunOptions
 from benchmark.plan.experiment import Experiment
-from benchmark.records.record import Failure, Record
+from benchmark.records.record import Record
+from benchmark.records.record_sections import Failure
 from benchmark.records.run_files import write_text
 from benchmark.records.store import Store, run_folder
 from extensions.runtime.disk import DiskFullError

@@ -14,8 +14,9 @@ from benchmark.one_run import latency
 from benchmark.one_run.networks import IMAGE, NETWORK, FinishedRun, Keeper, network_id, runs_of
 from benchmark.one_run.options import RunOptions
 from benchmark.plan.experiment import Experiment
-from benchmark.records.record import Record, Speed
+from benchmark.records.record import Record
 from benchmark.records.record_file import read_records, write_record
+from benchmark.records.record_sections import Speed
 from benchmark.records.run_files import RECORD
 from benchmark.records.store import Store, run_folder
 

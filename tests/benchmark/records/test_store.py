@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmark.records.record import Dataset, Record
+from benchmark.records.record import Record
 from benchmark.records.record_file import read_records
+from benchmark.records.record_sections import Dataset
 from benchmark.records.run_files import RECORD, write_json, write_text
 from benchmark.records.store import Store, run_folder
 

@@ -117,7 +117,7 @@ def test_run_keys_stand_beside_a_command_to_copy(text: str, output: Path) -> Non
     archive = load(output)
     page = Page(text)
     commands = [attributes["data-command"] for tag, attributes in page.tags if "data-command" in attributes]
-    finished = {record["key"] for record in archive.records if record["status"] == "finished"}
+    finished = {record.key for record in archive.records if record.is_finished}
     assert {str(command).split()[3] for command in commands} == finished
     assert all(str(command).startswith("workbench export --run ") for command in commands)
     assert all(str(command).endswith(f"--records {output} --output model") for command in commands)

@@ -146,5 +146,5 @@ def test_frames_are_left_as_they_were(output: Path) -> None:
     before = tables.leaderboard.copy()
     from benchmark.report.xlsx import write_xlsx
 
-    write_xlsx(tables, output / "other.xlsx", output)
+    write_xlsx(tables, output / "other.xlsx")
     pd.testing.assert_frame_equal(tables.leaderboard, before)

@@ -22,13 +22,13 @@ def test_best_is_the_leaderboards_rank_1_and_of_its_seeds_the_best(tmp_path):
     ]
     archive = load(write(tmp_path, records))
     best = best_run("best", archive, tmp_path)
-    assert best.record["key"] == records[1]["key"]
+    assert best.record.key == records[1]["key"]
     board = tables_of(archive.records).leaderboard
-    assert best.record["key"] in board.loc[board["rank"] == 1, "run_keys"].item()
+    assert best.record.key in board.loc[board["rank"] == 1, "run_keys"].item()
     assert best.told == (
         f"best on elpv: Padim resnet18, run {records[1]['key']}, image AUROC 0.9600 (seed 1, the best of 3 seeds)"
     )
-    assert best_run("best:elpv", archive, tmp_path).record["key"] == records[1]["key"]
+    assert best_run("best:elpv", archive, tmp_path).record.key == records[1]["key"]
 
 
 def test_of_several_data_sets_they_are_listed_with_a_command(tmp_path):
@@ -39,7 +39,7 @@ def test_of_several_data_sets_they_are_listed_with_a_command(tmp_path):
     for expected in (f"best:cans is Patchcore resnet18, run {one['key']}", f"best:lids .* run {two['key']}",
                      f"workbench export --run best:cans --records {tmp_path} --output model"):  # fmt: skip
         assert told.match(expected)
-    assert best_run("best:lids", archive, tmp_path).record["key"] == two["key"]
+    assert best_run("best:lids", archive, tmp_path).record.key == two["key"]
     with pytest.raises(ValueError, match=r"there is no 'caps' among those that have one: best:cans"):
         best_run("best:caps", archive, tmp_path)
 
@@ -51,8 +51,8 @@ def test_each_category_has_its_own(tmp_path):
         one.where for one in found
     ] == ["bottle/front", "bottle/back", "tiles/front", "tiles/back"]
     front = best_run("best:bottle/front", archive, tmp_path)
-    assert front.record["dataset"]["category"] == "front"
-    assert front.record["experiment"]["seed"] == 2  # each seed of the made-up sweep is better than the one before
+    assert front.record.dataset.category == "front"
+    assert front.record.seed == 2  # each seed of the made-up sweep is better than the one before
     with pytest.raises(ValueError, match=r"best:bottle/back is"):
         best_run("best:bottle", archive, tmp_path)
 

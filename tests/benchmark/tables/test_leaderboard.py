@@ -298,4 +298,4 @@ def test_the_same_records_give_the_same_bytes(tmp_path: Path) -> None:
 
 def test_leading_runs_are_those_of_the_best_rows() -> None:
     found: Frames = tables_of(make_sweep())
-    assert {r["model"] for rank, r in found.leading if rank == 1} == {"Patchcore"}
+    assert {r.model for rank, r in found.leading if rank == 1} == {"Patchcore"}

@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 
 from benchmark.tables.refinement_frames import REFINEMENT, ROUNDS, refinement_frame
+from tests.benchmark.fabricated import make_record, rounds_of
 from tests.benchmark.fabricated import make_refinement as record
-from tests.benchmark.fabricated import rounds_of
 
 
 @pytest.fixture
@@ -86,7 +86,7 @@ def test_only_the_newest_record_of_a_refinement_counts():
 
 
 def test_nothing_refined_gives_empty_frames():
-    rounds = rounds_of([{"status": "finished", "protocol_version": 1, "experiment": {}}])
+    rounds = rounds_of([make_record()])
     assert rounds.empty
     assert set(ROUNDS) <= set(rounds.columns)
     assert refinement_frame(rounds).empty

@@ -22,7 +22,7 @@ def timed(model: str, latency: float, *, session: str | None = "a", fit: float |
 
 
 def colored(records, tmp_path) -> set[str]:
-    write_xlsx(tables_of(records), tmp_path / "l.xlsx", tmp_path)
+    write_xlsx(tables_of(records), tmp_path / "l.xlsx")
     sheet = openpyxl.load_workbook(tmp_path / "l.xlsx")["Leaderboard"]
     places = {str(area.sqref).split(":")[0].rstrip("0123456789") for area in sheet.conditional_formatting}
     letters = {openpyxl.utils.get_column_letter(i + 1): name for i, name in enumerate(LEADERBOARD)}

@@ -428,7 +428,8 @@ def test_record_hands_the_checked_config_to_the_benchmark(
 ) -> None:
     import benchmark.api.interactive
     from benchmark.api.run_object import Run
-    from benchmark.records.record import Dataset, Record
+    from benchmark.records.record import Record
+    from benchmark.records.record_sections import Dataset
 
     recorded = []
 

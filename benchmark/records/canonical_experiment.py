@@ -1,0 +1,56 @@
+"""What was run, as records and plans keep it: classes, arguments, seed, refinement, augmentation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from benchmark.records.section import Section
+
+__all__ = ["AugmentationPart", "CanonicalExperiment", "ClassSpec", "is_location"]
+
+
+class ClassSpec(Section):
+    """A class and its arguments, as in a configuration; arguments at their defaults are left out."""
+
+    class_path: str = ""
+    init_args: dict[str, Any] = {}
+
+
+class AugmentationPart(Section):
+    """One augmentation and where: `train`, `test`, `both` or `tta`, which alone merges views."""
+
+    name: str
+    where: str
+    n_views: int | None = None
+    merge: str | None = None
+
+
+class CanonicalExperiment(Section):
+    """What was run, see `benchmark.plan.experiment.Experiment.canonical`."""
+
+    model: ClassSpec = ClassSpec()
+    data: ClassSpec = ClassSpec()
+    trainer: dict[str, Any] = {}
+    seed: int = 0
+    refinement: dict[str, Any] | None = None
+    augmentation: list[AugmentationPart] = []
+
+    @property
+    def views(self) -> AugmentationPart | None:
+        """The augmentation that merges several views of a test image."""
+        return next((part for part in self.augmentation if part.where == "tta"), None)
+
+    @property
+    def only_ranks(self) -> bool:
+        """Whether it trains no detector and so has no place in the leaderboard."""
+        return (self.refinement or {}).get("retrain") == "never"
+
+    @property
+    def is_review(self) -> bool:
+        """Whether a person said which training images are removed."""
+        return (self.refinement or {}).get("strategy") == "review"
+
+
+def is_location(argument: str) -> bool:
+    """Whether an argument of a datamodule says where data lie or what they are called, and nothing of their use."""
+    return argument in {"category", "name", "root"} or argument.endswith("_dir")
