@@ -102,7 +102,7 @@ int8 = export_model(model, info, output / "int8", files=good, options=options)
 print(int8.sentence())
 pd.DataFrame(
     {
-        "image AUROC": int8.summary["labelled_auroc"],
+        "image AUROC": int8.summary.costs.labelled_auroc,
         "MB": {name: (output / name / "model.bin").stat().st_size / 1e6 for name in ("fp32", "int8")},
     }
 ).round(3)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmark.one_run.example_images import heat_map
+from extensions.runtime.heat_map import heat_map
 
 if TYPE_CHECKING:
     import pandas as pd

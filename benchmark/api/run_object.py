@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import html
-import importlib
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from benchmark.metrics.metric_table import HEADLINE
 from benchmark.plan.experiment import Experiment
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from benchmark.one_run.preparation import Prepared
+    from inference.export.trained_run import ExportedRun
 
 __all__ = ["Run", "RunError"]
 
@@ -106,21 +106,29 @@ class Run:
             raise RunError(msg)
         return draw(self.record, self.scores, model=load_model(self.record, path), data=datamodule, n=n)
 
-    def export(self, output: Path | str, *, precision: str = "fp32") -> Any:
+    def export(self, output: Path | str, *, precision: str = "fp32") -> ExportedRun:
         """Write the model for the line, as `python -m inference export --run KEY` does.
+
+        It is compared with the trained model, and for int8 calibrated, on the run's own training images; the threshold
+        of int8 is fitted anew on its test images. A model that was not kept is fitted again.
 
         Args:
             output: Folder for `model.xml` and what belongs to it.
             precision: `fp32`, `fp16` or `int8`.
 
         Returns:
-            `inference.export.ExportedRun`: the network's path, and how well it agrees with the trained model.
+            The network's path, and how well it agrees with the trained model.
+
+        Raises:
+            ValueError: The output folder holds other files, or the model cannot be exported.
+            RuntimeError: The run leaves no model, its data are not there any more, or the network differs from the
+                model.
         """
-        # By name: `inference` stands above `benchmark` and imports it, and only here does a user reach for it from
-        # below. Nothing of it is loaded before that.
-        return importlib.import_module("inference.export.exported_run").export_run(
-            self, Path(output), precision=precision
-        )
+        from benchmark.api.found_run import find_experiment
+        from inference.export.trained_run import export_run
+
+        found = find_experiment(self._experiment, self.record, self.output)
+        return export_run(found, Path(output), precision=precision)
 
     @cached_property
     def prepared(self) -> Prepared:

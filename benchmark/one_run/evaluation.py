@@ -11,8 +11,9 @@ import torch
 from lightning.pytorch.callbacks import Callback
 
 from benchmark.metrics.folds import stratified_folds
-from benchmark.metrics.image import auroc_by_kind, best_threshold, decision_metrics, image_metrics
+from benchmark.metrics.image import auroc_by_kind, decision_metrics, image_metrics
 from benchmark.metrics.pixel import PixelMetrics
+from benchmark.metrics.threshold import image_threshold
 from benchmark.one_run.example_images import ImageKeeper
 from benchmark.records.record_sections import Thresholds
 
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from anomalib.models import AnomalibModule
 
 FOLD_SEED = 0
-NORMAL_QUANTILE = 0.99
 
 
 @dataclass
@@ -127,24 +127,6 @@ class ScoreCollector(Callback):
             ranges=ranges,
             image_size=self._image_size,
         )
-
-
-def image_threshold(labels: np.ndarray, scores: np.ndarray) -> tuple[float | None, str]:
-    """The threshold that a checkpoint carries, and how it was found.
-
-    Args:
-        labels: ``(N,)``, 0 normal, 1 anomalous.
-        scores: ``(N,)`` raw scores, higher is more anomalous.
-
-    Returns:
-        That of maximal F1 where there are both kinds, a quantile where all are normal, None where none is.
-    """
-    if labels.any() and not labels.all():
-        return best_threshold(labels, scores), "maximal F1 on all labelled test images"
-    if labels.any():
-        return None, "none, for no test image is normal"
-    source = f"{NORMAL_QUANTILE:.0%} quantile of {len(scores)} held-out normal images"
-    return float(np.quantile(scores, NORMAL_QUANTILE)), source
 
 
 def set_thresholds(model: AnomalibModule, evaluation: Evaluation) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from benchmark.records.record_sections import Panel
+from extensions.runtime.heat_map import heat_map
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -89,12 +90,3 @@ def panel(kept: dict[str, Any], map_range: tuple[float, float]) -> Image.Image:
     for place, part in enumerate(parts):
         whole.paste(part, (place * (PANEL + 4), 0))
     return whole
-
-
-def heat_map(anomaly_map: np.ndarray, map_range: tuple[float, float]) -> np.ndarray:
-    """Raw `(H, W)` map to `(H, W, 3)` uint8 colors, blue (cold) to red (hot)."""
-    import cv2
-
-    low, high = map_range
-    scaled = np.clip((anomaly_map - low) / max(high - low, 1e-12), 0, 1)
-    return cv2.cvtColor(cv2.applyColorMap((scaled * 255).astype(np.uint8), cv2.COLORMAP_JET), cv2.COLOR_BGR2RGB)

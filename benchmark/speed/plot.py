@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from extensions.runtime.atomic_write import write_whole
+
 BAR, MISSED, TICK = "#3b6ea5", "#b5483a", "#222222"
 PAPER = {"facecolor": "white", "edgecolor": "none", "pad": 1}  # under texts, for a tick may lie there
 
@@ -43,6 +45,4 @@ def draw_ratios(records: Sequence[dict[str, Any]], path: Path) -> None:
         axes.spines[side].set_visible(False)
     drawn = io.BytesIO()
     figure.savefig(drawn, format="png", dpi=150)
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_bytes(drawn.getvalue())
-    temporary.replace(path)
+    write_whole(path, drawn.getvalue())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -46,11 +45,10 @@ def _list(*, as_json: bool) -> int:
 def _readme(output: Path | None) -> int:
     from extensions.backbones.manifest import CHECKOUT_WEIGHTS
     from extensions.backbones.readme import readme
+    from extensions.runtime.atomic_write import write_whole
 
     path = output or CHECKOUT_WEIGHTS / "README.md"
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(readme(), encoding="utf-8")
-    temporary.replace(path)
+    write_whole(path, readme())
     print(path)
     return 0
 

@@ -3,31 +3,23 @@
 from __future__ import annotations
 
 import logging
-import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from extensions.runtime.atomic_write import write_whole
-from extensions.runtime.progress import finished_step
-from inference.compare.verdicts import KEPT, REJECTED, judge_speed
-
-if TYPE_CHECKING:
-    from inference.export.run_model import FoundRun, TrainedRun
+from benchmark.records.record_file import read_records
+from inference.compare.exports import compare_exports
+from inference.compare.table import new_row, rejected, write_table
+from inference.compare.verdicts import judge_speed
+from inference.export.trained_run import FinishedRun
+from inference.measure.bench import measure
+from inference.measure.labelled_images import LabelledImages
 
 logger = logging.getLogger(__name__)
 
-TABLE = "comparison.csv"
-COLUMNS = (
-    "run", "model", "backbone", "precision", "n_images", "largest_score_difference", "mean_score_difference",
-    "largest_map_difference", "n_flipped", "n_flipped_near", "image_AUROC_trained", "image_AUROC",
-    "threshold_trained", "threshold", "threshold_fitted_on", "backbone_images_per_second",
-    "network_images_per_second", "end_to_end_images_per_second", "latency_p50_ms", "megabytes", "verdict", "error",
-)  # fmt: skip
 MEASURED = {"backbone": "backbone", "network": "network", "end to end": "end_to_end"}
 
 
@@ -38,7 +30,6 @@ class CompareOptions:
     Attributes:
         precisions: Of the exports.
         keys: Of the runs, or their beginnings; empty takes every finished one.
-        data_root: Where relative data roots of the records start.
         streams: Batches computed at the same time, when speed is measured.
         batch: Images computed together.
         seconds: Of each measurement of speed; 0 measures none.
@@ -47,14 +38,20 @@ class CompareOptions:
 
     precisions: Sequence[str] = ("fp32",)
     keys: Sequence[str] = ()
-    data_root: Path | None = None
     streams: int = 2
     batch: int = 8
     seconds: float = 3.0
     repeats: int = 3
 
 
-def compare_runs(records: Path, folder: Path, output: Path, options: CompareOptions | None = None) -> pd.DataFrame:
+def compare_runs(
+    records: Path,
+    folder: Path,
+    *,
+    output: Path,
+    find_run: Callable[[str], FinishedRun],
+    options: CompareOptions | None = None,
+) -> pd.DataFrame:
     """Export the models of a benchmark and hold each against what was trained, on every image of a folder.
 
     A model that cannot be exported, or differs by more than is accepted, is a row with its `error`; the others go on.
@@ -65,6 +62,7 @@ def compare_runs(records: Path, folder: Path, output: Path, options: CompareOpti
         folder: Labelled images: `good` and others, such as `test` of an MVTec category. Masks, and images that a run
             was trained on, are left out and told.
         output: For the exports and `comparison.csv`.
+        find_run: The run of a key, as `benchmark.api.found_run.find_run`; it raises ValueError where there is none.
         options: See `CompareOptions`.
 
     Returns:
@@ -78,43 +76,45 @@ def compare_runs(records: Path, folder: Path, output: Path, options: CompareOpti
         ValueError: There is no such run, or the folder is not labelled.
         RuntimeError: The images of none of the runs can be had.
     """
-    from inference.export.quantization import labelled_images
-
     options = options or CompareOptions()
-    files, labels = labelled_images(folder)
-    found = _found(records, options)
+    images = LabelledImages.from_folder(folder)
+    found = _found(records, find_run, options)
     rows: list[dict[str, Any]] = []
-    exports: dict[int, Path] = {}
+    networks: dict[int, Path] = {}
     for run in found:
-        for row, exported in _exported(run, output, folder, files, labels, options):
-            if exported is not None:
-                exports[len(rows)] = exported
+        made = (
+            [(run, None)]
+            if isinstance(run, dict)
+            else compare_exports(run, images, folder=folder, output=output, precisions=options.precisions)
+        )
+        for row, network in made:
+            if network is not None:
+                networks[len(rows)] = network
             rows.append(row)
-            frame = _written(rows, output)
-    if options.seconds and exports:
-        _add_speed(rows, exports, folder, options)
-        frame = _written(rows, output)
+            frame = write_table(rows, output)
+    if options.seconds and networks:
+        _add_speed(rows, networks, folder, options)
+        frame = write_table(rows, output)
     return frame
 
 
-def _found(records: Path, options: CompareOptions) -> list[FoundRun | dict[str, Any]]:
+def _found(
+    records: Path, find_run: Callable[[str], FinishedRun], options: CompareOptions
+) -> list[FinishedRun | dict[str, Any]]:
     """The runs, or the rows that say why one cannot be compared; before any model is loaded."""
-    from benchmark.records.archive import load
-    from inference.export.run_model import find_run
-
-    keys = list(options.keys) or [one["key"] for one in load(records).records if one["status"] == "finished"]
+    keys = list(options.keys) or [record.key for record in read_records(records) if record.is_finished]
     if not keys:
         msg = f"{records}/runs: there is no finished run in it; expected the output folder of `benchmark run`"
         raise ValueError(msg)
-    found: list[FoundRun | dict[str, Any]] = []
+    found: list[FinishedRun | dict[str, Any]] = []
     for key in keys:
         try:
-            run = find_run(key, records, options.data_root)
+            run = find_run(key)
             run.check(needs_images=True)
         except (RuntimeError, OSError, ValueError) as error:
             if isinstance(error, ValueError) and options.keys:  # a key that is none: what was asked for cannot be done
                 raise
-            found.append(_row({"run": key, "verdict": REJECTED, "error": _sentence(error)}))
+            found.append(rejected(new_row(run=key), error))
             last = error
         else:
             found.append(run)
@@ -125,139 +125,19 @@ def _found(records: Path, options: CompareOptions) -> list[FoundRun | dict[str, 
     return found
 
 
-def _unseen(files: list[Path], trained_on: list[Path]) -> np.ndarray:
-    """Places of the files that a model was not trained on."""
-    seen = {path.resolve() for path in trained_on}
-    return np.flatnonzero([file.resolve() not in seen for file in files])
-
-
-def _exported(
-    run: FoundRun | dict[str, Any],
-    output: Path,
-    folder: Path,
-    files: list[Path],
-    labels: np.ndarray,
-    options: CompareOptions,
-) -> list[tuple[dict[str, Any], Path | None]]:
-    """Rows of one run, and its exports; images that it was trained on are left out."""
-    from inference.export.quantization import check_labels
-
-    if isinstance(run, dict):
-        return [(run, None)]
-    try:
-        trained = run.load()
-    except (ValueError, RuntimeError, OSError) as error:
-        return [(_row({"run": run.key, "verdict": REJECTED, "error": _sentence(error)}), None)]
-    info = trained.info
-    places = _unseen(files, trained.images)
-    chosen = [files[place] for place in places]
-    try:
-        check_labels(labels[places], folder)
-    except ValueError as error:
-        told = f"{error}, but for those that the run was trained on; give its test images"
-        return [(_row({"run": run.key, "model": info.model, "verdict": REJECTED, "error": told}), None)]
-    if len(chosen) < len(files):
-        n_seen = len(files) - len(chosen)
-        logger.warning("%s: run %s was trained on %d of these images; they are left out", folder, run.key, n_seen)
-    rows: list[tuple[dict[str, Any], Path | None]] = []
-    for precision in options.precisions:
-        target = output / f"{info.model}-{str(info.run_key or run.key)[:8]}" / precision
-        row = _row(
-            {
-                "run": info.run_key or run.key,
-                "model": info.model,
-                "backbone": (info.backbone or {}).get("name"),
-                "precision": precision,
-            }
-        )
-        try:
-            row |= _agreement(trained, target, precision, chosen, labels[places])
-        except (ValueError, RuntimeError, OSError) as error:
-            rows.append((row | {"verdict": REJECTED, "error": _sentence(error)}, None))
-            continue
-        rows.append((row, target / "model.xml"))
-        finished_step(f"{info.model} {precision}: exported and compared")
-    return rows
-
-
-def _agreement(run: TrainedRun, target: Path, precision: str, files: list[Path], labels: np.ndarray) -> dict[str, Any]:
-    """Export, then compare on all images of the folder."""
-    from sklearn.metrics import roc_auc_score
-
-    from inference.export.write_model import ExportOptions, export_model
-    from inference.measure.agreement import AUROC_DROP, TOLERANCES, compare
-    from inference.model.predictors import load_predictor
-
-    export_model(
-        run.model,
-        run.info,
-        target,
-        files=run.images,
-        options=ExportOptions(precision=precision, allow_difference=True, measures_speed=False),
-        fitted_on=run.fitted_on,
-    )
-    predictor = load_predictor(target / "model.xml")
-    with tempfile.TemporaryDirectory() as scratch:
-        agreement = compare(
-            run.model,
-            predictor,
-            [(file, "") for file in files],
-            names=[file.name for file in files],
-            tolerances=TOLERANCES[precision],
-            workspace=Path(scratch),
-        )
-    trained, found = (
-        float(roc_auc_score(labels, [row[score] for row in agreement.rows]))
-        for score in ("torch_score", "exported_score")
-    )
-    size = sum((target / name).stat().st_size for name in ("model.xml", "model.bin"))
-    told = {name: value for name, value in agreement.summary.items() if name in COLUMNS}
-    refitted, errors = predictor.info.refitted, []
-    if not agreement.agrees:
-        errors.append(f"differs from training by more than is accepted: {agreement.sentence()}")
-    if refitted and trained - found > AUROC_DROP:
-        errors.append(f"the image AUROC falls from {trained:.4f} to {found:.4f}; accepted is {AUROC_DROP} less")
-    return told | {
-        "image_AUROC_trained": trained,
-        "image_AUROC": found,
-        "threshold_trained": predictor.info.trained_threshold,
-        "threshold": predictor.info.threshold,
-        "threshold_fitted_on": refitted["on"] if refitted else None,
-        "megabytes": size / 1e6,
-        "verdict": REJECTED if errors else KEPT,
-        "error": "; ".join(errors) or None,
-    }
-
-
-def _add_speed(rows: list[dict[str, Any]], exports: dict[int, Path], folder: Path, options: CompareOptions) -> None:
-    """Measure every export in turn, as often as asked for, and put the medians into its row."""
-    from inference.measure.bench import measure
-
+def _add_speed(rows: list[dict[str, Any]], networks: dict[int, Path], folder: Path, options: CompareOptions) -> None:
+    """Measure every network in turn, as often as asked for, and put the medians into its row."""
     speeds = measure(
-        list(exports.values()),
+        list(networks.values()),
         folder,
         streams=[options.streams],
         batches=[options.batch],
         seconds=options.seconds,
         repeats=options.repeats,
     )
-    for place, (row, _) in enumerate(exports.items()):
+    for place, (row, _) in enumerate(networks.items()):
         of_one = speeds.loc[[place]].set_index("what")
         for what, column in MEASURED.items():
             rows[row][f"{column}_images_per_second"] = of_one["images_per_second"].get(what)
         rows[row]["latency_p50_ms"] = of_one.at["network", "latency_p50_ms"]
     judge_speed(rows)
-
-
-def _written(rows: list[dict[str, Any]], output: Path) -> pd.DataFrame:
-    frame = pd.DataFrame(rows, columns=list(COLUMNS))
-    write_whole(output / TABLE, frame.to_csv(index=False))
-    return frame
-
-
-def _row(values: dict[str, Any]) -> dict[str, Any]:
-    return dict.fromkeys(COLUMNS) | values
-
-
-def _sentence(error: Exception) -> str:
-    return " ".join(str(error).split())

@@ -16,7 +16,7 @@ PREFIX = "resize/"  # of all names here: nothing in it may be quantized
 BLOCK = 16  # rows or columns computed by one product: fewer copy less, more compute less
 
 
-def put_in_front(network: ModelProto, preprocessing: Preprocessing) -> None:
+def prepend_preprocessing(network: ModelProto, preprocessing: Preprocessing) -> None:
     """Change a network on prepared images into one on images as they are read.
 
     Resizing with antialiasing is linear along each axis: a pixel is a mean of those nearby, weighted by a triangle as
@@ -32,20 +32,20 @@ def put_in_front(network: ModelProto, preprocessing: Preprocessing) -> None:
     from onnx import TensorProto, helper
 
     target = network.graph.input[0].name
-    front = _Front()
-    prepared = front.prepare(preprocessing)
-    front.nodes.append(helper.make_node("Identity", [prepared], [target], name=f"{PREFIX}out"))
+    builder = _GraphBuilder()
+    prepared = builder.prepare(preprocessing)
+    builder.nodes.append(helper.make_node("Identity", [prepared], [target], name=f"{PREFIX}out"))
     graph: GraphProto = network.graph
-    nodes = [*front.nodes, *graph.node]
+    nodes = [*builder.nodes, *graph.node]
     del graph.node[:]
     graph.node.extend(nodes)
-    graph.initializer.extend(front.constants)
+    graph.initializer.extend(builder.constants)
     del graph.input[:]
     shape: list[str | int | None] = ["batch", "height", "width", 3]
     graph.input.append(helper.make_tensor_value_info(INPUT, TensorProto.UINT8, shape))
 
 
-class _Front:
+class _GraphBuilder:
     """Nodes and constants so far; a call adds an operation and returns the name of its result."""
 
     def __init__(self) -> None:

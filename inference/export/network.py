@@ -9,12 +9,12 @@ import logging
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
 
-from inference.export.input_resizing import put_in_front
+from inference.export.input_resizing import prepend_preprocessing
 
 if TYPE_CHECKING:
     import openvino
@@ -71,7 +71,18 @@ def write_onnx(model: AnomalibModule, preprocessing: Preprocessing, path: Path) 
             )
             raise RuntimeError(msg)
         # Two images: torch takes a batch of one for a size that never changes.
-        written = _traced(network, torch.zeros(2, 3, height, width))
+        with _silent():
+            written = torch.onnx.export(
+                network,
+                (torch.zeros(2, 3, height, width),),
+                dynamo=True,
+                opset_version=OPSET,
+                input_names=["prepared"],
+                output_names=list(OUTPUTS),
+                dynamic_shapes=({0: torch.export.Dim("batch", min=1, max=65535)},),
+                verbose=False,
+            )
+    assert written is not None
     written.save(path, external_data=n_bytes > IN_ONE_FILE)
     plain = onnx.load(path, load_external_data=False)
     batch = plain.graph.input[0].type.tensor_type.shape.dim[0]
@@ -81,23 +92,8 @@ def write_onnx(model: AnomalibModule, preprocessing: Preprocessing, path: Path) 
             "with the number of images as a constant"
         )
         raise RuntimeError(msg)
-    put_in_front(plain, preprocessing)
+    prepend_preprocessing(plain, preprocessing)
     path.write_bytes(plain.SerializeToString())
-
-
-def _traced(network: nn.Module, example: torch.Tensor) -> Any:
-    batch = torch.export.Dim("batch", min=1, max=65535)
-    with _silent():
-        return torch.onnx.export(
-            network,
-            (example,),
-            dynamo=True,
-            opset_version=OPSET,
-            input_names=["images"],
-            output_names=list(OUTPUTS),
-            dynamic_shapes=({0: batch},),
-            verbose=False,
-        )
 
 
 def to_openvino(path: Path) -> openvino.Model:

@@ -43,7 +43,7 @@ def quantized(network: openvino.Model, files: Sequence[Path]) -> openvino.Model:
         raise ValueError(msg)
     if not is_debugging():
         logging.getLogger("nncf").setLevel(logging.ERROR)
-    chosen = spread(files, N_CALIBRATION)
+    chosen = evenly_spaced(files, N_CALIBRATION)
     dataset = nncf.Dataset(chosen, lambda file: read_image(file)[None])
     with drawn_only_where_watched():
         return nncf.quantize(
@@ -70,37 +70,7 @@ def behind_convolutions(network: openvino.Model) -> list[str]:
     return [one.get_friendly_name() for one in behind if one.get_friendly_name() not in before]
 
 
-def labelled_images(folder: Path) -> tuple[list[Path], np.ndarray]:
-    """Files of a folder, and for each whether it is anomalous: all are but those below a folder `good`.
-
-    Masks, beside the images or in folders of their own, are left out and told.
-
-    Raises:
-        ValueError: One of the two is missing.
-        FileNotFoundError: No such folder.
-    """
-    from inference.predict.sources import list_source_images
-
-    files = list_source_images(folder, without_masks=True)
-    labels = np.array(["good" not in file.relative_to(folder).parts[:-1] for file in files], bool)
-    check_labels(labels, folder)
-    return files, labels
-
-
-def check_labels(labels: np.ndarray, folder: Path) -> None:
-    """Whether there are normal and anomalous images.
-
-    Raises:
-        ValueError: One of the two is missing.
-    """
-    if not labels.any() or labels.all():
-        n_good = int((~labels).sum())
-        msg = f"{folder}: expected images in a folder 'good' and in others, found {n_good} good and "
-        msg += f"{len(labels) - n_good} other ones"
-        raise ValueError(msg)
-
-
-def spread(files: Sequence[Path], n_files: int) -> list[Path]:
+def evenly_spaced(files: Sequence[Path], n_files: int) -> list[Path]:
     """At most so many of the files, evenly spread over them."""
     places = np.unique(np.linspace(0, len(files) - 1, min(n_files, len(files))).round().astype(int))
     return [files[place] for place in places]

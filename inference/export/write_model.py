@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from extensions.runtime.atomic_folder import whole_folder
+from extensions.runtime.atomic_write import whole_folder
 from extensions.runtime.escaped import spreadsheet_name
-from inference.export.quantization import labelled_images, quantized, spread
+from inference.export.quantization import evenly_spaced, quantized
 from inference.measure.agreement import (
     DRAWN_FLIPPED_PART,
     N_IMAGES,
@@ -19,10 +20,12 @@ from inference.measure.agreement import (
     Agreement,
     DisagreementError,
     compare,
-    with_defects,
 )
 from inference.measure.cost import cost_sentence, is_kept, own_threshold, speeds
-from inference.measure.threshold_refit import FittedOn, auroc, score
+from inference.measure.drawn_defects import with_defects
+from inference.measure.labelled_images import LabelledImages
+from inference.measure.summary import Costs
+from inference.measure.threshold_refit import auroc, score
 from inference.model.metadata import PRECISIONS, ModelInfo, info_path
 
 if TYPE_CHECKING:
@@ -66,8 +69,8 @@ def export_model(
     *,
     files: Sequence[Path],
     options: ExportOptions | None = None,
-    fitted_on: FittedOn | None = None,
-    stand_in: FittedOn | None = None,
+    fitted_on: LabelledImages | None = None,
+    stand_in: LabelledImages | None = None,
 ) -> Agreement:
     """Write a model and compare it with what was trained; the output is there whole or not at all.
 
@@ -101,8 +104,8 @@ def export_model(
     if not files:
         msg = "there are no images to compare the exported network on; give a folder of good ones with --calibration"
         raise ValueError(msg)
-    labelled = _labelled(options.labelled)
-    chosen = spread(files, options.n_images)
+    labelled = LabelledImages.from_folder(options.labelled) if options.labelled else None
+    chosen = evenly_spaced(files, options.n_images)
     stored = {str(file): read_stored(file)[1] for file in chosen}  # what cannot be read is told before the work
     for sentence in sentences(stored, n_files=len(chosen)):
         logger.warning(sentence)
@@ -110,19 +113,20 @@ def export_model(
         images = with_defects(chosen, Path(scratch), seed=options.seed)
         write_onnx(model, preprocessing_of(model), folder / ONNX)
         network = to_openvino(folder / ONNX)
-        info = replace(info, precision=options.precision)
-        told: dict[str, Any] = {}
+        info, costs = replace(info, precision=options.precision), Costs()
         if options.precision == "int8":
             full = saved(network, info, Path(scratch) / "fp32.xml")
             network = quantized(network, files)
             small = saved(network, info, Path(scratch) / "int8.xml")
-            info, told = own_threshold(model, full, small, fitted_on or labelled, labelled, stand_in)
+            info, costs = own_threshold(model, full, small, fitted_on or labelled, labelled, stand_in)
             if options.measures_speed:
-                told["images_per_second"] = speeds(full, small, chosen[0])
-        elif labelled is not None:
-            full = saved(network, info, Path(scratch) / NETWORK)
-            told = {"labelled_auroc": {"fp32": auroc(score(full, labelled, model), labelled)}}
+                costs = replace(costs, images_per_second=speeds(full, small, chosen[0]))
         predictor = saved(network, info, folder / NETWORK)
+        if labelled is not None and options.precision != "int8":
+            full = saved(network, replace(info, precision="fp32"), Path(scratch) / NETWORK)
+            judged: dict[str, OpenVinoPredictor] = {"fp32": full, options.precision: predictor}
+            aurocs = {name: auroc(score(one, labelled, model), labelled) for name, one in judged.items()}
+            costs = Costs(labelled_auroc=aurocs)
         agreement = compare(
             model,
             predictor,
@@ -132,28 +136,24 @@ def export_model(
             workspace=Path(scratch) / "engine",
             flipped_part=DRAWN_FLIPPED_PART,
         )
-        if labelled is not None and options.precision == "fp16":
-            told["labelled_auroc"]["fp16"] = auroc(score(predictor, labelled, model), labelled)
-        agreement.summary.update(told)
-        agreement.summary["agrees"] &= is_kept(told)
-        if not agreement.agrees and not options.allow_difference:
-            msg = (
-                f"the exported {info.model} differs from the trained model ({agreement.sentence()}"
-                f"{'; ' if told else ''}{cost_sentence(told)}); nothing was written, --allow-difference accepts it"
-            )
-            raise DisagreementError(msg)
-        info = replace(info, agreement=agreement.summary)
+        agreement = _judged(agreement, costs, info.model, allow_difference=options.allow_difference)
+        summary = agreement.summary.on_disk
+        info = replace(info, agreement=summary)
         info_path(folder / NETWORK).write_text(info.to_json(), encoding="utf-8")
-        (folder / "agreement.json").write_text(agreement.to_json(), encoding="utf-8")
+        (folder / "agreement.json").write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
         (folder / "agreement.csv").write_text(agreement.to_csv(), encoding="utf-8")
     return agreement
 
 
-def _labelled(folder: Path | None) -> FittedOn | None:
-    if folder is None:
-        return None
-    files, is_anomalous = labelled_images(folder)
-    return FittedOn.from_files(files, is_anomalous, f"the labelled images in {folder.name}")
+def _judged(agreement: Agreement, costs: Costs, model: str, *, allow_difference: bool) -> Agreement:
+    """The agreement with the costs; raises DisagreementError for a difference that is not accepted."""
+    summary = replace(agreement.summary, agrees=agreement.agrees and is_kept(costs), costs=costs)
+    if not summary.agrees and not allow_difference:
+        told = "; ".join(filter(None, [summary.sentence(), cost_sentence(costs)]))
+        msg = f"the exported {model} differs from the trained model ({told}); nothing was written, --allow-difference "
+        msg += "accepts it"
+        raise DisagreementError(msg)
+    return replace(agreement, summary=summary)
 
 
 def saved(network: openvino.Model, info: ModelInfo, path: Path) -> OpenVinoPredictor:

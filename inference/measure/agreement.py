@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from extensions.data.reading.image_files import read_image
+from inference.measure.engine import engine_predictions
+from inference.measure.summary import Summary
 
 if TYPE_CHECKING:
     from anomalib.models import AnomalibModule
@@ -26,12 +29,7 @@ AUROC_DROP = 0.005  # accepted, of the image AUROC
 FLIPPED_PART = 0.05  # of the labels may differ, each network judging by its own threshold
 # Of images with drawn defects more: many are as faint as the threshold, and none had a say in it.
 DRAWN_FLIPPED_PART = 0.1
-DEFECT_EVERY = 2  # a defect is drawn on each second image, so that scores about the threshold and above are compared
 N_IMAGES = 64
-COLUMNS = (
-    "image", "defect", "torch_score", "exported_score", "difference", "map_difference", "torch_label",
-    "exported_label", "near_threshold",
-)  # fmt: skip
 
 
 class DisagreementError(RuntimeError):
@@ -39,52 +37,47 @@ class DisagreementError(RuntimeError):
 
 
 @dataclass(frozen=True)
-class Agreement:
-    """A comparison of two predictors on the same files.
+class ImageAgreement:
+    """What both say of an image: a row of `agreement.csv`. Scores are raw, differences parts of a range.
 
     Attributes:
-        rows: For each image the values of `COLUMNS`, scores raw.
-        summary: As in `agreement.json`.
+        defect: Kind of the drawn one; empty without one.
+        torch_label: None without a threshold, as `exported_label`.
+        near_threshold: Whether a flipped label would be accepted.
     """
 
-    rows: list[dict[str, Any]]
-    summary: dict[str, Any]
+    image: str
+    defect: str
+    torch_score: float
+    exported_score: float
+    difference: float
+    map_difference: float
+    torch_label: bool | None = None
+    exported_label: bool | None = None
+    near_threshold: bool | None = None
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """A comparison of two predictors on the same files, image by image and as a whole."""
+
+    rows: list[ImageAgreement]
+    summary: Summary
 
     @property
     def agrees(self) -> bool:
         """Whether all that is judged is accepted, see `compare`."""
-        return bool(self.summary["agrees"])
+        return self.summary.agrees
 
     def sentence(self) -> str:
         """The summary for a person."""
-        told = self.summary
-        start = (
-            f"{told['n_images']} images, {told['n_defects']} of them with drawn defects: score differs by at most "
-            f"{told['largest_score_difference']:.2e} of the range (mean {told['mean_score_difference']:.2e}), map by "
-            f"{told['largest_map_difference']:.2e} (mean {told['mean_map_difference']:.2e})"
-        )
-        if told["n_flipped"] is None:
-            flips = "no threshold to compare labels by"
-        elif told["own_threshold"]:
-            return (
-                f"{start}, {told['n_flipped']} labels flipped, each network judging by its own threshold; accepted are "
-                f"{told['n_flipped_accepted']} flips"
-            )
-        else:
-            flips = (
-                f"{told['n_flipped']} labels flipped ({told['n_flipped_near']} more within tolerance of the threshold)"
-            )
-        return f"{start}, {flips}; accepted are {told['score_tolerance']:g} and {told['map_tolerance']:g}, and no flips"
-
-    def to_json(self) -> str:
-        """The text of `agreement.json`."""
-        return json.dumps(self.summary, indent=1) + "\n"
+        return self.summary.sentence()
 
     def to_csv(self) -> str:
         """The text of `agreement.csv`."""
         import pandas as pd
 
-        return pd.DataFrame(self.rows, columns=list(COLUMNS)).to_csv(index=False)
+        return pd.DataFrame(self.rows).to_csv(index=False)
 
 
 def compare(
@@ -115,8 +108,6 @@ def compare(
     Raises:
         ValueError: There are no images, or one cannot be read.
     """
-    from extensions.data.reading.image_files import read_image
-
     if not images:
         msg = "there are no images to compare the exported network on; give a folder of good ones with --calibration"
         raise ValueError(msg)
@@ -125,7 +116,8 @@ def compare(
     lowest, highest = min(float(one.min()) for _, one in expected), max(float(one.max()) for _, one in expected)
     score_range, map_range = _positive(float(np.ptp(scores)), scores), _positive(highest - lowest, [highest])
     threshold, own = predictor.info.trained_threshold, predictor.info.refitted is not None
-    rows, map_means = [], []
+    rows: list[ImageAgreement] = []
+    map_means: list[float] = []
     found = predictor.stream((place, read_image(path)) for place, (path, _) in enumerate(images))
     for place, outcome in found:
         if isinstance(outcome, Exception):
@@ -133,85 +125,22 @@ def compare(
         score, anomaly_map = expected[place]
         off = np.abs(outcome.anomaly_map - anomaly_map) / map_range
         map_means.append(float(off.mean()))
-        row = dict.fromkeys(COLUMNS)
-        row |= {
-            "image": names[place],
-            "defect": images[place][1],
-            "torch_score": score,
-            "exported_score": outcome.pred_score,
-            "difference": abs(outcome.pred_score - score) / score_range,
-            "map_difference": float(off.max()),
-        }
+        row = ImageAgreement(
+            image=names[place],
+            defect=images[place][1],
+            torch_score=score,
+            exported_score=outcome.pred_score,
+            difference=abs(outcome.pred_score - score) / score_range,
+            map_difference=float(off.max()),
+        )
         if threshold is not None:
-            row |= {
-                "torch_label": score >= threshold,
-                "exported_label": outcome.pred_label,
-                "near_threshold": not own and abs(score - threshold) <= tolerances[0] * score_range,
-            }
+            near = not own and abs(score - threshold) <= tolerances[0] * score_range
+            label = score >= threshold
+            row = replace(row, torch_label=label, exported_label=outcome.pred_label, near_threshold=near)
         rows.append(row)
     n_accepted = flips_accepted(len(rows), flipped_part) if own else 0
     summary = _summary(rows, map_means, tolerances, score_range, map_range, predictor.info, n_accepted)
     return Agreement(rows, summary)
-
-
-def engine_predictions(model: AnomalibModule, files: Sequence[Path], workspace: Path) -> list[tuple[float, np.ndarray]]:
-    """Raw score and map (h, w) of each file, as anomalib's `Engine.predict` computes them."""
-    import pandas as pd
-    from anomalib import TaskType
-    from anomalib.engine import Engine
-    from torch.utils.data import DataLoader
-
-    from extensions.data.datamodules.dataset import WorkbenchDataset
-    from extensions.runtime.lightning_runs import quiet
-
-    samples = pd.DataFrame({"image_path": [str(file) for file in files]})
-    samples = samples.assign(mask_path="", label_index=0, kind="good", split="test")
-    dataset = WorkbenchDataset(samples, name="agreement", task=TaskType.CLASSIFICATION)
-    loader = DataLoader(dataset, batch_size=1, collate_fn=dataset.collate_fn)
-    aside = model.post_processor, model.evaluator, model.visualizer
-    model.post_processor = model.evaluator = model.visualizer = None  # the first would normalize the scores
-    try:
-        with quiet():
-            engine = Engine(
-                accelerator="cpu", devices=1, logger=False, enable_progress_bar=False, default_root_dir=workspace
-            )
-            found = engine.predict(model=model, dataloaders=loader) or []
-    finally:
-        model.post_processor, model.evaluator, model.visualizer = aside
-    scored = {
-        str(batch.image_path[0]): (
-            float(batch.pred_score.reshape(())),
-            batch.anomaly_map.float().numpy().reshape(batch.anomaly_map.shape[-2:]),
-        )
-        for batch in found
-    }
-    return [scored[str(file)] for file in files]  # anomalib's data sets sort their files
-
-
-def with_defects(files: Sequence[Path], folder: Path, *, seed: int = 0) -> list[tuple[Path, str]]:
-    """The files, every second one with a synthetic defect drawn on it as a new file in `folder`, and its kind.
-
-    An image on which nothing noticeable can be drawn stays as it is.
-    """
-    from PIL import Image
-
-    from extensions.data.reading.image_files import read_image
-    from extensions.data.synthetic.defects import draw_defect
-
-    images: list[tuple[Path, str]] = []
-    for place, file in enumerate(files):
-        images.append((file, ""))
-        if place % DEFECT_EVERY:
-            continue
-        rng = np.random.default_rng((seed, place))
-        try:
-            drawn = draw_defect(read_image(file), read_image(files[place - 1]), rng)
-        except (RuntimeError, ValueError):
-            continue
-        target = folder / f"{place:05}.png"
-        Image.fromarray(drawn.image).save(target)
-        images[-1] = (target, drawn.kind)
-    return images
 
 
 def flips_accepted(n_images: int, part: float = FLIPPED_PART) -> int:
@@ -225,42 +154,40 @@ def _positive(span: float, values: Any) -> float:
 
 
 def _summary(
-    rows: list[dict[str, Any]],
+    rows: list[ImageAgreement],
     map_means: list[float],
     tolerances: tuple[float, float],
     score_range: float,
     map_range: float,
     info: ModelInfo,
     n_accepted: int,
-) -> dict[str, Any]:
-    threshold = info.trained_threshold
-    flipped = [row for row in rows if row["torch_label"] is not None and row["torch_label"] != row["exported_label"]]
-    n_near = sum(bool(row["near_threshold"]) for row in flipped)
-    score_largest = float(np.max([row["difference"] for row in rows]))  # NaN if one is, unlike Python's max
-    map_largest = float(np.max([row["map_difference"] for row in rows]))
-    own = info.refitted is not None
+) -> Summary:
+    threshold, own = info.trained_threshold, info.refitted is not None
+    flipped = [row for row in rows if row.torch_label is not None and row.torch_label != row.exported_label]
+    n_near = sum(bool(row.near_threshold) for row in flipped)
+    score_largest = float(np.max([row.difference for row in rows]))  # NaN if one is, unlike Python's max
+    map_largest = float(np.max([row.map_difference for row in rows]))
     if own:
         agrees = math.isfinite(score_largest) and math.isfinite(map_largest) and len(flipped) <= n_accepted
     else:
         agrees = score_largest <= tolerances[0] and map_largest <= tolerances[1] and len(flipped) == n_near
-    finite = {"score": score_largest, "map": map_largest}
-    return {
-        "agrees": agrees,
-        "score_tolerance": tolerances[0],
-        "map_tolerance": tolerances[1],
-        "n_images": len(rows),
-        "n_defects": sum(bool(row["defect"]) for row in rows),
-        "largest_score_difference": finite["score"] if math.isfinite(score_largest) else math.inf,
-        "mean_score_difference": float(np.mean([row["difference"] for row in rows])),
-        "largest_map_difference": finite["map"] if math.isfinite(map_largest) else math.inf,
-        "mean_map_difference": float(np.mean(map_means)),
-        "score_range": score_range,
-        "map_range": map_range,
-        "threshold": threshold,
-        "exported_threshold": info.threshold,
-        "own_threshold": own,
-        "n_flipped_accepted": n_accepted,
-        "n_anomalous": None if threshold is None else sum(bool(row["torch_label"]) for row in rows),
-        "n_flipped": None if threshold is None else len(flipped) - n_near,
-        "n_flipped_near": None if threshold is None else n_near,
-    }
+    return Summary(
+        agrees=agrees,
+        score_tolerance=tolerances[0],
+        map_tolerance=tolerances[1],
+        n_images=len(rows),
+        n_defects=sum(bool(row.defect) for row in rows),
+        largest_score_difference=score_largest if math.isfinite(score_largest) else math.inf,
+        mean_score_difference=float(np.mean([row.difference for row in rows])),
+        largest_map_difference=map_largest if math.isfinite(map_largest) else math.inf,
+        mean_map_difference=float(np.mean(map_means)),
+        score_range=score_range,
+        map_range=map_range,
+        threshold=threshold,
+        exported_threshold=info.threshold,
+        own_threshold=own,
+        n_flipped_accepted=n_accepted,
+        n_anomalous=None if threshold is None else sum(bool(row.torch_label) for row in rows),
+        n_flipped=None if threshold is None else len(flipped) - n_near,
+        n_flipped_near=None if threshold is None else n_near,
+    )

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-import time
-from collections import deque
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from itertools import count, product
 from pathlib import Path
 from typing import Any
@@ -14,26 +11,21 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from extensions.data.reading.image_files import read_image
 from extensions.runtime.atomic_write import write_whole
 from extensions.runtime.openvino_core import openvino_core
+from inference.measure.speed import Speed, network_speed, speed_of
+from inference.measure.stock import check_stock, stock_speed
 from inference.model.metadata import ModelInfo
 from inference.model.predictors import OpenVinoPredictor, load_predictor
+from inference.predict.pipeline import predict
+from inference.predict.sources import list_source_images, open_source
 
 SECONDS = 3.0  # of each measurement, after one round that does not count
 COLUMNS = (
     "model", "precision", "what", "streams", "batch", "n", "images_per_second", "latency_p50_ms", "latency_p95_ms",
 )  # fmt: skip
 RANDOM_SIDE = 320  # px, of images where none are given
-
-
-@dataclass(frozen=True)
-class Speed:
-    """Images a second, and from handing over a batch to its result, in ms."""
-
-    n: int
-    images_per_second: float
-    latency_p50_ms: float
-    latency_p95_ms: float
 
 
 def measure(
@@ -66,8 +58,6 @@ def measure(
         ValueError: Something given cannot be measured; nothing was.
         FileNotFoundError: A file is not there.
     """
-    from inference.predict.sources import list_source_images
-
     _check(models, folder, device, stock)
     files = list_source_images(folder) if folder is not None else []
     rows: list[dict[str, Any]] = []
@@ -79,8 +69,6 @@ def measure(
                 given = {"place": place, "streams": n_streams, "batch": batch}
                 rows += _rows(predictor, given, device, folder, files, seconds)
         if stock is not None:
-            from inference.measure.stock import stock_speed
-
             name, speed = stock_speed(stock, files, seconds)
             rows.append(_row(name, "anomalib's inferencer", {"place": len(models), "streams": 1, "batch": 1}, speed))
     which = ["place", "model", "precision", "what", "streams", "batch"]
@@ -98,8 +86,6 @@ def _rows(
     seconds: float,
 ) -> list[dict[str, Any]]:
     """Backbone, network, and end to end where there are images."""
-    from extensions.data.reading.image_files import read_image
-
     info, rows = predictor.info, []
     random = np.random.default_rng(0)
     backbone = _backbone(info, device, given["streams"])
@@ -117,8 +103,6 @@ def _rows(
 def _check(models: Sequence[Path], folder: Path | None, device: str, stock: Path | None) -> None:
     """Whether all that is asked for can be measured, before any of it is."""
     if stock is not None:
-        from inference.measure.stock import check_stock
-
         if folder is None:
             msg = "--stock is measured on images; give a folder of them with --input"
             raise ValueError(msg)
@@ -137,33 +121,8 @@ def write(frame: pd.DataFrame, output: Path) -> Path:
     return path
 
 
-def network_speed(compiled: Any, inputs: np.ndarray, seconds: float) -> Speed:
-    """The compiled network alone on the same images again and again, all its requests at work."""
-    n_requests = compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
-    requests = deque(compiled.create_infer_request() for _ in range(n_requests))
-    for request in requests:
-        request.infer([inputs], share_inputs=True)
-    at_work: deque[tuple[Any, float]] = deque()
-    latencies: list[float] = []
-    started = time.perf_counter()
-    while time.perf_counter() - started < seconds or at_work:
-        if requests and time.perf_counter() - started < seconds:
-            request = requests.popleft()
-            at_work.append((request, time.perf_counter()))
-            request.start_async([inputs], share_inputs=True)
-            continue
-        request, handed_over = at_work.popleft()
-        request.wait()
-        latencies.append(time.perf_counter() - handed_over)
-        requests.append(request)
-    return _speed(len(latencies) * len(inputs), time.perf_counter() - started, latencies)
-
-
 def end_to_end_speed(predictor: OpenVinoPredictor, folder: Path, seconds: float) -> Speed:
     """From the files of a folder to `predictions.csv`, as often as the seconds ask for."""
-    from inference.predict.pipeline import predict
-    from inference.predict.sources import open_source
-
     taken, n_images = 0.0, 0
     latencies: list[float] = []
     with tempfile.TemporaryDirectory() as scratch:
@@ -176,24 +135,7 @@ def end_to_end_speed(predictor: OpenVinoPredictor, folder: Path, seconds: float)
             latencies += list(of_images * predictor.batch / 1000)  # of whole batches, as of the network alone
             if taken >= seconds:
                 break
-    return _speed(n_images, taken, latencies)
-
-
-def timed_loop(work: Callable[[Any], object], items: Sequence[Any], seconds: float) -> Speed:
-    """One item after the other, as often as the seconds ask for."""
-    work(items[0])
-    latencies: list[float] = []
-    started = time.perf_counter()
-    while time.perf_counter() - started < seconds or len(latencies) < len(items):
-        one = time.perf_counter()
-        work(items[len(latencies) % len(items)])
-        latencies.append(time.perf_counter() - one)
-    return _speed(len(latencies), time.perf_counter() - started, latencies)
-
-
-def _speed(n: int, seconds: float, latencies: Sequence[float]) -> Speed:
-    p50, p95 = (float(np.quantile(latencies, share)) * 1000 for share in (0.5, 0.95))
-    return Speed(n, n / seconds, p50, p95)
+    return speed_of(n_images, taken, latencies)
 
 
 def _row(info: ModelInfo | str, what: str, given: dict[str, int], speed: Speed) -> dict[str, Any]:

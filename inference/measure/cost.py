@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from inference.measure.agreement import AUROC_DROP, flips_accepted
-from inference.measure.threshold_refit import FittedOn, auroc, can_stand_in, refitted, score
+from inference.measure.labelled_images import LabelledImages
+from inference.measure.speed import network_speed
+from inference.measure.summary import Costs, Quantized, Summary
+from inference.measure.threshold_refit import auroc, can_stand_in, refitted, score
 from inference.model.metadata import ModelInfo
 
 if TYPE_CHECKING:
@@ -25,10 +28,10 @@ def own_threshold(
     model: AnomalibModule,
     full: OpenVinoPredictor,
     small: OpenVinoPredictor,
-    fitted_on: FittedOn | None,
-    labelled: FittedOn | None,
-    stand_in: FittedOn | None = None,
-) -> tuple[ModelInfo, dict[str, Any]]:
+    fitted_on: LabelledImages | None,
+    labelled: LabelledImages | None,
+    stand_in: LabelledImages | None = None,
+) -> tuple[ModelInfo, Costs]:
     """The facts of a quantized network with thresholds and ranges of its own, and what its labels cost.
 
     Args:
@@ -41,55 +44,46 @@ def own_threshold(
             trained threshold back on them with the unchanged network.
 
     Returns:
-        The facts, and for the summary `labelled_auroc` (where images of both kinds are judged) and `quantized`:
-        thresholds of both, what it was fitted and judged on, and how many labels differ, each network judging by its
-        own threshold.
+        The facts, and for the summary `labelled_auroc` (where images of both kinds are judged) and `quantized`.
     """
     if fitted_on is None and stand_in is not None and can_stand_in(full.info, score(full, stand_in, model), stand_in):
         fitted_on = stand_in
     if fitted_on is None:
-        return small.info, {}
+        return small.info, Costs()
     fitted = score(small, fitted_on, model)
     info = refitted(small.info, fitted, fitted_on, model)
     judged = labelled or fitted_on
     found = {"fp32": score(full, judged, model), "int8": fitted if judged is fitted_on else score(small, judged, model)}
-    thresholds = {"fp32": full.info.threshold, "int8": info.threshold}
-    told: dict[str, Any] = {
-        "quantized": {
-            "threshold": thresholds,
-            "threshold_source": info.threshold_source,
-            "fitted_on": str(fitted_on),
-            "judged_on": str(judged),
-            "judged_on_fitted": judged is fitted_on,
-            "n_images": len(judged.files),
-            "n_flipped": _flips(found["fp32"].scores, found["int8"].scores, thresholds),
-        }
-    }
-    if judged.has_both:
-        told["labelled_auroc"] = {name: auroc(scored, judged) for name, scored in found.items()}
-    return info, told
+    n_flipped = None
+    if full.info.threshold is not None and info.threshold is not None:
+        labels = found["fp32"].scores >= full.info.threshold, found["int8"].scores >= info.threshold
+        n_flipped = int((labels[0] != labels[1]).sum())
+    quantized = Quantized(
+        threshold={"fp32": full.info.threshold, "int8": info.threshold},
+        threshold_source=info.threshold_source,
+        fitted_on=str(fitted_on),
+        judged_on=str(judged),
+        judged_on_fitted=judged is fitted_on,
+        n_images=len(judged.files),
+        n_flipped=n_flipped,
+    )
+    aurocs = {name: auroc(scored, judged) for name, scored in found.items()} if judged.has_both else None
+    return info, Costs(quantized, aurocs)
 
 
-def _flips(full: np.ndarray, small: np.ndarray, thresholds: dict[str, float | None]) -> int | None:
-    if thresholds["fp32"] is None or thresholds["int8"] is None:
-        return None
-    return int(((full >= thresholds["fp32"]) != (small >= thresholds["int8"])).sum())
-
-
-def is_kept(told: dict[str, Any]) -> bool:
-    """Whether a quantized network keeps AUROC and labels, as far as they are told."""
-    if "quantized" not in told:
+def is_kept(costs: Costs) -> bool:
+    """Whether a quantized network keeps AUROC and labels, as far as they were looked at."""
+    if costs.quantized is None:
         return True
-    flipped, n_images = told["quantized"]["n_flipped"], told["quantized"]["n_images"]
-    values = told.get("labelled_auroc")
-    keeps_order = values is None or values["fp32"] - values["int8"] <= AUROC_DROP
-    return keeps_order and (flipped is None or flipped <= flips_accepted(n_images))
+    flipped, values = costs.quantized.n_flipped, costs.labelled_auroc or {}
+    full, small = values.get("fp32"), values.get("int8")
+    keeps_order = full is None or small is None or full - small <= AUROC_DROP
+    return keeps_order and (flipped is None or flipped <= flips_accepted(costs.quantized.n_images))
 
 
 def speeds(full: OpenVinoPredictor, small: OpenVinoPredictor, image: Path) -> dict[str, float]:
     """Images a second of both networks alone, in turns of a moment: enough to say which is faster."""
     from extensions.data.reading.image_files import read_image
-    from inference.measure.bench import network_speed
 
     images = np.stack([read_image(image)] * SPEED_BATCH)
     turns = [
@@ -99,22 +93,20 @@ def speeds(full: OpenVinoPredictor, small: OpenVinoPredictor, image: Path) -> di
     return dict(zip(("fp32", "int8"), np.max(turns, axis=0).tolist(), strict=True))
 
 
-def cost_sentence(told: dict[str, Any]) -> str:
+def cost_sentence(costs: Costs) -> str:
     """What was found, for a person; empty when nothing was."""
     parts = []
-    if quantized := told.get("quantized"):
-        thresholds = {name: "none" if one is None else f"{one:.6g}" for name, one in quantized["threshold"].items()}
-        on = "the same images" if quantized["judged_on_fitted"] else quantized["judged_on"]
+    if quantized := costs.quantized:
+        thresholds = {name: "none" if one is None else f"{one:.6g}" for name, one in quantized.threshold.items()}
+        on = "the same images" if quantized.judged_on_fitted else quantized.judged_on
         parts.append(
             f"threshold {thresholds['int8']} fitted anew (trained: {thresholds['fp32']}): "
-            f"{quantized['threshold_source']}, on {quantized['fitted_on']}"
+            f"{quantized.threshold_source}, on {quantized.fitted_on}"
         )
-        if quantized["n_flipped"] is not None:
-            accepted = flips_accepted(quantized["n_images"])
-            parts.append(
-                f"{quantized['n_flipped']} of {quantized['n_images']} labels flipped on {on} (accepted: {accepted})"
-            )
-    if aurocs := told.get("labelled_auroc"):
+        if quantized.n_flipped is not None:
+            accepted = flips_accepted(quantized.n_images)
+            parts.append(f"{quantized.n_flipped} of {quantized.n_images} labels flipped on {on} (accepted: {accepted})")
+    if aurocs := costs.labelled_auroc:
         values = ", ".join(f"{name} {value:.4f}" for name, value in aurocs.items())
         parts.append(f"image AUROC {values}" + (f" (accepted: {AUROC_DROP} less)" if quantized else ""))
     return "; ".join(parts)
@@ -134,14 +126,14 @@ def speed_sentence(fp32: float, int8: float) -> str:
     return f"int8 is {word} than fp32 on this machine {told}: take fp32 here"
 
 
-def told_of_int8(summary: dict[str, Any], *, precision: str) -> str:
+def told_of_int8(summary: Summary, *, precision: str) -> str:
     """Lines for a terminal: what was fitted anew, what it costs and gains, and what to give where it was not fitted."""
-    lines = [cost_sentence(summary)]
-    if precision == "int8" and "quantized" not in summary and summary["threshold"] is not None:
+    lines = [cost_sentence(summary.costs)]
+    if precision == "int8" and summary.costs.quantized is None and summary.threshold is not None:
         lines.append(
             "the threshold is that of the trained model and was not fitted anew, for the images it was fitted on are "
             "not at hand, and int8 moves scores: give --labelled DIR (good/ and others), or --data-root for a run"
         )
-    if speed := summary.get("images_per_second"):
+    if speed := summary.costs.images_per_second:
         lines.append(speed_sentence(**speed))
     return "\n".join(filter(None, lines))

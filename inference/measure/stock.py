@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from inference.measure.bench import Speed, timed_loop
+from inference.measure.speed import Speed, timed_loop
+from inference.model.checkpoints import load_checkpoint
 
 if TYPE_CHECKING:
     from anomalib.models import AnomalibModule
@@ -28,8 +29,6 @@ def stock_speed(checkpoint: Path, files: Sequence[Path], seconds: float) -> tupl
     """
     from anomalib.deploy import OpenVINOInferencer
 
-    from inference.model.checkpoints import load_checkpoint
-
     model, info = load_checkpoint(checkpoint)
     given = [file.resolve() for file in files]
     with tempfile.TemporaryDirectory() as scratch, contextlib.chdir(scratch):  # it leaves a cache where it runs
@@ -45,8 +44,6 @@ def check_stock(checkpoint: Path) -> None:
         ValueError: It has not, or this is no checkpoint.
         FileNotFoundError: No such file.
     """
-    from inference.model.checkpoints import load_checkpoint
-
     as_stock(load_checkpoint(checkpoint)[0])
 
 

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from inference.model.metadata import ModelInfo
+from benchmark.metrics.pixel import PixelMetrics
+from benchmark.metrics.threshold import image_threshold
+from inference.measure.labelled_images import LabelledImages
+from inference.model.metadata import ModelInfo, Refitted, Scale
 
 if TYPE_CHECKING:
-    import pandas as pd
     from anomalib.models import AnomalibModule
 
     from inference.model.predictors import Predictor
@@ -20,48 +21,6 @@ if TYPE_CHECKING:
 # How far, as a part of the range of scores, the rule of the record may lead from the record's own threshold when it is
 # applied to other images with the unchanged network: then these images can stand in for those it was fitted on.
 STAND_IN = 0.05
-
-
-@dataclass(frozen=True)
-class FittedOn:
-    """Images on which a threshold is fitted.
-
-    Attributes:
-        files: Of the images.
-        is_anomalous: (N,) bool.
-        masks: Of each image; None without one.
-        what: What they are, for a person.
-    """
-
-    files: tuple[Path, ...]
-    is_anomalous: np.ndarray
-    masks: tuple[Path | None, ...]
-    what: str
-
-    @classmethod
-    def from_samples(cls, samples: pd.DataFrame, what: str) -> FittedOn:
-        """From the samples of a datamodule's test set."""
-        masks = samples["mask_path"].fillna("") if "mask_path" in samples else [""] * len(samples)
-        return cls(
-            files=tuple(map(Path, samples["image_path"])),
-            is_anomalous=samples["label_index"].to_numpy() == 1,
-            masks=tuple(Path(mask) if mask else None for mask in masks),
-            what=what,
-        )
-
-    @classmethod
-    def from_files(cls, files: Sequence[Path], is_anomalous: np.ndarray, what: str) -> FittedOn:
-        """From files without masks."""
-        return cls(tuple(files), np.asarray(is_anomalous, bool), (None,) * len(files), what)
-
-    @property
-    def has_both(self) -> bool:
-        """Whether some images are normal and some anomalous."""
-        return bool(self.is_anomalous.any()) and not bool(self.is_anomalous.all())
-
-    def __str__(self) -> str:
-        n_anomalous = int(self.is_anomalous.sum())
-        return f"{self.what}: {len(self.files) - n_anomalous} normal, {n_anomalous} anomalous"
 
 
 @dataclass(frozen=True)
@@ -79,7 +38,7 @@ class Scored:
     pixel_threshold: float | None
 
 
-def score(predictor: Predictor, images: FittedOn, model: AnomalibModule) -> Scored:
+def score(predictor: Predictor, images: LabelledImages, model: AnomalibModule) -> Scored:
     """Score images with a network.
 
     Args:
@@ -91,7 +50,6 @@ def score(predictor: Predictor, images: FittedOn, model: AnomalibModule) -> Scor
         ValueError: An image or a mask cannot be read.
         RuntimeError: The network cannot compute one.
     """
-    from benchmark.metrics.pixel import PixelMetrics
     from extensions.data.reading.image_files import read_image
     from extensions.runtime.progress import progress_bar
 
@@ -112,14 +70,14 @@ def score(predictor: Predictor, images: FittedOn, model: AnomalibModule) -> Scor
     return Scored(scores, (low, high), pixels.threshold() if pixels is not None else None)
 
 
-def auroc(scored: Scored, images: FittedOn) -> float | None:
+def auroc(scored: Scored, images: LabelledImages) -> float | None:
     """Area under the ROC curve; None without both kinds of images."""
     from sklearn.metrics import roc_auc_score
 
     return float(roc_auc_score(images.is_anomalous, scored.scores)) if images.has_both else None
 
 
-def can_stand_in(info: ModelInfo, scored: Scored, images: FittedOn) -> bool:
+def can_stand_in(info: ModelInfo, scored: Scored, images: LabelledImages) -> bool:
     """Whether the rule that gave a model's threshold gives it again, nearly, on other images.
 
     Normal images of the training set often cannot: a memory bank knows them by heart, and their scores are next to 0.
@@ -129,15 +87,13 @@ def can_stand_in(info: ModelInfo, scored: Scored, images: FittedOn) -> bool:
         scored: By the unchanged network.
         images: Those that were scored.
     """
-    from benchmark.one_run.evaluation import image_threshold
-
     threshold, _ = image_threshold(images.is_anomalous, scored.scores)
     if threshold is None or info.threshold is None or info.score_range is None:
         return False
     return abs(threshold - info.threshold) <= STAND_IN * (info.score_range[1] - info.score_range[0])
 
 
-def refitted(info: ModelInfo, scored: Scored, images: FittedOn, model: AnomalibModule) -> ModelInfo:
+def refitted(info: ModelInfo, scored: Scored, images: LabelledImages, model: AnomalibModule) -> ModelInfo:
     """The facts of a network with a threshold, a pixel threshold and ranges of its own scores.
 
     The threshold is that of maximal F1 where the images are of both kinds, and the quantile of normal ones where none
@@ -149,7 +105,6 @@ def refitted(info: ModelInfo, scored: Scored, images: FittedOn, model: AnomalibM
         images: Those that were scored.
         model: As trained; its sensitivities hold on.
     """
-    from benchmark.one_run.evaluation import image_threshold
     from inference.model.checkpoints import MARGIN, scale_of
 
     threshold, source = image_threshold(images.is_anomalous, scored.scores)
@@ -163,17 +118,13 @@ def refitted(info: ModelInfo, scored: Scored, images: FittedOn, model: AnomalibM
         info,
         **scale,
         threshold_source=source,
-        refitted={
-            "on": str(images),
-            "pixel_threshold": scored.pixel_threshold is not None,
-            "trained": {
-                "threshold": info.threshold,
-                "threshold_source": info.threshold_source,
-                "pixel_threshold": info.pixel_threshold,
-                "score_range": info.score_range,
-                "map_range": info.map_range,
-            },
-        },
+        refitted=Refitted(
+            on=str(images),
+            pixel_threshold=scored.pixel_threshold is not None,
+            trained=Scale(
+                info.threshold, info.threshold_source, info.pixel_threshold, info.score_range, info.map_range
+            ),
+        ),
     )
 
 

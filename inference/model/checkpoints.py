@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from benchmark.records.record import Record
+from benchmark.records.record_file import RecordError, read_record
+from benchmark.records.run_files import RECORD
 from inference.model.metadata import ModelInfo
 
 if TYPE_CHECKING:
     from anomalib.models import AnomalibModule
     from anomalib.post_processing import PostProcessor
 
-RECORD = "record.json"  # the benchmark's, beside the checkpoint that it kept
 CLASS_KEY = "class_path"
 # A threshold found by maximal F1 is the score of some image, whose label would be decided by rounding. So much of the
 # range of scores below it, that image is anomalous in every engine.
@@ -37,7 +38,8 @@ def load_checkpoint(path: Path, *, model_class: str | None = None) -> tuple[Anom
 
     stored = read_checkpoint(path)
     record = record_beside(path)
-    name = model_class or stored.get(CLASS_KEY) or _recorded_class(record) or _class_of_folder(path)
+    recorded = record.experiment.model.class_path if record is not None else None
+    name = model_class or stored.get(CLASS_KEY) or recorded or _class_of_folder(path)
     if not isinstance(name, str):
         msg = (
             f"{path}: nothing tells which class this model is of; give it with --model-class, such as extensions.Padim"
@@ -92,19 +94,16 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     return stored
 
 
-def record_beside(path: Path) -> dict[str, Any] | None:
+def record_beside(path: Path) -> Record | None:
     """The benchmark's record of the run that left this checkpoint; None without one."""
     try:
-        found = json.loads((path.parent / RECORD).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        record = read_record(path.parent / RECORD, path.parent)
+    except RecordError:
         return None
-    files = found.get("files") if isinstance(found, dict) else None
-    return found if isinstance(files, dict) and files.get("checkpoint") == path.name else None
+    return record if record.files.checkpoint == path.name else None
 
 
-def describe(
-    model: AnomalibModule, class_path: str, stored: dict[str, Any], record: dict[str, Any] | None
-) -> ModelInfo:
+def describe(model: AnomalibModule, class_path: str, stored: dict[str, Any], record: Record | None) -> ModelInfo:
     """What is known of a model's scores, thresholds and training."""
     from inference.model.preprocessing import preprocessing_of
 
@@ -112,8 +111,8 @@ def describe(
     source = "the checkpoint's post-processor" if scale["threshold"] is not None else None
     dataset = None
     if record is not None:
-        source = record.get("thresholds", {}).get("source", source)
-        dataset = {name: value for name, value in record.get("dataset", {}).items() if name not in NOT_IN_INFO}
+        source = record.thresholds.source or source
+        dataset = {name: value for name, value in record.dataset.on_disk().items() if name not in NOT_IN_INFO}
     if source is not None:
         source += f", less {MARGIN:g} of the range of scores"
     return ModelInfo(
@@ -124,7 +123,7 @@ def describe(
         threshold_source=source,
         backbone=stored.get("backbone"),
         dataset=dataset,
-        run_key=record.get("key") if record is not None else None,
+        run_key=record.key if record is not None else None,
         versions=versions(),
         **scale,
     )
@@ -176,10 +175,6 @@ def scale_of(
         if has_range:
             known[span] = (low, high)
     return known
-
-
-def _recorded_class(record: dict[str, Any] | None) -> str | None:
-    return record["experiment"]["model"]["class_path"] if record is not None else None
 
 
 def _class_of_folder(path: Path) -> str | None:

@@ -3,17 +3,60 @@
 from __future__ import annotations
 
 import json
-import math
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import AfterValidator, ConfigDict, Field, FiniteFloat, PositiveInt, ValidationError
+from pydantic.dataclasses import dataclass
 
 FORMAT = 1
 RUNTIME_KEY = "anomaly_workbench"
-PRECISIONS = ("fp32", "fp16", "int8")
+Precision = Literal["fp32", "fp16", "int8"]
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)
+
+
+def _ordered(span: tuple[float, ...]) -> tuple[float, ...]:
+    """Least values in the first half, largest in the second."""
+    half = len(span) // 2
+    if any(low > high for low, high in zip(span[:half], span[half:], strict=True)):
+        msg = "the largest value is below the least"
+        raise ValueError(msg)
+    return span
+
+
+Range = Annotated[tuple[FiniteFloat, FiniteFloat], AfterValidator(_ordered)]
+Part = Annotated[float, Field(ge=0, le=1)]
+Region = Annotated[tuple[Part, Part, Part, Part], AfterValidator(_ordered)]
 
 
 @dataclass(frozen=True)
+class Scale:
+    """Thresholds and ranges of raw scores and maps, see `ModelInfo`."""
+
+    threshold: FiniteFloat | None
+    threshold_source: str | None
+    pixel_threshold: FiniteFloat | None
+    score_range: Range | None
+    map_range: Range | None
+
+
+@dataclass(frozen=True)
+class Refitted:
+    """Of a quantized network whose threshold and ranges are its own.
+
+    Attributes:
+        on: The images they were fitted on.
+        pixel_threshold: Whether that was fitted, too.
+        trained: What training had.
+    """
+
+    on: str
+    pixel_threshold: bool
+    trained: Scale
+
+
+@dataclass(frozen=True, config=ConfigDict(extra="ignore"))
 class ModelInfo:
     """Facts of a model on the line. Scores and thresholds are raw, higher is more anomalous.
 
@@ -32,37 +75,42 @@ class ModelInfo:
         dataset: What it was trained on, as its record has it; None when unknown.
         run_key: Of the benchmark's record; None when it has none.
         versions: Of the libraries that exported it.
-        refitted: Of a quantized network whose threshold and ranges are its own: `on`, the images they were fitted on;
-            `pixel_threshold`, whether that was fitted, too; `trained`, what training had. None where they are those of
+        refitted: What the threshold and ranges of a quantized network were fitted on; None where they are those of
             training.
         agreement: Summary of `agreement.json`; None when it was not compared.
     """
 
     model: str
-    image_size: tuple[int, int]
-    region: tuple[float, float, float, float] = (0.0, 0.0, 1.0, 1.0)
+    image_size: tuple[PositiveInt, PositiveInt]
+    region: Region = (0.0, 0.0, 1.0, 1.0)
     class_path: str | None = None
-    precision: str = "fp32"
-    threshold: float | None = None
+    precision: Precision = "fp32"
+    threshold: FiniteFloat | None = None
     threshold_source: str | None = None
-    pixel_threshold: float | None = None
-    score_range: tuple[float, float] | None = None
-    map_range: tuple[float, float] | None = None
+    pixel_threshold: FiniteFloat | None = None
+    score_range: Range | None = None
+    map_range: Range | None = None
     backbone: dict[str, Any] | None = None
     dataset: dict[str, Any] | None = None
     run_key: str | None = None
     versions: dict[str, str] = field(default_factory=dict)
-    refitted: dict[str, Any] | None = None
+    refitted: Refitted | None = None
     agreement: dict[str, Any] | None = None
 
     @property
     def trained_threshold(self) -> float | None:
         """The threshold of the trained model's own scores."""
-        return self.refitted["trained"]["threshold"] if self.refitted else self.threshold
+        return self.refitted.trained.threshold if self.refitted else self.threshold
 
     def normalized(self, score: float) -> float | None:
         """A raw score on anomalib's scale from 0 to 1 with the threshold at 0.5; None where its range is unknown."""
-        return _normalized(score, self.score_range, self.threshold)
+        if self.score_range is None:
+            return None
+        low, high = self.score_range
+        middle = (low + high) / 2 if self.threshold is None else self.threshold
+        if high == low:
+            return 0.5 if score == middle else float(score > middle)
+        return min(1.0, max(0.0, (score - middle) / (high - low) + 0.5))  # as anomalib's post-processor does
 
     def to_json(self) -> str:
         """The text of `model.json`."""
@@ -89,53 +137,17 @@ class ModelInfo:
             if found["format"] != FORMAT:
                 msg = f"format {found['format']}"
                 raise ValueError(msg)
-            known = {entry.name for entry in fields(cls)}
-            values = {name: value for name, value in found.items() if name in known}
-            for name in ("image_size", "region", "score_range", "map_range"):
-                values[name] = None if values.get(name) is None else tuple(values[name])
-            height, width = values["image_size"]
-            values["image_size"] = int(height), int(width)
-            _check(values)
-            return cls(**values)
+            return cls(**found)
         except (ValueError, TypeError, KeyError, AttributeError) as error:
+            why = f"{type(error).__name__}: {error}"
+            if isinstance(error, ValidationError):
+                name = error.errors()[0]["loc"][0]
+                why = f"{name} is {str(found.get(name))[:80]}"
             msg = (
-                f"{where}: this is no description of a model of format {FORMAT} ({type(error).__name__}: {error}); "
+                f"{where}: this is no description of a model of format {FORMAT} ({why}); "
                 "expected what `python -m inference export` writes: export the model again"
             )
             raise ValueError(msg) from error
-
-
-def _check(values: dict[str, Any]) -> None:
-    """Raise ValueError for what no export writes."""
-    height, width = values["image_size"]
-    top, left, bottom, right = values["region"] or (0, 0, 1, 1)
-    sound = {
-        "model": isinstance(values["model"], str),
-        "image_size": height > 0 and width > 0,
-        "region": 0 <= top < bottom <= 1 and 0 <= left < right <= 1,
-        "precision": values.get("precision", "fp32") in PRECISIONS,
-    }
-    for name in ("threshold", "pixel_threshold"):
-        sound[name] = values.get(name) is None or math.isfinite(values[name])
-    for name in ("score_range", "map_range"):
-        low, high = values[name] or (0, 0)
-        sound[name] = math.isfinite(low) and math.isfinite(high) and low <= high
-    for name in ("backbone", "dataset", "versions", "refitted", "agreement"):
-        sound[name] = isinstance(values.get(name), dict | None)
-    if wrong := [name for name, is_sound in sound.items() if not is_sound]:
-        msg = f"{wrong[0]} is {str(values[wrong[0]])[:80]}"
-        raise ValueError(msg)
-
-
-def _normalized(score: float, span: tuple[float, float] | None, threshold: float | None) -> float | None:
-    """As anomalib's post-processor does."""
-    if span is None:
-        return None
-    low, high = span
-    middle = (low + high) / 2 if threshold is None else threshold
-    if high == low:
-        return 0.5 if score == middle else float(score > middle)
-    return min(1.0, max(0.0, (score - middle) / (high - low) + 0.5))
 
 
 def info_path(model: Path) -> Path:

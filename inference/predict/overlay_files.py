@@ -32,7 +32,7 @@ def overlay_names(images: Iterable[str]) -> dict[str, str]:
         images: Paths below the input folder, each once.
     """
     given = list(images)
-    plain = {name: _plain(name) for name in given}
+    plain = {name: f"{file_name(PurePosixPath(name).with_suffix('').as_posix())}.png" for name in given}
     n_wanting = Counter(plain.values())
     # Whoever has a plain name for itself, or is called so, has it; the others get what is left.
     found = {name: plain[name] for name in given if n_wanting[plain[name]] == 1 or name == plain[name]}
@@ -42,10 +42,6 @@ def overlay_names(images: Iterable[str]) -> dict[str, str]:
             found[name] = next(one for one in _apart(name) if one not in taken)
             taken.add(found[name])
     return found
-
-
-def _plain(name: str) -> str:
-    return f"{file_name(PurePosixPath(name).with_suffix('').as_posix())}.png"
 
 
 def _apart(name: str) -> Iterator[str]:
@@ -84,12 +80,14 @@ def remove_earlier(output: Path, *, table: str, columns: Sequence[str]) -> None:
     gone = [path for path in overlays.rglob("*.png") if path.is_file() and is_marked(path)]
     names = _rows_of(output / table, columns)
     if names is not None:
-        gone += [path for name in names if (path := overlays / f"{name}.png").is_file() and _is_below(path, overlays)]
+        named = [overlays / f"{name}.png" for name in names]
+        gone += [path for path in named if path.is_file() and overlays.resolve() in path.resolve().parents]
         gone += [output / VIDEO] if names and all(map(_FRAME.search, names)) else []
         gone.append(output / table)
     for path in dict.fromkeys(gone):
         path.unlink(missing_ok=True)
-    for folder in sorted({parent for path in gone for parent in _folders(path, overlays)}, reverse=True):
+    parents = {parent for path in gone for parent in path.parents}
+    for folder in sorted((one for one in parents if overlays in (one, *one.parents)), reverse=True):
         with contextlib.suppress(OSError):  # that something is left in it
             folder.rmdir()
 
@@ -104,12 +102,3 @@ def _rows_of(table: Path, columns: Sequence[str]) -> list[str] | None:
             return [row[0] for row in rows if row]
     except (OSError, ValueError, csv.Error):
         return None
-
-
-def _is_below(path: Path, folder: Path) -> bool:
-    return folder.resolve() in path.resolve().parents
-
-
-def _folders(path: Path, overlays: Path) -> list[Path]:
-    """The folder of overlays and those in it that lead to a file; none for a file that lies elsewhere."""
-    return [parent for parent in path.parents if parent == overlays or overlays in parent.parents]

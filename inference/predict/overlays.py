@@ -5,6 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from extensions.runtime.heat_map import heat_map
 from inference.model.metadata import ModelInfo
 from inference.model.predictors import Prediction
 
@@ -28,15 +29,14 @@ def overlay(image: np.ndarray, prediction: Prediction, info: ModelInfo) -> np.nd
     Returns:
         (H, W, 3) uint8 RGB, smaller where a side is more than 4096 px.
     """
-    return _with_verdict(heat_map_on(at_most(image, LARGEST_SIDE), prediction, info), prediction)
+    return _with_verdict(heat_map_on(shrink_to(image, LARGEST_SIDE), prediction, info), prediction)
 
 
 def heat_map_on(shown: np.ndarray, prediction: Prediction, info: ModelInfo) -> np.ndarray:
     """What `overlay` draws, without a verdict and in the size given: (H, W, 3) uint8 RGB."""
-    heat = _on_image(_warmth(prediction.anomaly_map, info), shown.shape[:2], info.region)  # 0 to 1
-    colors = cv2.cvtColor(cv2.applyColorMap(np.uint8(255 * heat), cv2.COLORMAP_TURBO), cv2.COLOR_BGR2RGB)
+    heat = _on_image(_normalized_map(prediction.anomaly_map, info), shown.shape[:2], info.region)  # 0 to 1
     weight = HEAT * np.minimum(1, 2 * heat)[..., None]  # what is cold stays as it is
-    drawn = np.ascontiguousarray((shown * (1 - weight) + colors * weight).astype(np.uint8))
+    drawn = np.ascontiguousarray((shown * (1 - weight) + heat_map(heat, (0, 1)) * weight).astype(np.uint8))
     if info.pixel_threshold is not None:
         raw = _on_image(prediction.anomaly_map, shown.shape[:2], info.region, outside=-np.inf)
         outlines, _ = cv2.findContours(
@@ -46,7 +46,7 @@ def heat_map_on(shown: np.ndarray, prediction: Prediction, info: ModelInfo) -> n
     return drawn
 
 
-def _warmth(anomaly_map: np.ndarray, info: ModelInfo) -> np.ndarray:
+def _normalized_map(anomaly_map: np.ndarray, info: ModelInfo) -> np.ndarray:
     """The map from 0 to 1, with 0.75 at the pixel threshold."""
     low = info.map_range[0] if info.map_range else float(anomaly_map.min())
     high = float(anomaly_map.max()) if info.pixel_threshold is None else low + (info.pixel_threshold - low) / 0.75
@@ -80,7 +80,7 @@ def _with_verdict(drawn: np.ndarray, prediction: Prediction) -> np.ndarray:
     return np.vstack([drawn, line])
 
 
-def at_most(image: np.ndarray, side: int) -> np.ndarray:
+def shrink_to(image: np.ndarray, side: int) -> np.ndarray:
     """The image, smaller where a side is more than `side` px."""
     factor = side / max(image.shape[:2])
     if factor >= 1:

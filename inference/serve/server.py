@@ -30,7 +30,7 @@ from extensions.data.reading.image_files import image_array, open_stored, reason
 from extensions.data.reading.stored import Stored
 from inference.model.metadata import ModelInfo
 from inference.model.predictors import Prediction, Predictor
-from inference.predict.overlays import at_most, heat_map_on
+from inference.predict.overlays import heat_map_on, shrink_to
 from inference.serve.connections import Connection
 
 PAGE = Path(__file__).parent / "templates" / "serve.html"
@@ -65,7 +65,7 @@ def create_app(predictor: Predictor, *, max_bytes: int = 64 * 2**20, host: str =
     if is_loopback(host):
         app.add_middleware(TrustedHostMiddleware, allowed_hosts=[*LOOPBACK_NAMES, host], www_redirect=False)
     page = PAGE.read_text(encoding="utf-8")
-    info = {**told(predictor.info), "max_bytes": max_bytes, "max_pixels": MAX_PIXELS}
+    info = {**public_info(predictor.info), "max_bytes": max_bytes, "max_pixels": MAX_PIXELS}
     one_at_a_time = asyncio.Lock()
 
     @app.get("/")
@@ -91,7 +91,7 @@ def create_app(predictor: Predictor, *, max_bytes: int = 64 * 2**20, host: str =
     return app
 
 
-def told(info: ModelInfo) -> dict[str, Any]:
+def public_info(info: ModelInfo) -> dict[str, Any]:
     """What `/info` says of the model: of its data set no more than its name and category."""
     found = {name: value for name, value in asdict(info).items() if name not in ("agreement", "backbone", "dataset")}
     for name, keys in (("backbone", ("name", "layers")), ("dataset", ("name", "category"))):
@@ -169,7 +169,7 @@ def answer(predictor: Predictor, content: bytes, *, with_map: bool = False, view
     if with_map:
         found |= _map_of(prediction)
     if view:
-        shown = at_most(image, VIEW_SIDE)
+        shown = shrink_to(image, VIEW_SIDE)
         found["image"] = _encoded(".jpg", shown[..., ::-1])
         found["overlay"] = _encoded(".jpg", heat_map_on(shown, prediction, predictor.info)[..., ::-1])
     return found

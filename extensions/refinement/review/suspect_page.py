@@ -18,6 +18,7 @@ from PIL import Image
 
 from extensions.data.reading.image_files import read_image
 from extensions.refinement.review.suspect_lines import COLUMNS, Suspect, written
+from extensions.runtime.heat_map import heat_colors, heat_levels
 from extensions.runtime.progress import progress_bar
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -157,13 +158,8 @@ def _scale(heats: Sequence[np.ndarray]) -> tuple[float, float]:
 
 def _colored(heat: np.ndarray, scale: tuple[float, float]) -> Image.Image:
     """(h, w) heat as an image to lay over another: blue to red, the colder the more transparent."""
-    import cv2
-
-    low, high = scale
-    shares = (np.clip((heat - low) / max(high - low, 1e-12), 0, 1) * 255).astype(np.uint8)
-    colors = cv2.applyColorMap(np.arange(256, dtype=np.uint8)[None], cv2.COLORMAP_TURBO)[0, :, ::-1]  # (256, 3) RGB
-    image = Image.fromarray(shares).convert("P")
-    image.putpalette(colors.tobytes())
+    image = Image.fromarray(heat_levels(heat, scale)).convert("P")
+    image.putpalette(heat_colors().tobytes())
     image.info["transparency"] = (np.arange(256) * OPACITY).astype(np.uint8).tobytes()
     return image
 

@@ -54,7 +54,7 @@ def test_debugging_shows_all() -> None:
     [
         ("timm.models", logging.WARNING, False),
         ("timm.models", logging.ERROR, True),
-        ("inference.export.run_model", logging.WARNING, True),
+        ("inference.compare.comparison", logging.WARNING, True),
         ("extensionsx", logging.WARNING, False),
     ],
 )

@@ -4,11 +4,20 @@ import shutil
 import pandas as pd
 import pytest
 
+from benchmark.api.found_run import find_run
 from extensions.data.reading.image_files import read_image
 from inference.__main__ import main
-from inference.compare.comparison import COLUMNS, CompareOptions, compare_runs
+from inference.compare.comparison import CompareOptions, compare_runs
+from inference.compare.table import COLUMNS
 from inference.compare.verdicts import judge_speed, sentences
 from inference.model.predictors import load_predictor
+
+
+def compared(records, folder, output, options=None, *, data_root=None):
+    def find(key):
+        return find_run(key, records, data_root)
+
+    return compare_runs(records, folder, output=output, find_run=find, options=options)
 
 
 @pytest.fixture(scope="module")
@@ -39,10 +48,9 @@ def records(tiny_root, tmp_path_factory):
 
 
 def test_models_of_a_benchmark_stand_side_by_side(records, tiny_root, tmp_path):
-    options = CompareOptions(
-        precisions=["fp32", "fp16"], data_root=tiny_root.parent, seconds=0.02, repeats=2, batch=2, streams=1
-    )
-    frame = compare_runs(records, tiny_root / "test", tmp_path, options).set_index(["model", "precision"])
+    options = CompareOptions(precisions=["fp32", "fp16"], seconds=0.02, repeats=2, batch=2, streams=1)
+    frame = compared(records, tiny_root / "test", tmp_path, options, data_root=tiny_root.parent)
+    frame = frame.set_index(["model", "precision"])
     padim = frame.loc["Padim", "fp32"]
     files = sorted((tiny_root / "test").rglob("*.png"))
     assert padim["n_images"] == len(files)
@@ -80,22 +88,22 @@ def test_masks_and_images_of_the_training_are_no_test_images(records, tiny_root,
     shutil.copytree(tiny_root, folder)
     (local,) = records.glob("runs/**/Padim*/*/local.json")
     (key,) = {local.parent.name}
-    options = CompareOptions(keys=[key], data_root=tmp_path, seconds=0)
-    frame = compare_runs(records, folder, tmp_path / "out", options)
+    options = CompareOptions(keys=[key], seconds=0)
+    frame = compared(records, folder, tmp_path / "out", options, data_root=tmp_path)
     n_test = len(list((folder / "test").rglob("*.png")))
     assert frame["n_images"].tolist() == [n_test]
     assert "masks among the images are left out" in caplog.text
     n_train = len(list((folder / "train").rglob("*.png")))
     assert f"was trained on {n_train} of these images; they are left out" in caplog.text
-    train = compare_runs(records, tiny_root / "test", tmp_path / "same", options)
+    train = compared(records, tiny_root / "test", tmp_path / "same", options, data_root=tmp_path)
     assert train["image_AUROC"].tolist() == frame["image_AUROC"].tolist()
 
 
 def test_a_key_that_is_not_there_is_told_before_anything_is_loaded(records, tiny_root, tmp_path, monkeypatch):
-    monkeypatch.setattr("inference.export.run_model.FoundRun.load", lambda _: pytest.fail("loaded"))
+    monkeypatch.setattr("benchmark.api.found_run.FoundRun.load", lambda _: pytest.fail("loaded"))
     for keys in (["nothing"], ["best:nothing"]):
         with pytest.raises(ValueError, match=r"expected one run with this key|there is no 'nothing'"):
-            compare_runs(records, tiny_root / "test", tmp_path, CompareOptions(keys=keys, seconds=0))
+            compared(records, tiny_root / "test", tmp_path, CompareOptions(keys=keys, seconds=0))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -106,7 +114,7 @@ def test_runs_whose_images_are_gone_are_rows_beside_the_others(records, tiny_roo
     told = json.loads(local.read_text())
     told["data"]["init_args"]["root"] = str(tmp_path / "nowhere" / tiny_root.name)
     local.write_text(json.dumps(told))
-    frame = compare_runs(copy, tiny_root / "test", tmp_path / "out", CompareOptions(seconds=0)).set_index("model")
+    frame = compared(copy, tiny_root / "test", tmp_path / "out", CompareOptions(seconds=0)).set_index("model")
     assert frame.loc["Padim", "verdict"] == "kept"
     (error,) = frame["error"].dropna()
     assert "nowhere" in error
@@ -115,7 +123,7 @@ def test_runs_whose_images_are_gone_are_rows_beside_the_others(records, tiny_roo
     for left in copy.glob("runs/**/local.json"):
         left.write_text(left.read_text().replace(str(tiny_root), str(tmp_path / "nowhere" / tiny_root.name)))
     with pytest.raises(RuntimeError, match="nowhere"):  # none is left that could be compared
-        compare_runs(copy, tiny_root / "test", tmp_path / "none", CompareOptions(seconds=0))
+        compared(copy, tiny_root / "test", tmp_path / "none", CompareOptions(seconds=0))
 
 
 def rows_of(*speeds, model="Padim", verdict="kept"):
@@ -144,7 +152,7 @@ def test_int8_that_is_not_faster_here_is_kept_but_not_recommended():
 
 def test_records_and_labelled_images_are_needed(tiny_root, tmp_path):
     with pytest.raises(ValueError, match="there is no finished run in it"):
-        compare_runs(tmp_path, tiny_root / "test", tmp_path / "out")
+        compared(tmp_path, tiny_root / "test", tmp_path / "out")
     shutil.copytree(tiny_root / "test/good", tmp_path / "unlabelled")
     with pytest.raises(ValueError, match="expected images in a folder 'good' and in others"):
-        compare_runs(tmp_path, tmp_path / "unlabelled", tmp_path / "out")
+        compared(tmp_path, tmp_path / "unlabelled", tmp_path / "out")

@@ -5,8 +5,10 @@ from benchmark.metrics.image import best_threshold
 from extensions.data.reading.image_files import read_image
 from extensions.runtime.openvino_core import openvino_core
 from inference.__main__ import main
-from inference.export.quantization import labelled_images, spread
+from inference.export.quantization import evenly_spaced
 from inference.export.write_model import ExportOptions, export_model
+from inference.export.write_model import saved as write_model_saved
+from inference.measure.labelled_images import LabelledImages
 from inference.model.checkpoints import load_checkpoint
 from inference.model.predictors import load_predictor
 
@@ -32,7 +34,7 @@ def test_int8_quantizes_convolutions_and_nothing_in_front_of_the_network(quantiz
 
 def test_int8_scores_of_normal_images_are_near_those_of_fp32_and_the_auroc_of_both_is_told(quantized, exported, normal):
     agreement, output = quantized
-    assert set(agreement.summary["labelled_auroc"]) == {"fp32", "int8"}
+    assert set(agreement.summary.costs.labelled_auroc) == {"fp32", "int8"}
     predictor = load_predictor(output / "model.xml")
     assert predictor.info.precision == "int8"
     small, full = (
@@ -48,19 +50,19 @@ def test_int8_scores_of_normal_images_are_near_those_of_fp32_and_the_auroc_of_bo
 def test_int8_has_a_threshold_of_its_own_and_tells_both(quantized, exported, tiny_root):
     agreement, output = quantized
     info, trained = (load_predictor(folder / "model.xml").info for folder in (output, exported))
-    files, labels = labelled_images(tiny_root / "test")
+    labelled = LabelledImages.from_folder(tiny_root / "test")
     small = load_predictor(output / "model.xml")
-    scores = [small.predict([read_image(file)])[0].pred_score for file in files]
+    scores = [small.predict([read_image(file)])[0].pred_score for file in labelled.files]
     assert info.score_range == pytest.approx((min(scores), max(scores)), rel=1e-5)
-    assert info.threshold == pytest.approx(best_threshold(labels, scores), rel=1e-3)
+    assert info.threshold == pytest.approx(best_threshold(labelled.is_anomalous, scores), rel=1e-3)
     assert info.trained_threshold == trained.threshold
-    assert info.refitted["on"] == "the labelled images in test: 4 normal, 4 anomalous"
-    told = agreement.summary["quantized"]
-    assert told["threshold"] == {"fp32": trained.threshold, "int8": info.threshold}
-    assert told["judged_on_fitted"]
-    assert set(agreement.summary["images_per_second"]) == {"fp32", "int8"}
-    assert agreement.summary["own_threshold"]
-    assert agreement.summary["threshold"] == trained.threshold
+    assert info.refitted.on == "the labelled images in test: 4 normal, 4 anomalous"
+    told = agreement.summary.costs.quantized
+    assert told.threshold == {"fp32": trained.threshold, "int8": info.threshold}
+    assert told.judged_on_fitted
+    assert set(agreement.summary.costs.images_per_second) == {"fp32", "int8"}
+    assert agreement.summary.own_threshold
+    assert agreement.summary.threshold == trained.threshold
 
 
 def test_without_the_images_int8_keeps_the_trained_threshold_and_says_so(checkpoint, normal, tmp_path, capsys):
@@ -72,22 +74,23 @@ def test_without_the_images_int8_keeps_the_trained_threshold_and_says_so(checkpo
     assert info.threshold == load_checkpoint(checkpoint)[1].threshold
 
 
-def test_fp16_halves_the_file_and_agrees(checkpoint, normal, exported, tmp_path):
+def test_fp16_halves_the_file_and_agrees(checkpoint, normal, exported, tmp_path, monkeypatch):
+    precisions = []
+
+    def saved(network, info, path):
+        precisions.append(info.precision)
+        return write_model_saved(network, info, path)
+
+    monkeypatch.setattr("inference.export.write_model.saved", saved)
     model, info = load_checkpoint(checkpoint)
-    agreement = export_model(
-        model, info, tmp_path / "fp16", files=normal, options=ExportOptions(precision="fp16", allow_difference=True)
-    )
+    options = ExportOptions(precision="fp16", allow_difference=True, labelled=normal[0].parents[2] / "test")
+    agreement = export_model(model, info, tmp_path / "fp16", files=normal, options=options)
+    assert set(agreement.summary.costs.labelled_auroc) == set(precisions) == {"fp32", "fp16"}
     sizes = [(folder / "model.bin").stat().st_size for folder in (tmp_path / "fp16", exported)]
     assert sizes[0] < 0.6 * sizes[1]
-    assert agreement.summary["largest_score_difference"] < 0.01
-
-
-def test_a_labelled_folder_needs_both_kinds(tiny_root):
-    assert labelled_images(tiny_root / "test")[1].tolist() == [True] * 4 + [False] * 4
-    with pytest.raises(ValueError, match="found 0 good and 4 other ones"):
-        labelled_images(tiny_root / "test/bad")
+    assert agreement.summary.largest_score_difference < 0.01
 
 
 def test_images_are_spread_over_all_that_are_given():
-    assert spread(list(range(10)), 4) == [0, 3, 6, 9]
-    assert spread([1, 2], 5) == [1, 2]
+    assert evenly_spaced(list(range(10)), 4) == [0, 3, 6, 9]
+    assert evenly_spaced([1, 2], 5) == [1, 2]

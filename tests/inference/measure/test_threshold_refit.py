@@ -9,7 +9,9 @@ from PIL import Image
 import extensions
 from inference.measure.agreement import flips_accepted
 from inference.measure.cost import cost_sentence, is_kept, own_threshold, speed_sentence, told_of_int8
-from inference.measure.threshold_refit import FittedOn, can_stand_in, refitted, score
+from inference.measure.labelled_images import LabelledImages
+from inference.measure.summary import Costs, Quantized, Summary
+from inference.measure.threshold_refit import can_stand_in, refitted, score
 
 RED = (10, 60, 90, 130, 200)  # mean and red channel of the grey images
 
@@ -34,7 +36,7 @@ def images(tmp_path_factory):
     half[:, :12] = 255
     Image.fromarray(half).save(folder / "mask.bmp")
     masks = (None, None, None, folder / "mask.bmp", folder / "mask.bmp")
-    return FittedOn(tuple(files), np.array([False] * 3 + [True] * 2), masks, "five images")
+    return LabelledImages(tuple(files), np.array([False] * 3 + [True] * 2), masks, "five images")
 
 
 @pytest.fixture
@@ -67,46 +69,46 @@ def test_threshold_and_ranges_are_those_of_the_networks_own_scores(shifted, imag
     assert info.score_range == (30, 330)
     assert info.map_range == (10, 200)
     assert info.threshold_source.startswith("maximal F1 on all labelled test")
-    assert info.refitted["on"] == "five images: 3 normal, 2 anomalous"
-    assert info.refitted["trained"]["threshold"] == info.trained_threshold == full.info.threshold
+    assert info.refitted.on == "five images: 3 normal, 2 anomalous"
+    assert info.refitted.trained.threshold == info.trained_threshold == full.info.threshold
     assert info.normalized(info.threshold) == pytest.approx(0.5)
-    assert type(info).from_json(info.to_json(), images.files[0]).refitted["trained"]["threshold"] == 100.0
+    assert type(info).from_json(info.to_json(), images.files[0]).refitted.trained.threshold == 100.0
 
 
 def test_normal_images_alone_give_their_quantile(shifted, images, model):
-    normal = FittedOn.from_files(images.files[:3], np.zeros(3, bool), "held-out")
+    normal = LabelledImages.from_files(images.files[:3], np.zeros(3, bool), "held-out")
     info = refitted(shifted(2.0).info, score(shifted(2.0), normal, model), normal, model)
     assert info.threshold == pytest.approx(np.quantile([20, 120, 180], 0.99), rel=1e-3)
     assert info.threshold_source.startswith("99% quantile of 3 held-out normal")
-    assert not info.refitted["pixel_threshold"]
+    assert not info.refitted.pixel_threshold
     assert info.pixel_threshold == shifted(2.0).info.pixel_threshold
 
 
 def test_other_images_stand_in_only_where_the_rule_gives_the_threshold_again(shifted, images, model):
-    normal = FittedOn.from_files(images.files[:3], np.zeros(3, bool), "of --calibration")
+    normal = LabelledImages.from_files(images.files[:3], np.zeros(3, bool), "of --calibration")
     full, small = shifted(1.0, threshold=91.0), shifted(2.0, threshold=91.0)
     info, told = own_threshold(model, full, small, None, None, normal)
-    assert told["quantized"]["fitted_on"].startswith("of --calibration")
+    assert told.quantized.fitted_on.startswith("of --calibration")
     assert info.threshold == pytest.approx(2 * np.quantile([10, 60, 90], 0.99), rel=1e-3)
     full = shifted(1.0, threshold=200.0)  # these images are known by heart: their scores say nothing of new ones
     assert not can_stand_in(full.info, score(full, normal, model), normal)
-    assert own_threshold(model, full, small, None, None, normal) == (small.info, {})
+    assert own_threshold(model, full, small, None, None, normal) == (small.info, Costs())
 
 
 def test_labels_are_held_against_each_other_at_each_networks_own_threshold(shifted, images, model):
     full, small = shifted(1.0, threshold=67.5), shifted(3.0, threshold=67.5)
     _, told = own_threshold(model, full, small, images, None)
-    assert told["quantized"]["n_flipped"] == 0  # at 67.5 they would be two
-    assert told["quantized"]["judged_on_fitted"]
-    assert told["labelled_auroc"]["fp32"] == told["labelled_auroc"]["int8"] == pytest.approx(5 / 6)
+    assert told.quantized.n_flipped == 0  # at 67.5 they would be two
+    assert told.quantized.judged_on_fitted
+    assert told.labelled_auroc["fp32"] == told.labelled_auroc["int8"] == pytest.approx(5 / 6)
     assert "0 of 5 labels flipped on the same images" in cost_sentence(told)
     upside_down, others = (
         shifted(-1.0, threshold=67.5),
-        FittedOn.from_files(images.files, images.is_anomalous, "others"),
+        LabelledImages.from_files(images.files, images.is_anomalous, "others"),
     )
     _, told = own_threshold(model, full, upside_down, images, others)
-    assert told["quantized"]["n_flipped"] > 1
-    assert not told["quantized"]["judged_on_fitted"]
+    assert told.quantized.n_flipped > 1
+    assert not told.quantized.judged_on_fitted
     assert "labels flipped on others: 3 normal, 2 anomalous" in cost_sentence(told)
     assert not is_kept(told)
 
@@ -116,9 +118,9 @@ def test_labels_are_held_against_each_other_at_each_networks_own_threshold(shift
     [(0.99, 0.986, 2, True), (0.99, 0.984, 0, False), (0.99, 1.0, 5, True), (0.99, 0.99, 6, False)],
 )
 def test_a_network_is_kept_that_keeps_auroc_and_labels(fp32, int8, n_flipped, kept):
-    told = {"quantized": {"n_flipped": n_flipped, "n_images": 100}, "labelled_auroc": {"fp32": fp32, "int8": int8}}
-    assert is_kept(told) is kept
-    assert is_kept({})
+    quantized = Quantized({}, None, "", "", judged_on_fitted=False, n_images=100, n_flipped=n_flipped)
+    assert is_kept(Costs(quantized, {"fp32": fp32, "int8": int8})) is kept
+    assert is_kept(Costs())
     assert [flips_accepted(n) for n in (4, 83, 100)] == [1, 4, 5]
 
 
@@ -131,7 +133,9 @@ def test_what_is_not_faster_is_not_recommended():
 
 
 def test_a_threshold_that_was_not_fitted_anew_is_told_with_what_to_give():
-    assert "was not fitted anew" in told_of_int8({"threshold": 1.0}, precision="int8")
-    assert "--labelled DIR" in told_of_int8({"threshold": 1.0}, precision="int8")
-    assert told_of_int8({"threshold": 1.0}, precision="fp16") == ""
-    assert told_of_int8({"threshold": None}, precision="int8") == ""
+    summary = Summary(True, *[0.0] * 10, threshold=1.0, exported_threshold=1.0, own_threshold=False,
+                      n_flipped_accepted=0, n_anomalous=0, n_flipped=0, n_flipped_near=0)  # fmt: skip
+    assert "was not fitted anew" in told_of_int8(summary, precision="int8")
+    assert "--labelled DIR" in told_of_int8(summary, precision="int8")
+    assert told_of_int8(summary, precision="fp16") == ""
+    assert told_of_int8(dataclasses.replace(summary, threshold=None), precision="int8") == ""

@@ -8,11 +8,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmark.one_run.runner import RunOptions, run_experiment
+from benchmark.api.found_run import find_run
+from benchmark.one_run.options import RunOptions
+from benchmark.one_run.runner import run_experiment
 from benchmark.plan.experiment import Experiment
-from benchmark.records.store import Store
+from benchmark.records.record import Record
+from benchmark.records.record_file import read_records
 from inference.__main__ import main
-from inference.export.run_model import find_run, model_of_run
 
 TURNED = {"name": "rotation", "where": "train"}
 SEEN = {"name": "flip", "where": "tta", "n_views": 2}
@@ -41,21 +43,21 @@ def plain(tiny_root, monkeypatch) -> Experiment:
     )
 
 
-def recorded(experiment: Experiment, output: Path, *, keep: bool) -> dict:
+def recorded(experiment: Experiment, output: Path, *, keep: bool) -> Record:
     record = run_experiment(experiment, output, options=RunOptions(progress=False, keep_checkpoint=keep))
-    assert record["status"] == "finished", record["error"]["traceback"]
+    assert record.is_finished, record.error.traceback
     return record
 
 
 def refitted(experiment: Experiment, folder: Path, tiny_root: Path):
     """A run's model where it was kept and where it was not; facts and files of the latter."""
     kept, thrown_away = folder / "kept", folder / "thrown away"
-    key = recorded(experiment, kept, keep=True)["key"]
+    key = recorded(experiment, kept, keep=True).key
     shutil.copytree(kept, thrown_away)
     for checkpoint in thrown_away.rglob("model.ckpt"):
         checkpoint.unlink()
-    expected = model_of_run(key, kept, tiny_root.parent)[0]
-    return expected, *model_of_run(key[:6], thrown_away, tiny_root.parent)
+    expected = find_run(key, kept, tiny_root.parent).load().model
+    return expected, find_run(key[:6], thrown_away, tiny_root.parent).load()
 
 
 def same(one, other) -> bool:
@@ -71,60 +73,60 @@ def same(one, other) -> bool:
 )
 def test_a_run_that_was_not_kept_is_fitted_again_as_its_record_says(changes, plain, tiny_root, tmp_path, caplog):
     experiment = dataclasses.replace(plain, **changes)
-    expected, model, info, files = refitted(experiment, tmp_path, tiny_root)
+    expected, run = refitted(experiment, tmp_path, tiny_root)
     assert "was not kept and is fitted again" in caplog.text
-    assert same(expected, model)
-    assert info.run_key == Store(tmp_path / "kept").read(next((tmp_path / "kept").rglob("record.json")).parent)["key"]
-    assert info.threshold is not None
-    assert len(files) == (7 if "refinement" in changes else 8)
-    assert all(file.parent == tiny_root / "train/good" for file in files)
+    assert same(expected, run.model)
+    assert run.info.run_key == next(read_records(tmp_path / "kept")).key
+    assert run.info.threshold is not None
+    assert len(run.images) == (7 if "refinement" in changes else 8)
+    assert all(file.parent == tiny_root / "train/good" for file in run.images)
 
 
 def test_augmented_training_gives_another_model(plain, tiny_root, tmp_path):
-    model = refitted(dataclasses.replace(plain, augmentation=TURNED), tmp_path / "turned", tiny_root)[1]
-    assert not same(model, refitted(plain, tmp_path / "plain", tiny_root)[1])
+    turned = refitted(dataclasses.replace(plain, augmentation=TURNED), tmp_path / "turned", tiny_root)[1]
+    assert not same(turned.model, refitted(plain, tmp_path / "plain", tiny_root)[1].model)
 
 
 @pytest.mark.parametrize("keep", [True, False])
 def test_of_augmented_tests_the_model_and_threshold_are_those_of_a_plain_test(keep, plain, tiny_root, tmp_path, caplog):
     seen = recorded(dataclasses.replace(plain, augmentation=[TURNED, SEEN]), tmp_path, keep=True)
     twin = recorded(dataclasses.replace(plain, augmentation=TURNED), tmp_path, keep=keep)
-    _, info, _ = model_of_run(seen["key"], tmp_path, tiny_root.parent)
-    assert info.run_key == twin["key"]
-    assert info.threshold == pytest.approx(twin["thresholds"]["image"], rel=1e-3)
-    assert info.threshold != pytest.approx(seen["thresholds"]["image"], rel=1e-3)
+    info = find_run(seen.key, tmp_path, tiny_root.parent).load().info
+    assert info.run_key == twin.key
+    assert info.threshold == pytest.approx(twin.thresholds.image, rel=1e-3)
+    assert info.threshold != pytest.approx(seen.thresholds.image, rel=1e-3)
     assert "flip (tta, 2 views, mean)" in caplog.text
     assert ("is fitted again" in caplog.text) is not keep
 
 
 def test_a_kept_model_needs_no_training_images(plain, tiny_root, tmp_path, caplog):
-    key = recorded(plain, tmp_path, keep=True)["key"]
-    model, info, files = model_of_run(key, tmp_path, tmp_path / "nowhere")
-    assert (type(model).__name__, info.run_key, files) == ("Padim", key, [])
+    key = recorded(plain, tmp_path, keep=True).key
+    run = find_run(key, tmp_path, tmp_path / "nowhere").load()
+    assert (type(run.model).__name__, run.info.run_key, run.images) == ("Padim", key, [])
     assert "were not found" in caplog.text
 
 
 def test_what_cannot_be_had_is_one_sentence(plain, tiny_root, tmp_path):
-    key = recorded(plain, tmp_path, keep=False)["key"]
+    key = recorded(plain, tmp_path, keep=False).key
     with pytest.raises(ValueError, match=r"--run zz: expected one run.*found none"):
-        model_of_run("zz", tmp_path)
+        find_run("zz", tmp_path).load()
     with pytest.raises(RuntimeError, match=rf"{key} was not kept and cannot be fitted again: .*nowhere"):
-        model_of_run(key, tmp_path, tmp_path / "nowhere")
+        find_run(key, tmp_path, tmp_path / "nowhere").load()
     never = dataclasses.replace(plain, refinement={**ONE_REMOVED, "retrain": "never"})
     with pytest.raises(RuntimeError, match="its refinement only removes images"):
-        model_of_run(recorded(never, tmp_path / "never", keep=True)["key"], tmp_path / "never", tiny_root.parent)
+        find_run(recorded(never, tmp_path / "never", keep=True).key, tmp_path / "never", tiny_root.parent).load()
     path = next(tmp_path.glob("runs/**/record.json"))
     found = json.loads(path.read_text())
     for change, sentence in [({"status": "failed"}, "is failed, so there is no model"), ({"experiment": {}}, "run it")]:
         path.write_text(json.dumps(found | change))
         with pytest.raises(ValueError, match=sentence):
-            model_of_run(key, tmp_path)
+            find_run(key, tmp_path).load()
 
 
 @pytest.fixture
 def elsewhere(plain, tiny_root, tmp_path, monkeypatch):
     """Key of a kept run whose data root was `tiny_root`'s parent, while the variable now names a folder without it."""
-    key = recorded(plain, tmp_path / "out", keep=True)["key"]
+    key = recorded(plain, tmp_path / "out", keep=True).key
     (tmp_path / "empty").mkdir()
     monkeypatch.setenv("WORKBENCH_DATA", str(tmp_path / "empty"))
     return key
@@ -138,7 +140,7 @@ def relative(plain, tiny_root):
 def test_images_are_looked_for_where_the_option_then_the_variable_then_the_run_says(
     plain, tiny_root, tmp_path, monkeypatch, caplog
 ):
-    key = recorded(relative(plain, tiny_root), tmp_path / "out", keep=True)["key"]
+    key = recorded(relative(plain, tiny_root), tmp_path / "out", keep=True).key
     empty = tmp_path / "empty"
     empty.mkdir()
     for option, variable, expected in [
@@ -169,8 +171,8 @@ def test_absolute_roots_are_found_without_any_data_root(elsewhere, tiny_root, tm
 
 
 def test_data_that_are_not_there_are_told_before_a_model_is_loaded(plain, tiny_root, tmp_path, monkeypatch, capsys):
-    key = recorded(relative(plain, tiny_root), tmp_path / "out", keep=True)["key"]
-    monkeypatch.setattr("inference.model.checkpoints.load_checkpoint", lambda *_, **__: pytest.fail("loaded"))
+    key = recorded(relative(plain, tiny_root), tmp_path / "out", keep=True).key
+    monkeypatch.setattr("benchmark.api.found_run.load_checkpoint", lambda *_, **__: pytest.fail("loaded"))
     (checkpoint,) = (tmp_path / "out").rglob("model.ckpt")
     for which in (["--run", key, "--records", str(tmp_path / "out")], ["--checkpoint", str(checkpoint)]):
         given = ["export", *which, "--data-root", str(tmp_path), "--output", str(tmp_path / "model")]
@@ -197,7 +199,7 @@ def test_a_checkpoint_beside_its_record_needs_no_calibration(elsewhere, tmp_path
 
 
 def test_export_takes_a_run(plain, tiny_root, tmp_path, capsys):
-    key = recorded(plain, tmp_path / "runs of mine", keep=False)["key"]
+    key = recorded(plain, tmp_path / "runs of mine", keep=False).key
     given = ["--records", str(tmp_path / "runs of mine"), "--data-root", str(tiny_root.parent)]
     assert main(["export", "--run", key, *given, "--output", str(tmp_path / "model")]) == 0
     info = json.loads((tmp_path / "model/model.json").read_text())
