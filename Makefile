@@ -32,7 +32,7 @@ format: $(READY) ## format and mend what ruff can mend
 	$(BIN)/ruff check --fix .
 
 docs: $(READY)   ## build the guide as a site: output/docs/index.html
-	$(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 notebooks: $(READY) ## make the .ipynb files from their .py twins and run those that changed
 	$(BIN)/python notebooks/generate.py

@@ -1,6 +1,6 @@
 """Make each .ipynb from its .py twin (percent format, jupytext) and run it: `make notebooks`. The twins are the source.
 
-A notebook whose cells have not changed keeps its outputs; `--all` runs every one again, 15 minutes on two cores.
+A notebook whose code has not changed keeps its outputs; `--all` runs every one again, 15 minutes on two cores.
 """
 
 from __future__ import annotations
@@ -42,6 +42,16 @@ def without_outputs(notebook: NotebookNode) -> NotebookNode:
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
     return bare
+
+
+def keep_outputs(notebook: NotebookNode, committed: NotebookNode) -> bool:
+    """Take the outputs of a notebook that has the same code and was run whole; False where it has not."""
+    code, known = ([cell for cell in one.cells if cell.cell_type == "code"] for one in (notebook, committed))
+    if [cell.source for cell in code] != [cell.source for cell in known] or not all(c.execution_count for c in known):
+        return False
+    for cell, before in zip(code, known, strict=True):
+        cell.outputs, cell.execution_count = before.outputs, before.execution_count
+    return True
 
 
 def run(notebook: NotebookNode) -> NotebookNode:
@@ -86,13 +96,13 @@ def main() -> None:
     everything = parser.parse_args().all
     for twin in twins():
         path, notebook = twin.with_suffix(".ipynb"), notebook_of(twin)
-        if not everything and path.exists():
-            committed = nbformat.read(path, as_version=4)
-            has_run = all(cell.execution_count for cell in committed.cells if cell.cell_type == "code")
-            if has_run and without_outputs(committed) == notebook:
-                continue
-        path.write_text(nbformat.writes(run(notebook)) + "\n", encoding="utf-8")
-        print(path.name)
+        committed = (
+            nbformat.read(path, as_version=4) if path.exists() and not everything else nbformat.v4.new_notebook()
+        )
+        if not keep_outputs(notebook, committed):
+            notebook = run(notebook)
+            print(path.name)
+        path.write_text(nbformat.writes(notebook) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
