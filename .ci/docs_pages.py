@@ -100,8 +100,8 @@ def _reference(package: str, title: str) -> str:
         exports = [getattr(module, name) for name in module.__all__]
         exports += [entry for one in exports if isinstance(one, Mapping) for entry in one.values()]
         names = tuple(f"{one.__module__}.{one.__qualname__}" for one in exports if hasattr(one, "__qualname__"))
-    options = f"    options: {{members: {str(package in MEMBERS).lower()}}}"
-    objects = "\n\n".join(f"::: {name}\n{options}" for name in names)
+    options = "" if package in MEMBERS else "\n    options: {members: false}"
+    objects = "\n\n".join(f"::: {name}{options}" for name in names)
     return f"# {title}\n\n`{package}`: {module.__doc__}\n\n{objects}\n"
 
 

@@ -96,10 +96,7 @@ def main() -> None:
     everything = parser.parse_args().all
     for twin in twins():
         path, notebook = twin.with_suffix(".ipynb"), notebook_of(twin)
-        committed = (
-            nbformat.read(path, as_version=4) if path.exists() and not everything else nbformat.v4.new_notebook()
-        )
-        if not keep_outputs(notebook, committed):
+        if everything or not path.exists() or not keep_outputs(notebook, nbformat.read(path, as_version=4)):
             notebook = run(notebook)
             print(path.name)
         path.write_text(nbformat.writes(notebook) + "\n", encoding="utf-8")
