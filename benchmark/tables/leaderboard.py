@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from benchmark.metrics.metric_table import HEADLINE
+from benchmark.metrics.metric_table import HEADLINE, METRICS
 from benchmark.plan.naming import labels
 from benchmark.records.archive import Record
 from benchmark.records.cells import Row, fill
@@ -22,7 +22,7 @@ from benchmark.tables.summary import MEASURED, mean_line, summary
 
 __all__ = ["COLUMNS", "Frames", "frames"]
 
-COLUMNS = (
+COLUMNS: tuple[str, ...] = (
     "rank", "model", "backbone", "layers", "settings", "dataset", "category", "n_seeds", "n_categories",
     "image_AUROC", "image_AUROC_std", "image_F1Score", "image_F1Score_std",
     "pixel_AUROC", "pixel_AUROC_std", "pixel_F1Score", "pixel_F1Score_std",
@@ -34,7 +34,8 @@ COLUMNS = (
     "image_AUROC_by_kind", "latency_min_ms", "latency_max_ms", "latency_session", "latency_note",
     "fit_reused_seconds", "fit_machine",
 )  # fmt: skip
-"""Columns of ``leaderboard.csv``, in order."""
+COLUMNS += tuple(entry.name for entry in METRICS if entry.name not in COLUMNS)
+"""Columns of ``leaderboard.csv``, in order; a metric without a place of its own comes last."""
 
 
 @dataclass(frozen=True)
