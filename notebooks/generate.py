@@ -18,7 +18,7 @@ from nbformat import NotebookNode
 from PIL import Image
 
 FOLDER = Path(__file__).resolve().parent
-LARGE = 60_000  # bytes of a PNG, above which it is kept with 256 colors, so that the notebooks stay small in git
+LARGE = 60_000  # bytes of a PNG above which it is made smaller, so that the notebooks stay small in git
 
 
 def twins() -> list[Path]:
@@ -72,21 +72,19 @@ def run(notebook: NotebookNode) -> NotebookNode:
         if cell.cell_type == "code":
             cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
             for output in cell.outputs:
-                shown = output.get("data", {})
-                if "image/png" in shown:
-                    shown["image/png"] = smaller(shown["image/png"])
+                shrink(output.get("data", {}))
     return notebook
 
 
-def smaller(png: str) -> str:
-    """A PNG in base64, with 256 colors where it is large."""
-    content = base64.b64decode(png)
-    if len(content) <= LARGE:
-        return png
-    palette = Image.open(io.BytesIO(content)).convert("RGB").quantize(256)
-    buffer = io.BytesIO()
-    palette.save(buffer, "PNG", optimize=True)
-    return base64.b64encode(buffer.getvalue()).decode()
+def shrink(shown: dict[str, str]) -> None:
+    """Of a large PNG (base64) keep the JPEG beside it, which a photograph has, else the PNG with 256 colors."""
+    content = base64.b64decode(shown.get("image/png", ""))
+    if len(content) > LARGE and "image/jpeg" in shown:
+        del shown["image/png"]
+    elif len(content) > LARGE:
+        buffer = io.BytesIO()
+        Image.open(io.BytesIO(content)).convert("RGB").quantize(256).save(buffer, "PNG", optimize=True)
+        shown["image/png"] = base64.b64encode(buffer.getvalue()).decode()
 
 
 def main() -> None:
