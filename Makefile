@@ -33,6 +33,7 @@ format: $(READY) ## format and mend what ruff can mend
 
 docs: $(READY)   ## build the guide as a site: output/docs/index.html
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo open output/docs/index.html
 
 notebooks: $(READY) ## make the .ipynb files from their .py twins and run those that changed
 	$(BIN)/python notebooks/generate.py

@@ -93,6 +93,29 @@ def test_no_committed_text_names_a_folder_of_some_machine():
     assert found == []
 
 
+def markdown_files() -> list[Path]:
+    named = ("*.md", "docs/*.md", "results/**/*.md", "weights/*.md", "extensions/models/*/README.md")
+    return sorted(path for pattern in named for path in ROOT.glob(pattern))
+
+
+@pytest.mark.parametrize("path", markdown_files(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_lead_somewhere(path):
+    made = "reference/"  # pages of the site that `make docs` makes from the code
+    targets = re.findall(r"\]\((?!\w+:|#)([^)\s#]+)", path.read_text(encoding="utf-8"))
+    assert [one for one in targets if not one.startswith(made) and not (path.parent / one).exists()] == []
+
+
+def test_the_readme_stays_short():
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").split()) <= 900
+
+
+def test_each_model_has_a_readme_with_its_measured_table():
+    folders = [path.parent for path in (ROOT / "extensions" / "models").glob("*/lightning_model.py")]
+    texts = {folder.name: (folder / "README.md").read_text(encoding="utf-8") for folder in folders}
+    assert len(texts) >= 10
+    assert [name for name, text in texts.items() if f"<!-- table: {name} -->" not in text] == []
+
+
 def test_the_tables_of_the_readmes_are_what_the_records_give():
     spec = importlib.util.spec_from_file_location("readme_tables", ROOT / ".ci" / "readme_tables.py")
     module = importlib.util.module_from_spec(spec)
