@@ -105,6 +105,28 @@ def test_links_lead_somewhere(path):
     assert [one for one in targets if not one.startswith(made) and not (path.parent / one).exists()] == []
 
 
+@pytest.mark.parametrize("name", ["CONTRIBUTING.md", "docs/how-it-works.md"])
+def test_files_that_a_reader_is_sent_to_are_there(name):
+    told = re.findall(r"`([\w./-]+(?:\.py|\.yaml|\.toml|/))`", (ROOT / name).read_text(encoding="utf-8"))
+    examples = re.compile("mean_map|NN_name")
+    rooms = (
+        "extensions",
+        "benchmark",
+        "inference",
+        "configs",
+        "tests",
+        "weights",
+        "notebooks",
+        "docs",
+        "results",
+        ".ci",
+    )
+    there = [path.as_posix() for room in rooms for path in [ROOT / room, *(ROOT / room).rglob("*")]]
+    there += [path.as_posix() for path in ROOT.iterdir()]
+    ends = {one: f"/{one.rstrip('/')}" for one in told if not examples.search(one)}
+    assert [one for one, end in ends.items() if not any(path.endswith(end) for path in there)] == []
+
+
 def test_the_readme_stays_short():
     assert len((ROOT / "README.md").read_text(encoding="utf-8").split()) <= 900
 
