@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup benchmark test lint notebooks readme speed clean
+.PHONY: help setup benchmark test lint format docs notebooks readme speed clean
 
 help:            ## show this list
 	@grep -E '^[a-z]+: .*##' Makefile | sed -E 's/:.*## */\t/' | expand -t 14
@@ -13,7 +13,7 @@ setup: $(READY)  ## create .venv with the tested versions of everything
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[demo,notebooks,dev,ray]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[demo,notebooks,dev,docs,ray]'
 	touch $(READY)
 
 benchmark: $(READY) ## run the main job on real data: output/quickstart/leaderboard.xlsx
@@ -27,13 +27,21 @@ lint: $(READY)   ## formatting, lint and types
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-notebooks: $(READY) ## regenerate the .ipynb files from their .py twins
+format: $(READY) ## format and mend what ruff can mend
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+docs: $(READY)   ## build the guide as a site: output/docs/index.html
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo open output/docs/index.html
+
+notebooks: $(READY) ## make the .ipynb files from their .py twins and run those that changed
 	$(BIN)/python notebooks/generate.py
 
 env.yml: constraints.txt .ci/env_file.py
 	$(PYTHON) .ci/env_file.py > $@
 
-readme: $(READY)  ## fill the tables of README.md from the committed records
+readme: $(READY)  ## fill the tables of README.md, docs and models from the committed records
 	$(BIN)/python .ci/readme_tables.py
 
 speed: $(READY)  ## ours against stock anomalib in one run: output/speed/

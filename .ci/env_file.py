@@ -22,7 +22,7 @@ def environment(constraints: str) -> str:
     """The text of env.yml for the text of constraints.txt."""
     pins = [line for line in constraints.splitlines() if line and not line.startswith("#")]
     marked = [f"{pin} ; sys_platform == 'linux'" if pin.startswith(LINUX_ONLY) else pin for pin in pins]
-    lines = [*marked, "--editable .[demo,notebooks,dev,ray]"]
+    lines = [*marked, "--editable .[demo,notebooks,dev,docs,ray]"]
     return HEADER + "".join(f'    - "{line}"\n' for line in lines)
 
 

@@ -1,4 +1,4 @@
-"""Fill the tables of README.md and results/README.md from the committed records: `make readme` after new results."""
+"""Fill the tables of README.md, docs/ and results/ from the committed records: `make readme` after new results."""
 
 from __future__ import annotations
 
@@ -19,6 +19,9 @@ HEADLINE = ("image_AUROC", "image_F1Score", "pixel_AUROC", "pixel_F1Score")
 RANKED = ("consensus", "out_of_bag", "neighbors", "mahalanobis", "random")
 ASKED = ("entropy", "margin", "least_confidence")
 LABELS = ("image AUROC", "image F1", "pixel AUROC", "pixel F1")
+# Studies whose rows stand in the README of a model, but for what they vary besides model, settings and data set.
+STUDIES = ("quickstart", "reference", "backbones", "augmentation", "augmentation_bottle")
+VARIED = r"augmentation|center_crop|pre_trained|student_backbone"
 
 
 def tables() -> dict[str, str | None]:
@@ -27,7 +30,8 @@ def tables() -> dict[str, str | None]:
 
     quickstart, reference = (read_leaderboard(ROOT / "results" / name) for name in ("quickstart", "reference"))
     published = yaml.safe_load((ROOT / "results" / "published.yaml").read_text(encoding="utf-8"))
-    found: dict[str, str | None] = {"quickstart": markdown(quickstart)}
+    found: dict[str, str | None] = {"quickstart": markdown(quickstart), "quickstart_short": short(quickstart)}
+    found |= model_tables({name: read_leaderboard(ROOT / "results" / name) for name in STUDIES})
     found["few_shot"] = few_shot_table(read_leaderboard(ROOT / "results" / "few_shot"))
     found["speed"] = speed_table(ROOT / "results" / "speed" / "speed.json")
     for dataset, known in published.items():
@@ -298,11 +302,41 @@ def markdown(frame: pd.DataFrame) -> str:
     for row in frame.to_dict("records"):
         rank = "" if pd.isna(row["rank"]) else f"{row['rank']:.0f}"
         data = row["dataset"] + (" (synthetic defects)" if row["synthetic"] else "")
-        numbers = " | ".join("" if pd.isna(row[name]) else f"{row[name]:.3f}" for name in HEADLINE)
         texts = " | ".join(str(row[name]) for name in ("model", "backbone", "settings"))
         latency = "" if pd.isna(row["latency_ms"]) else f"{row['latency_ms']:.0f}"
-        lines.append(f"| {rank} | {texts} | {data} | {numbers} | {latency} | {row['status']} |")
+        lines.append(f"| {rank} | {texts} | {data} | {headline(row)} | {latency} | {row['status']} |")
     return "\n".join(lines)
+
+
+def short(frame: pd.DataFrame) -> str:
+    """The rows of `markdown` that fit a page: rank, detector, data, headline metrics, speed."""
+    lines = [f"|  | detector | data | {' | '.join(LABELS)} | ms/image |", "|" + "---|" * 8]
+    for row in frame.to_dict("records"):
+        rank = "" if pd.isna(row["rank"]) else f"{row['rank']:.0f}"
+        latency = "" if pd.isna(row["latency_ms"]) else f"{row['latency_ms']:.0f}"
+        lines.append(f"| {rank} | {row['model']} | {row['dataset']} | {headline(row)} | {latency} |")
+    return "\n".join(lines)
+
+
+def model_tables(studies: dict[str, pd.DataFrame]) -> dict[str, str | None]:
+    """For the README of each model its rows in the studies, backbones of our own left out."""
+    frame = pd.concat([rows.assign(study=name) for name, rows in studies.items()])
+    frame = frame[~frame["settings"].str.contains(VARIED) & ~frame["backbone"].str.contains("_pool")]
+    frame = frame.sort_values(["dataset", "study", "image_AUROC"], ascending=[True, True, False])
+    tables: dict[str, str | None] = {}
+    for path in sorted((ROOT / "extensions" / "models").glob("*/README.md")):
+        lines = [f"| data | backbone | px | settings | {' | '.join(LABELS)} | seeds | record |", "|" + "---|" * 10]
+        for row in frame[frame["model"].str.lower() == path.parent.name.replace("_", "")].to_dict("records"):
+            seeds = f"{row['n_seeds']}{', not converged' if 'not converged' in row['status'] else ''}"
+            texts = (row["dataset"], row["backbone"], str(row["image_size"]), row["settings"])
+            lines.append(f"| {' | '.join(texts)} | {headline(row)} | {seeds} | `results/{row['study']}` |")
+        tables[path.parent.name] = "\n".join(lines) if len(lines) > 2 else "No record is committed yet."
+    return tables
+
+
+def headline(row: dict) -> str:
+    """The four headline metrics as cells, blank where one cannot be computed."""
+    return " | ".join("" if pd.isna(row[name]) else f"{row[name]:.3f}" for name in HEADLINE)
 
 
 def speed_table(path: Path) -> str | None:
@@ -321,6 +355,12 @@ def published_markdown(rows: list[dict]) -> str:
     return "\n".join(lines)
 
 
+def pages() -> list[Path]:
+    """Every Markdown file that may hold tables."""
+    patterns = ("README.md", "docs/*.md", "results/README.md", "extensions/models/*/README.md")
+    return [path for pattern in patterns for path in sorted(ROOT.glob(pattern))]
+
+
 def filled(text: str, found: dict[str, str | None]) -> str:
     """The text with every table between `<!-- table: NAME -->` and `<!-- end -->` replaced where there is one."""
 
@@ -335,5 +375,5 @@ def filled(text: str, found: dict[str, str | None]) -> str:
 if __name__ == "__main__":
     sys.path.insert(0, str(ROOT))
     known = tables()
-    for path in (ROOT / "README.md", ROOT / "results" / "README.md"):
+    for path in pages():
         path.write_text(filled(path.read_text(encoding="utf-8"), known), encoding="utf-8")

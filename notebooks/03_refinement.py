@@ -3,6 +3,8 @@
 # Put defects among the training images, let the refinement find them, look at the suspects, compare what is trained
 # on all, on the refined and on the clean images. Needs `pip install -e '.[demo,notebooks]'`; nothing is downloaded.
 # About two minutes on two cores.
+#
+# ELPV images: Buerhop-Lutz et al. 2018, CC BY-NC-SA 4.0, https://github.com/zae-bayern/elpv-dataset.
 
 # %% tags=["parameters"]
 n_train = 200  # good cells

@@ -3,6 +3,8 @@
 # Pretrain a ResNet-18 on images without labels, look at what it learns from and whether it learns, give it a name,
 # and see in one table whether it helps a detector. Needs `pip install -e '.[demo,notebooks]'`; nothing is downloaded.
 # About five minutes on two cores, which is far too short for a good backbone: the steps are the same for a real one.
+#
+# ELPV images: Buerhop-Lutz et al. 2018, CC BY-NC-SA 4.0, https://github.com/zae-bayern/elpv-dataset.
 
 # %% tags=["parameters"]
 n_images = 300  # good cells to learn from

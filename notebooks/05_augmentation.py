@@ -3,6 +3,8 @@
 # Look at the augmentations, train a detector with and without, let it look at several views of a test image, and
 # read whether the change is more than the spread. Needs `pip install -e '.[demo,notebooks]'`; nothing is downloaded.
 # About two minutes on one core.
+#
+# ELPV images: Buerhop-Lutz et al. 2018, CC BY-NC-SA 4.0, https://github.com/zae-bayern/elpv-dataset.
 
 # %% tags=["parameters"]
 n_train = 100  # good cells

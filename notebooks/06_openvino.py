@@ -3,6 +3,8 @@
 # Train PaDiM on real solar cells with drawn defects, export it to OpenVINO, see that it gives the answers of
 # training, score a folder with it, and make it faster in int8. Needs `pip install -e '.[demo,notebooks]'`; nothing is
 # downloaded. About two minutes on two cores.
+#
+# ELPV images: Buerhop-Lutz et al. 2018, CC BY-NC-SA 4.0, https://github.com/zae-bayern/elpv-dataset.
 
 # %% tags=["parameters"]
 n_train = 100  # good cells to learn from

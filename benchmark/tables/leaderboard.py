@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from benchmark.metrics.metric_table import HEADLINE
+from benchmark.metrics.metric_table import HEADLINE, METRICS
 from benchmark.plan.naming import labels
 from benchmark.records.cells import Row, group_runs
 from benchmark.records.record import Record
@@ -25,7 +25,7 @@ from benchmark.tables.summary import MEASURED, mean_line, summary
 
 __all__ = ["COLUMNS", "Frames", "build_tables", "sort_key"]
 
-COLUMNS = (
+COLUMNS: tuple[str, ...] = (
     "rank", "model", "backbone", "layers", "settings", "dataset", "category", "n_seeds", "n_categories",
     "image_AUROC", "image_AUROC_std", "image_F1Score", "image_F1Score_std",
     "pixel_AUROC", "pixel_AUROC_std", "pixel_F1Score", "pixel_F1Score_std",
@@ -37,7 +37,8 @@ COLUMNS = (
     "image_AUROC_by_kind", "latency_min_ms", "latency_max_ms", "latency_session", "latency_note",
     "fit_reused_seconds", "fit_machine",
 )  # fmt: skip
-"""Columns of ``leaderboard.csv``, in order."""
+COLUMNS += tuple(entry.name for entry in METRICS if entry.name not in COLUMNS)
+"""Columns of ``leaderboard.csv``, in order; a metric without a place of its own comes last."""
 
 
 @dataclass(frozen=True)
