@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING
 
 import torch
 from anomalib.data import InferenceBatch
+from anomalib.models.image.padim.torch_model import PadimModel
 from torch import nn
 from torch.nn import functional as F
 
 from extensions.models.common.separable_upsampling import Enlarger
-
-if TYPE_CHECKING:
-    from extensions.models.padim.torch_model import PadimModel
 
 N_BLOCKS = 2  # of a whitening's columns: two leave out half of its zeros, and more make products too narrow to be fast
 

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 from anomalib.data import InferenceBatch
+from anomalib.models.image.patchcore.torch_model import PatchcoreModel
 from torch import nn
 from torch.nn import functional as F
 
 from extensions.models.common.separable_upsampling import Enlarger
-
-if TYPE_CHECKING:
-    from extensions.models.patchcore.torch_model import PatchcoreModel
 
 
 class ExportedPatchcore(nn.Module):

@@ -121,7 +121,7 @@ def test_images_are_drawn_once_and_damaged_ones_again(monkeypatch: pytest.Monkey
 def test_processes_that_draw_at_once_or_are_killed_harm_nobody(tmp_path: Path) -> None:
     code = (
         "from pathlib import Path; import time, sys\n"
-        "from extensions.data.synthetic.generated import build_once\n"
+        "from extensions.runtime.built_folders import build_once\n"
         "def write(folder):\n"
         "    for index in range(20):\n"
         "        (folder / f'{index}.txt').write_text('x' * 1000); time.sleep(0.02)\n"
