@@ -23,7 +23,7 @@ from extensions.models.common.pre_processor import ImageSize
 from extensions.models.contrastive_stfpm.loss import contrastive_loss, matching_loss
 from extensions.models.contrastive_stfpm.torch_model import ContrastiveStfpmModel
 from extensions.models.contrastive_stfpm.views import MILD, check_view_settings, make_views
-from extensions.models.stfpm import Stfpm
+from extensions.models.stfpm.lightning_model import Stfpm
 
 
 class ContrastiveStfpm(HeldOutMixin, Stfpm):

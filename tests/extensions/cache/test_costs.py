@@ -11,10 +11,10 @@ import torch
 from benchmark.one_run.runner import RunOptions, run_experiment
 from benchmark.plan.experiment import Experiment
 from benchmark.tables.summary import reused
+from extensions import Folder
 from extensions.cache import open_cache
 from extensions.cache.costs import SelectionTimes
 from extensions.cache.store import WorkCache
-from extensions.data import Folder
 from extensions.refinement.training_features import training_features
 
 

@@ -13,7 +13,8 @@ import torch
 from anomalib import TaskType
 from anomalib.data.utils import ValSplitMode
 
-from extensions.data import DatasetError, Folder, MVTecAD, fingerprint
+from extensions import Folder, MVTecAD
+from extensions.data import DatasetError, fingerprint
 
 MakeImage = Callable[..., Path]
 

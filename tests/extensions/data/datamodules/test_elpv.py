@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 from anomalib import TaskType
 
-from extensions.data import DatasetMissingError, Elpv, ElpvSynthetic, fingerprint
+from extensions import Elpv, ElpvSynthetic
+from extensions.data import DatasetMissingError, fingerprint
 from extensions.data.datamodules import elpv
 from extensions.data.reading.image_files import read_image, read_mask
 from extensions.data.synthetic import generated
