@@ -20,9 +20,9 @@ from extensions.data.checks.data_check import all_samples, raise_problems, tell_
 from extensions.data.checks.inspection import inspect_files
 from extensions.data.datamodules.checked_arguments import checked_k_shot, checked_mode, checked_ratio, checked_seed
 from extensions.data.datamodules.dataset import WorkbenchDataset
-from extensions.data.datamodules.splits import few, held_out
 from extensions.data.errors import DatasetError, Problem
 from extensions.data.reading.files import relative_name
+from extensions.data.splits import few, held_out
 from extensions.runtime.cache_folder import cache_folder
 
 COLUMNS = ("image_path", "mask_path", "label_index", "kind", "split")
@@ -229,7 +229,7 @@ class WorkbenchDataModule(RemembersArguments, AnomalibDataModule):
 
     def _with_defects(self, normal: pd.DataFrame) -> pd.DataFrame:
         """Half of these normal samples with defects drawn on them."""
-        from extensions.data.synthetic.generated import draw_on_half
+        from extensions.data.synthetic.drawn_images import draw_on_half
 
         return draw_on_half(normal, seed=self.seed)
 

@@ -11,7 +11,7 @@ from anomalib.data.utils import TestSplitMode
 from extensions.data.checks.folder_names import is_bad_folder, is_good_folder, is_no_training_folder, nearly_named
 from extensions.data.checks.inspection import inspect_files
 from extensions.data.checks.left_out import left_out
-from extensions.data.checks.masks import Candidate, pair_masks
+from extensions.data.checks.mask_pairing import Candidate, pair_masks
 from extensions.data.checks.masks_beside import mask_folders, masks_beside
 from extensions.data.datamodules.checked_arguments import checked_mode, checked_ratio
 from extensions.data.datamodules.datamodule import Listing, WorkbenchDataModule

@@ -17,7 +17,7 @@ from extensions import Elpv, ElpvSynthetic
 from extensions.data import DatasetMissingError, fingerprint
 from extensions.data.datamodules import elpv
 from extensions.data.reading.image_files import read_image, read_mask
-from extensions.data.synthetic import generated
+from extensions.data.synthetic import drawn_images
 
 SMALL = {"n_train": 12, "n_test": 8, "num_workers": 0}
 
@@ -107,8 +107,8 @@ def test_images_are_drawn_once_and_damaged_ones_again(monkeypatch: pytest.Monkey
     first = synthetic()
     before = fingerprint(first).sha256
     calls: list[int] = []
-    draw = generated.draw_defect
-    monkeypatch.setattr(generated, "draw_defect", lambda *args: calls.append(1) or draw(*args))
+    draw = drawn_images.draw_defect
+    monkeypatch.setattr(drawn_images, "draw_defect", lambda *args: calls.append(1) or draw(*args))
     assert fingerprint(synthetic()).sha256 == before
     assert calls == []
     torn = Path(first.test_data.samples.image_path.iloc[0])

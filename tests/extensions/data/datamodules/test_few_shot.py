@@ -12,7 +12,7 @@ import pytest
 
 from extensions import ContaminatedElpv, ContaminatedFolder, ContaminatedMVTecAD, Elpv, ElpvSynthetic, Folder, MVTecAD
 from extensions.data import DatasetError, fingerprint
-from extensions.data.datamodules.splits import few
+from extensions.data.splits import few
 
 MakeImage = Callable[..., Path]
 
