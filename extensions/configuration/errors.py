@@ -124,7 +124,8 @@ def _nearby_classes(class_path: str) -> str:
         there = importlib.import_module(module)
     except (ImportError, ValueError):
         return ""
-    return did_you_mean(name, [key for key, value in vars(there).items() if isinstance(value, type)])
+    lazy = [key for key in getattr(there, "__all__", ()) if key[:1].isupper()]  # imported on first use
+    return did_you_mean(name, [*lazy, *(key for key, value in vars(there).items() if isinstance(value, type))])
 
 
 def _expected(message: str) -> str:

@@ -16,7 +16,7 @@ from torch import nn
 from extensions.models.common.checkpoint_mixin import CheckpointMixin
 from extensions.models.common.held_out_mixin import holds_out_training_images
 from extensions.models.common.limits import check_whole
-from extensions.models.common.nan_recovery_mixin import RewindMixin
+from extensions.models.common.nan_recovery_mixin import NanRecoveryMixin
 from extensions.models.common.pre_processor import ImageSize, pixel_pre_processor, size_pair
 from extensions.models.common.reading_mixin import ReadingMixin
 from extensions.models.common.training_pass import evaluating, training_images
@@ -26,7 +26,7 @@ from extensions.models.conv_autoencoder.torch_model import STRIDE, ConvAutoencod
 QUANTILE = 0.8  # of the training images' scores: where the threshold without labels lies
 
 
-class ConvAutoencoder(RewindMixin, ReadingMixin, CheckpointMixin, AnomalibModule):
+class ConvAutoencoder(NanRecoveryMixin, ReadingMixin, CheckpointMixin, AnomalibModule):
     """Convolutional autoencoder: what it cannot draw again was not among the training images.
 
     Bergmann et al., "Improving Unsupervised Defect Segmentation by Applying Structural Similarity to Autoencoders",

@@ -10,7 +10,7 @@ from anomalib.models.image.padim.torch_model import PadimModel
 from torch import nn
 from torch.nn import functional as F
 
-from extensions.models.common.separable_upsampling import Enlarger
+from extensions.models.common.separable_upsampling import SeparableUpsampler
 
 N_BLOCKS = 2  # of a whitening's columns: two leave out half of its zeros, and more make products too narrow to be fast
 
@@ -59,7 +59,7 @@ class ExportedPadim(nn.Module):
         for number, whitening in enumerate(_whitenings(model.gaussian.inv_covariance, places, edges)):
             self.register_buffer(f"whitening{number}", whitening)
         kernel = model.anomaly_map_generator.blur.kernel
-        vertical, horizontal = Enlarger("bilinear").matrices(self.map_size, image_size, kernel)
+        vertical, horizontal = SeparableUpsampler("bilinear").matrices(self.map_size, image_size, kernel)
         self.register_buffer("vertical", vertical.float())
         self.register_buffer("horizontal", horizontal.float())
 

@@ -15,7 +15,7 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from extensions.configuration import ConfigError, instantiate_callback
 from extensions.configuration.errors import did_you_mean
 from extensions.configuration.trainer import check_trainer
-from extensions.runtime.epoch_lines import EpochLines, lightning_bars
+from extensions.runtime.epoch_lines_callback import EpochLines, lightning_bars
 from extensions.runtime.lightning_runs import interruptible, quiet
 from extensions.self_supervised.fit.callbacks import Curve, FiniteLoss, Resuming, SafeCheckpoint, curve_image
 from extensions.self_supervised.images.image_folders import ImageFolders
