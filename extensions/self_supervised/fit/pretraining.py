@@ -18,6 +18,7 @@ from extensions.configuration.trainer import check_trainer
 from extensions.runtime.epoch_lines_callback import EpochLines, lightning_bars
 from extensions.runtime.lightning_runs import interruptible, quiet
 from extensions.self_supervised.fit.callbacks import Curve, FiniteLoss, Resuming, SafeCheckpoint, curve_image
+from extensions.self_supervised.fit.monitor import KnnMonitor
 from extensions.self_supervised.images.image_folders import ImageFolders
 from extensions.self_supervised.methods.method import STAMP, Method
 
@@ -91,7 +92,8 @@ def pretrain(asked: Pretraining, output: Path, *, restart: bool = False) -> dict
     asked.method.prepare(asked.data.found)
     _check_size(asked)
     asked.data.go_on(*stopped_at)
-    curve = Curve(output / CURVE, _monitor(asked))
+    monitor = KnnMonitor(**asked.knn, image_size=asked.data.image_size) if asked.knn else None
+    curve = Curve(output / CURVE, monitor)
     callbacks = [
         Resuming(),
         FiniteLoss(checkpoint),
@@ -118,12 +120,6 @@ def pretrain(asked: Pretraining, output: Path, *, restart: bool = False) -> dict
     if trainer.is_global_zero:
         _save(asked.method, output, record)
     return record
-
-
-def _monitor(asked: Pretraining) -> Any:
-    from extensions.self_supervised.fit.monitor import KnnMonitor
-
-    return None if asked.knn is None else KnnMonitor(**asked.knn, image_size=asked.data.image_size)
 
 
 def _check_size(asked: Pretraining) -> None:
