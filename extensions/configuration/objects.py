@@ -21,7 +21,7 @@ from extensions.configuration.components import (
 )
 from extensions.configuration.differences import difference, sample_difference
 from extensions.configuration.errors import ConfigError
-from extensions.configuration.given import RemembersArguments, given_arguments
+from extensions.configuration.given_arguments_mixin import RemembersArguments, given_arguments
 from extensions.configuration.python_numbers import python_numbers
 
 logger = logging.getLogger(__name__)

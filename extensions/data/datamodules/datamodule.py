@@ -14,7 +14,7 @@ from anomalib.data.datamodules.base.image import AnomalibDataModule
 from anomalib.data.utils import ValSplitMode
 from torchvision.transforms.v2 import Transform
 
-from extensions.configuration.given import RemembersArguments
+from extensions.configuration.given_arguments_mixin import RemembersArguments
 from extensions.data.checks.copies import contents_of
 from extensions.data.checks.data_check import all_samples, raise_problems, tell_near_copies
 from extensions.data.checks.inspection import inspect_files
