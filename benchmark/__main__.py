@@ -132,7 +132,7 @@ CONVERSIONS = "openvino"  # the part of the cache with converted backbones
 def cache_info(options: argparse.Namespace) -> int:
     """`benchmark cache info`: what earlier runs have left for later ones."""
     from extensions.cache import open_cache
-    from extensions.data.synthetic.generated import built_bytes
+    from extensions.runtime.built_folders import built_bytes
 
     cache = open_cache()
     if cache.folder is None:
@@ -152,7 +152,7 @@ def cache_info(options: argparse.Namespace) -> int:
 def cache_clear(options: argparse.Namespace) -> int:
     """`benchmark cache clear`: remove what can be computed again."""
     from extensions.cache import open_cache
-    from extensions.data.synthetic.generated import clear_built
+    from extensions.runtime.built_folders import clear_built
 
     print(f"{_gib(open_cache().clear() + clear_built(CONVERSIONS))} freed; the next run computes again what it needs")
     return 0

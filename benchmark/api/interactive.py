@@ -17,6 +17,7 @@ from benchmark.plan.augmentation import without_augmentation
 from benchmark.plan.experiment import Experiment
 from extensions.configuration import ConfigError, spec_of
 from extensions.configuration.python_numbers import python_numbers
+from extensions.data.datamodules.stock import set_up_as
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -94,7 +95,7 @@ def experiment_of(model: Any, data: Any, *, check: bool = True, **rest: Any) -> 
     described = spec_of(model, "model", check=check)
     for name in _NOT_RUN:
         described["init_args"].pop(name, None)
-    return Experiment(model=described, data=spec_of(data, "data"), **rest)
+    return Experiment(model=described, data=spec_of(data, "data", set_up_as=set_up_as), **rest)
 
 
 def _run(experiment: Experiment, output: Path, *, sinks: Sequence[Sink], images: int) -> Run:

@@ -6,10 +6,10 @@ import os
 from typing import Any
 
 from benchmark.api.interactive import experiment_of
-from benchmark.one_run.training import is_gradient_model
 from benchmark.plan.experiment import Experiment
 from extensions.configuration import ConfigError, instantiate_model
 from extensions.configuration.differences import difference, tensor_difference
+from extensions.models.common.gradient_training import is_trained_by_gradient
 
 __all__ = ["check_start", "experiment_of_trainer", "seed_in_effect"]
 
@@ -62,7 +62,7 @@ def experiment_of_trainer(trainer: Any, model: Any, *, seed: int) -> Experiment:
     arguments = {name: getattr(trainer, name, usual) for name, usual in _PLAIN.items()}
     own = model.trainer_arguments
     given = {name: value for name, value in arguments.items() if repr(value) != repr(own.get(name, _PLAIN[name]))}
-    if is_gradient_model(model):
+    if is_trained_by_gradient(model):
         given["max_epochs"] = trainer.max_epochs
     return experiment_of(
         model,

@@ -15,6 +15,7 @@ from benchmark.one_run.progress import RunProgress
 from benchmark.plan.validation import check_callbacks, check_one_device
 from benchmark.records.record_sections import Training
 from extensions.configuration import ConfigError, instantiate_callback, instantiate_logger
+from extensions.models.common.gradient_training import is_trained_by_gradient
 from extensions.runtime.lightning_runs import interruptible, quiet
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def make_engine(
 
     check_one_device(trainer)
     check_callbacks(trainer)
-    if is_gradient_model(model) and not trainer.keys() & {"max_epochs", "max_steps", "max_time"}:
+    if is_trained_by_gradient(model) and not trainer.keys() & {"max_epochs", "max_steps", "max_time"}:
         msg = (
             f"{model.name} is trained by gradient descent and trainer.max_epochs is not given; "
             "add it to the model's `trainer:` section (configs/models/ has values that were measured)"
@@ -119,11 +120,6 @@ def validates(model: AnomalibModule, datamodule: AnomalibDataModule) -> bool:
     return held_out and getattr(model, "logs_val_loss", False)
 
 
-def is_gradient_model(model: AnomalibModule) -> bool:
-    """Whether the model is trained over epochs rather than fitted in one pass."""
-    return "max_epochs" not in model.trainer_arguments
-
-
 def summary(trainer: Any, model: AnomalibModule, curve: LossCurve) -> Training:
     """How a fit that has ended went.
 
@@ -132,7 +128,7 @@ def summary(trainer: Any, model: AnomalibModule, curve: LossCurve) -> Training:
     """
     losses = curve.losses
     epochs = int(trainer.current_epoch)
-    if not is_gradient_model(model):
+    if not is_trained_by_gradient(model):
         return Training(
             epochs=epochs, max_epochs=1, stopped_by="single pass", converged=True, loss=[], val_loss=[], rewinds=0
         )

@@ -16,12 +16,13 @@ from benchmark.metrics.pixel import PixelMetrics
 from benchmark.speed.settings import Settings
 from benchmark.speed.timing import timed
 from extensions.runtime.lightning_runs import quiet
+from extensions.runtime.seeding import seeded
 
 if TYPE_CHECKING:
     from anomalib.engine import Engine
     from anomalib.models import AnomalibModule, Padim, Patchcore
 
-SEED = 0
+SEED = 0  # random backbones and PaDiM's channels are those of a run of the benchmark with it
 COMPARED = ("image_AUROC", "image_F1Max", "pixel_AUROC", "pixel_F1Max", "pixel_AUPRO")
 
 
@@ -29,7 +30,7 @@ def our_patchcore(settings: Settings, **arguments: Any) -> Patchcore:
     """PatchCore of ours with the settings' ratio; metrics and drawing are left out."""
     from extensions import Patchcore
 
-    with seeded():
+    with seeded(SEED):
         return Patchcore(
             settings.backbone,
             pre_trained=settings.pre_trained,
@@ -44,7 +45,7 @@ def our_padim(settings: Settings) -> Padim:
     """PaDiM of ours with the most channels of the settings; metrics and drawing are left out."""
     from extensions import Padim
 
-    with seeded():
+    with seeded(SEED):
         return Padim(
             settings.backbone,
             pre_trained=settings.pre_trained,
@@ -53,14 +54,6 @@ def our_padim(settings: Settings) -> Padim:
             evaluator=False,
             visualizer=False,
         )
-
-
-@contextmanager
-def seeded() -> Iterator[None]:
-    """Random backbones and PaDiM's channels are those of a run of the benchmark with `SEED`."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(SEED)
-        yield
 
 
 def stock_patchcore(ours: Any, **arguments: Any) -> Patchcore:

@@ -11,11 +11,13 @@ from typing import Any
 import torch
 from anomalib.models.components import TimmFeatureExtractor
 
+from extensions.backbones.feature_agreement import agree
+from extensions.backbones.openvino_runner import SIZE, find_runner
+
 logger = logging.getLogger(__name__)
 
 Features = dict[str, torch.Tensor]
 ENGINES = ("auto", "openvino", "torch")
-TOLERANCE = 1e-4  # largest difference of a feature, as a part of the layer's largest value
 
 
 class FrozenFeatureExtractor(TimmFeatureExtractor):
@@ -91,9 +93,8 @@ class FrozenFeatureExtractor(TimmFeatureExtractor):
             return None
         version = (tensors[0].data_ptr(), sum(tensor._version for tensor in tensors))  # other weights, another network
         if version != self._runner_version:
-            from extensions.backbones.openvino_runner import SIZE, find_runner
-
-            self._runner, self._sizes = find_runner(self, asked), {(SIZE, SIZE): True}  # compared when converted
+            self._runner = find_runner(self, identity=self.identity(), asked=asked)
+            self._sizes = {(SIZE, SIZE): True}  # compared when converted
             self._runner_version = version
         return self._runner
 
@@ -111,18 +112,6 @@ class FrozenFeatureExtractor(TimmFeatureExtractor):
         for name in ("_runner", "_runner_version", "_sizes", "source"):
             state.pop(name, None)
         return state
-
-
-def agree(found: torch.Tensor, expected: torch.Tensor) -> bool:
-    """Whether two feature maps of a layer are equal to `TOLERANCE` of the largest value; NaN agrees with nothing."""
-    return difference(found, expected) <= TOLERANCE
-
-
-def difference(found: torch.Tensor, expected: torch.Tensor) -> float:
-    """Largest difference, as a part of the largest expected value; infinite where shapes differ."""
-    if found.shape != expected.shape:
-        return float("inf")
-    return float((found - expected).abs().max() / expected.abs().max().clamp_min(1e-12))
 
 
 def freeze(extractor: TimmFeatureExtractor) -> FrozenFeatureExtractor:

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from extensions.backbones.frozen import TOLERANCE, difference
+from extensions.backbones.feature_agreement import TOLERANCE, difference
+from extensions.runtime.built_folders import build_once
 from extensions.runtime.openvino_core import openvino_core
 
 if TYPE_CHECKING:
+    from anomalib.models.components import TimmFeatureExtractor
     from torch import nn
-
-    from extensions.backbones.frozen import FrozenFeatureExtractor
 
 logger = logging.getLogger(__name__)
 
@@ -50,16 +50,14 @@ class OpenVinoRunner:
         return {layer: torch.from_numpy(outputs[index]) for index, layer in enumerate(self._layers)}
 
 
-def find_runner(extractor: FrozenFeatureExtractor, asked: str) -> OpenVinoRunner | None:
+def find_runner(extractor: TimmFeatureExtractor, *, identity: dict[str, str], asked: str) -> OpenVinoRunner | None:
     """The extractor's network in OpenVINO, or None where torch is to compute.
 
     Args:
         extractor: On the CPU at float32.
+        identity: The architecture and a hash over all tensors, as `FrozenFeatureExtractor.identity` tells them.
         asked: `auto` takes OpenVINO when it is faster, `openvino` always; either only when the features agree.
     """
-    from extensions.data.synthetic.generated import build_once
-
-    identity = extractor.identity()
     layers = list(map(str, extractor.layers))
     # timm cuts what lies behind the deepest layer off some networks only, so the tensors alone do not tell the depth.
     facts = {**identity, "stages": max(extractor.idx) + 1, **_versions()}
@@ -75,7 +73,7 @@ def find_runner(extractor: FrozenFeatureExtractor, asked: str) -> OpenVinoRunner
         return None
 
 
-def _build(extractor: FrozenFeatureExtractor, folder: Path) -> None:
+def _build(extractor: TimmFeatureExtractor, folder: Path) -> None:
     """Write the network with the features of every stage as outputs, and the verdict on it."""
     import openvino
 
@@ -92,7 +90,7 @@ def _build(extractor: FrozenFeatureExtractor, folder: Path) -> None:
     (folder / "verdict.json").write_text(json.dumps(verdict, indent=1), encoding="utf-8")
 
 
-def _all_stages(extractor: FrozenFeatureExtractor) -> tuple[nn.Module, list[str]]:
+def _all_stages(extractor: TimmFeatureExtractor) -> tuple[nn.Module, list[str]]:
     """A network with the extractor's tensors that gives the features of all stages it has, and their names."""
     import timm
 

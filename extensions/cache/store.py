@@ -226,7 +226,7 @@ def open_cache() -> WorkCache:
     Raises:
         ValueError: The limit is no number of GiB; 0 turns the cache off.
     """
-    from extensions.data.synthetic.generated import cache_folder
+    from extensions.runtime.cache_folder import cache_folder
 
     limit = _limit()
     if not limit:

@@ -23,7 +23,7 @@ from extensions.configuration.errors import explain
 from extensions.data.datamodules.stock import synthetic_splits, take_seed
 from extensions.models.common.limits import check_image_size
 from extensions.runtime.downloads import fetching
-from extensions.runtime.epoch_lines import RunLines, lightning_bars
+from extensions.runtime.epoch_lines_callback import RunLines, lightning_bars
 
 logger = logging.getLogger(__name__)
 

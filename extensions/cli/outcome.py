@@ -38,9 +38,9 @@ def metrics_table(outcome: Any) -> str:
 
 
 def _trained(cli: WorkbenchCLI, root: Path, config: Path | None) -> str:
-    checkpoint = _checkpoint(cli)
-    if checkpoint is None:
+    if not (kept := cli.engine.best_model_path):
         return _joined(metrics_table(cli.outcome), f"trained: {root}")
+    checkpoint = _shown(Path(kept))
     if cli.subcommand == "train":
         command = ["export", "--checkpoint", checkpoint, "--calibration", "GOOD_IMAGES", "--output", "model"]
     else:
@@ -54,12 +54,6 @@ def _tested(cli: WorkbenchCLI, root: Path, config: Path | None) -> str:
     where = f": open {images}" if images.is_dir() else ""
     word = "tested" if cli.subcommand == "test" else "validated"
     return _joined(metrics_table(cli.outcome), f"{word} {cli.model.name}{where}")
-
-
-def _checkpoint(cli: WorkbenchCLI) -> Path | None:
-    """What the run kept."""
-    path = cli.engine.best_model_path
-    return _shown(Path(path)) if path else None
 
 
 def _shown(path: Path) -> Path:

@@ -8,6 +8,7 @@ from types import MethodType
 from typing import TYPE_CHECKING, Any
 
 from extensions.configuration import ConfigError
+from extensions.models.common.gradient_training import is_trained_by_gradient
 
 if TYPE_CHECKING:
     from anomalib.models import AnomalibModule
@@ -36,15 +37,6 @@ def apply_seed(seed_everything: bool | int) -> bool | int:
     return seed_all(seed, workers=True, verbose=False)
 
 
-def learns_by_gradient(model: AnomalibModule) -> bool:
-    """Whether training takes a number of epochs that someone must choose."""
-    from anomalib import LearningType
-
-    return model.learning_type not in {LearningType.ZERO_SHOT, LearningType.FEW_SHOT} and (
-        model.trainer_arguments.get("max_epochs") is None
-    )
-
-
 def check_training_length(model: AnomalibModule, trainer: dict[str, Any]) -> None:
     """Refuse to train a gradient model without an end; Lightning would silently take 1000 epochs.
 
@@ -53,7 +45,7 @@ def check_training_length(model: AnomalibModule, trainer: dict[str, Any]) -> Non
     """
     limits = (trainer.get("max_epochs"), trainer.get("max_time"), trainer.get("fast_dev_run") or None)
     steps = trainer.get("max_steps", -1)
-    if learns_by_gradient(model) and steps in {-1, None} and all(limit is None for limit in limits):
+    if is_trained_by_gradient(model) and steps in {-1, None} and all(limit is None for limit in limits):
         msg = (
             f"{type(model).__name__} trains by gradient and trainer.max_epochs is not given; give it, for instance "
             "--trainer.max_epochs 50 (without it Lightning would train 1000 epochs)"
@@ -81,7 +73,7 @@ def use_optimizer(model: AnomalibModule, optimizer: dict[str, Any] | None, sched
     if optimizer is None:
         msg = f"lr_scheduler without optimizer: give both, since {name}'s own optimizer has its own schedule"
         raise ConfigError(msg)
-    if not learns_by_gradient(model):
+    if not is_trained_by_gradient(model):
         msg = f"optimizer: {name} does not train by gradient and would ignore it; remove optimizer and lr_scheduler"
         raise ConfigError(msg)
     if not model.automatic_optimization:

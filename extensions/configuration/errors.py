@@ -53,16 +53,13 @@ def did_you_mean_file(path: Path, known: Iterable[Path]) -> str:
     files = sorted(set(known))
     stems, wanted = {file.stem.lower() for file in files}, path.stem.lower()
     near = [wanted] if wanted in stems else difflib.get_close_matches(wanted, stems, n=3, cutoff=FILE_CUTOFF)
-    found = [_shown(file, path) for stem in near for file in files if file.stem.lower() == stem]
+    alike = [file for stem in near for file in files if file.stem.lower() == stem]
+    found = [file.name if file.parent == path.parent else str(file) for file in alike]
     if found:
         return f"; did you mean {' or '.join(found[:3])}?"
     beside = [file.name for file in files if file.parent == path.parent]
     more = f" and {len(beside) - MAX_FILES} more" if len(beside) > MAX_FILES else ""
     return f" (there: {', '.join(beside[:MAX_FILES])}{more})" if beside else ""
-
-
-def _shown(file: Path, beside: Path) -> str:
-    return file.name if file.parent == beside.parent else str(file)
 
 
 def explain(message: str, *, known: Iterable[str] = ()) -> str:
@@ -124,7 +121,8 @@ def _nearby_classes(class_path: str) -> str:
         there = importlib.import_module(module)
     except (ImportError, ValueError):
         return ""
-    return did_you_mean(name, [key for key, value in vars(there).items() if isinstance(value, type)])
+    lazy = [key for key in getattr(there, "__all__", ()) if key[:1].isupper()]  # imported on first use
+    return did_you_mean(name, [*lazy, *(key for key, value in vars(there).items() if isinstance(value, type))])
 
 
 def _expected(message: str) -> str:

@@ -6,7 +6,7 @@ import importlib
 import inspect
 import itertools
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import Enum
 from pathlib import PurePath
 from typing import Any
@@ -21,7 +21,7 @@ from extensions.configuration.components import (
 )
 from extensions.configuration.differences import difference, sample_difference
 from extensions.configuration.errors import ConfigError
-from extensions.configuration.given import RemembersArguments, given_arguments
+from extensions.configuration.given_arguments_mixin import RemembersArguments, given_arguments
 from extensions.configuration.python_numbers import python_numbers
 
 logger = logging.getLogger(__name__)
@@ -33,7 +33,9 @@ _DESCRIBE = {"model": describe_model, "data": describe_data}
 _NOT_DATA = object()  # what no entry of a config can hold
 
 
-def spec_of(given: Any, role: str, *, check: bool = True) -> dict[str, Any]:
+def spec_of(
+    given: Any, role: str, *, check: bool = True, set_up_as: Callable[[Any, Any], bool] | None = None
+) -> dict[str, Any]:
     """The entry of a config that stands for `given`, with the class path in its one spelling.
 
     An object is described by the arguments it was given. What is run is built anew from them, so that nothing the
@@ -43,6 +45,8 @@ def spec_of(given: Any, role: str, *, check: bool = True) -> dict[str, Any]:
         given: An entry of a config, a class, its name, or an object.
         role: `model` or `data`.
         check: Whether an object is held against one that is built from its arguments.
+        set_up_as: Sets a datamodule up as another one was, and says whether it could; without it the samples of one
+            that was set up are not compared. `extensions.data.datamodules.stock.set_up_as` does it.
 
     Raises:
         ConfigError: Nothing of the kind, or an object that its arguments do not describe.
@@ -66,7 +70,7 @@ def spec_of(given: Any, role: str, *, check: bool = True) -> dict[str, Any]:
         raise ConfigError(msg)
     spec = {"class_path": _path(type(given), role), "init_args": _arguments(given, role)}
     if check:
-        _check_unchanged(given, spec, role)
+        _check_unchanged(given, spec, role, set_up_as)
     return checked_spec(spec, role)
 
 
@@ -191,7 +195,7 @@ def _plain(value: Any) -> Any:
     return _NOT_DATA
 
 
-def _check_unchanged(given: Any, spec: dict[str, Any], role: str) -> None:
+def _check_unchanged(given: Any, spec: dict[str, Any], role: str, set_up_as: Callable[[Any, Any], bool] | None) -> None:
     """Hold an object against one that is built from its description.
 
     Raises:
@@ -205,7 +209,7 @@ def _check_unchanged(given: Any, spec: dict[str, Any], role: str) -> None:
         return
     with seeded(0):
         built = _BUILD[role](spec)
-        is_set_up = role == "data" and hasattr(given, "train_data") and _set_up_as(given, built)
+        is_set_up = set_up_as is not None and hasattr(given, "train_data") and set_up_as(given, built)
     if (found := difference(given, built)) is not None:
         msg = (
             f"{role}: this {name} is not what its arguments give: {found}; set it by an argument, or subclass "
@@ -218,23 +222,6 @@ def _check_unchanged(given: Any, spec: dict[str, Any], role: str) -> None:
             "up anew, so choose its images by its arguments and folders, and build it again"
         )
         raise ConfigError(msg)
-
-
-def _set_up_as(given: Any, built: Any) -> bool:
-    """Set a datamodule up with the seeds of another one that was; whether it could be done."""
-    from extensions.data.datamodules.stock import synthetic_splits
-
-    if hasattr(given, "take_run_seed"):  # one of ours
-        if given._run_seed is not None:
-            built.take_run_seed(given._run_seed)
-    elif synthetic_splits(given):
-        return False  # a run refuses it
-    try:
-        built.setup()
-    except Exception:  # the run will meet it, and its record tell it
-        logger.debug("%s could not be set up", type(built).__name__, exc_info=True)
-        return False
-    return True
 
 
 def _short(value: Any) -> str:

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from itertools import count
 from pathlib import Path
 
-from extensions.data import documents
 from extensions.runtime.command import add_set_option, exit_code, same_data, set_help, workbench
 from extensions.runtime.escaped import print_anything
+from extensions.workbench import data_sets
 
 
 def main(arguments: Sequence[str] | None = None, *, prog: str = "python -m extensions.data") -> int:
@@ -31,29 +31,29 @@ def _run(options: argparse.Namespace) -> int:
     if not is_check:
         _format(options.output)
     document = load_config(options.config, overrides=options.set)
-    found = list(documents.data_sets(document, options.config, every_seed=is_check))
-    told: list[documents.Told] = []
+    found = list(data_sets.data_sets(document, options.config, every_seed=is_check))
+    results: list[data_sets.CheckResult] = []
     problems: list[str] = []
     taken: set[Path] = set()
     for one in found:
         try:
             if is_check:
-                one_told = one.check()
+                result = one.check()
             else:
-                one_told = _sheet(one, _target(one, options.output, taken, is_alone=len(found) == 1), options.n)
+                result = _sheet(one, _target(one, options.output, taken, is_alone=len(found) == 1), options.n)
         except (ValueError, OSError, RuntimeError) as error:
             problems.append(str(error))
             continue
-        if one_told not in told:  # seeds that split alike
-            print(one_told.text)
-            told.append(one_told)
+        if result not in results:  # seeds that split alike
+            print(result.text)
+            results.append(result)
     if problems:
         raise ValueError("\n".join(dict.fromkeys(problems)))
-    n_images = sum(one.n_images for one in told)
+    n_images = sum(one.n_images for one in results)
     if is_check:
-        where = "" if len(told) == 1 else f" of {len(told)} data sets"
+        where = "" if len(results) == 1 else f" of {len(results)} data sets"
         look = f"; next, to look at them: {workbench('sheet', *same_data(options), '--output', 'sheet.png')}"
-        can_draw = all(isinstance(one, documents.Detected) for one in found)
+        can_draw = all(isinstance(one, data_sets.Detected) for one in found)
         print(f"no problems that stop a run in {n_images} images{where}{look if can_draw else ''}")
     else:
         print(f"{n_images} images drawn: open {', '.join(map(str, sorted(taken)))}")
@@ -84,7 +84,7 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     return parser
 
 
-def _sheet(one: documents.DataSet, target: Path, n: int) -> documents.Told:
+def _sheet(one: data_sets.DataSet, target: Path, n: int) -> data_sets.CheckResult:
     from io import BytesIO
 
     from PIL import Image
@@ -95,10 +95,10 @@ def _sheet(one: documents.DataSet, target: Path, n: int) -> documents.Told:
     content = BytesIO()
     Image.fromarray(image).save(content, format=_format(target))
     write_whole(target, content.getvalue())
-    return documents.Told(str(target), n_shown)
+    return data_sets.CheckResult(str(target), n_shown)
 
 
-def _target(one: documents.DataSet, output: Path, taken: set[Path], *, is_alone: bool) -> Path:
+def _target(one: data_sets.DataSet, output: Path, taken: set[Path], *, is_alone: bool) -> Path:
     """Of several data sets each has its name in its file's, and a number where another has the same."""
     target = output
     for number in count(1):

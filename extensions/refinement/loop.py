@@ -154,7 +154,7 @@ def refine(
     """
     names = training_names(datamodule)
     held_out = np.zeros(len(names), bool) if held_out is None else held_out
-    result = Refinement(names, truth(datamodule), np.zeros(len(names), int), held_out)
+    result = Refinement(names, injected_mask(datamodule), np.zeros(len(names), int), held_out)
     if plan.strategy == REVIEW:
         _check_dropped(plan.dropped or (), names)
         result.removed_in[[names.index(name) for name in plan.dropped or ()]] = 1
@@ -228,7 +228,7 @@ def training_names(datamodule: AnomalibDataModule) -> list[str]:
     return list(map(image_names(datamodule), datamodule.train_data.samples["image_path"]))
 
 
-def truth(datamodule: AnomalibDataModule) -> np.ndarray | None:
+def injected_mask(datamodule: AnomalibDataModule) -> np.ndarray | None:
     """Which training images are known to be defective, (n,) bool; None for a datamodule that injects none."""
     samples = datamodule.train_data.samples
     return samples["injected"].to_numpy(bool) if "injected" in samples else None

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from extensions.configuration import ConfigError
+from extensions.configuration.checked_values import is_number, is_whole
 from extensions.configuration.errors import did_you_mean
 
 RETRAIN = ("every", "ends", "last", "never")
@@ -78,11 +79,9 @@ class Plan:
         plan = cls(**given)
         _check_names(plan)
         _check(plan.retrain in RETRAIN, "retrain", plan.retrain, f"one of {', '.join(RETRAIN)}")
-        is_count = _is_number(plan.rounds, whole=True) and plan.rounds >= 0
-        _check(is_count, "rounds", plan.rounds, "a whole number from 0 on")
-        _check(_is_number(plan.floor) and 0 < plan.floor <= 1, "floor", plan.floor, "a share above 0 and up to 1")
-        is_size = _is_number(plan.image_size, whole=True) and plan.image_size >= 32
-        _check(is_size, "image_size", plan.image_size, "a whole number of px, 32 or more")
+        _check(is_whole(plan.rounds, 0), "rounds", plan.rounds, "a whole number from 0 on")
+        _check(is_number(plan.floor) and 0 < plan.floor <= 1, "floor", plan.floor, "a share above 0 and up to 1")
+        _check(is_whole(plan.image_size, 32), "image_size", plan.image_size, "a whole number of px, 32 or more")
         for name in ("backbone", "weights"):
             value = getattr(plan, name)
             _check(value is None or isinstance(value, str), name, value, "a name, or null for the detector's")
@@ -134,16 +133,12 @@ def _check_rule(plan: Plan) -> None:
             msg = f"refinement: rule {plan.rule!r} takes no {name!r}{did_you_mean(str(name), known, list_all=True)}"
             raise ConfigError(msg)
         value = plan.rule_arguments[name]
-        _check(_is_number(value) and math.isfinite(value), f"rule_arguments.{name}", value, "a number")
+        _check(is_number(value) and math.isfinite(value), f"rule_arguments.{name}", value, "a number")
     try:
         rule(np.zeros(4), n_start=4, floor=plan.floor, **plan.rule_arguments)
     except (TypeError, ValueError) as error:
         msg = f"refinement: rule {plan.rule!r}: {error}"
         raise ConfigError(msg) from error
-
-
-def _is_number(value: Any, *, whole: bool = False) -> bool:
-    return isinstance(value, int if whole else (int, float)) and not isinstance(value, bool)
 
 
 def _check(holds: bool, name: str, found: Any, expected: str) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from extensions.refinement.evidence import Evidence
-from extensions.refinement.loop import Trained, training_names, truth, with_training
+from extensions.refinement.loop import Trained, injected_mask, training_names, with_training
 
 if TYPE_CHECKING:
     import torch
@@ -34,7 +34,7 @@ class Sources:
         self._features = features
         self._datamodule = datamodule
         self._names = training_names(datamodule)
-        self._truth = truth(datamodule)
+        self._injected = injected_mask(datamodule)
         self._neighbors: PatchNeighbors | None = None
 
     def __call__(self, kept: np.ndarray, trained: Trained | None, rng: np.random.Generator) -> Evidence:
@@ -51,7 +51,7 @@ class Sources:
             patches=lambda: self._features.patches[kept],
             neighbors=self._patch_neighbors,
             embeddings=lambda: self._features.embeddings[kept],
-            injected=None if self._truth is None else self._truth[kept],
+            injected=None if self._injected is None else self._injected[kept],
             temperature=getattr(model, "temperature", 0.5),
             rng=rng,
             contrastive=contrastive,

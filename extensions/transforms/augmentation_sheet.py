@@ -56,7 +56,8 @@ def views_sheet(paths: Sequence[Path], *, size: int = 256, n_views: int = 4, see
         cv2.putText(head, name, (place * width + 2, _TITLE - 5), 0, scale, (0, 0, 0), 1, cv2.LINE_AA)
     rows = [head]
     for path in paths:
-        image = _at_size(read_image(path), size)
+        image = to_dtype(to_image(read_image(path)), torch.float32, scale=True)
+        image = resize(image, [size, size], antialias=True)  # as the default pre-processor does
         for number in range(n_views):
             views = [
                 draw_view(augmentation(name), image, None, name=path.name, seed=(seed, 1, number)).image
@@ -64,12 +65,6 @@ def views_sheet(paths: Sequence[Path], *, size: int = 256, n_views: int = 4, see
             ]
             rows.append(np.concatenate([_cell(view) for view in views], axis=1))
     return np.concatenate(rows)  # (height, width, 3)
-
-
-def _at_size(pixels: np.ndarray, size: int) -> torch.Tensor:
-    """(3, size, size) in [0, 1], as the default pre-processor resizes."""
-    image = to_dtype(to_image(pixels), torch.float32, scale=True)
-    return resize(image, [size, size], antialias=True)
 
 
 def _cell(view: torch.Tensor) -> np.ndarray:

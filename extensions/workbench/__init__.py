@@ -1,1 +1,1 @@
-"""The console script `workbench`: one name for the commands of all rooms."""
+"""The console script `workbench`: one name for the commands of all rooms, and what several of them share."""

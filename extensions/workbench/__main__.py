@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from importlib.metadata import version
 
-from extensions.workbench.table import GROUPS, SUBCOMMANDS, Subcommand
+from extensions.workbench.table import GROUPS, SUBCOMMANDS
 
 PROG = "workbench"
 
@@ -47,16 +47,12 @@ def usage() -> str:
     width = max(map(len, SUBCOMMANDS))
     lines = [f"usage: {PROG} SUBCOMMAND [options]", ""]
     for title, group in GROUPS.items():
-        lines += [f"{title}:", *(_line(one, width) for one in group), ""]
+        lines += [f"{title}:", *(f"  {one.name:<{width}}  {one.work}" for one in group), ""]
     lines += [
         f"{PROG} SUBCOMMAND --help shows its options and an example.",
         f"first steps: {PROG} run --config configs/benchmark/quickstart.yaml",
     ]
     return "\n".join(lines) + "\n"
-
-
-def _line(one: Subcommand, width: int) -> str:
-    return f"  {one.name:<{width}}  {one.work}"
 
 
 def _no_such(prog: str, name: str, known: Sequence[str]) -> int:

@@ -4,7 +4,7 @@ import numpy as np
 
 from benchmark.__main__ import main
 from extensions.cache import open_cache
-from extensions.data.synthetic.generated import build_once
+from extensions.runtime.built_folders import build_once
 
 
 def fill(cache_folder):

@@ -19,7 +19,7 @@ from extensions.data.checks.masks_beside import masks_beside
 from extensions.data.checks.remarks import remarks
 from extensions.data.errors import Kind, Problem, dataset_error, describe, warn_once
 from extensions.data.reading.files import relative_name
-from extensions.data.synthetic.generated import is_built
+from extensions.runtime.built_folders import is_built
 from extensions.runtime.escaped import escaped, is_utf8
 
 if TYPE_CHECKING:

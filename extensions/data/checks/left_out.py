@@ -33,20 +33,17 @@ def left_out(
         ending = path.suffix.lower()
         if ending not in accepted and (ending in _FOREIGN or (ending not in _NO_IMAGES and _is_image(path))):
             found[ending].append(path)
-    return [
-        Problem(Kind.LEFT_OUT, relative_name(paths[0], root), f"{len(paths)} {_words(ending)}", len(paths))
-        for ending, paths in sorted(found.items())
-    ]
+    problems = []
+    for ending, paths in sorted(found.items()):
+        detail = f"{len(paths)} ending in {ending}" if ending else f"{len(paths)} without an ending"
+        problems.append(Problem(Kind.LEFT_OUT, relative_name(paths[0], root), detail, len(paths)))
+    return problems
 
 
 def tell(folder: Path, problems: Sequence[Problem]) -> None:
     """Log problems that stop nobody, each list once a process."""
     if problems:
         warn_once(f"{escaped(folder)}:\n{describe(problems)}")
-
-
-def _words(ending: str) -> str:
-    return f"ending in {ending}" if ending else "without an ending"
 
 
 def _is_image(path: Path) -> bool:

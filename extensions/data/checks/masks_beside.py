@@ -8,7 +8,7 @@ from pathlib import Path
 
 from extensions.data.checks.folder_names import is_mask_folder, may_be_mask_folder
 from extensions.data.checks.inspection import FileFacts, inspect_files
-from extensions.data.checks.masks import base_name, normal_name
+from extensions.data.checks.mask_pairing import base_name, normal_name
 from extensions.data.errors import Kind, Problem
 from extensions.data.reading.files import list_images, relative_name
 from extensions.data.reading.marking import Look

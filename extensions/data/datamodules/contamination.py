@@ -16,9 +16,9 @@ from extensions.data.datamodules.datamodule import COLUMNS, WorkbenchDataModule
 from extensions.data.datamodules.elpv import Elpv
 from extensions.data.datamodules.folder import Folder
 from extensions.data.datamodules.mvtec_ad import MVTecAD
-from extensions.data.datamodules.recurring import shifted_copies
 from extensions.data.datamodules.set_aside import injection_order, largest_possible, n_available, n_injected
 from extensions.data.errors import DatasetError
+from extensions.data.synthetic.shifted_copies import shifted_copies
 from extensions.runtime.progress import progress_bar
 
 

@@ -14,16 +14,16 @@ from anomalib.data.datamodules.base.image import AnomalibDataModule
 from anomalib.data.utils import ValSplitMode
 from torchvision.transforms.v2 import Transform
 
-from extensions.configuration.given import RemembersArguments
+from extensions.configuration.given_arguments_mixin import RemembersArguments
 from extensions.data.checks.copies import contents_of
 from extensions.data.checks.data_check import all_samples, raise_problems, tell_near_copies
 from extensions.data.checks.inspection import inspect_files
 from extensions.data.datamodules.checked_arguments import checked_k_shot, checked_mode, checked_ratio, checked_seed
 from extensions.data.datamodules.dataset import WorkbenchDataset
-from extensions.data.datamodules.splits import few, held_out
 from extensions.data.errors import DatasetError, Problem
 from extensions.data.reading.files import relative_name
-from extensions.data.synthetic.generated import cache_folder
+from extensions.data.splits import few, held_out
+from extensions.runtime.cache_folder import cache_folder
 
 COLUMNS = ("image_path", "mask_path", "label_index", "kind", "split")
 
@@ -229,7 +229,7 @@ class WorkbenchDataModule(RemembersArguments, AnomalibDataModule):
 
     def _with_defects(self, normal: pd.DataFrame) -> pd.DataFrame:
         """Half of these normal samples with defects drawn on them."""
-        from extensions.data.synthetic.generated import draw_on_half
+        from extensions.data.synthetic.drawn_images import draw_on_half
 
         return draw_on_half(normal, seed=self.seed)
 

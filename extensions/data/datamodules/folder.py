@@ -11,7 +11,7 @@ from anomalib.data.utils import TestSplitMode
 from extensions.data.checks.folder_names import is_bad_folder, is_good_folder, is_no_training_folder, nearly_named
 from extensions.data.checks.inspection import inspect_files
 from extensions.data.checks.left_out import left_out
-from extensions.data.checks.masks import Candidate, pair_masks
+from extensions.data.checks.mask_pairing import Candidate, pair_masks
 from extensions.data.checks.masks_beside import mask_folders, masks_beside
 from extensions.data.datamodules.checked_arguments import checked_mode, checked_ratio
 from extensions.data.datamodules.datamodule import Listing, WorkbenchDataModule
@@ -70,15 +70,13 @@ class Folder(WorkbenchDataModule):
         if not self.normal_dirs:
             msg = f"data set {name!r} has no normal_dir; name the folder of good images for training"
             raise ValueError(msg)
-        super().__init__(name=name, root=base if root else self._common_folder(), **kwargs)
+        common = Path(os.path.commonpath([folder.parent for folder in self._image_dirs]))
+        super().__init__(name=name, root=base if root else common, **kwargs)
         self.extensions = _extensions(extensions)
         self._are_extensions_given = extensions is not None
         self.test_split_mode = checked_mode(test_split_mode, list(TestSplitMode), "test_split_mode")
         self.test_split_ratio = checked_ratio(test_split_ratio, "test_split_ratio")
         self.synthetic = self.test_split_mode == TestSplitMode.SYNTHETIC
-
-    def _common_folder(self) -> Path:
-        return Path(os.path.commonpath([folder.parent for folder in self._image_dirs]))
 
     def _list(self) -> Listing:
         missing = [folder for folder in self._named if not folder.is_dir()]

@@ -7,7 +7,7 @@ from typing import Any
 
 from extensions.data.checks.folder_names import is_good_folder, is_mask_folder, nearly_named
 from extensions.data.checks.left_out import left_out
-from extensions.data.checks.masks import Candidate, pair_masks
+from extensions.data.checks.mask_pairing import Candidate, pair_masks
 from extensions.data.checks.masks_beside import set_apart
 from extensions.data.datamodules.datamodule import Listing, WorkbenchDataModule
 from extensions.data.errors import DatasetMissingError, Kind, Problem

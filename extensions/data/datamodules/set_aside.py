@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 
-from extensions.data.datamodules.splits import lot
+from extensions.data.splits import content_hash_rank
 
 _STEPS = 1000  # a largest possible ratio is named with three decimals
 
@@ -41,12 +41,12 @@ def injection_order(kind_of: Mapping[str, str], n: int, *, seed: int) -> list[st
         Contents. In the first m of them each kind has its share of m, give or take one defect (with four kinds and
         more, rarely a little over one).
     """
-    by_lot = sorted(kind_of, key=lambda content: lot(content, seed))
+    rank = {content: content_hash_rank(content, seed) for content in kind_of}
     placed = []
     for kind, count in apportion(Counter(kind_of.values()), n).items():
-        chosen = [content for content in by_lot if kind_of[content] == kind][:count]
+        chosen = [content for content in sorted(kind_of, key=rank.__getitem__) if kind_of[content] == kind][:count]
         # The j-th of a kind's n_k stands at (j + 1/2) / n_k of the way, as in Webster's apportionment.
-        placed += [((2 * j + 1) / (2 * count), lot(content, seed), content) for j, content in enumerate(chosen)]
+        placed += [((2 * j + 1) / (2 * count), rank[content], content) for j, content in enumerate(chosen)]
     return [content for _, _, content in sorted(placed)]
 
 

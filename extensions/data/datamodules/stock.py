@@ -63,6 +63,21 @@ def set_up(datamodule: AnomalibDataModule, *, seed: int | None) -> None:
     check_dataset(datamodule)  # as ours check themselves
 
 
+def set_up_as(given: AnomalibDataModule, built: AnomalibDataModule) -> bool:
+    """Set `built` up with the seeds of `given`, which was set up; whether it could be done."""
+    if hasattr(given, "take_run_seed"):  # one of ours
+        if given._run_seed is not None:
+            built.take_run_seed(given._run_seed)
+    elif synthetic_splits(given):
+        return False  # a run refuses it
+    try:
+        built.setup()
+    except Exception:  # the run will meet it, and its record tell it
+        logger.debug("%s could not be set up", type(built).__name__, exc_info=True)
+        return False
+    return True
+
+
 def take_seed(datamodule: AnomalibDataModule, seed: int) -> bool:
     """Split one of anomalib's datamodules by this seed where its own is None; whether it was."""
     if getattr(datamodule, "seed", seed) is not None:

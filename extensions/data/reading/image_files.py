@@ -106,18 +106,12 @@ def open_stored(content: bytes) -> tuple[Image.Image, Stored]:
     if is_deep_planar(image):
         decoded = Image.fromarray((sixteen_bits(content) >> 8).astype(np.uint8))
     elif is_white_at_zero(image):
-        decoded = _inverted(image)
+        decoded = Image.fromarray((1 if image.mode == "F" else _MAX_16_BIT) - np.asarray(image))
     if (orientation := image.getexif().get(ORIENTATION, 1)) != 1:
         decoded.getexif()[ORIENTATION] = orientation
         decoded = ImageOps.exif_transpose(decoded)
     decoded.format = image.format
     return decoded, stored
-
-
-def _inverted(image: Image.Image) -> Image.Image:
-    """Of a deep grey image that says that 0 is white."""
-    values = np.asarray(image)
-    return Image.fromarray((1 if image.mode == "F" else _MAX_16_BIT) - values)
 
 
 def _plain_png(content: bytes) -> np.ndarray | None:

@@ -84,7 +84,8 @@ def _look(marks: np.ndarray, share: float, levels: np.ndarray, *, is_grey: bool)
         return Look.BLACK
     if share == 1:
         return Look.WHOLE if len(levels) == 1 or is_grey else Look.NO_BACKGROUND
-    if share > 0.5 and _border(marks) >= 0.9:
+    border = np.concatenate([marks[0], marks[-1], marks[:, 0], marks[:, -1]])
+    if share > 0.5 and float(border.mean()) >= 0.9:
         return Look.FRAMED
     small = levels[(levels > 0) & (levels < 255)]
     is_ignore = not is_grey and levels[-1] == 255 and len(small) > 0 and small.max() <= LOWEST_WHITE
@@ -118,11 +119,6 @@ def _is_crisp(levels: np.ndarray, counts: np.ndarray) -> bool:
     margin = 0.02 * (float(levels[-1]) - float(levels[0]))
     ends = counts[(levels <= levels[0] + margin) | (levels >= levels[-1] - margin)].sum()
     return bool(ends >= 0.8 * counts.sum())
-
-
-def _border(marks: np.ndarray) -> float:
-    """Share of the outermost pixels that are marked."""
-    return float(np.concatenate([marks[0], marks[-1], marks[:, 0], marks[:, -1]]).mean())
 
 
 def _levels(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -17,7 +17,7 @@ from extensions.models.autoencoder_ocsvm.trained_autoencoder import read_autoenc
 from extensions.models.common.checkpoint_mixin import restoring
 from extensions.models.common.pre_processor import ImageSize
 from extensions.models.common.training_pass import training_images
-from extensions.models.conv_autoencoder import ConvAutoencoder
+from extensions.models.conv_autoencoder.lightning_model import ConvAutoencoder
 
 
 class AutoencoderOcSvm(ConvAutoencoder):

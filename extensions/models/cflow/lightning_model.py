@@ -1,6 +1,5 @@
 """CFlow-AD as a Lightning module."""
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -14,14 +13,15 @@ from torch import nn
 from torch.nn import functional as F
 
 from extensions.backbones import architecture
+from extensions.configuration.checked_values import check_values, check_whole
 from extensions.models.cflow.torch_model import CflowModel, shuffled_batches, to_fibers
 from extensions.models.common.backbone_mixin import BackboneMixin
 from extensions.models.common.held_out_mixin import HeldOutMixin, holds_out_training_images
-from extensions.models.common.limits import check_whole
+from extensions.models.common.lr_schedule_mixin import LrScheduleMixin
 from extensions.models.common.pre_processor import ImageSize
 
 
-class Cflow(HeldOutMixin, BackboneMixin, AnomalibCflow):
+class Cflow(LrScheduleMixin, HeldOutMixin, BackboneMixin, AnomalibCflow):
     """CFlow-AD: likelihood of each position's features under a normalizing flow conditioned on the position.
 
     Gudovskiy et al., "CFLOW-AD: Real-Time Unsupervised Anomaly Detection with Localization via Conditional
@@ -93,18 +93,16 @@ class Cflow(HeldOutMixin, BackboneMixin, AnomalibCflow):
         check_whole(
             fiber_batch_size=fiber_batch_size, condition_vector=condition_vector, coupling_blocks=coupling_blocks
         )
-        if coupling_blocks < 1:
-            msg = f"coupling_blocks is {coupling_blocks}; expected at least 1."
-            raise ValueError(msg)
-        if fiber_batch_size < 1:
-            msg = f"fiber_batch_size is {fiber_batch_size}; expected at least 1."
-            raise ValueError(msg)
-        if condition_vector < 4 or condition_vector % 4:
-            msg = f"condition_vector is {condition_vector}; expected a positive multiple of 4."
-            raise ValueError(msg)
-        if lr_schedule not in ("constant", "cosine"):
-            msg = f"lr_schedule is {lr_schedule!r}; expected constant or cosine."
-            raise ValueError(msg)
+        check_values(
+            coupling_blocks=(coupling_blocks, coupling_blocks >= 1, "at least 1"),
+            fiber_batch_size=(fiber_batch_size, fiber_batch_size >= 1, "at least 1"),
+            condition_vector=(
+                condition_vector,
+                condition_vector >= 4 and condition_vector % 4 == 0,
+                "a positive multiple of 4",
+            ),
+            lr_schedule=(lr_schedule, lr_schedule in ("constant", "cosine"), "constant or cosine"),
+        )
         layers = self._resolve_layers(backbone, layers)
         # Anomalib's own __init__ is left out: it would build its network, and with it look for weights.
         super(AnomalibCflow, self).__init__(
@@ -131,13 +129,9 @@ class Cflow(HeldOutMixin, BackboneMixin, AnomalibCflow):
         self._set_backbone(backbone, layers, weights=weights, pre_trained=pre_trained)
 
     def on_train_epoch_start(self) -> None:
-        """Measure the likelihoods' maximum anew, as earlier epochs had other flows, and set the learning rate."""
+        """Measure the likelihoods' maximum anew, as earlier epochs had other flows."""
         super().on_train_epoch_start()
         self.model.max_log_prob = torch.full_like(self.model.max_log_prob, -torch.inf)
-        if self.lr_schedule == "cosine":
-            for group in self.optimizers().param_groups:
-                first = group.setdefault("initial_lr", group["lr"])
-                group["lr"] = cosine_lr(first, epoch=self.current_epoch, n_epochs=self.trainer.max_epochs)
 
     def training_step(self, batch: Batch, *_: object) -> dict[str, torch.Tensor]:
         """Take one step for every `fiber_batch_size` fibers of each layer; logs the mean loss a fiber."""
@@ -172,16 +166,3 @@ class Cflow(HeldOutMixin, BackboneMixin, AnomalibCflow):
             peak = self.model.max_log_prob[layer_index]
             self.model.max_log_prob[layer_index] = torch.maximum(peak, log_prob.detach().max())
         return torch.cat(losses)
-
-
-def cosine_lr(lr: float, *, epoch: int, n_epochs: int | None) -> float:
-    """Return the learning rate of an epoch, counted from 0: half a cosine from `lr` towards a thousandth of it.
-
-    Raises:
-        ValueError: Nobody said how many epochs there are.
-    """
-    if n_epochs is None or n_epochs < 1:
-        msg = "lr_schedule=cosine needs to know where it ends: set trainer.max_epochs, or lr_schedule=constant."
-        raise ValueError(msg)
-    lowest = lr / 1000
-    return lowest + (lr - lowest) * (1 + math.cos(math.pi * epoch / n_epochs)) / 2

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import torch
 from anomalib.utils.serialization import anomalib_safe_globals
 
-from extensions.configuration.given import RemembersArguments
+from extensions.configuration.given_arguments_mixin import RemembersArguments
 from extensions.models.common.checkpoint_settings import (
     compared,
     differences,

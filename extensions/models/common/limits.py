@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from numbers import Integral
 from typing import Any
 
 import torch
@@ -57,18 +56,6 @@ def check_fitted(name: str, learned: torch.Tensor, *, training: bool) -> None:
     if not training and not learned.numel():
         msg = f"this {name} has not been fitted: fit the model first, or load a checkpoint of a finished fit."
         raise RuntimeError(msg)
-
-
-def check_whole(**given: Any) -> None:
-    """Refuse arguments, by name, that count something and are no whole numbers; None is left alone.
-
-    Raises:
-        ValueError: It names the first one.
-    """
-    for name, value in given.items():
-        if value is not None and (isinstance(value, bool) or not isinstance(value, Integral)):
-            msg = f"{name} is {value!r}; expected a whole number."
-            raise ValueError(msg)
 
 
 def seen_size(transform: Transform | None) -> tuple[int, int] | None:

@@ -14,7 +14,7 @@ MAX_REWINDS = 3
 LR_FACTOR = 0.1
 
 
-class RewindMixin(HeldOutMixin):
+class NanRecoveryMixin(HeldOutMixin):
     """Mix-in for models with one optimizer that call `rewind` when their loss is no number.
 
     The best state is that of the epoch with the lowest `val_loss`, without held-out images that of the last epoch

@@ -6,7 +6,7 @@ import torch
 from torch.nn import functional as F
 
 
-class Enlarger:
+class SeparableUpsampler:
     """Enlarges maps, mirrors them at the border and blurs them: all linear and separable, so map = V scores Hᵀ.
 
     The matrices, (height, rows) and (width, columns), are kept for the next batch of the same sizes.

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +16,14 @@ from torch import nn
 from torchvision.transforms import v2
 
 from extensions.backbones import architecture
+from extensions.configuration.checked_values import check_values, check_whole
 from extensions.models.common.held_out_mixin import HeldOutMixin, holds_out_training_images
-from extensions.models.common.limits import check_whole
 from extensions.models.common.pre_processor import ImageSize
+from extensions.models.common.training_pass import evaluating
 from extensions.models.contrastive_stfpm.loss import contrastive_loss, matching_loss
 from extensions.models.contrastive_stfpm.torch_model import ContrastiveStfpmModel
 from extensions.models.contrastive_stfpm.views import MILD, check_view_settings, make_views
-from extensions.models.stfpm import Stfpm
+from extensions.models.stfpm.lightning_model import Stfpm
 
 
 class ContrastiveStfpm(HeldOutMixin, Stfpm):
@@ -103,11 +103,11 @@ class ContrastiveStfpm(HeldOutMixin, Stfpm):
         visualizer: Visualizer | bool = True,
     ) -> None:
         check_whole(projection_size=projection_size, queue_size=queue_size)
-        _check_numbers(
-            contrastive_weight=contrastive_weight,
-            projection_size=projection_size,
-            temperature=temperature,
-            queue_size=queue_size,
+        check_values(
+            contrastive_weight=(contrastive_weight, contrastive_weight >= 0, "0 or more"),
+            projection_size=(projection_size, projection_size >= 2, "2 or more"),
+            temperature=(temperature, temperature > 0, "more than 0"),
+            queue_size=(queue_size, queue_size >= 0, "0 or more"),
         )
         check_view_settings(views or {})
         layers = self._resolve_layers(backbone, layers)
@@ -204,7 +204,7 @@ class ContrastiveStfpm(HeldOutMixin, Stfpm):
         Raises:
             ValueError: `contrastive_weight` is 0, so that there is no head.
         """
-        with _evaluating(self.model):
+        with evaluating(self.model):
             return self.model.project(images.to(self.device))
 
     def discrepancy(self, images: torch.Tensor) -> torch.Tensor:
@@ -216,7 +216,7 @@ class ContrastiveStfpm(HeldOutMixin, Stfpm):
         Returns:
             (N,), higher is more anomalous.
         """
-        with _evaluating(self.model):
+        with evaluating(self.model):
             maps = self.model(images.to(self.device)).anomaly_map.flatten(1)  # (N, H * W)
         return maps.topk(max(1, maps.shape[1] // 40), dim=1).values.mean(dim=1)  # (N,)
 
@@ -242,18 +242,6 @@ class ContrastiveStfpm(HeldOutMixin, Stfpm):
             self.model.projection_head.load_state_dict(fresh.projection_head.state_dict())
 
 
-@contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
-    """Eval mode and no gradients inside the block."""
-    was_training = model.training
-    model.eval()
-    try:
-        with torch.no_grad():
-            yield
-    finally:
-        model.train(was_training)
-
-
 def _check_queue(queue_size: int, trainer: Any) -> None:
     n_images = len(getattr(getattr(trainer, "datamodule", None), "train_data", None) or ())
     if n_images and queue_size >= n_images:
@@ -262,18 +250,6 @@ def _check_queue(queue_size: int, trainer: Any) -> None:
             "each image itself among those it is to be told from."
         )
         raise ValueError(msg)
-
-
-def _check_numbers(*, contrastive_weight: float, projection_size: int, temperature: float, queue_size: int) -> None:
-    for name, value, is_right, expected in (
-        ("contrastive_weight", contrastive_weight, contrastive_weight >= 0, "0 or more"),
-        ("projection_size", projection_size, projection_size >= 2, "2 or more"),
-        ("temperature", temperature, temperature > 0, "more than 0"),
-        ("queue_size", queue_size, queue_size >= 0, "0 or more"),
-    ):
-        if not is_right:
-            msg = f"{name} is {value}; expected {expected}."
-            raise ValueError(msg)
 
 
 def _normalization(transform: v2.Transform | None) -> v2.Normalize | None:

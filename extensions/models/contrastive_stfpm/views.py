@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torchvision.transforms import v2
 
+from extensions.configuration.checked_values import is_number
 from extensions.configuration.errors import did_you_mean
 from extensions.runtime.seeding import seeded
 
@@ -33,8 +34,7 @@ def check_view_settings(settings: Mapping[str, Any]) -> None:
             msg = f"views: unknown setting {name!r}{did_you_mean(name, known, list_all=True)}"
             raise ValueError(msg)
     for name, value in settings.items():
-        is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        if name.endswith("_prob") and not (is_number and 0 <= value <= 1):
+        if name.endswith("_prob") and not (is_number(value) and 0 <= value <= 1):
             msg = f"views.{name} is {value!r}; expected a probability, 0 to 1"
             raise ValueError(msg)
     certain = {name: float(value > 0) for name, value in settings.items() if name.endswith("_prob")}

@@ -13,10 +13,10 @@ from anomalib.pre_processing import PreProcessor
 from anomalib.visualization import Visualizer
 from torch import nn
 
+from extensions.configuration.checked_values import check_values, check_whole
 from extensions.models.common.checkpoint_mixin import CheckpointMixin
 from extensions.models.common.held_out_mixin import holds_out_training_images
-from extensions.models.common.limits import check_whole
-from extensions.models.common.nan_recovery_mixin import RewindMixin
+from extensions.models.common.nan_recovery_mixin import NanRecoveryMixin
 from extensions.models.common.pre_processor import ImageSize, pixel_pre_processor, size_pair
 from extensions.models.common.reading_mixin import ReadingMixin
 from extensions.models.common.training_pass import evaluating, training_images
@@ -26,7 +26,7 @@ from extensions.models.conv_autoencoder.torch_model import STRIDE, ConvAutoencod
 QUANTILE = 0.8  # of the training images' scores: where the threshold without labels lies
 
 
-class ConvAutoencoder(RewindMixin, ReadingMixin, CheckpointMixin, AnomalibModule):
+class ConvAutoencoder(NanRecoveryMixin, ReadingMixin, CheckpointMixin, AnomalibModule):
     """Convolutional autoencoder: what it cannot draw again was not among the training images.
 
     Bergmann et al., "Improving Unsupervised Defect Segmentation by Applying Structural Similarity to Autoencoders",
@@ -89,7 +89,11 @@ class ConvAutoencoder(RewindMixin, ReadingMixin, CheckpointMixin, AnomalibModule
             msg = f"loss is {loss!r}; expected one of {', '.join(LOSSES)}."
             raise ValueError(msg)
         check_whole(latent_dim=latent_dim)
-        _check_numbers(latent_dim=latent_dim, lr=lr, weight_decay=weight_decay)
+        check_values(
+            latent_dim=(latent_dim, latent_dim >= 1, "1 or more"),
+            lr=(lr, lr > 0, "more than 0"),
+            weight_decay=(weight_decay, weight_decay >= 0, "0 or more"),
+        )
         size = _seen_size(image_size, center_crop)
         if pre_processor is True:
             pre_processor = pixel_pre_processor(image_size=image_size, center_crop=center_crop)
@@ -205,14 +209,3 @@ def _seen_size(image_size: ImageSize, center_crop: ImageSize | None) -> tuple[in
         msg = f"{name} is {size[0]} x {size[1]} px; expected multiples of {STRIDE}, such as {near[0]} x {near[1]}."
         raise ValueError(msg)
     return size
-
-
-def _check_numbers(*, latent_dim: int, lr: float, weight_decay: float) -> None:
-    for name, value, is_right, expected in (
-        ("latent_dim", latent_dim, latent_dim >= 1, "1 or more"),
-        ("lr", lr, lr > 0, "more than 0"),
-        ("weight_decay", weight_decay, weight_decay >= 0, "0 or more"),
-    ):
-        if not is_right:
-            msg = f"{name} is {value}; expected {expected}."
-            raise ValueError(msg)

@@ -1,5 +1,1 @@
 """FastFlow."""
-
-from extensions.models.fastflow.lightning_model import Fastflow
-
-__all__ = ["Fastflow"]

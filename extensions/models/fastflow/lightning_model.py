@@ -14,15 +14,15 @@ from anomalib.visualization import Visualizer
 from torch import nn
 
 from extensions.backbones import architecture
-from extensions.models.cflow.lightning_model import cosine_lr
+from extensions.configuration.checked_values import check_values, check_whole
 from extensions.models.common.backbone_mixin import BackboneMixin
 from extensions.models.common.held_out_mixin import HeldOutMixin, holds_out_training_images
-from extensions.models.common.limits import check_whole
+from extensions.models.common.lr_schedule_mixin import LrScheduleMixin
 from extensions.models.common.pre_processor import ImageSize
 from extensions.models.fastflow.torch_model import FastflowModel
 
 
-class Fastflow(HeldOutMixin, BackboneMixin, AnomalibFastflow):
+class Fastflow(LrScheduleMixin, HeldOutMixin, BackboneMixin, AnomalibFastflow):
     """FastFlow: likelihood of each position's features under a normalizing flow that sees their surroundings.
 
     Yu et al., "FastFlow: Unsupervised Anomaly Detection and Localization via 2D Normalizing Flows", 2021,
@@ -87,15 +87,11 @@ class Fastflow(HeldOutMixin, BackboneMixin, AnomalibFastflow):
         visualizer: Visualizer | bool = True,
     ) -> None:
         check_whole(flow_steps=flow_steps)
-        if flow_steps < 1:
-            msg = f"flow_steps is {flow_steps}; expected at least 1."
-            raise ValueError(msg)
-        if hidden_ratio <= 0:
-            msg = f"hidden_ratio is {hidden_ratio}; expected more than 0."
-            raise ValueError(msg)
-        if lr_schedule not in ("constant", "cosine"):
-            msg = f"lr_schedule is {lr_schedule!r}; expected constant or cosine."
-            raise ValueError(msg)
+        check_values(
+            flow_steps=(flow_steps, flow_steps >= 1, "at least 1"),
+            hidden_ratio=(hidden_ratio, hidden_ratio > 0, "more than 0"),
+            lr_schedule=(lr_schedule, lr_schedule in ("constant", "cosine"), "constant or cosine"),
+        )
         layers = self._resolve_layers(backbone, layers)
         # Anomalib's own __init__ is left out: it would build its network, and with it download the backbone.
         super(AnomalibFastflow, self).__init__(
@@ -138,14 +134,6 @@ class Fastflow(HeldOutMixin, BackboneMixin, AnomalibFastflow):
         """Optimize flows and normalizations by Adam."""
         parameters = [*self.model.norms.parameters(), *self.model.fast_flow_blocks.parameters()]
         return torch.optim.Adam(parameters, **self.optimizer_settings)
-
-    def on_train_epoch_start(self) -> None:
-        """Set the learning rate."""
-        super().on_train_epoch_start()
-        if self.lr_schedule == "cosine":
-            for group in self.optimizers().param_groups:
-                first = group.setdefault("initial_lr", group["lr"])
-                group["lr"] = cosine_lr(first, epoch=self.current_epoch, n_epochs=self.trainer.max_epochs)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take the images' size from the checkpoint's pre-processing, which replaces that of this model."""

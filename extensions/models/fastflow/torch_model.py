@@ -87,17 +87,12 @@ class FastflowModel(AnomalibFastflowModel):
 
     def flow(self, images: torch.Tensor) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
         """Transform features (N, 3, H, W): latent maps and log-determinants of each layer."""
-        pairs = [
-            flow(feature) for flow, feature in zip(self.fast_flow_blocks, self._get_cnn_features(images), strict=True)
-        ]
+        features = self.feature_extractor(images).values()
+        layers = zip(self.fast_flow_blocks, self.norms, features, strict=True)
+        pairs = [flow(norm(feature)) for flow, norm, feature in layers]
         return [latent for latent, _ in pairs], [log_jacobian for _, log_jacobian in pairs]
 
     def score(self, latent: list[torch.Tensor]) -> InferenceBatch:
         """Score images by their latent maps (N, C, h, w)."""
         anomaly_map = self.anomaly_map_generator(latent)  # (N, 1, H, W)
         return InferenceBatch(pred_score=anomaly_map.amax(dim=(1, 2, 3)), anomaly_map=anomaly_map)
-
-    def _get_cnn_features(self, input_tensor: torch.Tensor) -> list[torch.Tensor]:
-        """For each layer (N, C, h, w), normalized."""
-        features = self.feature_extractor(input_tensor).values()
-        return [norm(feature) for norm, feature in zip(self.norms, features, strict=True)]

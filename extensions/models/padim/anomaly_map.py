@@ -3,7 +3,7 @@
 import torch
 from anomalib.models.image.padim.anomaly_map import AnomalyMapGenerator as AnomalibAnomalyMapGenerator
 
-from extensions.models.common.separable_upsampling import Enlarger
+from extensions.models.common.separable_upsampling import SeparableUpsampler
 
 
 class AnomalyMapGenerator(AnomalibAnomalyMapGenerator):
@@ -11,7 +11,7 @@ class AnomalyMapGenerator(AnomalibAnomalyMapGenerator):
 
     def __init__(self, sigma: int = 4) -> None:
         super().__init__(sigma)
-        self._enlarge = Enlarger("bilinear")
+        self._upsample = SeparableUpsampler("bilinear")
 
     def compute_anomaly_map(
         self,
@@ -31,7 +31,7 @@ class AnomalyMapGenerator(AnomalibAnomalyMapGenerator):
         Returns:
             (N, 1, height, width), higher is more anomalous.
         """
-        if not Enlarger.can_do(embedding):
+        if not SeparableUpsampler.can_do(embedding):
             return super().compute_anomaly_map(embedding, mean, inv_covariance, image_size)
         distances = self.compute_distance(embedding, [mean, inv_covariance])
-        return self._enlarge(distances, image_size or distances.shape[-2:], self.blur.kernel)
+        return self._upsample(distances, image_size or distances.shape[-2:], self.blur.kernel)

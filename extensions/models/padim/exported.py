@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING
 
 import torch
 from anomalib.data import InferenceBatch
+from anomalib.models.image.padim.torch_model import PadimModel
 from torch import nn
 from torch.nn import functional as F
 
-from extensions.models.common.separable_upsampling import Enlarger
-
-if TYPE_CHECKING:
-    from extensions.models.padim.torch_model import PadimModel
+from extensions.models.common.separable_upsampling import SeparableUpsampler
 
 N_BLOCKS = 2  # of a whitening's columns: two leave out half of its zeros, and more make products too narrow to be fast
 
@@ -39,8 +36,9 @@ class ExportedPadim(nn.Module):
         super().__init__()
         self.feature_extractor = model.feature_extractor
         self.layers = list(model.layers)
-        sizes = _map_sizes(model, image_size)
-        self.map_size = sizes[self.layers[0]]
+        with torch.no_grad():
+            first = model.feature_extractor(model.gaussian.mean.new_zeros(1, 3, *image_size))[self.layers[0]]
+        self.map_size = (first.shape[-2], first.shape[-1])
         n_positions, n_channels, _ = model.gaussian.inv_covariance.shape
         if n_positions != self.map_size[0] * self.map_size[1]:
             msg = (
@@ -62,7 +60,7 @@ class ExportedPadim(nn.Module):
         for number, whitening in enumerate(_whitenings(model.gaussian.inv_covariance, places, edges)):
             self.register_buffer(f"whitening{number}", whitening)
         kernel = model.anomaly_map_generator.blur.kernel
-        vertical, horizontal = Enlarger("bilinear").matrices(self.map_size, image_size, kernel)
+        vertical, horizontal = SeparableUpsampler("bilinear").matrices(self.map_size, image_size, kernel)
         self.register_buffer("vertical", vertical.float())
         self.register_buffer("horizontal", horizontal.float())
 
@@ -83,12 +81,6 @@ class ExportedPadim(nn.Module):
         maps = distances.reshape(-1, 1, *self.map_size)
         anomaly_map = self.vertical @ maps @ self.horizontal  # (N, 1, H, W)
         return InferenceBatch(pred_score=anomaly_map.amax(dim=(1, 2, 3)), anomaly_map=anomaly_map)
-
-
-def _map_sizes(model: PadimModel, image_size: tuple[int, int]) -> dict[str, tuple[int, int]]:
-    with torch.no_grad():
-        features = model.feature_extractor(model.gaussian.mean.new_zeros(1, 3, *image_size))
-    return {name: (maps.shape[-2], maps.shape[-1]) for name, maps in features.items()}
 
 
 def _whitenings(inverses: torch.Tensor, places: torch.Tensor, edges: list[int]) -> list[torch.Tensor]:

@@ -9,8 +9,8 @@ from anomalib.visualization import Visualizer
 from torch import nn
 
 from extensions.backbones import architecture, layer_table
+from extensions.configuration.checked_values import check_whole
 from extensions.models.common.backbone_mixin import BackboneMixin
-from extensions.models.common.limits import check_whole
 from extensions.models.common.pre_processor import ImageSize
 from extensions.models.common.refit_mixin import RefitMixin
 from extensions.models.padim.torch_model import PadimModel, derive_n_features

@@ -12,6 +12,7 @@ from extensions.backbones.frozen import FrozenFeatureExtractor, freeze
 from extensions.models.common.limits import check_fitted
 from extensions.models.common.threads import one_thread_each
 from extensions.models.padim.anomaly_map import AnomalyMapGenerator
+from extensions.models.padim.exported import ExportedPadim
 
 # Channels kept in the paper (Defard et al. 2021, section V.A).
 N_FEATURES = {"resnet18": 100, "wide_resnet50_2": 550}
@@ -69,8 +70,6 @@ class PadimModel(AnomalibPadimModel):
 
     def exportable(self, image_size: tuple[int, int]) -> torch.nn.Module:
         """The fitted network as an exported model computes it, for images of this height and width in px."""
-        from extensions.models.padim.exported import ExportedPadim
-
         return ExportedPadim(self, image_size)
 
     def fit(self) -> None:

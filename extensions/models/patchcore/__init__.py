@@ -1,5 +1,1 @@
 """PatchCore."""
-
-from extensions.models.patchcore.lightning_model import Patchcore
-
-__all__ = ["Patchcore"]

@@ -3,7 +3,7 @@
 import torch
 from anomalib.models.image.patchcore.anomaly_map import AnomalyMapGenerator as AnomalibAnomalyMapGenerator
 
-from extensions.models.common.separable_upsampling import Enlarger
+from extensions.models.common.separable_upsampling import SeparableUpsampler
 
 
 class AnomalyMapGenerator(AnomalibAnomalyMapGenerator):
@@ -11,7 +11,7 @@ class AnomalyMapGenerator(AnomalibAnomalyMapGenerator):
 
     def __init__(self, sigma: int = 4) -> None:
         super().__init__(sigma)
-        self._enlarge = Enlarger("nearest")
+        self._upsample = SeparableUpsampler("nearest")
 
     def compute_anomaly_map(
         self, patch_scores: torch.Tensor, image_size: tuple[int, int] | torch.Size | None = None
@@ -25,6 +25,6 @@ class AnomalyMapGenerator(AnomalibAnomalyMapGenerator):
         Returns:
             (N, 1, height, width), higher is more anomalous.
         """
-        if not Enlarger.can_do(patch_scores):
+        if not SeparableUpsampler.can_do(patch_scores):
             return super().compute_anomaly_map(patch_scores, image_size)
-        return self._enlarge(patch_scores, image_size or patch_scores.shape[-2:], self.blur.kernel)
+        return self._upsample(patch_scores, image_size or patch_scores.shape[-2:], self.blur.kernel)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import torch
 
@@ -100,17 +98,13 @@ def dense_patches(embedding: torch.Tensor, n_kept: int, seed: int) -> torch.Tens
     own = _smallest(references, references, n_neighbors + 1)[0][:, -1]
     least = max(1e-3 * float(own.mean()), torch.finfo(own.dtype).tiny)  # copies of one patch are at no distance
     isolation = []
-    for rows in _chunks(n_patches):
+    for start in range(0, n_patches, CHUNK_ROWS):
+        rows = slice(start, min(start + CHUNK_ROWS, n_patches))
         distances, neighbors = _smallest(_float32(embedding, rows), references, n_neighbors)
         isolation.append(distances[:, -1] / own[neighbors].mean(dim=1).clamp_min(least))
     n_kept = max(n_kept, n_patches - int(ISOLATED_SHARE * n_patches))
     order = torch.cat(isolation).argsort(stable=True)
     return order[:n_kept].sort().values
-
-
-def _chunks(n_patches: int) -> Iterator[slice]:
-    for start in range(0, n_patches, CHUNK_ROWS):
-        yield slice(start, min(start + CHUNK_ROWS, n_patches))
 
 
 def _float32(embedding: torch.Tensor, rows: slice | torch.Tensor) -> torch.Tensor:

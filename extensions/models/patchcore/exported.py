@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 from anomalib.data import InferenceBatch
+from anomalib.models.image.patchcore.torch_model import PatchcoreModel
 from torch import nn
 from torch.nn import functional as F
 
-from extensions.models.common.separable_upsampling import Enlarger
-
-if TYPE_CHECKING:
-    from extensions.models.patchcore.torch_model import PatchcoreModel
+from extensions.models.common.separable_upsampling import SeparableUpsampler
 
 
 class ExportedPatchcore(nn.Module):
@@ -51,7 +47,7 @@ class ExportedPatchcore(nn.Module):
             first = model.feature_extractor(mean.new_zeros(1, 3, *image_size).float())[self.layers[0]]
         self.map_size = (first.shape[-2], first.shape[-1])
         kernel = model.anomaly_map_generator.blur.kernel.float()
-        vertical, horizontal = Enlarger("nearest").matrices(self.map_size, image_size, kernel)
+        vertical, horizontal = SeparableUpsampler("nearest").matrices(self.map_size, image_size, kernel)
         self.register_buffer("vertical", vertical.float())
         self.register_buffer("horizontal", horizontal.float())
 

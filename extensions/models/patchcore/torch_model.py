@@ -15,6 +15,7 @@ from extensions.models.common.limits import check_fitted
 from extensions.models.patchcore.anomaly_map import AnomalyMapGenerator
 from extensions.models.patchcore.coreset import NESTED, select_coreset
 from extensions.models.patchcore.coreset_search import Checkpoint
+from extensions.models.patchcore.exported import ExportedPatchcore
 from extensions.models.patchcore.neighbors import NearestNeighbors, is_searchable
 from extensions.models.patchcore.patch_store import PatchStore
 
@@ -178,8 +179,6 @@ class PatchcoreModel(AnomalibPatchcoreModel):
 
     def exportable(self, image_size: tuple[int, int]) -> torch.nn.Module:
         """The fitted network as an exported model computes it, for images of this height and width in px."""
-        from extensions.models.patchcore.exported import ExportedPatchcore
-
         return ExportedPatchcore(self, image_size)
 
     def nearest_neighbors(self, embedding: torch.Tensor, n_neighbors: int) -> tuple[torch.Tensor, torch.Tensor]:

@@ -1,5 +1,1 @@
 """Reverse distillation."""
-
-from extensions.models.reverse_distillation.lightning_model import ReverseDistillation
-
-__all__ = ["ReverseDistillation"]

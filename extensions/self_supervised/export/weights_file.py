@@ -151,10 +151,10 @@ def _with_row(manifest: Path, row: dict[str, Any]) -> str:
 
     text = manifest.read_text(encoding="utf-8") if manifest.is_file() else ""
     parts = re.split(r"(?m)^(?=- )", text)
-    kept = [part for part in parts if not _is_row_of(yaml.safe_load(part), row["name"])]
+    kept = []
+    for part in parts:
+        rows = yaml.safe_load(part)
+        if not (isinstance(rows, list) and len(rows) == 1 and rows[0].get("name") == row["name"]):
+            kept.append(part)
     entry = yaml.safe_dump([row], sort_keys=False, width=118, allow_unicode=True, default_flow_style=None)
     return "".join(part.rstrip("\n") + "\n\n" for part in kept if part.strip()) + entry
-
-
-def _is_row_of(part: Any, name: str) -> bool:
-    return isinstance(part, list) and len(part) == 1 and part[0].get("name") == name

@@ -13,11 +13,12 @@ from lightning.pytorch import Trainer, seed_everything
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from extensions.configuration import ConfigError, instantiate_callback
-from extensions.configuration.errors import did_you_mean
+from extensions.configuration.checked_values import check_keys, is_whole
 from extensions.configuration.trainer import check_trainer
-from extensions.runtime.epoch_lines import EpochLines, lightning_bars
+from extensions.runtime.epoch_lines_callback import EpochLines, lightning_bars
 from extensions.runtime.lightning_runs import interruptible, quiet
 from extensions.self_supervised.fit.callbacks import Curve, FiniteLoss, Resuming, SafeCheckpoint, curve_image
+from extensions.self_supervised.fit.monitor import KnnMonitor
 from extensions.self_supervised.images.image_folders import ImageFolders
 from extensions.self_supervised.methods.method import STAMP, Method
 
@@ -91,7 +92,8 @@ def pretrain(asked: Pretraining, output: Path, *, restart: bool = False) -> dict
     asked.method.prepare(asked.data.found)
     _check_size(asked)
     asked.data.go_on(*stopped_at)
-    curve = Curve(output / CURVE, _monitor(asked))
+    monitor = KnnMonitor(**asked.knn, image_size=asked.data.image_size) if asked.knn else None
+    curve = Curve(output / CURVE, monitor)
     callbacks = [
         Resuming(),
         FiniteLoss(checkpoint),
@@ -118,12 +120,6 @@ def pretrain(asked: Pretraining, output: Path, *, restart: bool = False) -> dict
     if trainer.is_global_zero:
         _save(asked.method, output, record)
     return record
-
-
-def _monitor(asked: Pretraining) -> Any:
-    from extensions.self_supervised.fit.monitor import KnnMonitor
-
-    return None if asked.knn is None else KnnMonitor(**asked.knn, image_size=asked.data.image_size)
 
 
 def _check_size(asked: Pretraining) -> None:
@@ -234,10 +230,7 @@ def read_pretraining(config: dict[str, Any], path: Path) -> Pretraining:
 
 def _check_form(config: dict[str, Any]) -> None:
     """Raise a ConfigError for what can be seen without building anything."""
-    for key in config:
-        if key not in KEYS:
-            msg = f"unknown key {key!r}{did_you_mean(str(key), KEYS, list_all=True)}"
-            raise ConfigError(msg)
+    check_keys(config, KEYS)
     trainer, knn = config.get("trainer") or {}, config.get("knn")
     knows_knn = knn is None or (isinstance(knn, dict) and "root" in knn and not knn.keys() - {"root", "every_n_epochs"})
     for name, is_right, expected in (
@@ -247,10 +240,10 @@ def _check_form(config: dict[str, Any]) -> None:
         ("knn", knows_knn, "{root: FOLDER WITH train AND test, every_n_epochs: 5}"),
         (
             "checkpoint_every_n_steps",
-            _is_whole(config.get("checkpoint_every_n_steps", 1), 1),
+            is_whole(config.get("checkpoint_every_n_steps", 1), 1),
             "a whole number from 1 on",
         ),
-        ("seed", _is_whole(config.get("seed", 0), 0), "a whole number from 0 on"),
+        ("seed", is_whole(config.get("seed", 0), 0), "a whole number from 0 on"),
     ):
         if not is_right:
             msg = f"{name}: found {config.get(name)!r}, expected {expected}"
@@ -258,10 +251,6 @@ def _check_form(config: dict[str, Any]) -> None:
     check_trainer(trainer)
     for key in ("max_epochs", "max_steps"):
         value = trainer.get(key)
-        if value is not None and value != -1 and not _is_whole(value, 1):
+        if value is not None and value != -1 and not is_whole(value, 1):
             msg = f"trainer.{key} is {value!r}; expected a whole number, 1 or more (-1 for no such limit)"
             raise ConfigError(msg)
-
-
-def _is_whole(value: Any, least: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= least

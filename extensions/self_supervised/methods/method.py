@@ -11,6 +11,7 @@ from lightning.pytorch import LightningModule
 from torch.nn import functional as F
 
 from extensions.backbones import normalization
+from extensions.configuration.checked_values import check_values
 from extensions.self_supervised.images.image_folders import ViewMaker, Views
 from extensions.self_supervised.images.image_list import ImageList
 from extensions.self_supervised.methods.encoder import build_encoder
@@ -50,15 +51,12 @@ class Method(LightningModule):
         warmup_epochs: int = 5,
     ) -> None:
         super().__init__()
-        for name, value, is_right, expected in (
-            ("lr", lr, 0 < lr < math.inf, "a number above 0"),
-            ("momentum", momentum, 0 <= momentum < 1, "a number from 0 to below 1"),
-            ("weight_decay", weight_decay, 0 <= weight_decay < math.inf, "0 or more"),
-            ("warmup_epochs", warmup_epochs, warmup_epochs >= 0, "0 or more"),
-        ):
-            if not is_right:
-                msg = f"{name} is {value}; expected {expected}"
-                raise ValueError(msg)
+        check_values(
+            lr=(lr, 0 < lr < math.inf, "a number above 0"),
+            momentum=(momentum, 0 <= momentum < 1, "a number from 0 to below 1"),
+            weight_decay=(weight_decay, 0 <= weight_decay < math.inf, "0 or more"),
+            warmup_epochs=(warmup_epochs, warmup_epochs >= 0, "0 or more"),
+        )
         self.backbone = backbone
         self.encoder = build_encoder(backbone, weights=weights, pre_trained=pre_trained)
         self.encoder.to(memory_format=torch.channels_last)  # a fifth less time a step on a CPU

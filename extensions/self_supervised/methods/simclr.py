@@ -11,6 +11,7 @@ from PIL import Image
 from torch import nn
 from torch.nn import functional as F
 
+from extensions.configuration.checked_values import check_values
 from extensions.models.contrastive_stfpm.loss import contrastive_loss
 from extensions.models.contrastive_stfpm.views import check_view_settings
 from extensions.self_supervised.images.image_folders import ViewMaker, Views
@@ -57,14 +58,11 @@ class SimCLR(Method):
         super().__init__(backbone, **kwargs)
         from lightly.models.modules import SimCLRProjectionHead
 
-        for name, value, is_right, expected in (
-            ("projection_size", projection_size, projection_size >= 2, "2 or more"),
-            ("temperature", temperature, temperature > 0, "more than 0"),
-            ("queue_size", queue_size, queue_size >= 0, "0 or more"),
-        ):
-            if not is_right:
-                msg = f"{name} is {value}; expected {expected}"
-                raise ValueError(msg)
+        check_values(
+            projection_size=(projection_size, projection_size >= 2, "2 or more"),
+            temperature=(temperature, temperature > 0, "more than 0"),
+            queue_size=(queue_size, queue_size >= 0, "0 or more"),
+        )
         check_view_settings(views or {})
         self.queue_size = queue_size
         self.view_settings = {"min_scale": 0.2, "cj_strength": 0.5} | (views or {})

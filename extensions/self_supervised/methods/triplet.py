@@ -11,7 +11,8 @@ from PIL import Image
 from torch import nn
 from torch.nn import functional as F
 
-from extensions.data.synthetic.defects import draw_defect
+from extensions.configuration.checked_values import check_values
+from extensions.data.synthetic.defects import GENERATORS, draw_defect
 from extensions.models.contrastive_stfpm.views import check_view_settings
 from extensions.self_supervised.images.image_folders import ViewMaker, Views
 from extensions.self_supervised.methods.method import Method
@@ -65,7 +66,12 @@ class Triplet(Method):
         from pytorch_metric_learning.losses import TripletMarginLoss
         from pytorch_metric_learning.miners import TripletMarginMiner
 
-        _check(projection_size=projection_size, margin=margin, miner=miner, defects=defects)
+        check_values(
+            projection_size=(projection_size, projection_size >= 2, "2 or more"),
+            margin=(margin, 0 < margin < 2, "a distance above 0 and below 2"),
+            miner=(miner, miner in ("none", "all", "hard", "semihard"), "none, all, hard or semihard"),
+            defects=(defects, bool(defects) and set(defects) <= GENERATORS.keys(), f"some of {', '.join(GENERATORS)}"),
+        )
         check_view_settings(views or {})
         self.view_settings = {"cj_strength": 0.25, "gaussian_blur": 0.0} | (views or {})
         self.defects = tuple(defects)
@@ -127,17 +133,3 @@ class TripletViews:
             return Image.fromarray(draw_defect(crop, source, rng, kinds=self._defects).image)
         except RuntimeError:  # nothing noticeable could be drawn
             return Image.fromarray(source)
-
-
-def _check(*, projection_size: int, margin: float, miner: str, defects: Sequence[str]) -> None:
-    from extensions.data.synthetic.defects import GENERATORS
-
-    for name, value, is_right, expected in (
-        ("projection_size", projection_size, projection_size >= 2, "2 or more"),
-        ("margin", margin, 0 < margin < 2, "a distance above 0 and below 2"),
-        ("miner", miner, miner in ("none", "all", "hard", "semihard"), "none, all, hard or semihard"),
-        ("defects", defects, bool(defects) and set(defects) <= GENERATORS.keys(), f"some of {', '.join(GENERATORS)}"),
-    ):
-        if not is_right:
-            msg = f"{name} is {value!r}; expected {expected}"
-            raise ValueError(msg)

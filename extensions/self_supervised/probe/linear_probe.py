@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from extensions.data.datamodules.splits import held_out
+from extensions.data.splits import held_out
 from extensions.runtime.progress import progress_bar
 
 if TYPE_CHECKING:

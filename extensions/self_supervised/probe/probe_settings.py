@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from extensions.configuration import ConfigError
-from extensions.configuration.errors import did_you_mean
+from extensions.configuration.checked_values import check_keys, is_whole
 
 DATA_KEYS = {"root": str, "layout": str, "name": str}
 ENCODER_KEYS = {"backbone": str, "layers": list, "weights": str, "pre_trained": bool}
@@ -41,7 +41,7 @@ def probe_settings(config: dict[str, Any], path: Path) -> ProbeSettings:
         ConfigError: An unknown key, a missing one or a value that cannot be; the message begins with the path.
     """
     try:
-        _check_keys(config, KEYS, "")
+        check_keys(config, KEYS)
         encoders = config.get("encoders")
         if not isinstance(encoders, list) or not encoders:
             msg = f"encoders: expected a list such as [pixels, resnet18], found {encoders!r}"
@@ -68,9 +68,10 @@ def _encoder(entry: Any, place: str) -> dict[str, Any]:
 def _checked(entry: Any, keys: Mapping[str, type], place: str, *, needs: str) -> dict[str, Any]:
     """A mapping whose keys and types are known; keys without a value are left out."""
     if isinstance(entry, dict):
-        _check_keys(entry, keys, f"{place}.")
+        check_keys(entry, keys, place=f"{place}.")
     if not isinstance(entry, dict) or entry.get(needs) is None:
-        msg = f"{place}: expected a mapping with {needs!r} and perhaps {_listed(set(keys) - {needs})}, found {entry!r}"
+        others = ", ".join(sorted(keys.keys() - {needs}))
+        msg = f"{place}: expected a mapping with {needs!r} and perhaps {others}, found {entry!r}"
         raise ConfigError(msg)
     given = {key: value for key, value in entry.items() if value is not None}
     for key, value in given.items():
@@ -80,19 +81,8 @@ def _checked(entry: Any, keys: Mapping[str, type], place: str, *, needs: str) ->
     return given
 
 
-def _check_keys(entry: dict[str, Any], keys: Iterable[str], place: str) -> None:
-    for key in entry:
-        if key not in keys:
-            msg = f"unknown key {place + str(key)!r}{did_you_mean(str(key), keys, list_all=True)}"
-            raise ConfigError(msg)
-
-
 def _whole(value: Any, name: str, least: int, largest: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= largest:
+    if not is_whole(value, least, largest):
         msg = f"{name}: expected a whole number from {least} to {largest}, found {value!r}"
         raise ConfigError(msg)
     return value
-
-
-def _listed(names: set[str]) -> str:
-    return ", ".join(sorted(names))

@@ -12,10 +12,10 @@ from benchmark.one_run.options import RunOptions
 from benchmark.one_run.runner import run_experiment
 from benchmark.plan.experiment import Experiment
 from benchmark.tables.summary import reused
+from extensions import Folder
 from extensions.cache import open_cache
 from extensions.cache.costs import SelectionTimes
 from extensions.cache.store import WorkCache
-from extensions.data import Folder
 from extensions.refinement.training_features import training_features
 
 

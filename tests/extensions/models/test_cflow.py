@@ -7,8 +7,8 @@ from anomalib.data import ImageBatch
 from lightning import seed_everything
 
 from extensions import Cflow
-from extensions.models.cflow.lightning_model import cosine_lr
 from extensions.models.cflow.torch_model import shuffled_batches
+from extensions.models.common.lr_schedule_mixin import cosine_lr
 
 SMALL = {"pre_trained": False, "coupling_blocks": 2, "condition_vector": 16}
 

@@ -10,7 +10,7 @@ from lightning import seed_everything
 from torchvision.transforms.v2 import Normalize, Resize
 
 from extensions import Fastflow
-from extensions.models.cflow.lightning_model import cosine_lr
+from extensions.models.common.lr_schedule_mixin import cosine_lr
 from extensions.runtime.openvino_core import openvino_core
 
 SMALL = {"pre_trained": False, "flow_steps": 2, "hidden_ratio": 0.25}

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from extensions.runtime.epoch_lines import ends_a_tenth
+from extensions.runtime.epoch_lines_callback import ends_a_tenth
 from extensions.runtime.progress import EVERY_S, PlainLines, finished_step, progress_bar, say
 
 

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from extensions.data import ContaminatedFolder, DatasetError, Folder, MVTecAD, fingerprint
+from extensions import ContaminatedFolder, Folder, MVTecAD
+from extensions.data import DatasetError, fingerprint
 from extensions.data.checks.copies import contents_of
 from extensions.data.checks.inspection import inspect_files
 from extensions.data.errors import Kind

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from extensions.data import DatasetError, DatasetMissingError, Folder, MVTecAD, check_dataset
+from extensions import Folder, MVTecAD
+from extensions.data import DatasetError, DatasetMissingError, check_dataset
 from extensions.data.checks import inspection
 from extensions.data.checks.fingerprints import fingerprint
 from extensions.data.errors import Kind

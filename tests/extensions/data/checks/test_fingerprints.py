@@ -7,7 +7,8 @@ from pathlib import Path
 import pandas as pd
 from anomalib import TaskType
 
-from extensions.data import Folder, MVTecAD, fingerprint
+from extensions import Folder, MVTecAD
+from extensions.data import fingerprint
 
 
 def folder(root: Path, **options: object) -> Folder:

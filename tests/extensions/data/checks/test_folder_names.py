@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from extensions.data import DatasetError, DatasetMissingError, Folder, MVTecAD, check_dataset
+from extensions import Folder, MVTecAD
+from extensions.data import DatasetError, DatasetMissingError, check_dataset
 from extensions.data.checks.folder_names import is_bad_folder, is_good_folder, is_mask_folder
 from extensions.data.errors import Kind
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from extensions.data import Folder, MVTecAD
+from extensions import Folder, MVTecAD
 from extensions.data.checks.left_out import left_out
 from extensions.data.errors import Kind
 

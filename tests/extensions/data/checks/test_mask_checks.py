@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from extensions.data import ContaminatedFolder, DatasetError, Folder, MVTecAD
+from extensions import ContaminatedFolder, Folder, MVTecAD
+from extensions.data import DatasetError
 from extensions.data.__main__ import main
 from extensions.data.errors import Kind
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from extensions.data import DatasetError, Folder, MVTecAD, check_dataset
+from extensions import Folder, MVTecAD
+from extensions.data import DatasetError, check_dataset
 from extensions.data.checks.masks_beside import mask_folders, masks_beside
 from extensions.data.errors import Kind
 

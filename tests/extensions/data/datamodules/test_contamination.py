@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from extensions.data import ContaminatedElpv, ContaminatedFolder, ContaminatedMVTecAD, DatasetError, fingerprint
+from extensions import ContaminatedElpv, ContaminatedFolder, ContaminatedMVTecAD
+from extensions.data import DatasetError, fingerprint
 from extensions.data.datamodules.set_aside import apportion, injection_order, largest_possible, n_injected
 from extensions.data.reading.image_files import read_image
 

@@ -13,7 +13,8 @@ import torch
 from anomalib import TaskType
 from anomalib.data.utils import ValSplitMode
 
-from extensions.data import DatasetError, Folder, MVTecAD, fingerprint
+from extensions import Folder, MVTecAD
+from extensions.data import DatasetError, fingerprint
 
 MakeImage = Callable[..., Path]
 
@@ -74,7 +75,7 @@ def test_setup_called_by_hand_and_again_does_not_split_anew(product: Path) -> No
 
 def test_splits_are_equal_in_every_process_and_follow_the_seed(product: Path) -> None:
     code = (
-        "from extensions.data.datamodules.splits import held_out\n"
+        "from extensions.data.splits import held_out\n"
         "print(held_out([f'{i % 9}' for i in range(20)], 0.4, seed=3, labels=[i % 2 for i in range(20)]).tolist())"
     )
     choices = {

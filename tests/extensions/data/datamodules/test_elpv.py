@@ -13,10 +13,11 @@ import numpy as np
 import pytest
 from anomalib import TaskType
 
-from extensions.data import DatasetMissingError, Elpv, ElpvSynthetic, fingerprint
+from extensions import Elpv, ElpvSynthetic
+from extensions.data import DatasetMissingError, fingerprint
 from extensions.data.datamodules import elpv
 from extensions.data.reading.image_files import read_image, read_mask
-from extensions.data.synthetic import generated
+from extensions.data.synthetic import drawn_images
 
 SMALL = {"n_train": 12, "n_test": 8, "num_workers": 0}
 
@@ -106,8 +107,8 @@ def test_images_are_drawn_once_and_damaged_ones_again(monkeypatch: pytest.Monkey
     first = synthetic()
     before = fingerprint(first).sha256
     calls: list[int] = []
-    draw = generated.draw_defect
-    monkeypatch.setattr(generated, "draw_defect", lambda *args: calls.append(1) or draw(*args))
+    draw = drawn_images.draw_defect
+    monkeypatch.setattr(drawn_images, "draw_defect", lambda *args: calls.append(1) or draw(*args))
     assert fingerprint(synthetic()).sha256 == before
     assert calls == []
     torn = Path(first.test_data.samples.image_path.iloc[0])
@@ -121,7 +122,7 @@ def test_images_are_drawn_once_and_damaged_ones_again(monkeypatch: pytest.Monkey
 def test_processes_that_draw_at_once_or_are_killed_harm_nobody(tmp_path: Path) -> None:
     code = (
         "from pathlib import Path; import time, sys\n"
-        "from extensions.data.synthetic.generated import build_once\n"
+        "from extensions.runtime.built_folders import build_once\n"
         "def write(folder):\n"
         "    for index in range(20):\n"
         "        (folder / f'{index}.txt').write_text('x' * 1000); time.sleep(0.02)\n"

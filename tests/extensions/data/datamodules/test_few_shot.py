@@ -10,18 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from extensions.data import (
-    ContaminatedElpv,
-    ContaminatedFolder,
-    ContaminatedMVTecAD,
-    DatasetError,
-    Elpv,
-    ElpvSynthetic,
-    Folder,
-    MVTecAD,
-    fingerprint,
-)
-from extensions.data.datamodules.splits import few
+from extensions import ContaminatedElpv, ContaminatedFolder, ContaminatedMVTecAD, Elpv, ElpvSynthetic, Folder, MVTecAD
+from extensions.data import DatasetError, fingerprint
+from extensions.data.splits import few
 
 MakeImage = Callable[..., Path]
 
@@ -89,7 +80,7 @@ def test_a_runs_seed_draws_training_images_and_leaves_the_test_set_alone(product
 
 def test_another_process_draws_the_same(product: Path) -> None:
     code = (
-        "import sys; from extensions.data import Folder; "
+        "import sys; from extensions import Folder; "
         "print(Folder('p', 'good', root=sys.argv[1], abnormal_dir='bad', k_shot=3, k_shot_seed=7).k_shot_images)"
     )
     done = subprocess.run([sys.executable, "-c", code, str(product)], capture_output=True, text=True, check=True)

@@ -8,7 +8,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from extensions.data.datamodules.splits import held_out
+from extensions.data.splits import held_out
 from extensions.self_supervised import probe as module
 from extensions.self_supervised.probe.linear_probe import (
     GRID,

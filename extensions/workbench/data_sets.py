@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import re
 import statistics
 from abc import ABC, abstractmethod
@@ -15,11 +14,11 @@ if TYPE_CHECKING:
     import numpy as np
     from anomalib.data.datamodules.base.image import AnomalibDataModule
 
-PRETRAINING = "extensions.self_supervised"  # it imports this package, so only its name is known here
+PRETRAINING = "extensions.self_supervised"
 
 
 @dataclass(frozen=True)
-class Told:
+class CheckResult:
     """What was found, for a person, and in how many images."""
 
     text: str
@@ -35,7 +34,7 @@ class DataSet(ABC):
         """Its name as a part of a file's."""
 
     @abstractmethod
-    def check(self) -> Told:
+    def check(self) -> CheckResult:
         """Open every file; its counts.
 
         Raises:
@@ -123,7 +122,7 @@ class Detected(DataSet):
         """Its name, category and, if it takes part, seed."""
         return _safe("-".join(filter(None, (self.datamodule.name, self.datamodule.category))))
 
-    def check(self) -> Told:
+    def check(self) -> CheckResult:
         """See `DataSet.check`."""
         from extensions.data.checks.fingerprints import fingerprint
         from extensions.data.datamodules.stock import set_up
@@ -149,7 +148,7 @@ class Detected(DataSet):
         if shares := _marked_shares(datamodule):
             median, most = statistics.median(shares), max(shares)
             lines.append(f"  {'marked by a mask':18}median {median:.2%} of an image, at most {most:.2%}")
-        return Told("\n".join([*lines, f"  {'sha256':18}{found.sha256}"]), len(found.files))
+        return CheckResult("\n".join([*lines, f"  {'sha256':18}{found.sha256}"]), len(found.files))
 
     def sheet(self, n: int) -> tuple[np.ndarray, int]:
         """See `DataSet.sheet`."""
@@ -185,12 +184,13 @@ class Pretrained(DataSet):
     def _folders(self) -> list[str]:
         return (self.spec.get("init_args") or {}).get("folders") or []
 
-    def check(self) -> Told:
+    def check(self) -> CheckResult:
         """See `DataSet.check`."""
         from extensions.data.checks.inspection import inspect_files
         from extensions.data.errors import Kind, Problem, dataset_error
+        from extensions.self_supervised.images.image_list import find_images
 
-        found = importlib.import_module(f"{PRETRAINING}.images.image_list").find_images(self._folders)
+        found = find_images(self._folders)
         facts = inspect_files(found.paths, title="checking images")
         names = dict(zip(map(str, found.paths), found.names, strict=True))
         broken = [Problem(Kind.UNREADABLE, names[path], fact.error) for path, fact in facts.items() if fact.error]
@@ -200,7 +200,7 @@ class Pretrained(DataSet):
         text = (
             f"images of {', '.join(map(str, self._folders))}\n  {'n_images':18}{len(found)}\n  {'classes':18}{counts}"
         )
-        return Told(text, len(found))
+        return CheckResult(text, len(found))
 
     def sheet(self, n: int) -> tuple[np.ndarray, int]:
         """Not drawn here: what is learned from are views of the images."""
@@ -228,17 +228,17 @@ class Probed(DataSet):
         """Of the config."""
         return _safe(self.path.stem)
 
-    def check(self) -> Told:
+    def check(self) -> CheckResult:
         """See `DataSet.check`."""
-        settings = importlib.import_module(f"{PRETRAINING}.probe.probe_settings").probe_settings(
-            self.document, self.path
-        )
-        data = importlib.import_module(f"{PRETRAINING}.probe.probe_data").read_probe_data(**settings.data)
+        from extensions.self_supervised.probe.probe_data import read_probe_data
+        from extensions.self_supervised.probe.probe_settings import probe_settings
+
+        data = read_probe_data(**probe_settings(self.document, self.path).data)
         counts = "\n".join(f"  {split:18}{len(images)}" for split, images in data.splits.items())
         text = (
             f"data set {data.name}\n{counts}\n  {'classes':18}{', '.join(data.classes)}\n  {'sha256':18}{data.sha256}"
         )
-        return Told(text, sum(map(len, data.splits.values())))
+        return CheckResult(text, sum(map(len, data.splits.values())))
 
     def sheet(self, n: int) -> tuple[np.ndarray, int]:
         """Not drawn: there are no masks and no defects in it."""

@@ -1,35 +1,21 @@
-"""Images that are drawn once and kept: whole folders, written at once or not at all."""
+"""Whole folders in the cache folder that are built once: written at one stroke or not at all."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pandas as pd
 from filelock import FileLock
-from PIL import Image
-from platformdirs import user_cache_path
 
-from extensions.data.checks.inspection import inspect_files
-from extensions.data.reading.image_files import read_image
-from extensions.data.synthetic.defects import GENERATOR_VERSION, Defect, draw_defect
-from extensions.runtime.progress import progress_bar
+from extensions.runtime.cache_folder import cache_folder
 
 _LIST = "files.json"
-
-
-def cache_folder() -> Path:
-    """``$WORKBENCH_CACHE``, else the user's cache folder for this program."""
-    given = os.environ.get("WORKBENCH_CACHE")
-    return Path(given).expanduser().absolute() if given else user_cache_path("anomaly-workbench")
 
 
 def is_built(path: str | Path) -> bool:
@@ -117,55 +103,3 @@ def _is_whole(folder: Path) -> bool:
 def _hashes(folder: Path) -> dict[str, str]:
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != _LIST)
     return {path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
-
-
-def draw_on_half(normal: pd.DataFrame, *, seed: int) -> pd.DataFrame:
-    """Draw defects on a seeded half of these normal samples, with exact masks; the others stay as they are.
-
-    Args:
-        normal: columns as in `extensions.data.datamodules.datamodule.COLUMNS`.
-        seed: of the choice and of the defects.
-    """
-    rows = np.random.default_rng(seed).permutation(len(normal))[: len(normal) // 2]
-    drawn = normal.iloc[sorted(rows)].copy()
-    bases = [Path(path) for path in drawn["image_path"]]
-    folder = build_once("drawn", parameters_of(bases, seed), lambda folder: _write_numbered(folder, bases, seed=seed))
-    names = [f"{index:05d}.png" for index in range(len(bases))]
-    drawn["kind"] = json.loads((folder / "kinds.json").read_text(encoding="utf-8"))
-    drawn["image_path"] = [str(folder / "images" / name) for name in names]
-    drawn["mask_path"] = [str(folder / "masks" / name) for name in names]
-    drawn["label_index"] = 1
-    rest = normal.drop(index=normal.index[sorted(rows)])
-    return pd.concat([rest, drawn]).sort_values("image_path", ignore_index=True)
-
-
-def parameters_of(images: Sequence[Path], seed: int) -> dict[str, Any]:
-    """What decides the defects drawn on these images."""
-    facts = inspect_files(images)
-    contents = [facts[str(path)].sha256 for path in images]
-    return {"generator": GENERATOR_VERSION, "seed": seed, "images": contents}
-
-
-def drawn_defects(bases: Sequence[Path], *, seed: int) -> Iterator[tuple[Path, Defect]]:
-    """Draw one defect on each base; its patches come from the next base."""
-    for index, base in enumerate(progress_bar(bases, title="drawing defects", unit="image")):
-        source = read_image(bases[(index + 1) % len(bases)])
-        yield base, draw_defect(read_image(base), source, np.random.default_rng([seed, index]))
-
-
-def _write_numbered(folder: Path, bases: Sequence[Path], *, seed: int) -> None:
-    """Write images/<number>.png, masks/<number>.png and kinds.json."""
-    (folder / "images").mkdir()
-    (folder / "masks").mkdir()
-    kinds = []
-    for index, (_, defect) in enumerate(drawn_defects(bases, seed=seed)):
-        save_png(folder / "images" / f"{index:05d}.png", defect.image)
-        Image.fromarray(defect.mask.astype(np.uint8) * 255).save(folder / "masks" / f"{index:05d}.png")
-        kinds.append(defect.kind)
-    (folder / "kinds.json").write_text(json.dumps(kinds), encoding="utf-8")
-
-
-def save_png(path: Path, image: np.ndarray) -> None:
-    """Write (H, W, 3) uint8, as grey when the channels are equal."""
-    is_grey = (image == image[..., :1]).all()
-    Image.fromarray(image[..., 0] if is_grey else image).save(path)

@@ -47,9 +47,9 @@ def few(contents: Sequence[str], k: int, *, seed: int) -> list[int]:
         Row numbers, ascending.
     """
     first = {content: row for row, content in reversed(list(enumerate(contents)))}
-    return sorted(first[content] for content in sorted(first, key=lambda content: lot(content, seed))[:k])
+    return sorted(first[content] for content in sorted(first, key=lambda content: content_hash_rank(content, seed))[:k])
 
 
-def lot(content: str, seed: int) -> str:
-    """A number drawn for this content alone: which others there are does not change it."""
+def content_hash_rank(content: str, seed: int) -> str:
+    """Where a seeded draw puts this content, as sorted hashes: which others there are does not change it."""
     return hashlib.sha256(f"{seed} {content}".encode()).hexdigest()

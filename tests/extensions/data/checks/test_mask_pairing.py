@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from extensions.data.checks.masks import Candidate, pair_masks
+from extensions.data.checks.mask_pairing import Candidate, pair_masks
 from extensions.data.errors import Kind
 
 ROOT = Path("/data")

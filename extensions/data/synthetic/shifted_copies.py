@@ -8,7 +8,8 @@ import cv2
 import numpy as np
 
 from extensions.data.reading.image_files import read_image
-from extensions.data.synthetic.generated import build_once, save_png
+from extensions.data.synthetic.drawn_images import save_png
+from extensions.runtime.built_folders import build_once
 
 MAX_SHIFT = 0.03  # of width and of height
 MAX_ANGLE = 3.0  # degrees

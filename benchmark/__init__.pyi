@@ -1,0 +1,12 @@
+from .api.interactive import record_run as record_run
+from .api.interactive import refine as refine
+from .api.interactive import run as run
+from .api.output_tables import read_augmentation as read_augmentation
+from .api.output_tables import read_leaderboard as read_leaderboard
+from .api.output_tables import write_tables as write_tables
+from .api.run_object import Run as Run
+from .api.run_object import RunError as RunError
+from .execute.sweep import run_sweep as run_sweep
+from .one_run.runner import run_experiment as run_experiment
+from .plan.experiment import Experiment as Experiment
+from .plan.grid import expand as expand

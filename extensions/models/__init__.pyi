@@ -1,0 +1,11 @@
+from .autoencoder_ocsvm.lightning_model import AutoencoderOcSvm as AutoencoderOcSvm
+from .backbone_ocsvm.lightning_model import BackboneOcSvm as BackboneOcSvm
+from .cflow.lightning_model import Cflow as Cflow
+from .contrastive_stfpm.lightning_model import ContrastiveStfpm as ContrastiveStfpm
+from .conv_autoencoder.callbacks import ReconstructionStrip as ReconstructionStrip
+from .conv_autoencoder.lightning_model import ConvAutoencoder as ConvAutoencoder
+from .fastflow.lightning_model import Fastflow as Fastflow
+from .padim.lightning_model import Padim as Padim
+from .patchcore.lightning_model import Patchcore as Patchcore
+from .reverse_distillation.lightning_model import ReverseDistillation as ReverseDistillation
+from .stfpm.lightning_model import Stfpm as Stfpm

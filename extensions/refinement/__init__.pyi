@@ -1,0 +1,9 @@
+from .evidence import Evidence as Evidence
+from .evidence import EvidenceError as EvidenceError
+from .loop import Refinement as Refinement
+from .loop import refine as refine
+from .plan import Plan as Plan
+from .review.suspects import read_review as read_review
+from .review.suspects import write_suspects as write_suspects
+from .rules import RULES as RULES
+from .strategies import STRATEGIES as STRATEGIES
