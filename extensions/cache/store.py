@@ -18,6 +18,8 @@ from typing import Any, BinaryIO
 import numpy as np
 from filelock import FileLock, Timeout
 
+from extensions.runtime.cache_folder import cache_folder
+
 logger = logging.getLogger(__name__)
 
 VERSION = "1"  # of the entries' layout and meaning; a cache of another version is not read
@@ -226,8 +228,6 @@ def open_cache() -> WorkCache:
     Raises:
         ValueError: The limit is no number of GiB; 0 turns the cache off.
     """
-    from extensions.data.synthetic.generated import cache_folder
-
     limit = _limit()
     if not limit:
         return WorkCache(None)

@@ -23,7 +23,7 @@ from extensions.data.datamodules.dataset import WorkbenchDataset
 from extensions.data.datamodules.splits import few, held_out
 from extensions.data.errors import DatasetError, Problem
 from extensions.data.reading.files import relative_name
-from extensions.data.synthetic.generated import cache_folder
+from extensions.runtime.cache_folder import cache_folder
 
 COLUMNS = ("image_path", "mask_path", "label_index", "kind", "split")
 

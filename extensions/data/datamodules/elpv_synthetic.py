@@ -10,7 +10,8 @@ from PIL import Image
 from extensions.data.datamodules.datamodule import Listing, WorkbenchDataModule
 from extensions.data.datamodules.elpv import choose_cells, package_folder
 from extensions.data.datamodules.mvtec_ad import list_layout
-from extensions.data.synthetic.generated import build_once, cache_folder, drawn_defects, parameters_of, save_png
+from extensions.data.synthetic.generated import build_once, drawn_defects, parameters_of, save_png
+from extensions.runtime.cache_folder import cache_folder
 
 
 class ElpvSynthetic(WorkbenchDataModule):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,20 +15,14 @@ import numpy as np
 import pandas as pd
 from filelock import FileLock
 from PIL import Image
-from platformdirs import user_cache_path
 
 from extensions.data.checks.inspection import inspect_files
 from extensions.data.reading.image_files import read_image
 from extensions.data.synthetic.defects import GENERATOR_VERSION, Defect, draw_defect
+from extensions.runtime.cache_folder import cache_folder
 from extensions.runtime.progress import progress_bar
 
 _LIST = "files.json"
-
-
-def cache_folder() -> Path:
-    """``$WORKBENCH_CACHE``, else the user's cache folder for this program."""
-    given = os.environ.get("WORKBENCH_CACHE")
-    return Path(given).expanduser().absolute() if given else user_cache_path("anomaly-workbench")
 
 
 def is_built(path: str | Path) -> bool:

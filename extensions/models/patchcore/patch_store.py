@@ -13,7 +13,7 @@ import numpy as np
 import psutil
 import torch
 
-from extensions.data.synthetic.generated import cache_folder
+from extensions.runtime.cache_folder import cache_folder
 
 MEMORY_SHARE = 0.25  # of the physical memory of the device that holds the patches
 
