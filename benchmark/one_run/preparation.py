@@ -29,6 +29,7 @@ class Prepared:
     fingerprint: Fingerprint | None = None
     weights: dict[str, str] | None = None
     error: Exception | None = None
+    data_root: Path | None = None
 
     def folder(self, store: Store) -> Path:
         """Where the record belongs."""
@@ -41,8 +42,13 @@ class Prepared:
         )
 
 
-def prepare(experiment: Experiment) -> Prepared:
-    """Find and check data and weights and compute the key; an error becomes part of the answer, not an exception."""
+def prepare(experiment: Experiment, data_root: Path | None = None) -> Prepared:
+    """Find and check data and weights and compute the key; an error becomes part of the answer, not an exception.
+
+    Args:
+        experiment: To be run.
+        data_root: Where relative data roots start; None for `$WORKBENCH_DATA`, else the working directory.
+    """
     from extensions.configuration import instantiate_data
     from extensions.data import fingerprint
     from extensions.data.datamodules.stock import set_up
@@ -52,7 +58,7 @@ def prepare(experiment: Experiment) -> Prepared:
     datamodule = found = weights = error = None
     try:
         with step("finding the data"):
-            datamodule = instantiate_data(experiment.data)
+            datamodule = instantiate_data(experiment.data, data_root)
         dataset, category = datamodule.name, datamodule.category or ""
         with step("setting up the data"):
             set_up(datamodule, seed=experiment.seed)
@@ -64,7 +70,7 @@ def prepare(experiment: Experiment) -> Prepared:
     key = experiment.key(
         weights_sha256=weights["sha256"] if weights else None, data_sha256=found.sha256 if found else None
     )
-    return Prepared(experiment, dataset, category, key, datamodule, found, weights, error)
+    return Prepared(experiment, dataset, category, key, datamodule, found, weights, error, data_root)
 
 
 def _check_counts(dataset: str, counts: dict[str, Any]) -> None:

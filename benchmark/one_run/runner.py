@@ -41,6 +41,7 @@ class RunOptions:
         shared_fits: Of `benchmark.one_run.shared_fit`: fits of which one serves several runs of the sweep.
         timed_later: The network stays beside the record until a sweep times all of its own together, see
             `benchmark.execute.latency_session`; the run itself times a few images only.
+        data_root: Where relative data roots start, absolute; None for `$WORKBENCH_DATA`, else the working directory.
     """
 
     sweep: str = ""
@@ -53,6 +54,7 @@ class RunOptions:
     page: bool = False
     shared_fits: tuple[str, ...] = ()
     timed_later: bool = False
+    data_root: Path | None = None
 
 
 def run_experiment(
@@ -80,7 +82,7 @@ def run_experiment(
 def _run(
     experiment: Experiment, store: Store, options: RunOptions, *, error: Exception | None
 ) -> dict[str, Any] | None:
-    prepared = prepare(experiment)
+    prepared = prepare(experiment, options.data_root)
     if error is not None:
         prepared = replace(prepared, error=error)
     folder = prepared.folder(store)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,8 +18,6 @@ if TYPE_CHECKING:
     from inference.model.metadata import ModelInfo
 
 logger = logging.getLogger(__name__)
-
-ROOT = "WORKBENCH_DATA"
 
 
 @dataclass(frozen=True)
@@ -119,7 +115,7 @@ class FoundRun:
                 )
             return self.trained(self.folder, *load_checkpoint(self.folder / CHECKPOINT))
         logger.warning("run %s was not kept and is fitted again", self.key)
-        with tempfile.TemporaryDirectory() as scratch, _starting_at(self.place):
+        with tempfile.TemporaryDirectory() as scratch:
             folder = _fitted_again(self.prepared, Path(scratch), self.key)
             return self.trained(folder, *load_checkpoint(folder / CHECKPOINT))
 
@@ -176,10 +172,10 @@ def found_of(experiment: Experiment, key: str, folder: Path, records: Path) -> F
         records: Output folder of the benchmark.
     """
     from benchmark.one_run.preparation import prepare
-    from extensions.data.reading.files import data_root
+    from extensions.data.reading.files import from_data_root
 
     prepared = prepare(_tested_plainly(experiment))
-    return _of_plain_test(FoundRun(key, folder, prepared, Place(data_root(), "in force")), experiment, records)
+    return _of_plain_test(FoundRun(key, folder, prepared, Place(from_data_root(""), "in force")), experiment, records)
 
 
 def _of_plain_test(run: FoundRun, experiment: Experiment, records: Path) -> FoundRun:
@@ -242,21 +238,21 @@ def _located(
     """The run prepared where its images are: where the data root given, or in force, or kept with the run has them."""
     from benchmark.one_run.preparation import prepare
     from benchmark.records.local import read_local
+    from extensions.data.reading.files import named_data_root
 
     local = read_local(folder, experiment)
     if local is not None:  # the paths of weights, too
         plain = replace(plain, model=local.experiment.model)
     places = [(Place(data_root.resolve(), "--data-root"), plain)] if data_root is not None else []
-    if not places and os.environ.get(ROOT):
-        places.append((Place(Path(os.environ[ROOT]).resolve(), f"${ROOT}"), plain))
+    if not places and (named := named_data_root()) is not None:
+        places.append((Place(named.resolve(), "$WORKBENCH_DATA"), plain))
     if data_root is None and local is not None:
         places.append((Place(local.data_root, "kept with the run"), replace(plain, data=local.experiment.data)))
     if not places:
         places.append((Place(Path.cwd(), "the working directory"), plain))
     found: list[tuple[Prepared, Place]] = []
     for place, asked in places:
-        with _starting_at(place):
-            found.append((prepare(asked), place))
+        found.append((prepare(asked, place.root), place))
         content = found[-1][0].fingerprint
         if content is not None and content.sha256 == record["dataset"].get("sha256"):
             break
@@ -266,20 +262,6 @@ def _located(
     if len(found) > 1:
         logger.warning("the images of run %s are not at %s; those at %s are used", record["key"], places[0][0], place)
     return found[-1]
-
-
-@contextlib.contextmanager
-def _starting_at(place: Place) -> Iterator[None]:
-    """Relative data roots start there."""
-    before = os.environ.get(ROOT)
-    os.environ[ROOT] = str(place.root)
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ[ROOT]
-        else:
-            os.environ[ROOT] = before
 
 
 def _the_record(record_key: str, records: Path) -> tuple[dict[str, Any], str]:
@@ -323,7 +305,8 @@ def _fitted_again(prepared: Prepared, scratch: Path, key: str) -> Path:
     from benchmark.one_run.runner import RunOptions, run_experiment
     from benchmark.records.store import CHECKPOINT, Store
 
-    again = run_experiment(prepared.experiment, scratch, options=RunOptions(sweep="export", keep_checkpoint=True))
+    options = RunOptions(sweep="export", keep_checkpoint=True, data_root=prepared.data_root)
+    again = run_experiment(prepared.experiment, scratch, options=options)
     assert again is not None, "nobody else runs in a folder of our own"
     folder = prepared.folder(Store(scratch))
     if again["status"] != "finished":
