@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from extensions.cache.store import WorkCache, key_of, open_cache
+from extensions.cache.location import open_cache
+from extensions.cache.store import WorkCache, key_of
 from extensions.data.reading.decoded import FileKey, decoded_images, file_key
 from extensions.data.reading.descriptors import describe_image
 from extensions.data.reading.image_files import image_array, marking_of, open_stored, open_upright, reason
@@ -63,7 +64,7 @@ def inspect_files(
     Returns:
         For each path its facts. A file that is gone or unreadable has ``error`` set, and no sha256 when it is gone.
     """
-    wanted = {str(path): _key(str(path), masks) for path in paths}
+    wanted = {str(path): (file_key(str(path)), masks) for path in paths}
     todo = [path for path, key in wanted.items() if key not in _known]
     facts: dict[str, FileFacts] = {}
     with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
@@ -73,10 +74,6 @@ def inspect_files(
             if fact.sha256:
                 _known[wanted[path]] = fact
     return {path: facts[path] if path in facts else _known[key] for path, key in wanted.items()}
-
-
-def _key(path: str, masks: bool) -> tuple[FileKey, bool]:
-    return file_key(path), masks
 
 
 def _inspect(path: str, is_mask: bool) -> FileFacts:
