@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-import os
 import shlex
 import sys
 import tempfile
@@ -13,7 +12,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from extensions.runtime.command import add_set_option, exit_code, set_help, workbench
+from extensions.runtime.command import add_data_root_option, add_set_option, exit_code, set_help, workbench
 
 DEFAULT_OUTPUT = Path("output")
 SHEET = "leaderboard.xlsx"
@@ -44,8 +43,7 @@ def run(options: argparse.Namespace) -> int:
     from extensions.runtime.disk import DiskFullError, room_for
 
     open_cache()  # a limit that is no number ends here, not in every run
-    if options.data_root:
-        os.environ["WORKBENCH_DATA"] = str(options.data_root.resolve())
+    data_root = options.data_root and options.data_root.resolve()  # workers may start elsewhere
     executor = parse_executor(options.executor)
     config = load_config(options.config, overrides=options.set)
     filters: dict[str, list[str]] = {}
@@ -60,7 +58,7 @@ def run(options: argparse.Namespace) -> int:
     name = str(config.get("name") or options.config.stem)
     output = options.output or DEFAULT_OUTPUT / name
     if options.dry_run:
-        return _dry_run(experiments, output, options.overwrite)
+        return _dry_run(experiments, output, options.overwrite, data_root)
     _check_writable(output)
     sinks = open_sinks([config.get("log"), *options.log])  # a missing package ends here
     has_room = True
@@ -69,7 +67,12 @@ def run(options: argparse.Namespace) -> int:
             counts = run_sweep(
                 experiments,
                 output,
-                options=RunOptions(sweep=name, overwrite=options.overwrite, images=int(config.get("images") or 0)),
+                options=RunOptions(
+                    sweep=name,
+                    overwrite=options.overwrite,
+                    images=int(config.get("images") or 0),
+                    data_root=data_root,
+                ),
                 keep=config.get("keep", "best"),
                 executor=executor,
                 command=portable_command(options.arguments),
@@ -168,14 +171,14 @@ def portable_command(arguments: Sequence[str]) -> str:
     return shlex.join(["python", "-m", "benchmark", *told])
 
 
-def _dry_run(experiments: Sequence, output: Path, overwrite: str) -> int:
+def _dry_run(experiments: Sequence, output: Path, overwrite: str, data_root: Path | None) -> int:
     from benchmark.one_run.preparation import prepare
     from benchmark.one_run.runner import is_due
     from benchmark.records.store import Store
 
     store, todo = Store(output), 0
     for experiment in experiments:
-        prepared = prepare(experiment)
+        prepared = prepare(experiment, data_root)
         record = store.read(prepared.folder)
         state = f"not possible: {prepared.error}" if prepared.error else "to do"
         if not is_due(record, overwrite) and record:
@@ -257,7 +260,7 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     )  # fmt: skip
     add_set_option(one, "seeds=[0,1,2]")
     one.add_argument("--dry-run", action="store_true", help="list the experiments and run nothing")
-    one.add_argument("--data-root", type=Path, help="folder that relative data roots start from ($WORKBENCH_DATA)")
+    add_data_root_option(one)
     one.set_defaults(command=run)
     again = commands.add_parser("table", help="write the tables again from the records, run nothing")
     set_help(again, "Write the tables again from the records; nothing is run.", example="--output output/quickstart")

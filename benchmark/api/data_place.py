@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import os
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,10 +10,9 @@ from benchmark.one_run.preparation import Prepared, prepare
 from benchmark.plan.experiment import Experiment
 from benchmark.plan.local import read_local
 from benchmark.records.record import Record
+from extensions.data.reading.files import named_data_root
 
 logger = logging.getLogger(__name__)
-
-ROOT = "WORKBENCH_DATA"
 
 
 @dataclass(frozen=True)
@@ -28,19 +24,6 @@ class Place:
 
     def __str__(self) -> str:
         return f"{self.root} ({self.source})"
-
-    @contextlib.contextmanager
-    def in_force(self) -> Iterator[None]:
-        """Relative data roots start there."""
-        before = os.environ.get(ROOT)
-        os.environ[ROOT] = str(self.root)
-        try:
-            yield
-        finally:
-            if before is None:
-                del os.environ[ROOT]
-            else:
-                os.environ[ROOT] = before
 
 
 def locate(
@@ -59,16 +42,15 @@ def locate(
     if local is not None:  # the paths of weights, too
         plain = replace(plain, model=local.experiment.model)
     places = [(Place(data_root.resolve(), "--data-root"), plain)] if data_root is not None else []
-    if not places and os.environ.get(ROOT):
-        places.append((Place(Path(os.environ[ROOT]).resolve(), f"${ROOT}"), plain))
+    if not places and (named := named_data_root()) is not None:
+        places.append((Place(named.resolve(), "$WORKBENCH_DATA"), plain))
     if data_root is None and local is not None:
         places.append((Place(local.data_root, "kept with the run"), replace(plain, data=local.experiment.data)))
     if not places:
         places.append((Place(Path.cwd(), "the working directory"), plain))
     found: list[tuple[Prepared, Place]] = []
     for place, asked in places:
-        with place.in_force():
-            found.append((prepare(asked), place))
+        found.append((prepare(asked, place.root), place))
         content = found[-1][0].fingerprint
         if content is not None and content.sha256 == record.dataset.sha256:
             break

@@ -16,7 +16,7 @@ from benchmark.one_run.runner import run_experiment
 from benchmark.plan.experiment import Experiment
 from benchmark.records.record import Record
 from benchmark.records.run_files import CHECKPOINT
-from extensions.data.reading.files import data_root
+from extensions.data.reading.files import from_data_root
 from inference.export.trained_run import TrainedRun
 from inference.model.checkpoints import load_checkpoint, record_beside
 
@@ -88,7 +88,7 @@ class FoundRun:
                 )
             return self._loaded(self.folder, model_class)
         logger.warning("run %s was not kept and is fitted again", self.key)
-        with tempfile.TemporaryDirectory() as scratch, self.place.in_force():
+        with tempfile.TemporaryDirectory() as scratch:
             return self._loaded(_fitted_again(self.prepared, Path(scratch), self.key), model_class)
 
     def _loaded(self, folder: Path, model_class: str | None) -> TrainedRun:
@@ -126,7 +126,7 @@ def find_experiment(experiment: Experiment, record: Record, records: Path) -> Fo
         records: Output folder of the benchmark.
     """
     prepared = prepare(_tested_plainly(experiment))
-    found = FoundRun(record.key, records / record.folder, prepared, Place(data_root(), "in force"))
+    found = FoundRun(record.key, records / record.folder, prepared, Place(from_data_root(""), "in force"))
     return _of_plain_test(found, experiment, records)
 
 
@@ -166,7 +166,8 @@ def _tested_plainly(experiment: Experiment) -> Experiment:
 
 def _fitted_again(prepared: Prepared, scratch: Path, key: str) -> Path:
     """Folder of the run in `scratch`, with its checkpoint."""
-    again = run_experiment(prepared.experiment, scratch, options=RunOptions(sweep="export", keep_checkpoint=True))
+    options = RunOptions(sweep="export", keep_checkpoint=True, data_root=prepared.data_root)
+    again = run_experiment(prepared.experiment, scratch, options=options)
     assert again is not None, "nobody else runs in a folder of our own"
     if again.error is not None:
         msg = f"run {key} was not kept and could not be fitted again: {again.error.message}"

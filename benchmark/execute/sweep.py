@@ -101,36 +101,36 @@ def run_sweep(
 
 
 def in_order(experiments: Sequence[Experiment]) -> list[Experiment]:
-    """The experiments as given, but among those that differ in their coreset's share alone the largest first.
-
-    A smaller coreset is the first part of a larger one, so that only the first of them has to be selected.
-    """
-    name = "coreset_sampling_ratio"
-    groups: dict[str, list[int]] = {}
-    for place, experiment in enumerate(experiments):
-        arguments = experiment.model.get("init_args") or {}
-        if name in arguments:
-            rest = {key: value for key, value in arguments.items() if key not in (name, "num_neighbors")}
-            told = [experiment.model["class_path"], rest, experiment.data, experiment.trainer, experiment.seed]
-            groups.setdefault(json.dumps(told, sort_keys=True, default=str), []).append(place)
+    """The experiments as given, but among those that share work the one first that their model's `fit_order` names."""
+    groups: dict[str, list[tuple[float, int]]] = {}
+    for number, experiment in enumerate(experiments):
+        fit_order = getattr(_model_class(experiment), "fit_order", None)
+        order = fit_order(experiment.model.get("init_args") or {}) if fit_order is not None else None
+        if order is not None:
+            told = [experiment.model["class_path"], order.shared, experiment.data, experiment.trainer, experiment.seed]
+            groups.setdefault(json.dumps(told, sort_keys=True, default=str), []).append((order.place, number))
     ordered = list(experiments)
-    for places in groups.values():
-        largest_first = sorted(places, key=lambda place: -float(experiments[place].model["init_args"][name]))
-        for place, source in zip(places, largest_first, strict=True):
-            ordered[place] = experiments[source]
+    for group in groups.values():
+        for (_, number), (_, source) in zip(group, sorted(group), strict=True):
+            ordered[number] = experiments[source]
     return ordered
+
+
+def _model_class(experiment: Experiment) -> type:
+    from extensions.configuration.classes import import_class, known_classes, resolve_class_path
+
+    path = resolve_class_path(experiment.model["class_path"], "model")
+    found: type = import_class(path, "model", known_classes("model"))
+    return found
 
 
 def shared_layers(experiments: Sequence[Experiment]) -> tuple[tuple[str, tuple[str, ...]], ...]:
     """For each frozen backbone of the sweep, by `backbone_id`, the layers that any of its models looks at."""
-    from extensions.configuration.classes import import_class, known_classes, resolve_class_path
     from extensions.models.common.backbone_mixin import BackboneMixin
 
-    known = known_classes("model")
     layers: dict[str, set[str]] = {}
     for experiment in experiments:
-        path = resolve_class_path(experiment.model["class_path"], "model")
-        model = import_class(path, "model", known)
+        model = _model_class(experiment)
         if not issubclass(model, BackboneMixin):
             continue
         arguments = experiment.model.get("init_args") or {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -46,6 +47,7 @@ def time_images(
     enough_s: float = 0.5,
     limit_s: float = 10.0,
     n_views: int = 1,
+    transform: Callable[[torch.Tensor], torch.Tensor] | None = None,
 ) -> list[float]:
     """Time pre-processor and network on one image at a time, ms; decoding and drawing are not part of it.
 
@@ -57,12 +59,13 @@ def time_images(
         repeats: Calls that are timed at most, if they fit into `enough_s` seconds.
         enough_s: Seconds after which no more than `enough` calls are timed.
         limit_s: Seconds after which five are enough.
+        transform: What is left to do to the image; None does what the model's pre-processor does.
         n_views: How often the model sees an image; drawing and merging its views are not part of it.
     """
     import torch
 
     batch = image.unsqueeze(0).to(model.device)  # (1, 3, H, W)
-    transform = getattr(model.pre_processor, "transform", None)
+    transform = transform or getattr(model.pre_processor, "transform", None)
     model.eval()
     times: list[float] = []
     with torch.inference_mode():

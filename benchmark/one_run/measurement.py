@@ -33,10 +33,10 @@ def measure(record: Record, prepared: Prepared, workspace: Path, options: RunOpt
     from benchmark.one_run.training import device_of, fit, make_engine, test_once, validates
     from benchmark.plan.augmentation import augmented_splits, augmenting_callbacks
     from extensions.cache import open_cache
-    from extensions.cache.reuse import SPLITS, Reuse
     from extensions.configuration import instantiate_model
     from extensions.data.checks.fingerprints import image_names
     from extensions.data.reading.decoded import decoded_images
+    from extensions.models.common.cached_run import SPLITS, CachedRun
     from extensions.models.common.limits import check_image_size, check_n_train
     from extensions.runtime.downloads import fetching
     from extensions.runtime.explained import step
@@ -61,7 +61,7 @@ def measure(record: Record, prepared: Prepared, workspace: Path, options: RunOpt
         wanted = dict(options.layers).get(backbone_id(experiment), ())
         validation = known is None and validates(model, datamodule)
         splits = ("test",) if known else (*SPLITS, "val") if validation else SPLITS
-        reuse = Reuse(
+        cached = CachedRun(
             open_cache(),
             datamodule,
             model,
@@ -74,31 +74,36 @@ def measure(record: Record, prepared: Prepared, workspace: Path, options: RunOpt
             model,
             experiment.trainer,
             workspace.with_name("engine"),
-            callbacks=[collector, reuse.callback, *augmenting_callbacks(augmentations, experiment.seed)],
+            callbacks=[collector, *cached.callbacks, *augmenting_callbacks(augmentations, experiment.seed)],
             progress=options.progress,
             validation=validation,
         )
         with step("computing features"):
-            prepare_seconds = {name: _timed(reuse.prepare, name) for name in splits}
+            prepare_seconds = {name: _timed(cached.prepare, name) for name in splits}
         decoded_images.forget()
-        with reuse.serving():
-            if known is None:
-                with step("fit"), fetching():
-                    fit_seconds, training = fit(engine, model, datamodule)
-                own, reused = reuse.seconds("train", "val")
-                reported = Reused.model_validate(reuse.report())
-                known = Fitted(model, training, fit_seconds + own, reported.train, reused)
-            else:
-                engine._setup_trainer(model)
-            with step("test"):
-                test_seconds = test_once(engine, model, datamodule)
-            evaluation = collector.finish(getattr(model, "label_free_threshold", None))
-            set_thresholds(model, evaluation)
-            n_views = next((one.n_views for one in augmentations if one.where == "tta"), 1)
-            image = reuse.image()
-            few: dict[str, Any] = {"enough": 3, "repeats": 5} if options.timed_later else {}
-            with step("measuring latency"):
-                latency = measure_latency(model, image, n_views=n_views, **few)
+        # From here on images come from the cache, and so do features that the frozen backbone has computed before.
+        served = cached.datamodule()
+        if cached.source is not None:
+            model.feature_source = cached.source
+        if known is None:
+            with step("fit"), fetching():
+                fit_seconds, training = fit(engine, model, served)
+            own, reused = cached.seconds("train", "val")
+            reported = Reused.model_validate(cached.report())
+            known = Fitted(model, training, fit_seconds + own, reported.train, reused)
+        else:
+            engine._setup_trainer(model)
+        with step("test"):
+            test_seconds = test_once(engine, model, served)
+        if cached.source is not None:
+            model.feature_source = None  # it outlives the run
+        evaluation = collector.finish(getattr(model, "label_free_threshold", None))
+        set_thresholds(model, evaluation)
+        n_views = next((one.n_views for one in augmentations if one.where == "tta"), 1)
+        image, left_to_do = cached.network_input()
+        few: dict[str, Any] = {"enough": 3, "repeats": 5} if options.timed_later else {}
+        with step("measuring latency"):
+            latency = measure_latency(model, image, transform=left_to_do, n_views=n_views, **few)
     known = replace(known, peak_bytes=max(known.peak_bytes, memory.peak_bytes))
     last_fit.keep(prepared, options.shared_fits, known)
     write_text(workspace / SCORES, evaluation.scores.to_csv(index=False))
@@ -122,7 +127,7 @@ def measure(record: Record, prepared: Prepared, workspace: Path, options: RunOpt
     }
     found_out = {
         "speed": latency.model_copy(update=speed),
-        "reused": Reused.model_validate(({"train": known.reused} if known.reused else {}) | reuse.report()),
+        "reused": Reused.model_validate(({"train": known.reused} if known.reused else {}) | cached.report()),
         "memory": Memory(peak_memory_bytes=known.peak_bytes, model_bytes=model_bytes(model.model)),
         "files": Files(scores=SCORES, checkpoint=CHECKPOINT if keep_checkpoint else None, images=images),
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 __all__ = ["RunOptions"]
 
@@ -24,6 +25,7 @@ class RunOptions:
         shared_fits: Of `benchmark.one_run.shared_fit`: fits of which one serves several runs of the sweep.
         timed_later: The network stays beside the record until a sweep times all of its own together, see
             `benchmark.execute.latency_session`; the run itself times a few images only.
+        data_root: Where relative data roots start, absolute; None for `$WORKBENCH_DATA`, else the working directory.
     """
 
     sweep: str = ""
@@ -36,3 +38,4 @@ class RunOptions:
     page: bool = False
     shared_fits: tuple[str, ...] = ()
     timed_later: bool = False
+    data_root: Path | None = None

@@ -36,6 +36,7 @@ class Prepared:
     fingerprint: Fingerprint | None = None
     weights: Weights | None = None
     error: Exception | None = None
+    data_root: Path | None = None
 
     @property
     def folder(self) -> Path:
@@ -49,8 +50,13 @@ class Prepared:
         )
 
 
-def prepare(experiment: Experiment) -> Prepared:
-    """Find and check data and weights and compute the key; an error becomes part of the answer, not an exception."""
+def prepare(experiment: Experiment, data_root: Path | None = None) -> Prepared:
+    """Find and check data and weights and compute the key; an error becomes part of the answer, not an exception.
+
+    Args:
+        experiment: To be run.
+        data_root: Where relative data roots start; None for `$WORKBENCH_DATA`, else the working directory.
+    """
     from extensions.configuration import instantiate_data
     from extensions.data import fingerprint
     from extensions.data.datamodules.stock import set_up
@@ -60,7 +66,7 @@ def prepare(experiment: Experiment) -> Prepared:
     datamodule = found = weights = error = None
     try:
         with step("finding the data"):
-            datamodule = instantiate_data(experiment.data)
+            datamodule = instantiate_data(experiment.data, data_root)
         dataset, category = datamodule.name, datamodule.category or ""
         with step("setting up the data"):
             set_up(datamodule, seed=experiment.seed)
@@ -72,7 +78,7 @@ def prepare(experiment: Experiment) -> Prepared:
     key = experiment.key(
         weights_sha256=weights.sha256 if weights else None, data_sha256=found.sha256 if found else None
     )
-    return Prepared(experiment, dataset, category, key, datamodule, found, weights, error)
+    return Prepared(experiment, dataset, category, key, datamodule, found, weights, error, data_root)
 
 
 def _check_counts(dataset: str, counts: dict[str, Any]) -> None:
@@ -166,6 +172,6 @@ def keep_place(prepared: Prepared, folder: Path) -> None:
     if prepared.fingerprint is None:
         return
     try:
-        write_local(folder, prepared.experiment)
+        write_local(folder, prepared.experiment, prepared.data_root)
     except OSError as error:
         logger.warning("%s: where the data lie could not be kept: %s", folder, error)

@@ -49,7 +49,7 @@ def run_experiment(
 
 
 def _run(experiment: Experiment, store: Store, options: RunOptions, *, error: Exception | None) -> Record | None:
-    prepared = prepare(experiment)
+    prepared = prepare(experiment, options.data_root)
     if error is not None:
         prepared = replace(prepared, error=error)
     with store.lock(prepared.key, wait=False) as mine:

@@ -20,7 +20,7 @@ _TRAINER_IGNORED = frozenset({
     "enable_checkpointing", "default_root_dir", "profiler", "log_every_n_steps", "plugins",
 })  # fmt: skip
 _ONLY_WATCHING = frozenset({"ReconstructionStrip"})
-_DATA_IGNORED = frozenset({"num_workers"})
+_DATA_IGNORED = frozenset({"num_workers", "data_root"})
 _MODEL_IGNORED = frozenset({"max_memory_bytes"})
 _NOT_SETTINGS = frozenset({"backbone", "layers", "image_size"})
 _HANDED_ON = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)

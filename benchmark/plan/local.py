@@ -25,11 +25,11 @@ class Local:
     experiment: Experiment
 
 
-def write_local(folder: Path, experiment: Experiment) -> None:
+def write_local(folder: Path, experiment: Experiment, data_root: Path | None = None) -> None:
     """Keep the data root in force, and the paths of an experiment, beside its record; unchanged they stay untouched."""
-    from extensions.data.reading.files import data_root
+    from extensions.data.reading.files import from_data_root
 
-    told = {"data_root": str(data_root()), "model": experiment.model, "data": experiment.data}
+    told = {"data_root": str(from_data_root("", data_root)), "model": experiment.model, "data": experiment.data}
     content = json.loads(json.dumps(told, default=str))
     if _read(folder) != content:
         write_json(folder / LOCAL, content)

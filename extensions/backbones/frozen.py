@@ -12,11 +12,11 @@ import torch
 from anomalib.models.components import TimmFeatureExtractor
 
 from extensions.backbones.feature_agreement import agree
+from extensions.backbones.feature_source import Features, FeatureSource
 from extensions.backbones.openvino_runner import SIZE, find_runner
 
 logger = logging.getLogger(__name__)
 
-Features = dict[str, torch.Tensor]
 ENGINES = ("auto", "openvino", "torch")
 
 
@@ -33,18 +33,17 @@ class FrozenFeatureExtractor(TimmFeatureExtractor):
     Shapes: images (N, 3, H, W) -> for each layer (N, C, h, w).
 
     Attributes:
-        source: Called with the images and `compute` in place of computing, to bring features that are known; None
-            computes.
+        source: Asked for features in place of computing; None computes.
     """
 
-    source: Callable[[torch.Tensor, Callable[[torch.Tensor], Features]], Features] | None = None
+    source: FeatureSource | None = None
     _runner: Any = None
     _runner_version: tuple[int, int] | None = None
     _sizes: dict[tuple[int, ...], bool]
 
     def forward(self, inputs: torch.Tensor) -> Features:
         """Features of images."""
-        return self.compute(inputs) if self.source is None else self.source(inputs, self.compute)
+        return self.compute(inputs) if self.source is None else self.source.features(inputs, self.compute)
 
     def compute(self, inputs: torch.Tensor) -> Features:
         """Features of images, never those that `source` knows."""
@@ -66,6 +65,11 @@ class FrozenFeatureExtractor(TimmFeatureExtractor):
             if not self._sizes[size]:
                 logger.warning("features of %s at %d x %d px come from torch: OpenVINO's differ", self.backbone, *size)
         return self._sizes[size]
+
+    @property
+    def is_single(self) -> bool:
+        """Whether its weights are float32."""
+        return next(self.feature_extractor.parameters()).dtype == torch.float32
 
     @property
     def engine(self) -> str:

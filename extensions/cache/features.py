@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from extensions.cache.store import key_of
-from extensions.cache.transform_parts import spelled
+from extensions.cache.transform_parts import transform_repr
 
 if TYPE_CHECKING:
     from torchvision.transforms.v2 import Transform
@@ -43,7 +43,9 @@ class FeatureStore:
         self.layers = list(layers)
         self.extractor = extractor
         self._normalize = normalize
-        self._how = key_of(arch=str(extractor.backbone), weights=weights, normalize=spelled(normalize), engine=engine)
+        self._how = key_of(
+            arch=str(extractor.backbone), weights=weights, normalize=transform_repr(normalize), engine=engine
+        )
 
     def key(self, split: ImageSplit, index: int, layer: str) -> str:
         """Name of the feature map of an image."""

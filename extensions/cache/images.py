@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
@@ -15,8 +16,7 @@ from torchvision.transforms.v2.functional import to_dtype
 from torchvision.tv_tensors import Mask
 
 from extensions.cache.store import WorkCache, key_of
-from extensions.cache.transform_parts import spelled
-from extensions.data.checks.inspection import inspect_files
+from extensions.cache.transform_parts import transform_repr
 
 if TYPE_CHECKING:
     from anomalib.data.datasets.base.image import AnomalibDataset
@@ -27,6 +27,22 @@ READER = 2  # raised when a reader gives other pixels for the same file
 MASK_READER = 3  # the same for masks
 
 
+class FileContent(Protocol):
+    """What one file holds; `size` is (width, height) px."""
+
+    @property
+    def sha256(self) -> str: ...  # noqa: D102
+
+    @property
+    def size(self) -> tuple[int, int] | None: ...  # noqa: D102
+
+
+class Inspect(Protocol):
+    """Tells the content of files, such as `extensions.data.checks.inspection.inspect_files`."""
+
+    def __call__(self, paths: Sequence[str], *, masks: bool = False) -> Mapping[str, FileContent]: ...  # noqa: D102
+
+
 class ImageSplit(Dataset):
     """A split of an anomalib datamodule whose images come from the cache, or go there when they are first needed.
 
@@ -34,6 +50,7 @@ class ImageSplit(Dataset):
         dataset: Of the datamodule.
         cache: Where images and masks are kept.
         fixed: What is done to image and mask once; it must not be random.
+        inspect: Tells the content of the files, by which images are found again.
         augmentations: Done each time and before `fixed`; then images are kept as they were decoded.
         augmented_later: Whether what is given is augmented afterwards, by the trainer's callbacks.
     """
@@ -44,6 +61,7 @@ class ImageSplit(Dataset):
         cache: WorkCache,
         fixed: Transform | None,
         *,
+        inspect: Inspect,
         augmentations: Transform | None = None,
         augmented_later: bool = False,
     ) -> None:
@@ -62,12 +80,12 @@ class ImageSplit(Dataset):
         self._has_masks = dataset.task == TaskType.SEGMENTATION
         self._shape: tuple[int, int] | None = None  # (height, width) px, of an image whose pixels are not asked for
         how = key_of(
-            transform=spelled(self._dataset.augmentations),
+            transform=transform_repr(self._dataset.augmentations),
             reader=f"{type(dataset).__module__}.{type(dataset).__name__}",
             version=READER,
         )
         marked = self._marked()
-        facts, masks = inspect_files(self.paths), inspect_files(sorted(set(filter(None, marked))), masks=True)
+        facts, masks = inspect(self.paths), inspect(sorted(set(filter(None, marked))), masks=True)
         self.is_uniform = len({facts[path].size for path in self.paths}) == 1
         self.keys = [key_of(image=facts[path].sha256, how=how) for path in self.paths]
         self.mask_keys = [
@@ -85,7 +103,8 @@ class ImageSplit(Dataset):
             return _to_unit(image), mask
         item = self._dataset[index]
         image = np.asarray(item.image, np.float32)
-        self.cache.put("images", self.keys[index], _to_bytes(image))
+        narrow = np.rint(image * 255).astype(np.uint8)  # takes a quarter of the space, if the image has 8 bits
+        self.cache.put("images", self.keys[index], narrow if np.array_equal(_to_unit(narrow), image) else image)
         if self.mask_keys[index]:
             mask = np.asarray(item.gt_mask, np.uint8)
             self.cache.put("masks", self.mask_keys[index], mask)
@@ -159,12 +178,6 @@ class ImageSplit(Dataset):
             return [""] * len(self.paths)
         rows: Any = zip(self.samples["mask_path"], self.samples["label_index"], strict=True)
         return [str(path) if label == 1 and path else "" for path, label in rows]
-
-
-def _to_bytes(image: np.ndarray) -> np.ndarray:
-    """An 8-bit image as such, for a quarter of the space; any other as it is."""
-    narrow = np.rint(image * 255).astype(np.uint8)
-    return narrow if np.array_equal(_to_unit(narrow), image) else image
 
 
 def _to_unit(image: np.ndarray) -> np.ndarray:

@@ -11,6 +11,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -20,7 +21,6 @@ from filelock import FileLock, Timeout
 
 logger = logging.getLogger(__name__)
 
-VERSION = "1"  # of the entries' layout and meaning; a cache of another version is not read
 KINDS = ("facts", "images", "masks", "features", "banks", "selections")
 DEFAULT_LIMIT = 20 * 2**30  # bytes
 RESERVE = 2**30  # bytes of the disk that the cache leaves free
@@ -167,20 +167,17 @@ class WorkCache:
         """Remove what was used longest ago until a tenth of the limit is free."""
         if self.folder is None:
             return
-        try:
-            with self.lock("eviction").acquire(timeout=0):
-                self._remove_unfinished(older_than=STALE)
-                entries = sorted(self._entries(), key=lambda entry: entry[3])
-                total = sum(size for _, _, size, _ in entries)
-                if total > self.limit:
-                    for _, path, size, _ in entries:
-                        if total <= self.limit * 0.9:
-                            break
-                        _remove(path)
-                        total -= size
-                self._unseen = 0
-        except Timeout:  # another process is at it
-            self._unseen = 0
+        self._unseen = 0
+        with suppress(Timeout), self.lock("eviction").acquire(timeout=0):  # else another process is at it
+            self._remove_unfinished(older_than=STALE)
+            entries = sorted(self._entries(), key=lambda entry: entry[3])
+            total = sum(size for _, _, size, _ in entries)
+            if total > self.limit:
+                for _, path, size, _ in entries:
+                    if total <= self.limit * 0.9:
+                        break
+                    _remove(path)
+                    total -= size
 
     def _path(self, kind: str, key: str) -> Path:
         assert self.folder is not None
@@ -218,64 +215,10 @@ class WorkCache:
         self.folder = None
 
 
-def open_cache() -> WorkCache:
-    """The cache in `$WORKBENCH_CACHE`, else in the user's cache folder; limited by `$WORKBENCH_CACHE_LIMIT` (GiB).
-
-    A folder that is of another version or owner, or cannot be written, is left alone with a word: nothing is cached.
-
-    Raises:
-        ValueError: The limit is no number of GiB; 0 turns the cache off.
-    """
-    from extensions.runtime.cache_folder import cache_folder
-
-    limit = _limit()
-    if not limit:
-        return WorkCache(None)
-    folder = cache_folder() / "work"
-    problem = _problem_of(folder)
-    if problem:
-        logger.warning("%s is not used as a cache: %s; results stay the same", folder, problem)
-        return WorkCache(None)
-    return WorkCache(folder, limit=limit)
-
-
 def key_of(**facts: Any) -> str:
     """The hash of what decides an entry."""
     text = json.dumps(facts, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(text.encode()).hexdigest()[:40]
-
-
-def _limit() -> int:
-    text = os.environ.get("WORKBENCH_CACHE_LIMIT")
-    if not text:
-        return DEFAULT_LIMIT
-    try:
-        gib = float(text)
-    except ValueError:
-        gib = -1.0
-    if not 0 <= gib < float("inf"):
-        msg = f"$WORKBENCH_CACHE_LIMIT is {text!r}; expected a number of GiB such as 20, or 0 for no cache"
-        raise ValueError(msg)
-    return int(gib * 2**30)
-
-
-def _problem_of(folder: Path) -> str:
-    """Why the folder cannot be used, empty when it can; makes it when it is not there."""
-    version = folder / "VERSION"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        if hasattr(os, "getuid") and folder.stat().st_uid != os.getuid():
-            return "it belongs to another user"
-        if not version.exists():
-            with tempfile.NamedTemporaryFile("w", prefix=".unfinished-", dir=folder, delete=False) as file:
-                file.write(VERSION)
-            Path(file.name).replace(version)
-        found = version.read_text(encoding="utf-8", errors="replace").strip()[:20]
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        return error.strerror or str(error)
-    return "" if found == VERSION else f"it is of version {found!r}, expected {VERSION!r}"
 
 
 def _listed(folder: Path) -> list[os.DirEntry[str]]:

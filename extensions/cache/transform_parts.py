@@ -6,6 +6,7 @@ from torchvision.transforms import v2
 
 # Transforms that give the same result each time, an image at a time or a batch at a time.
 _FIXED = (v2.Resize, v2.CenterCrop, v2.Pad, v2.Grayscale, v2.ToDtype, v2.ToImage, v2.Identity)
+_REPEATABLE = (v2.ToDtype, v2.ToImage, v2.Identity)
 
 
 def split_transform(transform: v2.Transform | None) -> tuple[v2.Compose | None, v2.Compose | None] | None:
@@ -24,8 +25,25 @@ def split_transform(transform: v2.Transform | None) -> tuple[v2.Compose | None, 
         last -= 1
     if not all(type(step) in _FIXED for step in steps[:last]):
         return None
-    first, second = steps[:last], steps[last:]
-    return (v2.Compose(first) if first else None), (v2.Compose(second) if second else None)
+    return _composed(steps[:last]), _composed(steps[last:])
+
+
+def split_repeatable(transform: v2.Transform | None) -> tuple[v2.Compose | None, v2.Compose | None]:
+    """Split off what changes nothing when it is done again: one resize, and conversions before and after it.
+
+    So a pre-processor may do all of its work on images that have had the first part already.
+
+    Returns:
+        The first part and the rest, such as a crop of the center, None for an empty one.
+    """
+    steps = _steps(transform)
+    n, n_resizes = 0, 0
+    for step in steps:
+        n_resizes += type(step) is v2.Resize
+        if n_resizes > 1 or type(step) not in (v2.Resize, *_REPEATABLE):
+            break
+        n += 1
+    return _composed(steps[:n]), _composed(steps[n:])
 
 
 def gives_one_size(transform: v2.Compose | None) -> bool:
@@ -34,9 +52,13 @@ def gives_one_size(transform: v2.Compose | None) -> bool:
     return any(type(step) is v2.CenterCrop or (type(step) is v2.Resize and len(step.size or ()) == 2) for step in steps)
 
 
-def spelled(transform: v2.Transform | None) -> str:
+def transform_repr(transform: v2.Transform | None) -> str:
     """The transform with all its settings in one line, for keys."""
     return " ".join(repr(transform).split())
+
+
+def _composed(steps: list[v2.Transform]) -> v2.Compose | None:
+    return v2.Compose(steps) if steps else None
 
 
 def _steps(transform: v2.Transform | None) -> list[v2.Transform]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from argparse import ArgumentParser
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,8 @@ UNTRAINED = ("predict", "export")
 def prepare_arguments(args: Sequence[str]) -> list[str]:
     """Arguments that mean the same to anomalib's parser, which refuses `Patchcore` once two classes have that name.
 
+    `--data-root` is an argument of the data set, as our own of images on disk have it.
+
     Args:
         args: A subcommand and its options.
 
@@ -29,6 +32,9 @@ def prepare_arguments(args: Sequence[str]) -> list[str]:
         ConfigError: A config file that cannot be read, or a short name that no class has.
     """
     subcommand = args[0] if args else ""
+    own = ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    own.add_argument("--data-root")
+    given, args = own.parse_known_args(args)
     prepared: list[str] = []
     option = ""
     for arg in args:
@@ -38,6 +44,9 @@ def prepare_arguments(args: Sequence[str]) -> list[str]:
         else:
             prepared.append(_value(option, arg, subcommand))
         option = arg if arg.startswith("-") else ""
+    # Last, because the class that takes it must be known by then.
+    if given.data_root is not None:
+        prepared.append(f"--data.init_args.data_root={Path(given.data_root).resolve()}")
     return prepared
 
 

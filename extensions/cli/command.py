@@ -186,7 +186,7 @@ class WorkbenchCLI(AnomalibCLI):
     def _explained(self, error: ArgumentError, args: Sequence[str]) -> ConfigError:
         """The parser's error in one sentence, with the config file it must be about, if that is sure."""
         message = str(error)
-        parser = self.subcommand_parsers.get(args[0]) if args else None
+        parser = getattr(self, "subcommand_parsers", {}).get(args[0]) if args else None
         text = explain(message, known=parser.get_defaults().keys() if parser else ())
         files = config_files(args)
         only_config = len(files) == 1 and not any(arg.startswith("--") and "config" not in arg for arg in args)

@@ -22,13 +22,14 @@ _RECORD = ("--record DIR", "also write a benchmark record into DIR, which the le
 _LOG = ("--log NAME", "with --record: also send the record to wandb, mlflow or tensorboard (offline)")
 _DATA = ("--data PATH", "an image or a folder of images, instead of the config's test set")
 _TYPE = ("--export_type TYPE", "torch, onnx or openvino")
+_DATA_ROOT = ("--data-root DIR", "where relative folders of data start (else $WORKBENCH_DATA)")
 _PADIM = "--config configs/models/padim.yaml"
 
 _OPTIONS = {
-    "train": (_CONFIG, _RECORD, _LOG, _CHECKPOINT, _ROOT, _SEED, _DEBUG),
-    "fit": (_CONFIG, _CHECKPOINT, _ROOT, _SEED, _DEBUG),
-    "validate": (_CONFIG, _CHECKPOINT, _ROOT, _DEBUG),
-    "test": (_CONFIG, _CHECKPOINT, _ROOT, _DEBUG),
+    "train": (_CONFIG, _DATA_ROOT, _RECORD, _LOG, _CHECKPOINT, _ROOT, _SEED, _DEBUG),
+    "fit": (_CONFIG, _DATA_ROOT, _CHECKPOINT, _ROOT, _SEED, _DEBUG),
+    "validate": (_CONFIG, _DATA_ROOT, _CHECKPOINT, _ROOT, _DEBUG),
+    "test": (_CONFIG, _DATA_ROOT, _CHECKPOINT, _ROOT, _DEBUG),
     "predict": (_CONFIG, _CHECKPOINT, _DATA, _ROOT, _DEBUG),
     "export": (_CONFIG, _CHECKPOINT, _TYPE, _ROOT, _DEBUG),
 }

@@ -104,6 +104,17 @@ def import_class(path: str, role: str, known: dict[str, str]) -> Any:
         raise ConfigError(msg) from None
 
 
+def init_parameters(kind: type) -> dict[str, inspect.Parameter]:
+    """What a class's constructor takes, with what it hands on to those of its parents."""
+    found: dict[str, inspect.Parameter] = {}
+    for owner in kind.__mro__:
+        own = inspect.signature(owner).parameters.values()
+        found = {p.name: p for p in own if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)} | found
+        if not any(p.kind is p.VAR_KEYWORD for p in own):
+            break
+    return found
+
+
 def _near(name: str, known: dict[str, str]) -> str:
     """The end of a sentence about a class there is not: the nearest ones, else ours."""
     near = did_you_mean(name, known.values())

@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import copy
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from extensions.configuration.classes import base_class, resolve_class_path
+from extensions.configuration.classes import (
+    base_class,
+    import_class,
+    init_parameters,
+    known_classes,
+    resolve_class_path,
+)
 from extensions.configuration.errors import ConfigError, did_you_mean, explain
 
 if TYPE_CHECKING:
@@ -31,9 +38,19 @@ def instantiate_model(spec: dict[str, Any] | str) -> AnomalibModule:
     return _instantiate(spec, "model")
 
 
-def instantiate_data(spec: dict[str, Any] | str) -> AnomalibDataModule:
-    """Build a datamodule from its entry in a config; see `instantiate_model`."""
-    return _instantiate(spec, "data")
+def instantiate_data(spec: dict[str, Any] | str, data_root: Path | None = None) -> AnomalibDataModule:
+    """Build a datamodule from its entry in a config; see `instantiate_model` and `with_data_root`."""
+    return _instantiate(with_data_root(spec, "data", data_root), "data")
+
+
+def with_data_root(spec: dict[str, Any] | str, role: str, data_root: Path | None) -> dict[str, Any] | str:
+    """An entry with a data root, where its class takes a `data_root` and the entry gives none."""
+    if data_root is None:
+        return spec
+    checked = checked_spec(spec, role)
+    kind = import_class(checked["class_path"], role, known_classes(role))
+    given = {"data_root": str(data_root)} if "data_root" in init_parameters(kind) else {}
+    return checked | {"init_args": given | checked["init_args"]}
 
 
 def instantiate_callback(spec: dict[str, Any] | str) -> Callback:

@@ -11,7 +11,7 @@ from enum import Enum
 from pathlib import PurePath
 from typing import Any
 
-from extensions.configuration.classes import ROLES, base_class
+from extensions.configuration.classes import ROLES, base_class, init_parameters
 from extensions.configuration.components import (
     checked_spec,
     describe_data,
@@ -145,7 +145,7 @@ def _kept_arguments(given: Any, role: str) -> dict[str, Any]:
     if role == "model":
         return dict(given.hparams_initial)
     kept = {}
-    for name in _parameters(type(given)):
+    for name in init_parameters(type(given)):
         found = [getattr(given, spelled) for spelled in (name, f"_{name}") if hasattr(given, spelled)]
         if found:
             kept[name] = found[0]
@@ -158,18 +158,8 @@ def _kept_arguments(given: Any, role: str) -> dict[str, Any]:
     return kept
 
 
-def _parameters(kind: type) -> dict[str, inspect.Parameter]:
-    found: dict[str, inspect.Parameter] = {}
-    for owner in kind.__mro__:
-        own = inspect.signature(owner).parameters.values()
-        found = {p.name: p for p in own if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)} | found
-        if not any(p.kind is p.VAR_KEYWORD for p in own):
-            break
-    return found
-
-
 def _without_defaults(given: Any, arguments: dict[str, Any]) -> dict[str, Any]:
-    defaults = {name: parameter.default for name, parameter in _parameters(type(given)).items()}
+    defaults = {name: parameter.default for name, parameter in init_parameters(type(given)).items()}
     return {
         name: value for name, value in arguments.items() if name in defaults and _plain(value) != _plain(defaults[name])
     }

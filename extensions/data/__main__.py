@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from itertools import count
 from pathlib import Path
 
-from extensions.runtime.command import add_set_option, exit_code, same_data, set_help, workbench
+from extensions.runtime.command import add_data_root_option, add_set_option, exit_code, same_data, set_help, workbench
 from extensions.runtime.escaped import print_anything
 from extensions.workbench import data_sets
 
@@ -18,8 +17,6 @@ def main(arguments: Sequence[str] | None = None, *, prog: str = "python -m exten
     """Run the command line, called `prog`; 0 when all of its work was done."""
     print_anything()
     options = _parser(prog).parse_args(arguments)
-    if options.data_root:
-        os.environ["WORKBENCH_DATA"] = str(options.data_root.resolve())
     return exit_code(lambda: _run(options), in_lines=True)
 
 
@@ -31,7 +28,7 @@ def _run(options: argparse.Namespace) -> int:
     if not is_check:
         _format(options.output)
     document = load_config(options.config, overrides=options.set)
-    found = list(data_sets.data_sets(document, options.config, every_seed=is_check))
+    found = list(data_sets.data_sets(document, options.config, every_seed=is_check, data_root=options.data_root))
     results: list[data_sets.CheckResult] = []
     problems: list[str] = []
     taken: set[Path] = set()
@@ -78,7 +75,7 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     for command in (check, sheet):
         command.add_argument("--config", type=Path, required=True, help="YAML with a `data:` section, of any command")
         add_set_option(command, "data.init_args.seed=1")
-        command.add_argument("--data-root", type=Path, metavar="DIR", help="where relative folders of data start")
+        add_data_root_option(command)
     sheet.add_argument("--output", type=Path, required=True, help="image to write, e.g. sheet.png")
     sheet.add_argument("--n", type=int, default=24, help="images to show (default: %(default)s)")
     return parser

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from extensions.runtime.command import add_set_option, exit_code, same_data, set_help, workbench
+from extensions.runtime.command import add_data_root_option, add_set_option, exit_code, same_data, set_help, workbench
 
 if TYPE_CHECKING:
     from benchmark.plan.experiment import Experiment
@@ -44,7 +43,7 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     parser.add_argument("--config", type=Path, required=True, help="YAML with model, data, trainer, seed, refinement")
     parser.add_argument("--output", type=Path, default=DEFAULT_OUTPUT, help="default: %(default)s/<name of the config>")
     parser.add_argument("--review", type=Path, metavar="CSV", help="train on the verdict of a reviewed suspects.csv")
-    parser.add_argument("--data-root", type=Path, metavar="DIR", help="where relative folders of data start")
+    add_data_root_option(parser)
     add_set_option(parser, "data.init_args.contamination_ratio=0.05")
     return parser
 
@@ -58,13 +57,12 @@ def _run(options: argparse.Namespace) -> int:
     from extensions.refinement.review.suspects import set_aside
     from extensions.runtime.atomic_write import write_whole
 
-    if options.data_root:
-        os.environ["WORKBENCH_DATA"] = str(options.data_root.resolve())
     output = options.output / options.config.stem if options.output == DEFAULT_OUTPUT else options.output
     experiment = read_experiment(load_config(options.config, overrides=options.set), options.config)
     if options.review:
-        experiment = _reviewed(experiment, options.review)
-    record = run_experiment(experiment, output, options=RunOptions(sweep="refinement", overwrite="all", page=True))
+        experiment = _reviewed(experiment, options.review, options.data_root)
+    how = RunOptions(sweep="refinement", overwrite="all", page=True, data_root=options.data_root)
+    record = run_experiment(experiment, output, options=how)
     if record is None:
         msg = f"{output}: another process is at work on this refinement"
         raise RuntimeError(msg)
@@ -117,7 +115,7 @@ def read_experiment(config: dict[str, Any], path: Path) -> Experiment:
         raise ConfigError(msg) from error
 
 
-def _reviewed(experiment: Experiment, review: Path) -> Experiment:
+def _reviewed(experiment: Experiment, review: Path, data_root: Path | None) -> Experiment:
     """The experiment that trains on what a person kept."""
     from dataclasses import replace
 
@@ -127,7 +125,7 @@ def _reviewed(experiment: Experiment, review: Path) -> Experiment:
     from extensions.refinement.review.suspects import read_review
     from extensions.refinement.screening import Screening
 
-    datamodule = instantiate_data(experiment.data)
+    datamodule = instantiate_data(experiment.data, data_root)
     set_up(datamodule, seed=experiment.seed)
     verdict = read_review(review, training_names(Screening(datamodule).datamodule))
     dropped = sorted(name for name, keep in verdict.items() if not keep)

@@ -88,6 +88,7 @@ def training_features(
     from extensions.cache import open_cache
     from extensions.cache.images import ImageSplit
     from extensions.cache.transform_parts import split_transform
+    from extensions.data.checks.inspection import inspect_files
     from extensions.data.datamodules.stock_datasets import read_as_ours
     from extensions.models.common.pre_processor import default_pre_processor
 
@@ -97,7 +98,7 @@ def training_features(
         raise ValueError(msg)
     parts = split_transform(default_pre_processor(backbone, image_size=image_size).transform)
     assert parts is not None  # nothing in the default is random
-    split = ImageSplit(read_as_ours(datamodule.train_data), cache or open_cache(), parts[0])
+    split = ImageSplit(read_as_ours(datamodule.train_data), cache or open_cache(), parts[0], inspect=inspect_files)
     store = _feature_store(backbone, weights=weights, layers=layers, normalize=parts[1])
     missing = {index for index in range(len(split)) if not store.is_cached(split, index)}
     patches = np.empty((len(split), 0, 0), np.float32)
@@ -114,7 +115,7 @@ def training_features(
 def _feature_store(
     backbone: str, *, weights: str | Path | None, layers: Sequence[str] | None, normalize: object
 ) -> FeatureStore:
-    """As `extensions.cache.reuse` builds it for a detector, so that the entries are the same."""
+    """As `extensions.models.common.cached_run` builds it for a detector, so that the entries are the same."""
     from extensions import backbones
     from extensions.backbones.frozen import FrozenFeatureExtractor
     from extensions.cache.features import FeatureStore

@@ -42,6 +42,13 @@ def set_help(parser: argparse.ArgumentParser, text: str, *, example: str, notes:
     parser.epilog = f"{notes}\n\nexample:\n  %(prog)s {example}".strip()
 
 
+def add_data_root_option(parser: argparse.ArgumentParser) -> None:
+    """Add `--data-root DIR`, which is handed on to whatever opens data."""
+    parser.add_argument(
+        "--data-root", type=Path, metavar="DIR", help="where relative folders of data start (else $WORKBENCH_DATA)"
+    )
+
+
 def same_data(options: argparse.Namespace) -> list[object]:
     """The options by which another command reads the same configuration, for `workbench`."""
     given: list[object] = ["--config", options.config]

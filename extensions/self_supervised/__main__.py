@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from extensions.runtime.command import add_set_option, exit_code, same_data, set_help, workbench
+from extensions.runtime.command import add_data_root_option, add_set_option, exit_code, same_data, set_help, workbench
 from extensions.self_supervised.probe.probe_command import add_arguments
 
 DEFAULT_OUTPUT = Path("output/self_supervised")
@@ -59,7 +58,7 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     for command in (fit, views, export):
         command.add_argument("--config", type=Path, required=True, help="YAML, see configs/self_supervised")
         command.add_argument("--output", type=Path, default=DEFAULT_OUTPUT, help="default: %(default)s/<config>")
-        command.add_argument("--data-root", type=Path, metavar="DIR", help="where relative folders of data start")
+        add_data_root_option(command)
         add_set_option(command, "trainer.max_epochs=10")
     return parser
 
@@ -73,8 +72,6 @@ def _probe(options: argparse.Namespace) -> int:
 def _run(options: argparse.Namespace) -> int:
     from extensions.configuration import load_config
 
-    if options.data_root:
-        os.environ["WORKBENCH_DATA"] = str(options.data_root.resolve())
     output = options.output / options.config.stem if options.output == DEFAULT_OUTPUT else options.output
     config = load_config(options.config, overrides=options.set)
     return {"fit": _fit, "views": _views, "export": _export}[options.command](config, options, output)
@@ -83,7 +80,8 @@ def _run(options: argparse.Namespace) -> int:
 def _fit(config: dict[str, Any], options: argparse.Namespace, output: Path) -> int:
     from extensions.self_supervised.fit.pretraining import CURVE, CURVE_IMAGE, ENCODER, pretrain, read_pretraining
 
-    record = pretrain(read_pretraining(config, options.config), output, restart=options.restart)
+    asked = read_pretraining(config, options.config, options.data_root)
+    record = pretrain(asked, output, restart=options.restart)
     if record["rank"]:
         return 0  # the first process speaks for all
     last = record["curve"][-1] if record["curve"] else {}
@@ -114,8 +112,9 @@ def _views(config: dict[str, Any], options: argparse.Namespace, output: Path) ->
     if options.n < 1:
         msg = f"--n is {options.n}; expected 1 or more"
         raise ValueError(msg)
+    asked = read_pretraining(config, options.config, options.data_root)
     content = BytesIO()
-    Image.fromarray(views_sheet(read_pretraining(config, options.config), n=options.n)).save(content, format="PNG")
+    Image.fromarray(views_sheet(asked, n=options.n)).save(content, format="PNG")
     write_whole(output / VIEWS, content.getvalue())
     print(f"drawn: open {output / VIEWS}; next: {workbench('pretrain', 'fit', *_same(options))}")
     return 0

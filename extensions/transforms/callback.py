@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.trainer.states import TrainerFn
+from torchvision.transforms.v2 import Transform
 
+from extensions.cache.transform_parts import split_repeatable, split_transform
 from extensions.transforms.drawing import View, draw_view
 from extensions.transforms.merging import Matrices, merge_maps, merge_scores
 from extensions.transforms.named import augmentation
@@ -109,17 +112,22 @@ class Augmentation(Callback):
 
     def _meet(self, trainer: Any, pl_module: Any, batch: Any) -> None:
         if self.settings.where == "tta":
-            _bring_to_size(pl_module, batch)
-            self._images = batch.image
+            shape, _ = _pre_processing(pl_module)
+            self._images = batch.image if shape is None else shape(batch.image)
         elif self.settings.in_test:
             self._augment(trainer, pl_module, batch, (_TEST, 0))
 
     def _augment(self, trainer: Any, pl_module: Any, batch: Any, number: tuple[int, int]) -> None:
-        _bring_to_size(pl_module, batch)
+        fixed, crop = split_repeatable(_pre_processing(pl_module)[0])
+        if fixed is not None:
+            batch.image, batch.gt_mask = fixed(batch.image, batch.gt_mask)
+        size = batch.image.shape[-2:]
+        if crop is not None:
+            batch.image, batch.gt_mask = crop(batch.image, batch.gt_mask)
         views = self._draw(trainer, batch, batch.image, number, masks=batch.gt_mask)
-        batch.image = torch.stack([view.image for view in views])
+        batch.image = _framed(torch.stack([view.image for view in views]), size)
         if batch.gt_mask is not None:
-            batch.gt_mask = torch.stack([view.mask for view in views if view.mask is not None])
+            batch.gt_mask = _framed(torch.stack([view.mask for view in views if view.mask is not None]), size)
 
     def _draw(
         self, trainer: Any, batch: Any, images: torch.Tensor, number: tuple[int, int], masks: Any = None
@@ -142,7 +150,7 @@ class Augmentation(Callback):
             originals, self._images = self._images, None
             if originals is None:
                 return step(batch, *args, **kwargs)
-            normalize = getattr(pl_module.pre_processor, "transform", None)
+            _, normalize = _pre_processing(pl_module)
             found = [step(batch.update(in_place=False), *args, **kwargs)]
             matrices: list[Matrices] = [[None] * len(originals)]
             for number in range(1, self.settings.n_views):
@@ -176,13 +184,17 @@ class Augmentation(Callback):
         self._steps = {}
 
 
-def _bring_to_size(pl_module: Any, batch: Any) -> None:
-    """Do what the model's pre-processor does before it normalizes; done twice it changes nothing."""
-    from extensions.cache.transform_parts import split_transform
+def _pre_processing(pl_module: Any) -> tuple[Transform | None, Transform | None]:
+    """What brings images to the size that a model sees, and what follows; both None where there is nothing to do."""
+    transform = getattr(pl_module.pre_processor, "transform", None)
+    return split_transform(transform) or (None, transform)
 
-    parts = split_transform(getattr(pl_module.pre_processor, "transform", None))
-    if parts is not None and parts[0] is not None:
-        batch.image, batch.gt_mask = parts[0](batch.image, batch.gt_mask)
+
+def _framed(images: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
+    """Images (N, …, h, w) in the middle of zeros (N, …, height, width), where a crop of the center finds them again."""
+    height, width = size[0] - images.shape[-2], size[1] - images.shape[-1]
+    top, left = round(height / 2), round(width / 2)  # as torchvision crops
+    return F.pad(images, (left, width - left, top, height - top)) if height or width else images
 
 
 def _names(trainer: Any) -> Callable[[str], str]:

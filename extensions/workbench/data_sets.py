@@ -46,12 +46,15 @@ class DataSet(ABC):
         """Draw `n` images: (height, width, 3) uint8, and how many there are on it."""
 
 
-def data_sets(document: dict[str, Any], path: Path, *, every_seed: bool) -> Iterator[DataSet]:
+def data_sets(
+    document: dict[str, Any], path: Path, *, every_seed: bool, data_root: Path | None = None
+) -> Iterator[DataSet]:
     """The data sets of a document: one entry or a benchmark's list.
 
     Args:
         document: Of training, a refinement, a benchmark, pretraining or a probe.
         path: Of its file.
+        data_root: Where relative folders start; None for `$WORKBENCH_DATA`, else the working directory.
         every_seed: Whether each comes with every seed that the document asks for, and not with the first alone.
 
     Raises:
@@ -65,7 +68,7 @@ def data_sets(document: dict[str, Any], path: Path, *, every_seed: bool) -> Iter
         msg = f"{path} has no `data:` section; found {', '.join(document) or 'nothing'}"
         raise ConfigError(msg)
     if "encoders" in document:
-        yield Probed(document, path)
+        yield Probed(document, path, data_root)
         return
     if isinstance(data, str):
         data = {"class_path": data}
@@ -77,9 +80,9 @@ def data_sets(document: dict[str, Any], path: Path, *, every_seed: bool) -> Iter
         raise ConfigError(msg) from error
     for spec in specs:
         if str(spec["class_path"]).startswith(f"{PRETRAINING}."):
-            yield Pretrained(spec, path)
+            yield Pretrained(spec, path, data_root)
         else:
-            yield from (Detected(spec, seed) for seed in (seeds if every_seed else seeds[:1]))
+            yield from (Detected(spec, seed, data_root) for seed in (seeds if every_seed else seeds[:1]))
 
 
 def _seeds(document: dict[str, Any]) -> list[int | None]:
@@ -102,10 +105,12 @@ class Detected(DataSet):
     Attributes:
         spec: Its entry in the config.
         seed: Of a run; None for none.
+        data_root: Where relative roots start.
     """
 
     spec: dict[str, Any]
     seed: int | None = None
+    data_root: Path | None = None
     _built: AnomalibDataModule | None = None
 
     @property
@@ -114,7 +119,7 @@ class Detected(DataSet):
         if self._built is None:
             from extensions.configuration import instantiate_data
 
-            self._built = instantiate_data(self.spec)
+            self._built = instantiate_data(self.spec, self.data_root)
         return self._built
 
     @property
@@ -170,10 +175,12 @@ class Pretrained(DataSet):
     Attributes:
         spec: Its entry in the config.
         path: Of the config.
+        data_root: Where relative folders start.
     """
 
     spec: dict[str, Any]
     path: Path
+    data_root: Path | None = None
 
     @property
     def file_name(self) -> str:
@@ -190,7 +197,7 @@ class Pretrained(DataSet):
         from extensions.data.errors import Kind, Problem, dataset_error
         from extensions.self_supervised.images.image_list import find_images
 
-        found = find_images(self._folders)
+        found = find_images(self._folders, self.data_root)
         facts = inspect_files(found.paths, title="checking images")
         names = dict(zip(map(str, found.paths), found.names, strict=True))
         broken = [Problem(Kind.UNREADABLE, names[path], fact.error) for path, fact in facts.items() if fact.error]
@@ -218,10 +225,12 @@ class Probed(DataSet):
     Attributes:
         document: Of the probe.
         path: Of its file.
+        data_root: Where a relative root starts.
     """
 
     document: dict[str, Any]
     path: Path
+    data_root: Path | None = None
 
     @property
     def file_name(self) -> str:
@@ -233,7 +242,7 @@ class Probed(DataSet):
         from extensions.self_supervised.probe.probe_data import read_probe_data
         from extensions.self_supervised.probe.probe_settings import probe_settings
 
-        data = read_probe_data(**probe_settings(self.document, self.path).data)
+        data = read_probe_data(**probe_settings(self.document, self.path).data, data_root=self.data_root)
         counts = "\n".join(f"  {split:18}{len(images)}" for split, images in data.splits.items())
         text = (
             f"data set {data.name}\n{counts}\n  {'classes':18}{', '.join(data.classes)}\n  {'sha256':18}{data.sha256}"

@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from benchmark.records.record_file import read_records
+from benchmark.records.archive import read_records
 from inference.compare.exports import compare_exports
 from inference.compare.table import new_row, rejected, write_table
 from inference.compare.verdicts import judge_speed

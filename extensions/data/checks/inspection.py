@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from extensions.cache.store import WorkCache, key_of, open_cache
+from extensions.cache.location import open_cache
+from extensions.cache.store import WorkCache, key_of
 from extensions.data.reading.decoded import FileKey, decoded_images, file_key
 from extensions.data.reading.descriptors import describe_image
 from extensions.data.reading.image_files import image_array, marking_of, open_stored, open_upright, reason

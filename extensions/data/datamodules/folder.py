@@ -16,7 +16,7 @@ from extensions.data.checks.masks_beside import mask_folders, masks_beside
 from extensions.data.datamodules.checked_arguments import checked_mode, checked_ratio
 from extensions.data.datamodules.datamodule import Listing, WorkbenchDataModule
 from extensions.data.errors import DatasetMissingError, Kind, Problem
-from extensions.data.reading.files import absolute, data_root, list_images, relative_name
+from extensions.data.reading.files import absolute, from_data_root, list_images, relative_name
 from extensions.data.reading.image_files import IMAGE_EXTENSIONS
 
 Paths = str | Path | Sequence[str | Path]
@@ -35,7 +35,7 @@ class Folder(WorkbenchDataModule):
     Args:
         name: the data set's name.
         normal_dir: folder or folders of good images for training.
-        root: where relative folders start; itself relative to ``$WORKBENCH_DATA``, else to the working directory.
+        root: where relative folders start; itself relative to ``data_root``.
         abnormal_dir: folder or folders of bad images.
         normal_test_dir: folder or folders of good images for testing.
         mask_dir: folder or folders of masks of the bad images; not zero means defect.
@@ -43,6 +43,8 @@ class Folder(WorkbenchDataModule):
         test_split_mode: ``from_dir``: as said above; ``none``: the same, but no good images are held out;
             ``synthetic``: the good test images, half of them with drawn defects, take the place of the bad ones.
         test_split_ratio: part of the good images that is held out for testing, 0 to below 1.
+        data_root: where relative roots start (``--data-root``); None for ``$WORKBENCH_DATA``, else the working
+            directory.
         kwargs: see `WorkbenchDataModule`.
 
     Example:
@@ -60,9 +62,10 @@ class Folder(WorkbenchDataModule):
         extensions: Sequence[str] | None = None,
         test_split_mode: TestSplitMode | str = "from_dir",
         test_split_ratio: float = 0.2,
+        data_root: str | Path | None = None,
         **kwargs: Any,
     ) -> None:
-        base = absolute(root, base=data_root()) if root else data_root()
+        base = from_data_root(root or "", data_root)
         self.normal_dirs = _folders(normal_dir, base)
         self.abnormal_dirs = _folders(abnormal_dir, base)
         self.normal_test_dirs = _folders(normal_test_dir, base)

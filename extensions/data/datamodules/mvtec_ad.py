@@ -11,7 +11,7 @@ from extensions.data.checks.mask_pairing import Candidate, pair_masks
 from extensions.data.checks.masks_beside import set_apart
 from extensions.data.datamodules.datamodule import Listing, WorkbenchDataModule
 from extensions.data.errors import DatasetMissingError, Kind, Problem
-from extensions.data.reading.files import absolute, data_root, list_images, relative_name
+from extensions.data.reading.files import from_data_root, list_images, relative_name
 
 MVTEC_AD_CATEGORIES = (
     "bottle",
@@ -42,9 +42,11 @@ class MVTecAD(WorkbenchDataModule):
     every anomalous image needs its own. Masks in ``ground_truth/good`` must be black.
 
     Args:
-        root: the folder that holds the categories; relative to ``$WORKBENCH_DATA``, else to the working directory.
+        root: the folder that holds the categories; relative to ``data_root``.
         category: folder below ``root``; "" when ``root`` itself holds train and test.
         name: the data set's name in records and reports, for another data set of this layout.
+        data_root: where a relative root starts (``--data-root``); None for ``$WORKBENCH_DATA``, else the working
+            directory.
         kwargs: see `WorkbenchDataModule`.
 
     Example:
@@ -56,9 +58,10 @@ class MVTecAD(WorkbenchDataModule):
         root: str | Path = "mvtec",
         category: str = "bottle",
         name: str | None = None,
+        data_root: str | Path | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(name=name or "MVTecAD", root=absolute(root, base=data_root()), category=category, **kwargs)
+        super().__init__(name=name or "MVTecAD", root=from_data_root(root, data_root), category=category, **kwargs)
 
     @property
     def folder(self) -> Path:

@@ -12,9 +12,16 @@ from extensions.data.reading.image_files import IMAGE_EXTENSIONS
 _LITTER = {"__MACOSX", "@eaDir", "$RECYCLE.BIN"}
 
 
-def data_root() -> Path:
-    """Where relative data roots start: ``$WORKBENCH_DATA``, else the working directory."""
-    return absolute(Path(os.environ.get("WORKBENCH_DATA") or Path.cwd()), base=Path.cwd())
+def named_data_root() -> Path | None:
+    """``$WORKBENCH_DATA`` as an absolute path; None where it is not set."""
+    named = os.environ.get("WORKBENCH_DATA")
+    return absolute(named, base=Path.cwd()) if named else None
+
+
+def from_data_root(path: str | Path, data_root: str | Path | None = None) -> Path:
+    """``path``, from ``data_root`` on when it is relative; None for ``$WORKBENCH_DATA``, else the working directory."""
+    start = absolute(data_root, base=Path.cwd()) if data_root else named_data_root() or Path.cwd()
+    return absolute(path, base=start)
 
 
 def absolute(path: str | Path, *, base: Path) -> Path:

@@ -10,6 +10,7 @@ from torch import nn
 
 from extensions import backbones
 from extensions.backbones import ResolvedWeights, WeightsNotFoundError
+from extensions.backbones.feature_source import FeatureSource
 from extensions.models.common.checkpoint_mixin import CheckpointMixin, restoring
 from extensions.models.common.limits import check_image_size
 from extensions.models.common.pre_processor import ImageSize, default_pre_processor
@@ -35,6 +36,15 @@ class BackboneMixin(ReadingMixin, CheckpointMixin):
     layers: list[str]
     backbone_weights: ResolvedWeights | None = None
     _missing_weights: WeightsNotFoundError | None = None
+
+    @property
+    def feature_source(self) -> FeatureSource | None:
+        """Who is asked for features before the frozen backbone computes them; None, unless a run sets one."""
+        return getattr(self.model, self.extractor_name).source
+
+    @feature_source.setter
+    def feature_source(self, source: FeatureSource | None) -> None:
+        getattr(self.model, self.extractor_name).source = source
 
     @classmethod
     def _resolve_layers(cls, backbone: str, layers: Sequence[str] | None) -> list[str]:

@@ -26,11 +26,11 @@ def training_images(module: AnomalibModule) -> Iterator[torch.Tensor]:
     # The loader of the fit would shuffle, and might leave the last batch out.
     for batch in DataLoader(loader.dataset, batch_size=loader.batch_size, collate_fn=loader.collate_fn):
         moved = module.trainer.strategy.batch_to_device(batch)
-        if module.pre_processor is not None:
-            module.pre_processor.on_train_batch_start(module.trainer, module, moved, 0)
         for callback in module.trainer.callbacks:
             if isinstance(callback, Augmentation):
                 callback.on_train_batch_start(module.trainer, module, moved, 0)
+        if module.pre_processor is not None:
+            module.pre_processor.on_train_batch_start(module.trainer, module, moved, 0)
         yield moved.image
 
 

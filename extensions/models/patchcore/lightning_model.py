@@ -1,8 +1,9 @@
 """PatchCore as a Lightning module."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from anomalib import PrecisionType
 from anomalib.metrics import Evaluator
@@ -13,6 +14,7 @@ from torch import nn
 from extensions.backbones import architecture
 from extensions.configuration.checked_values import check_whole
 from extensions.models.common.backbone_mixin import BackboneMixin
+from extensions.models.common.fit_order import FitOrder
 from extensions.models.common.pre_processor import ImageSize
 from extensions.models.common.refit_mixin import RefitMixin
 from extensions.models.patchcore.coreset import check_method
@@ -122,6 +124,15 @@ class Patchcore(RefitMixin, BackboneMixin, AnomalibPatchcore):
         if precision == PrecisionType.FLOAT16:
             self.model = self.model.half()
         self._set_backbone(backbone, layers, weights=weights, pre_trained=pre_trained)
+
+    @classmethod
+    def fit_order(cls, init_args: Mapping[str, Any]) -> FitOrder | None:
+        """The largest coreset first: smaller ones are its first part, whatever the number of neighbors."""
+        if "coreset_sampling_ratio" not in init_args:
+            return None
+        own = ("coreset_sampling_ratio", "num_neighbors")
+        shared = {name: value for name, value in init_args.items() if name not in own}
+        return FitOrder(shared, -float(init_args["coreset_sampling_ratio"]))
 
     def on_train_epoch_start(self) -> None:
         """Forget what an earlier fit collected, and say how much will come."""

@@ -1,7 +1,7 @@
 """PatchCore's memory bank: collected once, selected exactly and fast, searched in chunks or, for export, at once."""
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ from anomalib.data import InferenceBatch
 from anomalib.models.image.patchcore.torch_model import PatchcoreModel as AnomalibPatchcoreModel
 from torch.nn import functional as F
 
+from extensions.backbones.feature_source import Features
 from extensions.backbones.frozen import FrozenFeatureExtractor, freeze
 from extensions.models.common.limits import check_fitted
 from extensions.models.patchcore.anomaly_map import AnomalyMapGenerator
@@ -19,8 +20,6 @@ from extensions.models.patchcore.exported import ExportedPatchcore
 from extensions.models.patchcore.neighbors import NearestNeighbors, is_searchable
 from extensions.models.patchcore.patch_store import PatchStore
 
-Features = dict[str, torch.Tensor]
-_NOT_COPIED = ("_searched", "keep_bank", "find_later")
 SCRATCH_BYTES = 2**28  # of a chunk's distances, where the bank cannot be searched by `NearestNeighbors`
 
 
@@ -57,8 +56,6 @@ class PatchcoreModel(AnomalibPatchcoreModel):
     """
 
     feature_extractor: FrozenFeatureExtractor
-    keep_bank: Callable[..., torch.Tensor] | None = None  # finds a bank that was selected before
-    find_later: Callable[[torch.Tensor], Callable[[], Features] | None] | None = None  # promises features of images
     _n_patches: int = 0  # of an image
     _searched: tuple[torch.Tensor, int, NearestNeighbors | None] | None = None  # the bank, its version, its search
 
@@ -82,7 +79,7 @@ class PatchcoreModel(AnomalibPatchcoreModel):
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out what can be built again from the bank."""
-        return {name: value for name, value in self.__dict__.items() if name not in _NOT_COPIED}
+        return {name: value for name, value in self.__dict__.items() if name != "_searched"}
 
     def forward(self, input_tensor: torch.Tensor) -> torch.Tensor | InferenceBatch:
         """Score images; in training collect their patches, or the promise of them where the bank may be known.
@@ -91,9 +88,10 @@ class PatchcoreModel(AnomalibPatchcoreModel):
             RuntimeError: Nothing was fitted.
         """
         check_fitted("Patchcore", self.memory_bank, training=self.training)
-        if not self.training or self.find_later is None or self.tiler:
+        source = self.feature_extractor.source if self.training else None
+        if source is None or self.tiler:
             return super().forward(input_tensor)
-        find = self.find_later(input_tensor) if len(self.embedding_store) else None
+        find = source.promise(input_tensor) if len(self.embedding_store) else None
         if find is None:
             patches = super().forward(input_tensor)
             self._n_patches = len(patches) // len(input_tensor)
@@ -155,7 +153,8 @@ class PatchcoreModel(AnomalibPatchcoreModel):
             self.embedding_store.clear()
 
     def _find_bank(self, n_kept: int, sampling_ratio: float) -> torch.Tensor:
-        if self.keep_bank is None:
+        source = self.feature_extractor.source
+        if source is None:
             return self._select_bank(sampling_ratio)
         described = {
             "coreset": self.coreset,
@@ -163,9 +162,7 @@ class PatchcoreModel(AnomalibPatchcoreModel):
             "n_patches": len(self.embedding_store),
         }
         is_nested = self.coreset in NESTED
-        return self.keep_bank(
-            n_kept, described, lambda kept: self._select_bank(sampling_ratio, kept), is_nested=is_nested
-        )
+        return source.bank(n_kept, described, lambda kept: self._select_bank(sampling_ratio, kept), is_nested=is_nested)
 
     def _select_bank(self, sampling_ratio: float, checkpoint: Checkpoint | None = None) -> torch.Tensor:
         patches = self.embedding_store.matrix()

@@ -28,19 +28,20 @@ class KnnMonitor:
     pretraining by: choosing settings by it is choosing them on these test images.
 
     Args:
-        root: Folder with train/<class> and test/<class>, relative ones from `$WORKBENCH_DATA` on.
+        root: Folder with train/<class> and test/<class>.
         image_size: Height and width in px.
         every_n_epochs: Epochs between two looks; the first is after the first epoch.
+        data_root: Where a relative root starts; None for `$WORKBENCH_DATA`, else the working directory.
 
     Raises:
         ValueError: Not such a folder, or a number out of range.
     """
 
-    def __init__(self, root: str | Path, *, image_size: int, every_n_epochs: int = 1) -> None:
+    def __init__(self, root: str | Path, *, image_size: int, every_n_epochs: int = 1, data_root: Any = None) -> None:
         if not isinstance(every_n_epochs, int) or every_n_epochs < 1:
             msg = f"knn.every_n_epochs is {every_n_epochs!r}; expected a whole number, 1 or more"
             raise ValueError(msg)
-        data = read_probe_data(root)
+        data = read_probe_data(root, data_root=data_root)
         self._splits = (data.splits["train"], data.splits["test"])
         self._image_size, self._every = image_size, every_n_epochs
 

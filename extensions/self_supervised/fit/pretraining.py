@@ -92,7 +92,8 @@ def pretrain(asked: Pretraining, output: Path, *, restart: bool = False) -> dict
     asked.method.prepare(asked.data.found)
     _check_size(asked)
     asked.data.go_on(*stopped_at)
-    monitor = KnnMonitor(**asked.knn, image_size=asked.data.image_size) if asked.knn else None
+    data = asked.data
+    monitor = KnnMonitor(**asked.knn, image_size=data.image_size, data_root=data.data_root) if asked.knn else None
     curve = Curve(output / CURVE, monitor)
     callbacks = [
         Resuming(),
@@ -202,13 +203,18 @@ def _save(method: Method, output: Path, record: dict[str, Any]) -> None:
     write_whole(output / RECORD, json.dumps(record, indent=1) + "\n")
 
 
-def read_pretraining(config: dict[str, Any], path: Path) -> Pretraining:
+def read_pretraining(config: dict[str, Any], path: Path, data_root: Path | None = None) -> Pretraining:
     """What a configuration asks for, its classes built.
+
+    Args:
+        config: The configuration.
+        path: Of its file.
+        data_root: Where relative folders start; None for `$WORKBENCH_DATA`, else the working directory.
 
     Raises:
         ConfigError: Something in it cannot be; the message begins with the path.
     """
-    from extensions.configuration.components import _instantiate
+    from extensions.configuration.components import _instantiate, with_data_root
 
     try:
         _check_form(config)
@@ -217,7 +223,7 @@ def read_pretraining(config: dict[str, Any], path: Path) -> Pretraining:
         return Pretraining(
             config,
             _instantiate(config["model"], "method"),
-            _instantiate(config["data"], "images"),
+            _instantiate(with_data_root(config["data"], "images", data_root), "images"),
             config.get("trainer") or {},
             seed,
             config.get("checkpoint_every_n_steps", EVERY_N_STEPS),

@@ -37,10 +37,11 @@ class ImageFolders(LightningDataModule):
     a run that was stopped goes on as if it had not been.
 
     Args:
-        folders: Of images, relative ones from `$WORKBENCH_DATA` on.
+        folders: Of images.
         image_size: Height and width in px of a view.
         batch_size: Images in a batch; the last, smaller one of an epoch is left out.
         num_workers: Processes that make views; 0 makes them in this one.
+        data_root: Where relative folders start; None for `$WORKBENCH_DATA`, else the working directory.
 
     Raises:
         ValueError: Numbers out of range.
@@ -50,7 +51,13 @@ class ImageFolders(LightningDataModule):
     """
 
     def __init__(
-        self, folders: Sequence[str], *, image_size: int = 96, batch_size: int = 128, num_workers: int = 2
+        self,
+        folders: Sequence[str],
+        *,
+        image_size: int = 96,
+        batch_size: int = 128,
+        num_workers: int = 2,
+        data_root: str | Path | None = None,
     ) -> None:
         super().__init__()
         for name, value, least in (("image_size", image_size, 8), ("batch_size", batch_size, 2)):
@@ -60,7 +67,7 @@ class ImageFolders(LightningDataModule):
         if num_workers < 0:
             msg = f"num_workers is {num_workers}; expected 0 or more"
             raise ValueError(msg)
-        self.folders, self.image_size = list(folders), image_size
+        self.folders, self.data_root, self.image_size = list(folders), data_root, image_size
         self.batch_size, self.num_workers = batch_size, num_workers
         self.found: ImageList | None = None
         self.dataset: ViewDataset | None = None
@@ -72,7 +79,7 @@ class ImageFolders(LightningDataModule):
         Raises:
             ValueError: Folders without images, fewer of them than a batch, or images that cannot be read.
         """
-        self.found = find_images(self.folders)
+        self.found = find_images(self.folders, self.data_root)
         if len(self.found) < self.batch_size:
             msg = (
                 f"found {len(self.found)} images in {', '.join(self.folders)}, fewer than a batch of "

@@ -11,7 +11,7 @@ from extensions.data.checks.data_check import bad_names
 from extensions.data.checks.left_out import left_out, tell
 from extensions.data.checks.masks_beside import set_apart
 from extensions.data.errors import dataset_error
-from extensions.data.reading.files import absolute, data_root, list_images, relative_name
+from extensions.data.reading.files import from_data_root, list_images, relative_name
 from extensions.runtime.escaped import escaped
 
 
@@ -44,8 +44,8 @@ class ImageList:
         return digest.hexdigest()
 
 
-def find_images(folders: Sequence[str | Path]) -> ImageList:
-    """All images under some folders; a relative one starts at `$WORKBENCH_DATA`.
+def find_images(folders: Sequence[str | Path], data_root: str | Path | None = None) -> ImageList:
+    """All images under some folders; a relative one starts at `data_root`, else at `$WORKBENCH_DATA`.
 
     Masks beside the images and in folders of their own are left out, which is logged, as are files that are images
     but for their endings.
@@ -57,7 +57,7 @@ def find_images(folders: Sequence[str | Path]) -> ImageList:
     if isinstance(folders, str | Path) or not folders:
         msg = f"folders is {folders!r}; expected a list of folders with images, such as [pretraining_pool]"
         raise ValueError(msg)
-    places = [absolute(folder, base=data_root()) for folder in folders]
+    places = [from_data_root(folder, data_root) for folder in folders]
     for place in places:
         if any(place == other or other in place.parents for other in places if other is not place):
             msg = f"folders: {escaped(place)} is given twice or lies in another of them; its images would count twice"

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from extensions.runtime.command import add_set_option, set_help
+from extensions.runtime.command import add_data_root_option, add_set_option, set_help
 from extensions.runtime.progress import finished_step
 
 if TYPE_CHECKING:
@@ -39,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--config", type=Path, required=True, help="YAML with data, image_size, seed, encoders")
     parser.add_argument("--output", type=Path, default=DEFAULT_OUTPUT, help="default: %(default)s/<name of the config>")
-    parser.add_argument("--data-root", type=Path, metavar="DIR", help="where a relative data.root starts")
+    add_data_root_option(parser)
     add_set_option(parser, "seed=1 or image_size=64")
 
 
@@ -58,11 +57,9 @@ def run(options: argparse.Namespace) -> int:
     from extensions.self_supervised.probe.probe_settings import probe_settings
     from extensions.self_supervised.probe.probe_table import as_text, read_rows
 
-    if options.data_root:
-        os.environ["WORKBENCH_DATA"] = str(options.data_root.resolve())
     output = options.output / options.config.stem if options.output == DEFAULT_OUTPUT else options.output
     settings = probe_settings(load_config(options.config, overrides=options.set), options.config)
-    order = probe(settings, output / TABLE)
+    order = probe(settings, output / TABLE, data_root=options.data_root)
     rows = read_rows(output / TABLE)
     found = [rows[key] for key in order]
     best = max(found, key=lambda row: float(row["top1"]))
@@ -71,12 +68,13 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def probe(settings: ProbeSettings, table: Path) -> list[str]:
+def probe(settings: ProbeSettings, table: Path, *, data_root: Path | None = None) -> list[str]:
     """Write the rows that the table lacks, each as soon as it is known.
 
     Args:
         settings: What to probe.
         table: A probe.csv; its folder is made. Rows of other settings stay in it, behind these.
+        data_root: Where a relative root of the data starts; None for `$WORKBENCH_DATA`, else the working directory.
 
     Returns:
         The keys of these settings' rows in their order.
@@ -87,7 +85,7 @@ def probe(settings: ProbeSettings, table: Path) -> list[str]:
 
     known = read_rows(table)
     encoders = [find_encoder(**entry) for entry in settings.encoders]
-    data = read_probe_data(**settings.data)
+    data = read_probe_data(**settings.data, data_root=data_root)
     keys = {(e, layer): _key(e, layer, settings, data) for e in encoders for layer in e.layers}
     order = list(dict.fromkeys(keys.values()))
     known |= {key: known[key] | {"data": data.name} for key in order if key in known}  # it may be called otherwise now

@@ -15,7 +15,7 @@ from extensions.data.checks.copies import contents_of
 from extensions.data.checks.left_out import left_out, tell
 from extensions.data.checks.remarks import tell_remarks
 from extensions.data.errors import DatasetError, DatasetMissingError, Kind, Problem, dataset_error
-from extensions.data.reading.files import absolute, data_root, list_images, relative_name
+from extensions.data.reading.files import from_data_root, list_images, relative_name
 from extensions.data.reading.image_files import read_image
 
 logger = logging.getLogger(__name__)
@@ -59,14 +59,17 @@ class ProbeData:
     sha256: str
 
 
-def read_probe_data(root: str | Path, *, layout: str = "folders", name: str | None = None) -> ProbeData:
+def read_probe_data(
+    root: str | Path, *, layout: str = "folders", name: str | None = None, data_root: Path | None = None
+) -> ProbeData:
     """Find a data set on the disk and check it; nothing is ever downloaded.
 
     Args:
-        root: Its folder; relative ones start at `$WORKBENCH_DATA`, else at the working directory.
+        root: Its folder.
         layout: `folders` (a folder of images for each class in `train`, `test` and perhaps `validation`),
             `cifar10` (the folder holds torchvision's `cifar-10-batches-py`) or `stl10` (`stl10_binary`).
         name: In tables; None for the folder's.
+        data_root: Where a relative root starts; None for `$WORKBENCH_DATA`, else the working directory.
 
     Raises:
         DatasetMissingError: The data set is not there.
@@ -74,7 +77,7 @@ def read_probe_data(root: str | Path, *, layout: str = "folders", name: str | No
             not in training, no test images, or files that cannot be read; the message names them.
         ValueError: An unknown layout.
     """
-    folder = absolute(root, base=data_root())
+    folder = from_data_root(root, data_root)
     if layout not in LAYOUTS:
         msg = f"data.layout is {layout!r}; expected one of {', '.join(LAYOUTS)}"
         raise ValueError(msg)

@@ -22,7 +22,8 @@ from extensions.backbones.frozen import FrozenFeatureExtractor
 from extensions.cache import open_cache
 from extensions.cache.features import FeatureStore
 from extensions.cache.images import ImageSplit
-from extensions.cache.transform_parts import gives_one_size, split_transform
+from extensions.cache.transform_parts import gives_one_size, split_repeatable, split_transform
+from extensions.data.checks.inspection import inspect_files
 from extensions.models.patchcore import torch_model
 
 MODELS = {
@@ -122,6 +123,28 @@ def test_results_are_the_same_without_a_cache_with_a_cold_and_with_a_warm_one(
     np.testing.assert_allclose(scores(tmp_path / "warm"), scores(tmp_path / "cold"), rtol=1e-4)
     for metric, value in without.metrics.items():
         assert warm.metrics[metric] == pytest.approx(value, abs=1e-4), metric
+
+
+@pytest.mark.parametrize("name", ["Patchcore", "Stfpm", "ConvAutoencoder"])
+@pytest.mark.parametrize("augmentation", [None, {"name": "flip", "where": "both"}, {"name": "flip", "where": "tta"}])
+def test_a_crop_of_the_center_is_done_each_time_and_changes_nothing(
+    name, augmentation, root, weights, tmp_path, monkeypatch
+):
+    """The pre-processor works on images from the cache as on those of the data set, augmented ones among them."""
+    if name == "ConvAutoencoder":
+        one = experiment(root, weights, "Stfpm")
+        model = {"class_path": "extensions.ConvAutoencoder", "init_args": {"latent_dim": 4, "image_size": 80}}
+        one = replace(one, model={**model, "init_args": model["init_args"] | {"center_crop": 64}})
+    else:
+        one = experiment(root, weights, name, image_size=45, center_crop=32)
+    one = replace(one, augmentation=augmentation)
+    cold, warm = finish(one, tmp_path / "cold"), finish(one, tmp_path / "warm")
+    monkeypatch.setenv("WORKBENCH_CACHE_LIMIT", "0")
+    without = finish(one, tmp_path / "without")
+    assert warm["reused"]["test"]["images"] == 8
+    assert cold["dataset"]["image_size"] == warm["dataset"]["image_size"] == without["dataset"]["image_size"]
+    np.testing.assert_allclose(scores(tmp_path / "cold"), scores(tmp_path / "without"), rtol=1e-4)
+    np.testing.assert_allclose(scores(tmp_path / "warm"), scores(tmp_path / "cold"), rtol=1e-4)
 
 
 def test_a_second_run_decodes_nothing_and_its_backbone_sees_nothing(root, weights, tmp_path, work):
@@ -282,7 +305,7 @@ def test_augmented_items_are_those_of_the_data_set(tiny_folder, tmp_path, monkey
     datamodule = tiny_folder()
     datamodule.setup()
     flip, fixed = v2.RandomHorizontalFlip(p=1.0), v2.Compose([v2.Resize((32, 32), antialias=True)])
-    split = ImageSplit(datamodule.test_data, open_cache(), fixed, augmentations=flip)
+    split = ImageSplit(datamodule.test_data, open_cache(), fixed, inspect=inspect_files, augmentations=flip)
     datamodule.test_data.augmentations = v2.Compose([flip, fixed])
     for index in (0, 7):
         for _ in range(2):  # decoded, then from the cache
@@ -310,6 +333,16 @@ def test_a_cache_without_room_changes_nothing_but_the_time(root, weights, tmp_pa
     assert "no room for 8 images of tiny" in caplog.text
     assert record.reused.train.features == 0
     np.testing.assert_allclose(scores(tmp_path / "small-out"), scores(tmp_path / "roomy"), rtol=1e-5)
+
+
+def test_what_is_kept_of_a_transform_is_not_changed_by_doing_it_again():
+    whole = v2.Compose([v2.ToDtype(torch.float32, scale=True), v2.Resize((8, 8)), v2.CenterCrop(6), v2.Resize((9, 9))])
+    first, rest = split_repeatable(whole)
+    assert [type(step) for step in first.transforms] == [v2.ToDtype, v2.Resize]
+    assert [type(step) for step in rest.transforms] == [v2.CenterCrop, v2.Resize]
+    image = torch.rand(3, 16, 20)
+    assert torch.equal(whole(first(image)), whole(image))
+    assert split_repeatable(None) == (None, None)
 
 
 def test_random_steps_are_never_kept():

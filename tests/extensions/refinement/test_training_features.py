@@ -8,8 +8,8 @@ from torchvision.transforms import v2
 from extensions import Folder, Patchcore
 from extensions.backbones.frozen import FrozenFeatureExtractor
 from extensions.cache import open_cache
-from extensions.cache.reuse import Reuse
 from extensions.cache.store import WorkCache
+from extensions.models.common.cached_run import CachedRun
 from extensions.refinement.training_features import training_features
 
 
@@ -85,7 +85,7 @@ def test_a_detector_with_the_same_backbone_finds_them(data, weights, seen):
     given = data()
     given.setup()
     model = Patchcore(backbone="resnet18", weights=weights, layers=["layer2", "layer3"], image_size=64)
-    Reuse(open_cache(), given, model).prepare("train")
+    CachedRun(open_cache(), given, model).prepare("train")
     assert sum(seen) == 8
 
 

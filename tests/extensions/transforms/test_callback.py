@@ -120,12 +120,12 @@ def test_each_test_image_is_augmented_once_and_its_mask_with_it(name, data, tmp_
 def test_views_of_a_test_image_are_merged_where_they_belong(name, merge, data, tmp_path, tiny_root):
     model = padim()
     seen = observed(model, data, tmp_path, Augmentation(name, "tta", n_views=3, merge=merge, seed=4))
-    for path, (drawn, mask) in prepared(data, model).items():
+    for path, (plain, mask) in prepared(data, model).items():
         drawn = [
-            draw_view(augmentation(name), drawn, None, name=path.removeprefix(f"{tiny_root}/"), seed=(4, 1, n))
+            draw_view(augmentation(name), plain, None, name=path.removeprefix(f"{tiny_root}/"), seed=(4, 1, n))
             for n in (1, 2)
         ]
-        outputs = [scored(model, image) for image in (drawn, *(view.image for view in drawn))]
+        outputs = [scored(model, image) for image in (plain, *(view.image for view in drawn))]
         scores = torch.cat([output.pred_score for output in outputs])
         assert seen.scores[path] == pytest.approx(float(scores.max() if merge == "max" else scores.mean()), rel=1e-4)
         maps = merge_maps(
