@@ -174,14 +174,10 @@ class Run:
         """What a notebook shows of it."""
         found = self.record.metrics
         heads = "".join(f"<th>{html.escape(name)}</th>" for name in SHOWN)
-        cells = "".join(f"<td>{_number(found.get(name))}</td>" for name in SHOWN)
+        cells = "".join(f"<td>{'' if found.get(name) is None else f'{found[name]:.4f}'}</td>" for name in SHOWN)
         facts = "".join(
             f"<tr><th style='text-align:left'>{name}</th><td style='text-align:left'>{html.escape(text)}</td></tr>"
             for name, text in self._facts.items()
             if text
         )
         return f"<table><tr>{heads}</tr><tr>{cells}</tr></table><table>{facts}</table>"
-
-
-def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.4f}"

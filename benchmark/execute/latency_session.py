@@ -122,7 +122,8 @@ def _time_in_turns(timed: dict[str, _Timed], *, progress: bool) -> Speed:
                         times = time_images(model, image, n_views=one.n_views, **TURN)
                 except Exception as error:
                     logger.debug("cannot be timed", exc_info=True)
-                    logger.warning("%s: its latency stays that of its run (%s)", one.run.folder, _brief(error))
+                    reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+                    logger.warning("%s: its latency stays that of its run (%s)", one.run.folder, reason)
                     del timed[name]
                     continue
                 one.turns.append(float(np.median(times)))
@@ -160,7 +161,7 @@ class _Shelf:
             if n_bytes <= self._room:
                 self._room -= n_bytes
                 self._kept[name] = found
-        return _Lent(*found, device=_device(run))
+        return _Lent(*found, device="cpu" if run.record.speed.latency_device == "cpu" else "cuda")
 
 
 @dataclass
@@ -188,17 +189,9 @@ def _write(store: Store, timed: dict[str, _Timed], session: Speed) -> None:
                 write_record(run.folder, run.record.model_copy(update={"speed": speed}))
 
 
-def _device(run: FinishedRun) -> str:
-    return "cpu" if run.record.speed.latency_device == "cpu" else "cuda"
-
-
 def _is_here(run: FinishedRun) -> bool:
     """Whether this machine has what its run computed on; a Ray worker may have had a GPU that is not here."""
     import torch
 
     named = run.record.speed.latency_device
     return named == "cpu" or (torch.cuda.is_available() and torch.cuda.get_device_name() == named)
-
-
-def _brief(error: Exception) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"

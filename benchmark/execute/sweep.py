@@ -160,7 +160,11 @@ def select(experiments: Sequence[Experiment], filters: Mapping[str, Sequence[str
             asked = ", ".join(f"{name}={value}" for value in unmet)
             msg = f"--filter {asked} leaves no experiment ({_values_of(name, experiments)})"
             raise ConfigError(msg)
-    chosen = [e for e in experiments if all(_matches_any(e, name, values) for name, values in filters.items())]
+    chosen = [
+        e
+        for e in experiments
+        if all(any(_matches(e, name, value) for value in values) for name, values in filters.items())
+    ]
     if not chosen:
         asked = " ".join(f"{name}={value}" for name, values in filters.items() for value in values)
         known = "; ".join(_values_of(name, experiments) for name in filters)
@@ -255,10 +259,6 @@ def _fact(experiment: Experiment, name: str) -> str:
 
 def _values_of(name: str, experiments: Sequence[Experiment]) -> str:
     return f"{name}: {', '.join(sorted({_fact(e, name) or 'none' for e in experiments}))}"
-
-
-def _matches_any(experiment: Experiment, name: str, values: Sequence[str]) -> bool:
-    return any(_matches(experiment, name, value) for value in values)
 
 
 def _matches(experiment: Experiment, name: str, value: str) -> bool:

@@ -32,7 +32,9 @@ def expand(config: dict[str, Any], *, folder: Path = Path()) -> list[Experiment]
     """
     check_config(config)
     models = [found for entry in config["models"] for found in _expand_model(entry, config, folder)]
-    augmentations = [found for entry in _augmentations(config) for found in variants(entry)]
+    section = config.get("augmentation")
+    entries = section if isinstance(section, list) and section else [section]
+    augmentations = [found for entry in entries for found in variants(entry)]
     data = data_entries(config["data"], folder)
     refinements = [found for entry in config.get("refinement") or [None] for found in variants(entry)]
     return check_experiments(
@@ -53,11 +55,6 @@ def expand(config: dict[str, Any], *, folder: Path = Path()) -> list[Experiment]
     )
 
 
-def _augmentations(config: dict[str, Any]) -> list[Any]:
-    section = config.get("augmentation")
-    return section if isinstance(section, list) and section else [section]
-
-
 def _expand_model(
     entry: dict[str, Any], config: dict[str, Any], folder: Path
 ) -> Iterator[tuple[dict[str, Any], dict[str, Any], dict[str, float]]]:
@@ -66,14 +63,10 @@ def _expand_model(
         resources = {**(config.get("resources") or {}), **check_resources(variant.pop("resources", None))}
         arguments = check_mapping(variant["init_args"], "init_args in 'models'")
         backbones = config.get("backbones") or []
-        if "backbone" in arguments or not backbones or not _takes_backbone(variant["class_path"]):
+        takes_one = "backbone" in constructor_defaults(variant["class_path"], "model")
+        if "backbone" in arguments or not backbones or not takes_one:
             yield variant, trainer, resources
             continue
         for backbone in backbones:
             named = backbone if isinstance(backbone, dict) else {"backbone": backbone}
             yield {**variant, "init_args": {**named, **arguments}}, trainer, resources
-
-
-def _takes_backbone(class_path: str) -> bool:
-    """Whether the model's constructor has an argument `backbone`."""
-    return "backbone" in constructor_defaults(class_path, "model")

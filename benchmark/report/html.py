@@ -26,7 +26,6 @@ from benchmark.metrics.columns import (
 from benchmark.report.scatter import Point, scatter_points
 from benchmark.tables.augmentation_frames import AUGMENTATION, CHANGED
 from benchmark.tables.export_commands import Export, exports
-from benchmark.tables.gallery import GalleryImage
 from benchmark.tables.leaderboard import Frames
 
 __all__ = ["format_number", "write_html"]
@@ -76,7 +75,10 @@ def write_html(tables: Frames, path: Path, output: Path) -> None:
         if len(tables.augmentation)
         else None,
         augmentation_charts=_augmentation_charts(tables.augmentation),
-        gallery=[(image, _inline(image)) for image in tables.gallery],
+        gallery=[
+            (image, f"data:image/jpeg;base64,{base64.b64encode(image.jpeg).decode('ascii')}")
+            for image in tables.gallery
+        ],
         about=[
             (section, list(rows[["name", "value"]].itertuples(index=False)))
             for section, rows in tables.about.groupby("section", sort=False)
@@ -165,10 +167,6 @@ def _shades(frame: pd.DataFrame, entry: Column, compared: Sequence[str]) -> list
 
 def _shown(line: pd.Series) -> str:
     return shown_dataset(str(line["dataset"]), synthetic=bool(line.get("synthetic")))
-
-
-def _inline(image: GalleryImage) -> str:
-    return "data:image/jpeg;base64," + base64.b64encode(image.jpeg).decode("ascii")
 
 
 def _augmentation_charts(frame: pd.DataFrame) -> list[tuple[str, str]]:

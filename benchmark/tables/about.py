@@ -75,7 +75,9 @@ def about_frame(
     rows += [("Probes", *row) for row in _probes(probes)]
     rows += [("Weights", *row) for row in _weights(records)]
     rows += [("Protocol", "Version", str(PROTOCOL_VERSION)), *(("Protocol", *row) for row in PROTOCOL)]
-    rows += [("Columns", _heading(m.label, m.unit), m.meaning) for m in METRICS]
+    rows += [
+        ("Columns", f"{m.label} ({m.unit})" if m.unit not in ("", "bytes") else m.label, m.meaning) for m in METRICS
+    ]
     rows += [("Columns", *row) for row in _COLUMNS]
     return pd.DataFrame(rows, columns=["section", "name", "value"])
 
@@ -198,7 +200,3 @@ def _shares(found: Counter[str]) -> str:
     if len(found) == 1:
         return next(iter(found))
     return ", ".join(f"{value or 'unknown'} ({n} run{'s' if n > 1 else ''})" for value, n in found.most_common())
-
-
-def _heading(label: str, unit: str) -> str:
-    return f"{label} ({unit})" if unit and unit != "bytes" else label

@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
 
 from benchmark.records.archive import Archive
 from benchmark.records.record import Record
@@ -15,6 +12,7 @@ from benchmark.tables.export_commands import command
 from benchmark.tables.leaderboard import build_tables, sort_key
 
 BEST = "best"
+RANKED_BY = ("image_AUROC", "pixel_AUROC", "latency_ms")
 
 
 @dataclass(frozen=True)
@@ -84,7 +82,7 @@ def best_runs(archive: Archive) -> list[Best]:
 
 def best_of(records: Sequence[Record]) -> Record:
     """Of some finished runs the one that a leaderboard of them alone would put first."""
-    return min(records, key=lambda record: (sort_key(_line(record)), record.key))
+    return min(records, key=lambda record: (sort_key({name: record.measured(name) for name in RANKED_BY}), record.key))
 
 
 def _best(where: str, runs: Sequence[Record]) -> Best:
@@ -94,8 +92,3 @@ def _best(where: str, runs: Sequence[Record]) -> Best:
     if len(runs) > 1:
         told += f" (seed {record.seed}, the best of {len(runs)} seeds)"
     return Best(where, record, told)
-
-
-def _line(record: Record) -> dict[str, Any]:
-    values = {name: record.measured(name) for name in ("image_AUROC", "pixel_AUROC", "latency_ms")}
-    return {name: None if value is None or pd.isna(value) else value for name, value in values.items()}

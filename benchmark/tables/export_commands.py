@@ -39,7 +39,7 @@ def exports(tables: Frames, output: Path) -> list[list[Export]]:
     found = []
     for keys in tables.leaderboard["run_keys"]:
         listed = [key for key in str(keys or "").split(";") if key in runs]
-        listed.sort(key=lambda key: (str(runs[key]["category"] or ""), sort_key(_line(runs[key])), key))
+        listed.sort(key=lambda key: (str(runs[key]["category"] or ""), sort_key(runs[key]), key))
         which = [_which(runs[key]) if len(listed) > 1 else "" for key in listed]
         found.append([Export(one, key, command(key, output)) for one, key in zip(which, listed, strict=True)])
     return found
@@ -47,21 +47,13 @@ def exports(tables: Frames, output: Path) -> list[list[Export]]:
 
 def command(key: str, output: Path) -> str:
     """The command that exports a run, to be run where the benchmark was."""
-    return shlex.join(["workbench", "export", "--run", key, "--records", str(_from_here(output)), "--output", "model"])
-
-
-def _from_here(output: Path) -> Path:
-    """The folder as it is called from the working directory, where it lies below."""
     here = Path.cwd()
-    return output.relative_to(here) if output.is_absolute() and output.is_relative_to(here) else output
+    if output.is_absolute() and output.is_relative_to(here):
+        output = output.relative_to(here)
+    return shlex.join(["workbench", "export", "--run", key, "--records", str(output), "--output", "model"])
 
 
 def _which(run: dict[str, Any]) -> str:
     return ", ".join(
         filter(None, (str(run["category"] or ""), f"seed {0 if pd.isna(run['seed']) else int(run['seed'])}"))
     )
-
-
-def _line(run: dict[str, Any]) -> dict[str, Any]:
-    values = {name: run[name] for name in ("image_AUROC", "pixel_AUROC", "latency_ms")}
-    return {name: None if pd.isna(value) else value for name, value in values.items()}

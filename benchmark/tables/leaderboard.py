@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from benchmark.metrics.metric_table import HEADLINE
@@ -165,20 +165,19 @@ def _settings(rows: Sequence[Row]) -> dict[Path, str]:
     }
 
 
-def sort_key(line: dict[str, Any]) -> tuple[float, float, float]:
+def sort_key(line: Mapping[str, Any]) -> tuple[float, float, float]:
     """Sorts the best first: image AUROC, then pixel AUROC, then latency; blanks last."""
-    image, pixel, latency = line["image_AUROC"], line["pixel_AUROC"], line["latency_ms"]
-    return (
-        -image if image is not None else np.inf,
-        -pixel if pixel is not None else np.inf,
-        latency if latency is not None else np.inf,
+    image, pixel, latency = (
+        math.inf if pd.isna(line[name]) else sign * line[name]
+        for name, sign in (("image_AUROC", -1), ("pixel_AUROC", -1), ("latency_ms", 1))
     )
+    return image, pixel, latency
 
 
 def _order(line: dict[str, Any]) -> tuple:
     return (
         line["dataset"],
-        line.get("rank") or np.inf,
+        line.get("rank") or math.inf,
         sort_key(line),
         line["model"],
         line["backbone"],
