@@ -92,6 +92,11 @@ def fitted(name, bare, engine, tiny_folder):
     return model, trained.best_model_path
 
 
+def test_every_exported_model_is_under_this_contract():
+    exports = {name: getattr(extensions, name) for name in extensions.__all__}
+    assert {n for n, one in exports.items() if isinstance(one, type) and issubclass(one, AnomalibModule)} == set(MODELS)
+
+
 def test_scores_and_maps_are_finite_and_of_the_promised_shapes(fitted, images, raw_scores):
     predicted = raw_scores(fitted[0], images)
     assert predicted.pred_score.shape == (8,)
