@@ -12,8 +12,8 @@ from benchmark.api.found_run import find_run
 from benchmark.one_run.options import RunOptions
 from benchmark.one_run.runner import run_experiment
 from benchmark.plan.experiment import Experiment
+from benchmark.records.archive import read_records
 from benchmark.records.record import Record
-from benchmark.records.record_file import read_records
 from inference.__main__ import main
 
 TURNED = {"name": "rotation", "where": "train"}
