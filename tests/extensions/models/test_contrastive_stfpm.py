@@ -197,11 +197,11 @@ def test_views_without_any_augmentation_are_the_images(build):
         assert (view - images).abs().median() < 1e-4  # the crop may have another aspect
 
 
-def test_embeddings_are_of_unit_length_and_independent_of_the_batch(build, engine, tiny_folder, inputs):
+def test_embeddings_are_of_unit_length_and_independent_of_the_batch(build, engine, tiny_folder, images):
     model = build(contrastive_weight=1.0)
     train(model, tiny_folder(), engine)
     model.train()
-    images = model.pre_processor.transform(inputs)
+    images = model.pre_processor.transform(images)
     embedded = model.embed(images)
     assert model.training
     assert model.model.student_model.training
@@ -216,9 +216,9 @@ def test_embedding_without_a_head_says_what_is_needed(build):
         build(contrastive_weight=0).embed(torch.zeros(1, 3, 64, 64))
 
 
-def test_discrepancy_is_zero_for_a_student_that_equals_its_teacher(build, inputs):
+def test_discrepancy_is_zero_for_a_student_that_equals_its_teacher(build, images):
     model = build(contrastive_weight=0)
-    images = model.pre_processor.transform(inputs)
+    images = model.pre_processor.transform(images)
     assert model.discrepancy(images).shape == (8,)
     assert (model.discrepancy(images) > 1e-4).all()
     model.model.student_model.load_state_dict(model.model.teacher_model.state_dict())
@@ -279,10 +279,10 @@ def test_second_fit_of_the_same_engine_is_refused(build, tiny_folder, engine):
         trained.fit(model, datamodule=tiny_folder())
 
 
-def test_exported_model_gives_the_same_scores_and_has_no_head(build, engine, tiny_folder, inputs, raw_scores, tmp_path):
+def test_exported_model_gives_the_same_scores_and_has_no_head(build, engine, tiny_folder, images, raw_scores, tmp_path):
     model, plain = build(projection_size=512), build(contrastive_weight=0)
     train(model, tiny_folder(), engine)
-    images = inputs[:3]
+    images = images[:3]
     expected = raw_scores(model, images)
     sizes = {}
     for name, one in (("head", model), ("plain", plain)):

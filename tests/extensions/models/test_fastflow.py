@@ -111,14 +111,14 @@ def test_data_without_masks_are_tested_with_the_default_metrics(engine, tiny_fol
     assert set(metrics) == {"image_AUROC", "image_F1Score"}
 
 
-def test_given_pre_processor_decides_the_size_and_a_checkpoint_restores_it(bare, engine, tiny_folder, inputs):
+def test_given_pre_processor_decides_the_size_and_a_checkpoint_restores_it(bare, engine, tiny_folder, images):
     transform = torch.nn.Sequential(Resize((48, 80)), Normalize([0.5] * 3, [0.5] * 3))
     model = Fastflow("resnet18", pre_processor=PreProcessor(Resize((48, 80))), **SMALL, **bare)
     trained = engine()
     trained.fit(model, datamodule=tiny_folder())
     again = Fastflow.load_from_checkpoint(trained.best_model_path, **bare)
     assert again.model.input_size == (48, 80)
-    images = transform(inputs)
+    images = transform(images)
     with torch.no_grad():
         torch.testing.assert_close(again.model.eval()(images).anomaly_map, model.model.eval()(images).anomaly_map)
 

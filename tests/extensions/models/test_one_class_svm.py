@@ -72,7 +72,7 @@ def test_numbers_that_cannot_be_are_refused():
 
 
 def test_its_own_training_and_a_checkpoint_of_the_same_one_give_the_same_scores_and_map(
-    autoencoder, bare, engine, tiny_folder, tiny_root, inputs, raw_scores
+    autoencoder, bare, engine, tiny_folder, tiny_root, images, raw_scores
 ):
     model, checkpoint = autoencoder
     seed_everything(0)
@@ -83,11 +83,11 @@ def test_its_own_training_and_a_checkpoint_of_the_same_one_give_the_same_scores_
     for key, tensor in model.model.state_dict().items():
         assert torch.equal(own.model.state_dict()[key], tensor), key
         assert torch.equal(given.model.state_dict()[key], tensor), key
-    found = raw_scores(own, inputs)
-    torch.testing.assert_close(raw_scores(given, inputs).pred_score, found.pred_score)
-    assert torch.equal(found.anomaly_map, raw_scores(model, inputs).anomaly_map)
+    found = raw_scores(own, images)
+    torch.testing.assert_close(raw_scores(given, images).pred_score, found.pred_score)
+    assert torch.equal(found.anomaly_map, raw_scores(model, images).anomaly_map)
     with torch.no_grad():
-        latents = [own.model.encode(images) for images in (training_images(tiny_root), inputs)]
+        latents = [own.model.encode(images) for images in (training_images(tiny_root), images)]
     np.testing.assert_allclose(found.pred_score, scikit_learn(*latents, nu=0.3, gamma="scale"), atol=1e-5)
     assert own.label_free_threshold[0] == 0
     assert "sign" in own.label_free_threshold[1]
@@ -143,20 +143,20 @@ def test_thresholds_that_anomalib_shows_are_those_of_the_finished_svm(bare, engi
 
 
 def test_pooled_features_of_a_backbone_are_scored_as_scikit_learn_does(
-    bare, engine, tiny_folder, tiny_root, inputs, raw_scores
+    bare, engine, tiny_folder, tiny_root, images, raw_scores
 ):
     seed_everything(0)
     model = BackboneOcSvm("resnet18", ["layer2", "layer3"], pre_trained=False, image_size=64, nu=0.4, **bare)
     engine().fit(model, datamodule=tiny_folder())
     engine().fit(model, datamodule=tiny_folder())  # starts again
     pooled = []
-    for images in (training_images(tiny_root), inputs):
+    for images in (training_images(tiny_root), images):
         with torch.no_grad():
             maps = model.model.feature_extractor(model.pre_processor.transform(images))
         pooled.append(torch.cat([maps["layer2"].mean((2, 3)), maps["layer3"].mean((2, 3))], dim=1))
     assert pooled[0].shape == (8, 384)
-    found = raw_scores(model, inputs).pred_score
-    # Random features hardly differ between inputs, so that scaling enlarges what batches of 4 and of 8 differ by.
+    found = raw_scores(model, images).pred_score
+    # Random features hardly differ between images, so that scaling enlarges what batches of 4 and of 8 differ by.
     np.testing.assert_allclose(found, scikit_learn(*pooled, nu=0.4, gamma="scale"), atol=1e-3)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from extensions.data import reading
+from extensions.data.reading import image_files
 from extensions.data.reading.image_files import read_image, read_mask
 
 RNG = np.random.default_rng(0)
@@ -109,7 +109,7 @@ def noise(*shape: int) -> np.ndarray:
 def test_a_plain_png_is_decoded_without_pillow_to_the_same_pixels(tmp_path: Path, mode: str) -> None:
     image = Image.fromarray(noise(37, 23, 3)).convert(mode)
     content = png(tmp_path, image, dpi=(72, 72))
-    np.testing.assert_array_equal(reading._plain_png(content), np.asarray(image))
+    np.testing.assert_array_equal(image_files._plain_png(content), np.asarray(image))
     np.testing.assert_array_equal(read_image(tmp_path / "image.png"), np.asarray(image.convert("RGB")))
 
 
@@ -125,7 +125,7 @@ def test_what_pillow_heeds_in_a_png_is_left_to_it(tmp_path: Path) -> None:
         png(tmp_path, image.convert("1")),
         png(tmp_path, Image.fromarray(noise(20, 30).astype(np.uint16) * 257)),
     ]
-    assert [reading._plain_png(content) for content in several] == [None] * len(several)
+    assert [image_files._plain_png(content) for content in several] == [None] * len(several)
 
 
 @pytest.mark.parametrize("damage", ["cut", "cut in the header", "flipped", "no end"])
@@ -135,7 +135,7 @@ def test_a_damaged_png_is_left_to_pillow_which_says_so(tmp_path: Path, damage: s
         content[200] ^= 255
     damaged = {"cut": content[:4000], "cut in the header": content[:20], "flipped": content, "no end": content[:-12]}
     (tmp_path / "bad.png").write_bytes(damaged[damage])
-    assert reading._plain_png(bytes(damaged[damage])) is None
+    assert image_files._plain_png(bytes(damaged[damage])) is None
     if damage != "no end":  # Pillow shows what there is
         with pytest.raises(ValueError, match=r"cannot read the image .*bad\.png"):
             read_image(tmp_path / "bad.png")

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from extensions.data import synthetic
+from extensions.data.synthetic import defects
 from extensions.data.synthetic.defects import GENERATORS, draw_defect
 from extensions.data.synthetic.foreground import foreground
 
@@ -101,4 +101,4 @@ def test_patches_that_barely_reach_into_the_image_are_no_error():
     for place in ((2, 20), (45, 20), (20, 2), (20, 45)):  # of a cover that leaves one or two pixels inside the rim
         cover = np.zeros((48, 48), np.float32)
         cover[place] = 1
-        np.testing.assert_array_equal(synthetic._poisson(image, 255 - image, cover), image)
+        np.testing.assert_array_equal(defects._poisson(image, 255 - image, cover), image)

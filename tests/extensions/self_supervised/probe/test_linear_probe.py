@@ -9,7 +9,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from extensions.data.splits import held_out
-from extensions.self_supervised import probe as module
+from extensions.self_supervised.probe import linear_probe as module
 from extensions.self_supervised.probe.linear_probe import (
     GRID,
     HELD_OUT,
