@@ -186,7 +186,7 @@ def test_a_run_that_this_machine_cannot_hold_is_refused_before_anything_runs(tmp
 
 
 def test_a_record_written_into_another_folder_of_the_same_name_is_one_sentence(tmp_path, monkeypatch):
-    elsewhere = make_record() | {"key": "a" * 16}
+    elsewhere = as_record(make_record() | {"key": "a" * 16})
     monkeypatch.setattr("benchmark.execute.workers_ray.import_ray", lambda **_: fake_ray(get=lambda _: elsewhere))
     monkeypatch.setattr("benchmark.execute.workers_ray.PATIENCE", 0.1)
     with pytest.raises(RuntimeError, match="folder that all machines share"):
