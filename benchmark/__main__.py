@@ -96,7 +96,9 @@ def table(options: argparse.Namespace) -> int:
     from benchmark.records.archive import holds_runs
 
     if not holds_runs(options.output):
-        msg = f"{options.output}: no runs in it, expected the output folder of `workbench run` or `workbench pack`"
+        msg = (
+            f"{options.output}: no folder 'runs' in it, nor packed runs; expected the output folder of `workbench run`"
+        )
         raise ValueError(msg)
     print("\n".join(str(path) for path in write_tables(options.output)))
     print(f"written again from the records: open {options.output / SHEET}{_next(options.output)}")
