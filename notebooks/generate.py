@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import base64
 import io
+import os
 import tempfile
 from pathlib import Path
 
@@ -55,7 +56,7 @@ def keep_outputs(notebook: NotebookNode, committed: NotebookNode) -> bool:
 
 
 def run(notebook: NotebookNode) -> NotebookNode:
-    """The notebook with its outputs, run in an empty folder; progress and logs (stderr) are left out.
+    """The notebook with its outputs, run in an empty folder; progress, logs and warnings are left out.
 
     Raises:
         nbclient.exceptions.CellExecutionError: A cell failed.
@@ -63,17 +64,25 @@ def run(notebook: NotebookNode) -> NotebookNode:
     header = dict(notebook.metadata)
     with tempfile.TemporaryDirectory() as folder:
         resources = {"metadata": {"path": folder}}
-        NotebookClient(notebook, timeout=3600, record_timing=False, resources=resources).execute()
+        environment = os.environ | {"PYTHONWARNINGS": "ignore"}
+        NotebookClient(notebook, timeout=3600, record_timing=False, resources=resources).execute(env=environment)
         text = nbformat.writes(notebook).replace(f"{Path(folder).resolve()}/", "")
     notebook = nbformat.reads(text, as_version=4)
     notebook.metadata = header
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)
         if cell.cell_type == "code":
-            cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
+            cell.outputs = [output for output in cell.outputs if not is_progress(output)]
             for output in cell.outputs:
                 shrink(output.get("data", {}))
     return notebook
+
+
+def is_progress(output: NotebookNode) -> bool:
+    """Whether an output was there for who waited: a log, or a bar that is blank when it is done."""
+    shown = output.get("data", {"stream": ""})
+    is_text = set(shown) <= {"text/plain", "text/html"}
+    return output.get("name") == "stderr" or (is_text and not shown.get("text/plain", "").strip())
 
 
 def shrink(shown: dict[str, str]) -> None:
