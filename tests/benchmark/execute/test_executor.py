@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import builtins
+import dataclasses
 import os
 import signal
 import threading
@@ -79,6 +80,17 @@ def test_a_killed_worker_has_its_run_repeated_and_one_that_keeps_dying_fails_alo
     assert not [c for c in psutil.Process().children(recursive=True) if "_serve" in " ".join(c.cmdline())]
     again = run(tmp_path, experiments, LOCAL)
     assert again == records
+
+
+def _tell_data_root(experiment, output, *, options, error=None) -> dict:
+    return {"status": "finished", "data_root": options.data_root, "environment": os.environ.get("WORKBENCH_DATA")}
+
+
+def test_workers_are_told_where_relative_data_roots_start(tmp_path):
+    options = dataclasses.replace(QUIET, data_root=tmp_path / "data")
+    ((_, record),) = run_all([make_experiment(0)], tmp_path, options=options, executor=TWO, run=_tell_data_root)
+    assert record["data_root"] == tmp_path / "data"
+    assert record["environment"] == os.environ.get("WORKBENCH_DATA")
 
 
 def _die(*args, **kwargs) -> None:

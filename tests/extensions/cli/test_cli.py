@@ -17,6 +17,7 @@ from torchvision.transforms.v2 import Resize
 
 from extensions.__main__ import main
 from extensions.cli import UsageError, WorkbenchCLI
+from extensions.cli.arguments import prepare_arguments
 from extensions.configuration import ConfigError
 from extensions.models.padim.torch_model import PadimModel
 
@@ -384,6 +385,14 @@ def test_errors_are_one_line_with_an_exit_code(
     lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
     assert len(lines) == 1
     assert not [word for word in words if word not in lines[0]], lines[0]
+
+
+def test_the_data_root_is_an_argument_of_the_data_wherever_it_stands(tmp_path: Path) -> None:
+    config = ["--config", "configs/data/folder.yaml"]
+    for given in (["--data-root", str(tmp_path), *config], [*config, f"--data-root={tmp_path}"]):
+        *rest, last = prepare_arguments(["test", *given])
+        assert rest == ["test", *config]
+        assert last == f"--data.init_args.data_root={tmp_path.resolve()}"
 
 
 def test_wrong_command_line_is_a_usage_error(capsys: pytest.CaptureFixture) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from pathlib import Path
 
@@ -62,10 +63,11 @@ def test_an_interrupted_check_is_one_line(
     assert capsys.readouterr().err.splitlines() == ["interrupted"]
 
 
-def test_relative_roots_start_at_the_data_root(config: Path, product: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("WORKBENCH_DATA", "")  # restored afterwards
+def test_relative_roots_start_at_the_data_root(config: Path, product: Path) -> None:
     settings = ["--set", f"data.init_args.root={product.name}", "--data-root", str(product.parent)]
     assert main(["check", "--config", str(config), *settings]) == 0
+    assert "WORKBENCH_DATA" not in os.environ
+    assert main(["check", "--config", str(config), *settings[:2]]) == 1  # what one call is told another is not
 
 
 def test_sheet_shows_images_beside_their_masks(config: Path, tmp_path: Path) -> None:

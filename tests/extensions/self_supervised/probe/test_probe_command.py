@@ -50,11 +50,6 @@ def command(shades, tmp_path):
     return run
 
 
-@pytest.fixture(autouse=True)
-def data_root_is_restored(monkeypatch):
-    monkeypatch.setenv("WORKBENCH_DATA", "")
-
-
 @pytest.fixture
 def probed(monkeypatch):
     """The backbones and layers whose features were computed."""
