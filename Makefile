@@ -22,10 +22,11 @@ benchmark: $(READY) ## run the main job on real data: output/quickstart/leaderbo
 test: $(READY)   ## run the tests (no network, no GPU)
 	$(BIN)/python -m pytest
 
-lint: $(READY)   ## formatting, lint and types
+lint: $(READY)   ## formatting, lint, types and which room may import which
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
 
 format: $(READY) ## format and mend what ruff can mend
 	$(BIN)/ruff format .

@@ -150,9 +150,9 @@ def test_pooled_features_of_a_backbone_are_scored_as_scikit_learn_does(
     engine().fit(model, datamodule=tiny_folder())
     engine().fit(model, datamodule=tiny_folder())  # starts again
     pooled = []
-    for images in (training_images(tiny_root), images):
+    for batch in (training_images(tiny_root), images):
         with torch.no_grad():
-            maps = model.model.feature_extractor(model.pre_processor.transform(images))
+            maps = model.model.feature_extractor(model.pre_processor.transform(batch))
         pooled.append(torch.cat([maps["layer2"].mean((2, 3)), maps["layer3"].mean((2, 3))], dim=1))
     assert pooled[0].shape == (8, 384)
     found = raw_scores(model, images).pred_score
