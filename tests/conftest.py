@@ -1,8 +1,9 @@
 """Tiny data that several rooms test on: striped images, some with a bright square, and masks of the squares."""
 
 import os
+import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +17,25 @@ os.environ.setdefault("WORKBENCH_FEATURES", "torch")
 # What tests leave in the cache goes with them.
 _CACHE = tempfile.TemporaryDirectory(prefix="workbench-cache-")
 os.environ["WORKBENCH_CACHE"] = _CACHE.name
+# OpenVINO tells its maker of each conversion, which costs seconds where there is no network: without it, it tells none.
+sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
 
 SIDE = 64  # px
+
+
+@pytest.fixture(scope="session", autouse=True)
+def brief_timing() -> Iterator[None]:
+    """How often a network is timed matters in `test_latency.py` alone: in runs and sweeps it is a few times."""
+    from benchmark.execute import latency_session
+    from benchmark.one_run import latency
+
+    measure = latency.measure_latency
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(latency, "measure_latency", lambda *given, **timing: measure(*given, **{"repeats": 5} | timing))
+        patch.setattr(latency_session, "TURN", latency_session.TURN | {"repeats": 3})
+        patch.setattr(latency_session, "ROUNDS", 2)
+        patch.setattr(latency_session, "MORE_ROUNDS", 2)
+        yield
 
 
 def draw_image(rng: np.random.Generator, *, defect: bool) -> tuple[np.ndarray, np.ndarray]:
