@@ -1,5 +1,7 @@
 """Tiny data that several rooms test on: striped images, some with a bright square, and masks of the squares."""
 
+import ctypes
+import gc
 import os
 import sys
 import tempfile
@@ -7,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 from PIL import Image
 
@@ -21,6 +24,7 @@ os.environ["WORKBENCH_CACHE"] = _CACHE.name
 sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
 
 SIDE = 64  # px
+LARGE_RISE = 2**29  # bytes
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -48,6 +52,23 @@ def draw_image(rng: np.random.Generator, *, defect: bool) -> tuple[np.ndarray, n
         mask[top : top + 12, left : left + 12] = 255
         stripes[mask > 0] = 250
     return stripes.clip(0, 255).astype(np.uint8), mask
+
+
+@pytest.fixture(scope="session")
+def settled() -> dict[str, int]:
+    """Bytes of memory that this process had when it last gave some back."""
+    return {"rss": psutil.Process().memory_info().rss}
+
+
+@pytest.fixture(autouse=True)
+def memory_is_given_back(settled: dict[str, int]) -> Iterator[None]:
+    """Networks that hold each other, and what malloc keeps of those that are gone, grow to GB over the tests."""
+    yield
+    if psutil.Process().memory_info().rss > settled["rss"] + LARGE_RISE:
+        gc.collect()
+        if hasattr(libc := ctypes.CDLL(None), "malloc_trim"):
+            libc.malloc_trim(0)
+        settled["rss"] = psutil.Process().memory_info().rss
 
 
 @pytest.fixture(scope="session")

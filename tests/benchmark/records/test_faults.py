@@ -1,4 +1,4 @@
-"""What a disk without room does to a sweep; the kills are in test_interrupted.py."""
+"""What a disk without room does to a sweep; the kills are in test_workers.py."""
 
 from __future__ import annotations
 
