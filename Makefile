@@ -20,7 +20,7 @@ benchmark: $(READY) ## run the main job on real data: output/quickstart/leaderbo
 	$(BIN)/python -m benchmark run --config configs/benchmark/quickstart.yaml --output output/quickstart
 
 test: $(READY)   ## run the tests (no network, no GPU)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist worksteal
 
 lint: $(READY)   ## formatting, lint, types and which room may import which
 	$(BIN)/ruff format --check .

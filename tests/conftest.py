@@ -1,11 +1,15 @@
 """Tiny data that several rooms test on: striped images, some with a bright square, and masks of the squares."""
 
+import ctypes
+import gc
 import os
+import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 from PIL import Image
 
@@ -16,8 +20,26 @@ os.environ.setdefault("WORKBENCH_FEATURES", "torch")
 # What tests leave in the cache goes with them.
 _CACHE = tempfile.TemporaryDirectory(prefix="workbench-cache-")
 os.environ["WORKBENCH_CACHE"] = _CACHE.name
+# OpenVINO tells its maker of each conversion, which costs seconds where there is no network: without it, it tells none.
+sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
 
 SIDE = 64  # px
+LARGE_RISE = 2**29  # bytes
+
+
+@pytest.fixture(scope="session", autouse=True)
+def brief_timing() -> Iterator[None]:
+    """How often a network is timed matters in `test_latency.py` alone: in runs and sweeps it is a few times."""
+    from benchmark.execute import latency_session
+    from benchmark.one_run import latency
+
+    measure = latency.measure_latency
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(latency, "measure_latency", lambda *given, **timing: measure(*given, **{"repeats": 5} | timing))
+        patch.setattr(latency_session, "TURN", latency_session.TURN | {"repeats": 3})
+        patch.setattr(latency_session, "ROUNDS", 2)
+        patch.setattr(latency_session, "MORE_ROUNDS", 2)
+        yield
 
 
 def draw_image(rng: np.random.Generator, *, defect: bool) -> tuple[np.ndarray, np.ndarray]:
@@ -30,6 +52,23 @@ def draw_image(rng: np.random.Generator, *, defect: bool) -> tuple[np.ndarray, n
         mask[top : top + 12, left : left + 12] = 255
         stripes[mask > 0] = 250
     return stripes.clip(0, 255).astype(np.uint8), mask
+
+
+@pytest.fixture(scope="session")
+def settled() -> dict[str, int]:
+    """Bytes of memory that this process had when it last gave some back."""
+    return {"rss": psutil.Process().memory_info().rss}
+
+
+@pytest.fixture(autouse=True)
+def memory_is_given_back(settled: dict[str, int]) -> Iterator[None]:
+    """Networks that hold each other, and what malloc keeps of those that are gone, grow to GB over the tests."""
+    yield
+    if psutil.Process().memory_info().rss > settled["rss"] + LARGE_RISE:
+        gc.collect()
+        if hasattr(libc := ctypes.CDLL(None), "malloc_trim"):
+            libc.malloc_trim(0)
+        settled["rss"] = psutil.Process().memory_info().rss
 
 
 @pytest.fixture(scope="session")

@@ -4,10 +4,11 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pytest
+import timm
 
 from extensions.__main__ import main
 from extensions.cli import WorkbenchCLI
-from extensions.configuration import describe_data, describe_model, load_config
+from extensions.configuration import describe_data, describe_model, instantiate_model, load_config
 from extensions.refinement.__main__ import read_experiment
 from extensions.self_supervised.probe.probe_encoders import find_encoder
 from extensions.self_supervised.probe.probe_settings import probe_settings
@@ -53,6 +54,8 @@ def test_there_are_configs_to_test() -> None:
 def test_config_says_how_to_run_it_and_names_no_folder_of_this_machine(path: Path) -> None:
     comments = [line for line in path.read_text(encoding="utf-8").splitlines() if line.startswith("#")]
     assert any("python -m " in line or "make " in line for line in comments), "no command in its first lines"
+    if path in MODELS:
+        assert any(f"python -m extensions train --config configs/{named(path)}" in line for line in comments)
     for value in values(load_config(path)):
         if isinstance(value, str):
             assert not PurePosixPath(value).is_absolute(), value
@@ -67,6 +70,22 @@ def test_config_of_the_command_line_is_accepted_whole(path: Path) -> None:
     for key in ("model", "data"):
         if key in config:
             assert parsed[key].class_path == config[key]["class_path"]
+
+
+def test_models_have_the_size_that_their_configs_tell_in_words() -> None:
+    """PaDiM draws 500 of the 1792 channels of layers 1 to 3; PatchCore takes layers 2 and 3, and 5 neighbors."""
+
+    def build(name: str) -> Any:
+        described = load_config(ROOT / f"configs/models/{name}.yaml")["model"]
+        return instantiate_model({**described, "init_args": described["init_args"] | {"pre_trained": False}}).model
+
+    padim, patchcore = build("padim_wide_resnet50_2"), build("patchcore_resnet50")
+    for network, arch, layers in ((padim, "wide_resnet50_2", (1, 2, 3)), (patchcore, "resnet50", (2, 3))):
+        widths = timm.create_model(arch, features_only=True, pretrained=False).feature_info.channels()
+        assert network.feature_extractor.out_dims == [widths[layer] for layer in layers]
+    assert (len(padim.idx), sum(padim.feature_extractor.out_dims)) == (500, 1792)
+    assert int(padim.idx.max()) < 1792
+    assert patchcore.num_neighbors == 5
 
 
 @pytest.mark.parametrize("path", BENCHMARKS, ids=named)

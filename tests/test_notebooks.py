@@ -6,6 +6,7 @@ from pathlib import Path
 import jupytext
 import nbformat
 import pytest
+from jupyter_client import KernelManager
 from nbclient import NotebookClient
 
 FOLDER = Path(__file__).resolve().parent.parent / "notebooks"
@@ -42,11 +43,25 @@ def test_committed_notebooks_were_run_whole_and_stay_small(twin):
     assert path.stat().st_size < 1_000_000
 
 
+@pytest.fixture(scope="module")
+def kernel():
+    """One for all notebooks: each begins without the names of the one before, but need not import torch again."""
+    manager = KernelManager(kernel_name="python3")
+    manager.start_kernel()
+    yield manager
+    manager.shutdown_kernel(now=True)
+
+
 @pytest.mark.parametrize("twin", generate().twins(), ids=lambda twin: twin.stem)
-def test_notebooks_run_from_top_to_bottom(twin, tmp_path):
+def test_notebooks_run_from_top_to_bottom(twin, kernel, tmp_path_factory):
     notebook = jupytext.read(twin)
     (parameters,) = (c for c in notebook.cells if "parameters" in c.metadata.get("tags", ()))
     parameters.source = SMALL[twin.stem]
-    NotebookClient(notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": tmp_path}}).execute()
+    notebook.cells.insert(0, nbformat.v4.new_code_cell(f"%reset -f\n%cd -q {tmp_path_factory.mktemp(twin.stem)}"))
+    client = NotebookClient(notebook, km=kernel, timeout=300)
+    try:
+        client.execute()
+    finally:
+        client.kc.stop_channels()
     shown = nbformat.writes(notebook)
     assert '"image/png"' in shown or "leaderboard.xlsx" in shown

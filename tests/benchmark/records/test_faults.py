@@ -1,4 +1,4 @@
-"""What a disk without room does to a sweep; the kills are in test_interrupted.py."""
+"""What a disk without room does to a sweep; the kills are in test_workers.py."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from benchmark.__main__ import main
 from benchmark.api.output_tables import write_tables
 from benchmark.records.archive import read_records
 from benchmark.records.run_files import write_json
@@ -85,8 +86,7 @@ def test_a_sweep_on_a_full_disk_says_so_and_finishes_when_there_is_room(tiny_con
     assert "make room there" in sentence
     assert "Traceback" not in full.stderr
     assert list(output.rglob("record.json")) == []
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    assert main(command[3:]) == 0
     records = list(read_records(output))
     assert [record.status for record in records] == ["finished"] * 2
     assert list((output / ".work").iterdir()) == []

@@ -45,12 +45,12 @@ def root(tiny_root, tmp_path, monkeypatch) -> Path:
     return tmp_path / "tiny"
 
 
-@pytest.fixture
-def weights(tmp_path) -> Path:
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory) -> Path:
     import timm
 
     torch.manual_seed(0)
-    path = tmp_path / "resnet18.pth"
+    path = tmp_path_factory.mktemp("weights") / "resnet18.pth"
     torch.save(timm.create_model("resnet18", pretrained=False).state_dict(), path)
     return path
 

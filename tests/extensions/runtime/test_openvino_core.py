@@ -1,8 +1,12 @@
+import re
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
+import extensions
 from extensions.runtime.openvino_core import openvino_core
 
 # Two networks are freed in the order in which they were made; then a signal comes.
@@ -31,5 +35,10 @@ def test_signals_are_handled_when_networks_are_gone():
     assert (done.returncode, done.stdout) == (0, "[1]\n"), done.stderr
 
 
-def test_there_is_one_core():
-    assert openvino_core() is openvino_core()
+def test_all_of_this_project_has_its_one_core_from_here():
+    root = Path(extensions.__file__).parents[1]
+    files = [file for room in ("benchmark", "extensions", "inference") for file in (root / room).rglob("*.py")]
+    makers = [file.name for file in files if re.search(r"\bCore\(", file.read_text(encoding="utf-8"))]
+    assert makers == ["openvino_core.py"]
+    with ThreadPoolExecutor(2) as pool:
+        assert {id(core) for core in pool.map(lambda _: openvino_core(), range(2))} == {id(openvino_core())}

@@ -24,7 +24,7 @@ def parts(tmp_path_factory) -> Path:
     return folder
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def asked(parts):
     """A pretraining of two epochs of three steps; keyword arguments change its configuration."""
 

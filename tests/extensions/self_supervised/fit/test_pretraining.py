@@ -44,12 +44,16 @@ def logged(run) -> dict[int, float]:
     return losses
 
 
-@pytest.mark.parametrize("n_steps", [2, 3, 4])  # within the first epoch, at its end, within the second
-def test_a_run_that_was_stopped_goes_on_as_if_it_had_not_been(n_steps, asked, tmp_path):
-    whole = asked()
-    expected = logged(whole)
-    curve = pretrain(whole, tmp_path / "whole")["curve"]
+@pytest.fixture(scope="module")
+def uninterrupted(asked, tmp_path_factory):
+    """The loss of each step, and the curve, of a run that was not stopped."""
+    run = asked()
+    return logged(run), pretrain(run, tmp_path_factory.mktemp("whole"))["curve"]
 
+
+@pytest.mark.parametrize("n_steps", [2, 3, 4])  # within the first epoch, at its end, within the second
+def test_a_run_that_was_stopped_goes_on_as_if_it_had_not_been(n_steps, uninterrupted, asked, tmp_path):
+    expected, curve = uninterrupted
     first = asked(checkpoint_every_n_steps=1)
     stop_after(first, n_steps)
     with pytest.raises(PowerError):

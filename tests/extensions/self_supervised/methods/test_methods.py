@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from extensions.backbones import WeightsError
 from extensions.self_supervised import RelativePosition, SimCLR, Supervised, Triplet
 from extensions.self_supervised.fit.pretraining import pretrain
-from extensions.self_supervised.fit.views_sheet import views_sheet
+from extensions.self_supervised.fit.views_sheet import GAP, views_sheet
 from extensions.self_supervised.methods.encoder import build_encoder
 from extensions.self_supervised.methods.method import embedding_spread, lr_share
 from extensions.self_supervised.methods.position import NeighborPatches
@@ -42,11 +42,23 @@ def test_the_same_seed_gives_the_same_encoder(method, asked, tmp_path):
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_the_sheet_shows_a_row_for_each_image(method, asked):
-    sheet = views_sheet(asked(method), n=3)
-    assert sheet.dtype == np.uint8
-    assert sheet.shape[0] % 3 == 0
-    assert sheet.std() > 10
+def test_the_sheet_shows_a_row_for_each_image(method, asked, tmp_path):
+    """The images are red, green and blue: each is one row, and all of its views have its color."""
+    rng = np.random.default_rng(0)
+    for channel, name in enumerate(("a/0.png", "a/1.png", "b/0.png")):
+        pixels = rng.integers(0, 40, (72, 72, 3), dtype=np.uint8)
+        pixels[..., channel] += 180
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        Image.fromarray(pixels).save(tmp_path / name)
+    still = {} if method == "RelativePosition" else {"views": {"cj_prob": 0.0, "random_gray_scale": 0.0}}
+    run = asked(method, model=still, data={"folders": [str(tmp_path)], "batch_size": 3})
+    sheet = views_sheet(run, n=3)
+    views = [view for view in run.data.dataset[0].values() if view.ndim == 3]
+    height, width = views[0].shape[1] + 2 * GAP, views[0].shape[2] + 2 * GAP
+    assert (sheet.dtype, sheet.shape) == (np.uint8, (3 * height, len(views) * width, 3))
+    cells = sheet.reshape(3, height, len(views), width, 3)[:, GAP:-GAP, :, GAP:-GAP]
+    colors = cells.mean(axis=(1, 3)).argmax(axis=-1)  # (3, n_views)
+    assert sorted(colors.tolist()) == [[channel] * len(views) for channel in range(3)]
 
 
 def test_what_labels_say_is_learned(asked, tmp_path):
@@ -178,8 +190,7 @@ def test_an_image_of_one_color_gets_another_image_as_its_negative():
     maker = TripletViews(32, still, None, ["nsa"])
     views = maker(black, 0, lambda: black)  # nothing of a black image shows on a black one
     assert views["negative"].max() == 0
-    assert maker(black, 0, lambda: white)["negative"].shape == (3, 32, 32)
-    assert Image.fromarray(black).size == (64, 64)
+    assert torch.equal(maker(black, 0, lambda: white)["negative"], torch.ones(3, 32, 32))
 
 
 def test_position_is_learned_where_things_have_a_place(asked, tmp_path):
