@@ -1,7 +1,5 @@
 """The sha256 of a file, computed once for each state of the file."""
 
-from __future__ import annotations
-
 import hashlib
 from functools import lru_cache
 from pathlib import Path

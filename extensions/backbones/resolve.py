@@ -1,7 +1,5 @@
 """Finding the weights of a backbone, in four places."""
 
-from __future__ import annotations
-
 import importlib.metadata
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """What differs between an object and another one that was built from the same arguments."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Mapping
 from enum import Enum

@@ -1,7 +1,5 @@
 """A config file as plain data: read, checked for form, overridden from the command line."""
 
-from __future__ import annotations
-
 import copy
 import re
 from collections.abc import Sequence

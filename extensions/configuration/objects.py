@@ -1,7 +1,5 @@
 """From a model or datamodule as Python makes it to its entry in a config."""
 
-from __future__ import annotations
-
 import importlib
 import inspect
 import itertools

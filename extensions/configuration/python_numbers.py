@@ -1,7 +1,5 @@
 """NumPy's numbers as Python's, which is how configs and records hold them."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

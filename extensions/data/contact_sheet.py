@@ -1,7 +1,5 @@
 """A page of images, each beside itself with its mask outlined."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 

@@ -1,7 +1,5 @@
 """Removal rules: which of the scored images go this round."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 

@@ -1,7 +1,5 @@
 """A training in a log: a line for each tenth of its epochs, and one when it is fitted and tested."""
 
-from __future__ import annotations
-
 import time
 from typing import Any
 

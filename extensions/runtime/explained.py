@@ -1,7 +1,5 @@
 """An error in one sentence: ours as they are, those from the depths of libraries with what was being done."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,7 +1,5 @@
 """What other libraries say of themselves is not shown, what this project says is; `WORKBENCH_DEBUG=1` shows all."""
 
-from __future__ import annotations
-
 import logging
 import os
 import warnings

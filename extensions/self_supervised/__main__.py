@@ -1,7 +1,5 @@
 """Backbones that learn from your own images: python -m extensions.self_supervised fit|views|probe|export."""
 
-from __future__ import annotations
-
 import argparse
 import sys
 from collections.abc import Sequence

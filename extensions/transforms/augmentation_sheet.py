@@ -1,7 +1,5 @@
 """A sheet of images and what each augmentation makes of them."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 

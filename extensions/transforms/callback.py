@@ -1,7 +1,5 @@
 """Augmentation of any model of the trainer's, in training, in tests or over several views of a test image."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """One random view of an image, the same in every process."""
 
-from __future__ import annotations
-
 import hashlib
 from dataclasses import dataclass
 

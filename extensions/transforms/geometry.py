@@ -1,7 +1,5 @@
 """Views of an image that move its pixels, as matrices, so that a map of a view can be moved back."""
 
-from __future__ import annotations
-
 import math
 
 import torch

@@ -1,7 +1,5 @@
 """Scores and maps of several views of the same images, as one."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch

@@ -1,7 +1,5 @@
 """The named augmentations, as transforms of torchvision v2 on images of values in [0, 1]."""
 
-from __future__ import annotations
-
 from abc import abstractmethod
 from collections.abc import Callable
 from typing import Any

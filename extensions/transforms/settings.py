@@ -1,7 +1,5 @@
 """What an augmentation is to do, as its configuration says it."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any

@@ -1,7 +1,5 @@
 """The autoencoder's network with a one-class SVM on its latents."""
 
-from __future__ import annotations
-
 import torch
 from anomalib.data import InferenceBatch
 

@@ -1,7 +1,5 @@
 """The one-class SVM on a frozen backbone as a Lightning module."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any

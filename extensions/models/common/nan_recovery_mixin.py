@@ -1,7 +1,5 @@
 """A loss that is no number takes the training back to the best state so far."""
 
-from __future__ import annotations
-
 import logging
 
 import torch

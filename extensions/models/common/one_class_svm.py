@@ -1,7 +1,5 @@
 """A one-class support vector machine that scikit-learn fits and torch evaluates, so that it is plain tensors."""
 
-from __future__ import annotations
-
 import torch
 from anomalib.models.components import DynamicBufferMixin
 from torch import nn

@@ -1,7 +1,5 @@
 """STFPM with a contrastive head as a Lightning module."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path

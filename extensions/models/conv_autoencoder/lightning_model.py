@@ -1,7 +1,5 @@
 """The convolutional autoencoder as a Lightning module."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

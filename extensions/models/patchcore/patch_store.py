@@ -1,7 +1,5 @@
 """The patches that training collects: in memory as long as they fit the limit, else in a file."""
 
-from __future__ import annotations
-
 import logging
 import shutil
 import tempfile

@@ -1,7 +1,5 @@
 """A student of another architecture than its teacher, whose features bear the names of the teacher's layers."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch

@@ -1,7 +1,5 @@
 """What a person decided about the suspects, read from a CSV that has been through a browser or a spreadsheet."""
 
-from __future__ import annotations
-
 import codecs
 import csv
 import difflib

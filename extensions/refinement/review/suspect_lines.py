@@ -1,7 +1,5 @@
 """The lines of suspects.csv: how an image's name, its round and its verdict are written, and how an answer is read."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass

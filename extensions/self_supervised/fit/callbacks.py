@@ -1,7 +1,5 @@
 """Watching a pretraining: a checkpoint every few steps, a stop at the first loss that is no number, a curve."""
 
-from __future__ import annotations
-
 import logging
 import math
 import os

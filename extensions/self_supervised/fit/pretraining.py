@@ -1,7 +1,5 @@
 """Pretrain a backbone as a configuration says, or go on where it was stopped."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from dataclasses import dataclass

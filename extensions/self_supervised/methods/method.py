@@ -1,7 +1,5 @@
 """What all ways of pretraining share: an encoder, an optimizer, and a watch on the loss and on collapse."""
 
-from __future__ import annotations
-
 import math
 from pathlib import Path
 from typing import Any

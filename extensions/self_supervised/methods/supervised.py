@@ -1,7 +1,5 @@
 """Classification by folders, the plain rival of learning without labels."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Labelled images for a probe: folders of classes, or torchvision's CIFAR-10 and STL-10 if they are on the disk."""
 
-from __future__ import annotations
-
 import hashlib
 import logging
 from collections.abc import Callable
