@@ -107,13 +107,11 @@ class BackboneOcSvm(RefitMixin, BackboneMixin, MemoryBankMixin, AnomalibModule):
 
     def training_step(self, batch: Batch, *args: Any, **kwargs: Any) -> torch.Tensor:
         """Collect features."""
-        del args, kwargs
         self.model(batch.image)
         return torch.tensor(0.0, requires_grad=True, device=self.device)
 
     def validation_step(self, batch: Batch, *args: Any, **kwargs: Any) -> Batch:
         """Score images."""
-        del args, kwargs
         return batch.update(**self.model(batch.image)._asdict())
 
     def fit(self) -> None:

@@ -143,7 +143,6 @@ class Cflow(LrScheduleMixin, HeldOutMixin, BackboneMixin, AnomalibCflow):
 
     def validation_step(self, batch: Batch, *args: Any, **kwargs: Any) -> Batch:
         """Score images; log the mean loss a fiber of those that were held out of training as `val_loss`."""
-        del args, kwargs
         maps = self.model.log_prob_maps(batch.image)
         if holds_out_training_images(self.trainer):
             loss = -F.logsigmoid(torch.cat([layer_map.flatten() for layer_map in maps])).mean()

@@ -150,7 +150,6 @@ class ContrastiveStfpm(HeldOutMixin, Stfpm):
 
     def training_step(self, batch: Batch, *args: Any, **kwargs: Any) -> dict[str, torch.Tensor]:
         """Match the teacher on the images, and tell their views apart."""
-        del args, kwargs
         teacher, student = self.model(batch.image)
         loss = matching_loss(teacher, student).mean()
         if self.contrastive_loss is not None:
@@ -165,7 +164,6 @@ class ContrastiveStfpm(HeldOutMixin, Stfpm):
 
     def validation_step(self, batch: Batch, *args: Any, **kwargs: Any) -> Batch:
         """Score images; log the matching loss of those that were held out of training as `val_loss`."""
-        del args, kwargs
         teacher, student, predictions = self.model.compare(batch.image)
         if holds_out_training_images(self.trainer):
             loss = matching_loss(teacher, student).mean()

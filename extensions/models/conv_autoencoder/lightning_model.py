@@ -142,7 +142,6 @@ class ConvAutoencoder(NanRecoveryMixin, ReadingMixin, CheckpointMixin, AnomalibM
 
     def training_step(self, batch: Batch, *args: Any, **kwargs: Any) -> torch.Tensor | None:
         """Draw images again; None, and a rewind, where the loss is no number."""
-        del args, kwargs
         loss = reconstruction_loss(self.loss_name, self.model(batch.image), batch.image)
         if not loss.isfinite():
             self.rewind("the loss")
@@ -152,7 +151,6 @@ class ConvAutoencoder(NanRecoveryMixin, ReadingMixin, CheckpointMixin, AnomalibM
 
     def validation_step(self, batch: Batch, *args: Any, **kwargs: Any) -> Batch:
         """Score images; log the loss of those that were held out of training as `val_loss`."""
-        del args, kwargs
         reconstructions = self.model.decode(self.model.encode(batch.image))
         if holds_out_training_images(self.trainer):
             loss = reconstruction_loss(self.loss_name, reconstructions, batch.image)

@@ -123,7 +123,6 @@ class Fastflow(LrScheduleMixin, HeldOutMixin, BackboneMixin, AnomalibFastflow):
 
     def validation_step(self, batch: Batch, *args: Any, **kwargs: Any) -> Batch:
         """Score images; log the loss of those that were held out of training as `val_loss`."""
-        del args, kwargs
         latent, log_jacobians = self.model.flow(batch.image)
         if holds_out_training_images(self.trainer):
             loss = self.loss(latent, log_jacobians)

@@ -86,7 +86,6 @@ class Method(LightningModule):
 
     def training_step(self, batch: Views, *args: Any, **kwargs: Any) -> torch.Tensor:
         """Take the loss; log it and the spread of the embeddings."""
-        del args, kwargs
         loss, embeddings = self.loss(batch)
         spread = embedding_spread(embeddings.detach().float())
         told: dict[str, Any] = {"on_step": True, "on_epoch": True, "prog_bar": True, "batch_size": len(embeddings)}

@@ -89,7 +89,6 @@ class NeighborPatches:
 
     def __call__(self, image: np.ndarray, label: int, other: Callable[[], np.ndarray]) -> Views:
         """The patches, each (3, h, w), normalized, and the position, a scalar."""
-        del label, other
         side = 3 * self._cell
         whole = TF.to_image(Image.fromarray(image))
         if min(whole.shape[-2:]) < side:

@@ -105,6 +105,5 @@ class TwoViews:
 
     def __call__(self, pixels: np.ndarray, label: int, other: Callable[[], np.ndarray]) -> Views:
         """The views; neither class nor other images play a part."""
-        del label, other
         image = Image.fromarray(pixels)
         return {"first": self._augment(image), "second": self._augment(image)}

@@ -87,5 +87,4 @@ class LabelledView:
 
     def __call__(self, image: np.ndarray, label: int, other: Callable[[], np.ndarray]) -> Views:
         """The view, and the class as a scalar."""
-        del other
         return {"view": self._augment(Image.fromarray(image)), "label": torch.tensor(label)}
