@@ -72,13 +72,9 @@ class BackboneOcSvm(RefitMixin, BackboneMixin, MemoryBankMixin, AnomalibModule):
         visualizer: Visualizer | bool = True,
     ) -> None:
         layers = self._resolve_layers(backbone, layers)
+        processor = self._resolve_pre_processor(pre_processor, backbone, image_size=image_size, center_crop=center_crop)
         super().__init__(
-            pre_processor=self._resolve_pre_processor(
-                pre_processor, backbone, image_size=image_size, center_crop=center_crop
-            ),
-            post_processor=post_processor,
-            evaluator=evaluator,
-            visualizer=visualizer,
+            pre_processor=processor, post_processor=post_processor, evaluator=evaluator, visualizer=visualizer
         )
         self.model = BackboneOcSvmModel(layers, backbone=architecture(backbone), nu=nu, gamma=gamma)
         self._set_backbone(backbone, layers, weights=weights, pre_trained=pre_trained)

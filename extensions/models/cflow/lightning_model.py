@@ -104,14 +104,10 @@ class Cflow(LrScheduleMixin, HeldOutMixin, BackboneMixin, AnomalibCflow):
             lr_schedule=(lr_schedule, lr_schedule in ("constant", "cosine"), "constant or cosine"),
         )
         layers = self._resolve_layers(backbone, layers)
+        processor = self._resolve_pre_processor(pre_processor, backbone, image_size=image_size, center_crop=center_crop)
         # Anomalib's own __init__ is left out: it would build its network, and with it look for weights.
         super(AnomalibCflow, self).__init__(
-            pre_processor=self._resolve_pre_processor(
-                pre_processor, backbone, image_size=image_size, center_crop=center_crop
-            ),
-            post_processor=post_processor,
-            evaluator=evaluator,
-            visualizer=visualizer,
+            pre_processor=processor, post_processor=post_processor, evaluator=evaluator, visualizer=visualizer
         )
         self.model = CflowModel(
             architecture(backbone),

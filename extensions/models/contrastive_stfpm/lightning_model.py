@@ -109,14 +109,10 @@ class ContrastiveStfpm(HeldOutMixin, Stfpm):
         )
         check_view_settings(views or {})
         layers = self._resolve_layers(backbone, layers)
+        processor = self._resolve_pre_processor(pre_processor, backbone, image_size=image_size, center_crop=center_crop)
         # Anomalib's own __init__ is left out: it would download the teacher.
         super(AnomalibStfpm, self).__init__(
-            pre_processor=self._resolve_pre_processor(
-                pre_processor, backbone, image_size=image_size, center_crop=center_crop
-            ),
-            post_processor=post_processor,
-            evaluator=evaluator,
-            visualizer=visualizer,
+            pre_processor=processor, post_processor=post_processor, evaluator=evaluator, visualizer=visualizer
         )
         self.contrastive_weight = contrastive_weight
         self.projection_size, self.temperature, self.queue_size = projection_size, temperature, queue_size

@@ -101,14 +101,10 @@ class Patchcore(RefitMixin, BackboneMixin, AnomalibPatchcore):
         check_method(coreset)
         precision = check_precision(precision)
         layers = self._resolve_layers(backbone, layers)
+        processor = self._resolve_pre_processor(pre_processor, backbone, image_size=image_size, center_crop=center_crop)
         # Anomalib's own __init__ is left out: it would build its network, and with it look for weights.
         super(AnomalibPatchcore, self).__init__(
-            pre_processor=self._resolve_pre_processor(
-                pre_processor, backbone, image_size=image_size, center_crop=center_crop
-            ),
-            post_processor=post_processor,
-            evaluator=evaluator,
-            visualizer=visualizer,
+            pre_processor=processor, post_processor=post_processor, evaluator=evaluator, visualizer=visualizer
         )
         self.hparams["precision"] = precision.value
         self.coreset_sampling_ratio = coreset_sampling_ratio
