@@ -73,19 +73,16 @@ def _given(backbone: str, weights: Path) -> ResolvedWeights:
         )
         raise WeightsError(message)
     row = next((row for row in known if row.architecture == arch), None)
+    # One that the manifest has for the architecture: it leaves names alone that are timm's already.
+    key_maps = (other.key_map for other in rows().values() if other.architecture == arch and other.key_map)
     return ResolvedWeights(
         sha256=sha256,
         source=f"file {path.name}",
         path=path,
         license=row.license if row else "not stated (file given by the user)",
         layers=row.layers if row else None,
-        key_map=row.key_map if row else _key_map_of(arch),
+        key_map=row.key_map if row else next(key_maps, None),
     )
-
-
-def _key_map_of(arch: str) -> str | None:
-    """The key map the manifest has for an architecture: it leaves names alone that are timm's already."""
-    return next((row.key_map for row in rows().values() if row.architecture == arch and row.key_map), None)
 
 
 def from_folder(backbone: str, row: Row | None) -> ResolvedWeights | str:

@@ -8,8 +8,6 @@ from typing import Any
 
 from extensions.configuration.python_numbers import python_numbers
 
-__all__ = ["difference", "in_one_line", "sample_difference", "tensor_difference"]
-
 _ATTACHED = ("post_processor", "evaluator", "visualizer")  # parts of a model that change no raw score
 _CHANGES = {"training", "trainer", *_ATTACHED}  # by whoever uses the object, without a change of what it is
 

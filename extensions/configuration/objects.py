@@ -24,8 +24,6 @@ from extensions.configuration.python_numbers import python_numbers
 
 logger = logging.getLogger(__name__)
 
-__all__ = ["spec_of"]
-
 _BUILD = {"model": instantiate_model, "data": instantiate_data}
 _DESCRIBE = {"model": describe_model, "data": describe_data}
 _NOT_DATA = object()  # what no entry of a config can hold

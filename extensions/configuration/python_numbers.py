@@ -3,8 +3,6 @@
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["python_numbers"]
-
 
 def python_numbers(value: Any) -> Any:
     """A value with every number of NumPy's in it, at any depth of mappings, lists and tuples, as one of Python's."""

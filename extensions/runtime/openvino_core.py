@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import openvino
 
-__all__ = ["openvino_core"]
-
 
 @cache
 def openvino_core() -> openvino.Core:

@@ -94,7 +94,9 @@ def _fit(config: dict[str, Any], options: argparse.Namespace, output: Path) -> i
             f"collapsed in epoch {record['collapsed_at']}: what was learned is of no use, open {output / CURVE_IMAGE}"
         )
         return 1
-    print(f"pretrained {record['epochs']} epochs: open {output / CURVE_IMAGE}; {_export_next(config, options)}")
+    missing = "" if "export" in config else "add export: {tag: NAME} to the config, then "
+    command = workbench("pretrain", "export", *_same(options))
+    print(f"pretrained {record['epochs']} epochs: open {output / CURVE_IMAGE}; next: {missing}{command}")
     return 0
 
 
@@ -122,14 +124,6 @@ def _same(options: argparse.Namespace) -> list[object]:
     """The options by which another command finds the same pretraining."""
     where = [] if options.output == DEFAULT_OUTPUT else ["--output", options.output]
     return [*where, *same_data(options)]
-
-
-def _export_next(config: dict[str, Any], options: argparse.Namespace) -> str:
-    """What makes it a backbone."""
-    command = workbench("pretrain", "export", *_same(options))
-    return (
-        f"next: {command}" if "export" in config else f"next: add export: {{tag: NAME}} to the config, then {command}"
-    )
 
 
 def _export(config: dict[str, Any], options: argparse.Namespace, output: Path) -> int:

@@ -13,8 +13,6 @@ from extensions.transforms.drawing import draw_view
 from extensions.transforms.named import augmentation
 from extensions.transforms.settings import NAMES
 
-__all__ = ["SUFFIXES", "sample_images", "views_sheet"]
-
 SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 _GAP = 4  # px
 _TITLE = 18  # px

@@ -17,8 +17,6 @@ from extensions.transforms.merging import Matrices, merge_maps, merge_scores
 from extensions.transforms.named import augmentation
 from extensions.transforms.settings import AugmentationSettings
 
-__all__ = ["Augmentation"]
-
 _STEPS = ("validation_step", "test_step", "predict_step")
 _TRAIN, _TEST = 0, 1  # so that an image is drawn differently in training and in a test
 

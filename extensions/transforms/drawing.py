@@ -10,8 +10,6 @@ from torchvision.tv_tensors import Image, Mask
 
 from extensions.transforms.named import GeometricTransform
 
-__all__ = ["View", "draw_view"]
-
 
 @dataclass(frozen=True)
 class View:

@@ -6,8 +6,6 @@ import torch
 
 from extensions.transforms.geometry import warp_back
 
-__all__ = ["merge_maps", "merge_scores"]
-
 Matrices = Sequence[torch.Tensor | None]
 
 

@@ -12,8 +12,6 @@ from extensions.configuration.errors import ConfigError, did_you_mean
 from extensions.transforms.geometry import mirror, turn, warp, window
 from extensions.transforms.settings import IDENTITY, NAMES
 
-__all__ = ["GeometricTransform", "RandomFlip", "RandomRotation", "RandomWindow", "augmentation"]
-
 CROP_SHARE = 256 / 288  # of each side
 DEGREES = 20.0
 BLUR_KERNEL = 11  # px

@@ -6,8 +6,6 @@ from typing import Any
 
 from extensions.configuration.errors import ConfigError, did_you_mean
 
-__all__ = ["IDENTITY", "MERGES", "NAMES", "WHERE", "AugmentationSettings", "read_augmentation"]
-
 IDENTITY = "identity"
 NAMES = (IDENTITY, "random_crop", "autocontrast", "rotation", "gaussian_blur", "solarize", "flip")
 WHERE = ("train", "test", "tta", "both")

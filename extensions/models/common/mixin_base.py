@@ -7,5 +7,3 @@ if TYPE_CHECKING:
     from anomalib.models import AnomalibModule as MixinBase
 else:
     MixinBase = object
-
-__all__ = ["MixinBase"]

@@ -35,7 +35,7 @@ class ConvAutoencoder(NanRecoveryMixin, ReadingMixin, CheckpointMixin, AnomalibM
     learning rate falls along half a cosine over `trainer.max_epochs`.
 
     Where the datamodule holds out training images (`val_split_mode=from_train`), their loss is logged as `val_loss`
-    and the network of the epoch with the lowest is kept. A loss that is no number is not learned from: training goes
+    and the network of the epoch with the lowest is kept. A NaN loss is not learned from: training goes
     back to the best state with a tenth of the learning rate, three times at most, and says so.
 
     `label_free_threshold` is the 80 % quantile of the scores of the training images, as training sees them: a fifth
@@ -141,7 +141,7 @@ class ConvAutoencoder(NanRecoveryMixin, ReadingMixin, CheckpointMixin, AnomalibM
         super().on_fit_start()
 
     def training_step(self, batch: Batch, *args: Any, **kwargs: Any) -> torch.Tensor | None:
-        """Draw images again; None, and a rewind, where the loss is no number."""
+        """Draw images again; None, and a rewind, at a NaN loss."""
         loss = reconstruction_loss(self.loss_name, self.model(batch.image), batch.image)
         if not loss.isfinite():
             self.rewind("the loss")

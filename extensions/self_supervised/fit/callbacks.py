@@ -1,4 +1,4 @@
-"""Watching a pretraining: a checkpoint every few steps, a stop at the first loss that is no number, a curve."""
+"""Watching a pretraining: a checkpoint every few steps, a stop at the first NaN loss, a curve."""
 
 import logging
 import math
@@ -80,7 +80,7 @@ class SafeCheckpoint(Callback):
 
 
 class FiniteLoss(Callback):
-    """Stops at the first loss that is no number, before it can spoil what was learned."""
+    """Stops at the first NaN or infinite loss, before it can spoil what was learned."""
 
     def __init__(self, checkpoint: Path) -> None:
         self._checkpoint = checkpoint

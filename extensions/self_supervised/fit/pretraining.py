@@ -74,7 +74,7 @@ def pretrain(asked: Pretraining, output: Path, *, restart: bool = False) -> dict
         ConfigError: No end is given, Lightning refuses the trainer's arguments, or the folder holds the checkpoint of
             another run.
         ValueError: Folders or images that cannot be.
-        NotFiniteError: The loss is no number any more.
+        NotFiniteError: The loss became NaN or infinite.
         OSError: A file could not be written.
     """
     checkpoint = output / CHECKPOINT
