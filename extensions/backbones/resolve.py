@@ -1,13 +1,14 @@
 """Finding the weights of a backbone, in four places."""
 
+import hashlib
 import importlib.metadata
 from collections.abc import Callable
 from dataclasses import dataclass
 from fnmatch import fnmatch
+from functools import lru_cache
 from pathlib import Path
 
 from extensions.backbones import hub
-from extensions.backbones.checksum import sha256_of
 from extensions.backbones.errors import WeightsError, WeightsNotFoundError
 from extensions.backbones.manifest import Row, row_for, rows, weights_folder
 
@@ -148,3 +149,16 @@ def _verified(row: Row, path: Path, source: str, layers: tuple[str, ...] | None)
         )
         raise WeightsError(message)
     return ResolvedWeights(sha256, source, path, row.license, layers, row.key_map)
+
+
+def sha256_of(path: Path) -> str:
+    """Hexadecimal sha256 of the content; repeated calls in one process read the file again only when it changed."""
+    path = path.resolve()
+    stat = path.stat()
+    return _sha256(path, stat.st_size, stat.st_mtime_ns)
+
+
+@lru_cache(maxsize=256)
+def _sha256(path: Path, size: int, mtime_ns: int) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
