@@ -17,7 +17,7 @@ _OUTLINE = (255, 60, 30)
 
 
 def choose_samples(samples: pd.DataFrame, n: int) -> pd.DataFrame:
-    """Draw the same ``n`` samples each time, anomalous ones first and as evenly over the kinds of defect as they allow."""
+    """Draw ``n`` samples, the same each time: anomalous ones first, as evenly over their kinds as these allow."""
     mixed = samples.sample(frac=1, random_state=0)
     turn = mixed.groupby("kind").cumcount()
     is_good = mixed["label_index"] == 0

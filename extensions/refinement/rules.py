@@ -31,20 +31,7 @@ def fixed_count(scores: np.ndarray, *, n_start: int, floor: float = FLOOR, count
 
 
 def fixed_share(scores: np.ndarray, *, n_start: int, floor: float = FLOOR, share: float = 0.05) -> np.ndarray:
-    """The highest scores, `share` of the images still kept, at least one.
-
-    Args:
-        scores: (N,) of the images still kept, higher is removed first.
-        n_start: Images before the first round.
-        floor: Share of `n_start` that is always kept.
-        share: Of the images still kept.
-
-    Returns:
-        Indices into `scores`, worst first; equal scores in the order given.
-
-    Raises:
-        ValueError: A score is not finite, or an argument is out of its range.
-    """
+    """The highest scores, `share` of the images still kept, at least one; for the rest see `fixed_count`."""
     if not 0 < share < 1:
         msg = f"share is {share}; expected a number above 0 and below 1"
         raise ValueError(msg)
@@ -58,19 +45,8 @@ def mad(scores: np.ndarray, *, n_start: int, floor: float = FLOOR, t: float = 3.
     https://doi.org/10.1080/01621459.1974.10482962, with the median absolute deviation of the scores above the median
     only: distances are skewed to the right, and a scale taken from both sides would call their tail suspicious. Median
     and MAD are taken again of the scores below, until none is above: many defects widen the scale that would tell them.
-    The default t was chosen on clean and contaminated images of bottle and ELPV.
-
-    Args:
-        scores: (N,) of the images still kept, higher is removed first.
-        n_start: Images before the first round.
-        floor: Share of `n_start` that is always kept.
-        t: How far out, in standard deviations of a normal distribution of the same spread.
-
-    Returns:
-        Indices into `scores`, worst first; equal scores in the order given.
-
-    Raises:
-        ValueError: A score is not finite, or an argument is out of its range.
+    The default t, in standard deviations of a normal distribution of the same spread, was chosen on clean and
+    contaminated images of bottle and ELPV. For the other arguments, the result and errors see `fixed_count`.
     """
     if not t > 0:
         msg = f"t is {t}; expected a number above 0, such as 3.3"
