@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from extensions.runtime.command import add_data_root_option, add_set_option, exit_code, same_data, set_help, workbench
-from extensions.self_supervised.probe.probe_command import add_arguments
+from extensions.self_supervised.probe import probe_command
 
 DEFAULT_OUTPUT = Path("output/self_supervised")
 VIEWS = "views.png"
@@ -17,7 +17,7 @@ def main(arguments: Sequence[str] | None = None, *, prog: str = "python -m exten
     """Run the command line, called `prog`; 0 when all of its work was done."""
     options = _parser(prog).parse_args(arguments)
     if options.command == "probe":
-        return exit_code(lambda: _probe(options), interrupted="interrupted: finished rows are kept")
+        return exit_code(lambda: probe_command.run(options), interrupted="interrupted: finished rows are kept")
     return exit_code(
         lambda: _run(options), interrupted="interrupted: the same command goes on from the last checkpoint"
     )
@@ -51,7 +51,9 @@ def _parser(prog: str) -> argparse.ArgumentParser:
         "Make what was pretrained a backbone with a name, in the weights folder.",
         example="--config configs/self_supervised/simclr.yaml",
     )
-    add_arguments(commands.add_parser("probe", help="how well frozen features tell classes apart: linear probe, kNN"))
+    probe_command.add_arguments(
+        commands.add_parser("probe", help="how well frozen features tell classes apart: linear probe, kNN")
+    )
     export.add_argument("--replace", action="store_true", help="replace other weights of the same name")
     for command in (fit, views, export):
         command.add_argument("--config", type=Path, required=True, help="YAML, see configs/self_supervised")
@@ -59,12 +61,6 @@ def _parser(prog: str) -> argparse.ArgumentParser:
         add_data_root_option(command)
         add_set_option(command, "trainer.max_epochs=10")
     return parser
-
-
-def _probe(options: argparse.Namespace) -> int:
-    from extensions.self_supervised.probe.probe_command import run
-
-    return run(options)
 
 
 def _run(options: argparse.Namespace) -> int:

@@ -83,11 +83,9 @@ class ConvAutoencoder(NanRecoveryMixin, ReadingMixin, CheckpointMixin, AnomalibM
         evaluator: Evaluator | bool = True,
         visualizer: Visualizer | bool = True,
     ) -> None:
-        if loss not in LOSSES:
-            msg = f"loss is {loss!r}; expected one of {', '.join(LOSSES)}."
-            raise ValueError(msg)
         check_whole(latent_dim=latent_dim)
         check_values(
+            loss=(loss, loss in LOSSES, f"one of {', '.join(LOSSES)}"),
             latent_dim=(latent_dim, latent_dim >= 1, "1 or more"),
             lr=(lr, lr > 0, "more than 0"),
             weight_decay=(weight_decay, weight_decay >= 0, "0 or more"),
