@@ -64,7 +64,7 @@ def test_all_bars_go_through_one_place() -> None:
     root = Path(__file__).resolve().parents[3]
     files = [path for room in ("extensions", "benchmark", "inference") for path in (root / room).rglob("*.py")]
     users = [path for path in files if re.search(r"^\s*(from|import) tqdm", path.read_text(encoding="utf-8"), re.M)]
-    assert users == [root / "extensions" / "progress.py"]
+    assert users == [root / "extensions" / "runtime" / "progress.py"]
 
 
 @pytest.mark.parametrize(("total", "told"), [(3, [1, 2, 3]), (12, [2, 3, 4, 5, 6, 8, 9, 10, 11, 12])])
