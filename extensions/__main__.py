@@ -1,7 +1,5 @@
 """python -m extensions: anomalib's command line with the workbench's models, backbones and data."""
 
-from __future__ import annotations
-
 import difflib
 import logging
 import sys

@@ -1,7 +1,5 @@
 """`python -m extensions.backbones list | readme`: what is available here, and the text of weights/README.md."""
 
-from __future__ import annotations
-
 import argparse
 import json
 import sys

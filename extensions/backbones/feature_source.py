@@ -1,7 +1,5 @@
 """Where a frozen extractor finds features that are known already."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any, Protocol
 

@@ -1,7 +1,5 @@
 """The feature extractor of a frozen backbone: through OpenVINO where that is faster and gives the same features."""
 
-from __future__ import annotations
-
 import hashlib
 import logging
 import os

@@ -1,7 +1,5 @@
 """Weights from the model hub, through timm's addresses and huggingface_hub's cache."""
 
-from __future__ import annotations
-
 import logging
 from pathlib import Path
 from typing import NamedTuple

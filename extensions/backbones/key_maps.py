@@ -4,8 +4,6 @@ A key map takes the tensors of a file and the architecture, and returns them und
 stay as they are, so a file that already has timm's names passes through.
 """
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Callable, Mapping

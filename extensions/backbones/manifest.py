@@ -1,7 +1,5 @@
 """Rows of `weights/manifest.yaml`: which weights belong to which backbone, and where they come from."""
 
-from __future__ import annotations
-
 import difflib
 import os
 import re

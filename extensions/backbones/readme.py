@@ -1,7 +1,5 @@
 """The text of weights/README.md: the manifest for people."""
 
-from __future__ import annotations
-
 from extensions.backbones.manifest import CHECKOUT_WEIGHTS, Row, rows_of
 
 

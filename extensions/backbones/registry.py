@@ -1,7 +1,5 @@
 """Backbone names: ours and those of `weights/manifest.yaml` become names that timm builds."""
 
-from __future__ import annotations
-
 import dataclasses
 import difflib
 

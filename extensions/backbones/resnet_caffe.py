@@ -1,7 +1,5 @@
 """ResNet-50 with the stride where the original network has it."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from timm.models import build_model_with_cfg, generate_default_cfgs, register_model

@@ -1,7 +1,5 @@
 """ResNet-18 with attention over channels and positions in each block."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from timm.models import build_model_with_cfg, generate_default_cfgs, register_model

@@ -1,15 +1,14 @@
 """Finding the weights of a backbone, in four places."""
 
-from __future__ import annotations
-
+import hashlib
 import importlib.metadata
 from collections.abc import Callable
 from dataclasses import dataclass
 from fnmatch import fnmatch
+from functools import lru_cache
 from pathlib import Path
 
 from extensions.backbones import hub
-from extensions.backbones.checksum import sha256_of
 from extensions.backbones.errors import WeightsError, WeightsNotFoundError
 from extensions.backbones.manifest import Row, row_for, rows, weights_folder
 
@@ -75,19 +74,16 @@ def _given(backbone: str, weights: Path) -> ResolvedWeights:
         )
         raise WeightsError(message)
     row = next((row for row in known if row.architecture == arch), None)
+    # One that the manifest has for the architecture: it leaves names alone that are timm's already.
+    key_maps = (other.key_map for other in rows().values() if other.architecture == arch and other.key_map)
     return ResolvedWeights(
         sha256=sha256,
         source=f"file {path.name}",
         path=path,
         license=row.license if row else "not stated (file given by the user)",
         layers=row.layers if row else None,
-        key_map=row.key_map if row else _key_map_of(arch),
+        key_map=row.key_map if row else next(key_maps, None),
     )
-
-
-def _key_map_of(arch: str) -> str | None:
-    """The key map the manifest has for an architecture: it leaves names alone that are timm's already."""
-    return next((row.key_map for row in rows().values() if row.architecture == arch and row.key_map), None)
 
 
 def from_folder(backbone: str, row: Row | None) -> ResolvedWeights | str:
@@ -153,3 +149,16 @@ def _verified(row: Row, path: Path, source: str, layers: tuple[str, ...] | None)
         )
         raise WeightsError(message)
     return ResolvedWeights(sha256, source, path, row.license, layers, row.key_map)
+
+
+def sha256_of(path: Path) -> str:
+    """Hexadecimal sha256 of the content; repeated calls in one process read the file again only when it changed."""
+    path = path.resolve()
+    stat = path.stat()
+    return _sha256(path, stat.st_size, stat.st_mtime_ns)
+
+
+@lru_cache(maxsize=256)
+def _sha256(path: Path, size: int, mtime_ns: int) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

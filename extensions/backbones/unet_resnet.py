@@ -1,7 +1,5 @@
 """ResNet-18 with a decoder whose levels are feature layers."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from extensions.cache.features import FeatureStore
     from extensions.cache.images import ImageSplit
 
-__all__ = ["SelectionTimes", "known_seconds", "note_seconds"]
-
 
 def note_seconds(
     split: ImageSplit,

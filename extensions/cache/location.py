@@ -1,7 +1,5 @@
 """Where the cache of this machine lies, and how much it may take."""
 
-from __future__ import annotations
-
 import logging
 import os
 import tempfile

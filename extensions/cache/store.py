@@ -1,7 +1,5 @@
 """A folder of arrays found again by what they were made from; it may be deleted at any time."""
 
-from __future__ import annotations
-
 import errno
 import hashlib
 import json

@@ -1,7 +1,5 @@
 """Which part of a transform can be done once an image, and which is done each time."""
 
-from __future__ import annotations
-
 from torchvision.transforms import v2
 
 # Transforms that give the same result each time, an image at a time or a batch at a time.

@@ -1,7 +1,5 @@
 """Command-line arguments before anomalib's parser sees them: config files checked, short class names resolved."""
 
-from __future__ import annotations
-
 import itertools
 from argparse import ArgumentParser
 from collections.abc import Sequence

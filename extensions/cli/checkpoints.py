@@ -30,7 +30,10 @@ def find_checkpoint(ckpt_path: str | Path, *, root: Path, model: str, dataset: P
         ConfigError: No such file, no run to take it from, or several checkpoints to choose from.
     """
     if str(ckpt_path) not in NAMES:
-        return _existing(Path(ckpt_path))
+        if not Path(ckpt_path).is_file():
+            msg = f"--ckpt_path {ckpt_path}: there is no such file; expected a checkpoint, 'best' or 'last'"
+            raise ConfigError(msg)
+        return Path(ckpt_path)
     base = root / model / dataset if dataset else root / model
     folders = sorted({path.resolve() for path in base.glob(f"{'' if dataset else '**/'}latest/weights/lightning")})
     where = base / ("latest" if dataset else "**/latest") / "weights" / "lightning"
@@ -68,14 +71,6 @@ def check_export(model: AnomalibModule, path: Path) -> None:
     except ValueError as error:
         msg = f"--ckpt_path {path}: {error}"
         raise ConfigError(msg) from error
-
-
-def _existing(path: Path) -> Path:
-    """A path given by the user."""
-    if not path.is_file():
-        msg = f"--ckpt_path {path}: there is no such file; expected a checkpoint, 'best' or 'last'"
-        raise ConfigError(msg)
-    return path
 
 
 def _choose(name: str, folder: Path) -> Path:

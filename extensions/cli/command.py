@@ -1,7 +1,5 @@
 """The command-line class: anomalib's, mended where it drops what the config says."""
 
-from __future__ import annotations
-
 import json
 import logging
 from collections.abc import Sequence

@@ -49,7 +49,6 @@ def _trained(cli: WorkbenchCLI, root: Path, config: Path | None) -> str:
 
 
 def _tested(cli: WorkbenchCLI, root: Path, config: Path | None) -> str:
-    del config
     images = root / "images"
     where = f": open {images}" if images.is_dir() else ""
     word = "tested" if cli.subcommand == "test" else "validated"

@@ -1,7 +1,5 @@
 """Help of anomalib's subcommands in our words: the options that most runs need, and an example of ours."""
 
-from __future__ import annotations
-
 PROG = "python -m extensions"
 WORKS = {
     "train": "fit a model, then test it",

@@ -1,7 +1,5 @@
 """A class named in a config: short name or dotted path to the class itself."""
 
-from __future__ import annotations
-
 import gc
 import importlib
 import inspect

@@ -1,7 +1,5 @@
 """What differs between an object and another one that was built from the same arguments."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Mapping
 from enum import Enum
@@ -9,8 +7,6 @@ from pathlib import PurePath
 from typing import Any
 
 from extensions.configuration.python_numbers import python_numbers
-
-__all__ = ["difference", "in_one_line", "sample_difference", "tensor_difference"]
 
 _ATTACHED = ("post_processor", "evaluator", "visualizer")  # parts of a model that change no raw score
 _CHANGES = {"training", "trainer", *_ATTACHED}  # by whoever uses the object, without a change of what it is

@@ -1,7 +1,5 @@
 """A config file as plain data: read, checked for form, overridden from the command line."""
 
-from __future__ import annotations
-
 import copy
 import re
 from collections.abc import Sequence
@@ -87,18 +85,15 @@ def _read(path: Path) -> str:
         return path.read_text(encoding="utf-8")
     except FileNotFoundError:
         folder = path.parent
-        where = did_you_mean_file(path, _nearby(folder)) if folder.is_dir() else f"; there is no folder {folder} either"
+        # Also beside the folder, where the user named the one around it.
+        around = folder.parent.glob("*/*") if len(folder.parts) > 1 and not folder.is_absolute() else ()
+        near = [one for one in (*folder.glob("*"), *folder.glob("*/*"), *around) if one.suffix in {".yaml", ".yml"}]
+        where = did_you_mean_file(path, near) if folder.is_dir() else f"; there is no folder {folder} either"
         msg = f"{path}: no such config file{where}"
         raise ConfigError(msg) from None
     except (OSError, UnicodeDecodeError) as error:
         msg = f"{path}: cannot be read as a text file: {error}"
         raise ConfigError(msg) from error
-
-
-def _nearby(folder: Path) -> list[Path]:
-    """Config files in a folder, in those below it, and in those beside it where the user named the one around them."""
-    around = folder.parent.glob("*/*") if len(folder.parts) > 1 and not folder.is_absolute() else ()
-    return [path for path in (*folder.glob("*"), *folder.glob("*/*"), *around) if path.suffix in {".yaml", ".yml"}]
 
 
 def _parse(text: str, origin: Path | str) -> Any:

@@ -1,7 +1,5 @@
 """One sentence for everything that can be wrong with a config."""
 
-from __future__ import annotations
-
 import difflib
 import importlib
 import re

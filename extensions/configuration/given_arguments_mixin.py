@@ -1,7 +1,5 @@
 """The arguments that an object was given, so that it can be described as an entry of a config."""
 
-from __future__ import annotations
-
 import inspect
 from typing import Any, Self
 

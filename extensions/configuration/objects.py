@@ -1,7 +1,5 @@
 """From a model or datamodule as Python makes it to its entry in a config."""
 
-from __future__ import annotations
-
 import importlib
 import inspect
 import itertools
@@ -25,8 +23,6 @@ from extensions.configuration.given_arguments_mixin import RemembersArguments, g
 from extensions.configuration.python_numbers import python_numbers
 
 logger = logging.getLogger(__name__)
-
-__all__ = ["spec_of"]
 
 _BUILD = {"model": instantiate_model, "data": instantiate_data}
 _DESCRIBE = {"model": describe_model, "data": describe_data}

@@ -1,11 +1,7 @@
 """NumPy's numbers as Python's, which is how configs and records hold them."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
-
-__all__ = ["python_numbers"]
 
 
 def python_numbers(value: Any) -> Any:

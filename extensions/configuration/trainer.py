@@ -1,7 +1,5 @@
 """Arguments of Lightning's Trainer as they stand in a config."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from extensions.configuration.errors import ConfigError, did_you_mean, explain

@@ -1,7 +1,5 @@
 """Entries of a grid: a mapping with `{grid: [...]}` values in it, or the name of a file that holds one."""
 
-from __future__ import annotations
-
 import copy
 import itertools
 from collections.abc import Sequence

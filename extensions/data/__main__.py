@@ -1,7 +1,5 @@
 """Look at a data set before training on it: ``python -m extensions.data check|sheet --config FILE``."""
 
-from __future__ import annotations
-
 import argparse
 import sys
 from collections.abc import Sequence

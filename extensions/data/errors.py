@@ -1,7 +1,5 @@
 """What can be wrong with a data set, and the errors that say so."""
 
-from __future__ import annotations
-
 import functools
 import logging
 from collections.abc import Iterable, Sequence

@@ -1,7 +1,5 @@
 """Seeded splits of a table of images; copies of one image stay on one side."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Sequence
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from extensions.configuration.checked_values import check_values
+
 if TYPE_CHECKING:
     from extensions.refinement.patch_neighbors import PatchNeighbors
 
@@ -58,12 +60,10 @@ class Evidence:
         injected: Source | None = None,
         batch_size: int = 32,
     ) -> None:
-        if not temperature > 0:
-            msg = f"temperature is {temperature}; expected a number above 0, such as the contrastive head's"
-            raise ValueError(msg)
-        if batch_size < 2:
-            msg = f"batch_size is {batch_size}; expected 2 or more, for an image needs others to be compared with"
-            raise ValueError(msg)
+        check_values(
+            temperature=(temperature, temperature > 0, "a number above 0, such as the contrastive head's"),
+            batch_size=(batch_size, batch_size >= 2, "2 or more, for an image needs others to be compared with"),
+        )
         self.names = list(names)
         self.rng = rng
         self.temperature = temperature

@@ -1,7 +1,5 @@
 """How far patches are from banks of other images' patches: many small banks in place of one large one."""
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 

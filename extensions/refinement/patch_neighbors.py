@@ -1,7 +1,5 @@
 """How far an image's strangest patches are from those of its nearest images."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

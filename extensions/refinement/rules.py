@@ -1,11 +1,11 @@
 """Removal rules: which of the scored images go this round."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 
 import numpy as np
+
+from extensions.configuration.checked_values import check_values, is_whole
 
 FLOOR = 0.8  # share of the images before the first round that is always kept
 MAD_TO_SIGMA = 1.4826  # of a normal distribution
@@ -26,30 +26,13 @@ def fixed_count(scores: np.ndarray, *, n_start: int, floor: float = FLOOR, count
     Raises:
         ValueError: A score is not finite, or an argument is out of its range.
     """
-    if not isinstance(count, int) or count < 0:
-        msg = f"count is {count}; expected a whole number of images a round, 0 or more"
-        raise ValueError(msg)
+    check_values(count=(count, is_whole(count, 0), "a whole number of images a round, 0 or more"))
     return _worst(scores, count, n_start=n_start, floor=floor)
 
 
 def fixed_share(scores: np.ndarray, *, n_start: int, floor: float = FLOOR, share: float = 0.05) -> np.ndarray:
-    """The highest scores, `share` of the images still kept, at least one.
-
-    Args:
-        scores: (N,) of the images still kept, higher is removed first.
-        n_start: Images before the first round.
-        floor: Share of `n_start` that is always kept.
-        share: Of the images still kept.
-
-    Returns:
-        Indices into `scores`, worst first; equal scores in the order given.
-
-    Raises:
-        ValueError: A score is not finite, or an argument is out of its range.
-    """
-    if not 0 < share < 1:
-        msg = f"share is {share}; expected a number above 0 and below 1"
-        raise ValueError(msg)
+    """The highest scores, `share` of the images still kept, at least one; for the rest see `fixed_count`."""
+    check_values(share=(share, 0 < share < 1, "a number above 0 and below 1"))
     return _worst(scores, max(1, round(share * len(scores))), n_start=n_start, floor=floor)
 
 
@@ -60,23 +43,10 @@ def mad(scores: np.ndarray, *, n_start: int, floor: float = FLOOR, t: float = 3.
     https://doi.org/10.1080/01621459.1974.10482962, with the median absolute deviation of the scores above the median
     only: distances are skewed to the right, and a scale taken from both sides would call their tail suspicious. Median
     and MAD are taken again of the scores below, until none is above: many defects widen the scale that would tell them.
-    The default t was chosen on clean and contaminated images of bottle and ELPV.
-
-    Args:
-        scores: (N,) of the images still kept, higher is removed first.
-        n_start: Images before the first round.
-        floor: Share of `n_start` that is always kept.
-        t: How far out, in standard deviations of a normal distribution of the same spread.
-
-    Returns:
-        Indices into `scores`, worst first; equal scores in the order given.
-
-    Raises:
-        ValueError: A score is not finite, or an argument is out of its range.
+    The default t, in standard deviations of a normal distribution of the same spread, was chosen on clean and
+    contaminated images of bottle and ELPV. For the other arguments, the result and errors see `fixed_count`.
     """
-    if not t > 0:
-        msg = f"t is {t}; expected a number above 0, such as 3.3"
-        raise ValueError(msg)
+    check_values(t=(t, t > 0, "a number above 0, such as 3.3"))
     scores = np.asarray(scores, np.float64)
     n_above = int((scores > mad_threshold(scores, t)).sum()) if len(scores) > 2 and np.isfinite(scores).all() else 0
     return _worst(scores, n_above, n_start=n_start, floor=floor)
@@ -104,9 +74,7 @@ def _worst(scores: np.ndarray, n_wanted: int, *, n_start: int, floor: float) -> 
     if scores.ndim != 1 or not np.isfinite(scores).all():
         msg = f"scores are of shape {scores.shape}, or not all finite; expected one finite number for each image"
         raise ValueError(msg)
-    if not 0 <= floor <= 1:
-        msg = f"floor is {floor}; expected a share from 0 to 1 of the images before the first round"
-        raise ValueError(msg)
+    check_values(floor=(floor, 0 <= floor <= 1, "a share from 0 to 1 of the images before the first round"))
     if n_start < len(scores):
         msg = f"n_start is {n_start}, fewer than the {len(scores)} scores; expected the images before the first round"
         raise ValueError(msg)

@@ -1,7 +1,5 @@
 """How unsure a contrastive softmax is of each image: what active learning asks a person to label first."""
 
-from __future__ import annotations
-
 import numpy as np
 
 CHUNK_ROWS = 512

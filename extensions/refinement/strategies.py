@@ -1,7 +1,5 @@
 """Query strategies: `(evidence) -> score of each training image`, higher is removed first."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import wraps
 

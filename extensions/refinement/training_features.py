@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from extensions.cache.features import FeatureStore
     from extensions.cache.images import ImageSplit
 
-LAYERS = ("layer2", "layer3")
 BATCH_SIZE = 16
 NEIGHBORHOOD = 3
 

@@ -1,7 +1,5 @@
 """Patch features brought to one scale: what varies much among all patches counts no more than what varies little."""
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 

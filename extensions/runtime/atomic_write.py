@@ -1,7 +1,5 @@
 """There whole or not at all, also when the process is killed: a file, or a folder of files that belong together."""
 
-from __future__ import annotations
-
 import errno
 import glob
 import os

@@ -1,7 +1,5 @@
 """Whole folders in the cache folder that are built once: written at one stroke or not at all."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import shutil

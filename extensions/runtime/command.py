@@ -1,7 +1,5 @@
 """What all commands share: help with an example, an error in one line, an exit code, and what to do next."""
 
-from __future__ import annotations
-
 import argparse
 import os
 import shlex

@@ -1,7 +1,5 @@
 """A full disk, told in one sentence: which file, how much it needs, what to do."""
 
-from __future__ import annotations
-
 import errno
 import os
 import shutil

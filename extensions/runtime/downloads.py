@@ -1,7 +1,5 @@
 """What libraries fetch from the network: which file was wanted where, and what to do where there is no network."""
 
-from __future__ import annotations
-
 import contextlib
 import socket
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """A training in a log: a line for each tenth of its epochs, and one when it is fitted and tested."""
 
-from __future__ import annotations
-
 import time
 from typing import Any
 
@@ -25,12 +23,10 @@ class EpochLines(Callback):
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
         """Begin to count seconds."""
-        del trainer, pl_module
         self._started = self._told = time.monotonic()
 
     def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
         """Write the line, if it is due; a model that is fitted in one pass has no epochs to tell of."""
-        del pl_module
         epoch, total, now = trainer.current_epoch + 1, trainer.max_epochs, time.monotonic()
         is_known = total is not None and total >= 0
         is_due = total > 1 and ends_a_tenth(epoch, total) if is_known else now - self._told >= EVERY_S
@@ -53,7 +49,6 @@ class RunLines(EpochLines):
 
     def on_test_start(self, trainer: Any, pl_module: Any) -> None:
         """Leave the metrics to the command's last lines."""
-        del pl_module
         trainer.test_loop.verbose = False
 
 

@@ -4,8 +4,6 @@ A file name is bytes, and need not be UTF-8 (an archive made under Windows); Pyt
 no encoding takes. A name may also hold line breaks and other control characters.
 """
 
-from __future__ import annotations
-
 import codecs
 import hashlib
 import sys

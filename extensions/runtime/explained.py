@@ -1,7 +1,5 @@
 """An error in one sentence: ours as they are, those from the depths of libraries with what was being done."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -50,7 +48,9 @@ def explained(error: Exception, *, what: str = "") -> str:
         return text
     if found := download_error(error):
         return writable(f"{what}: {found}" if what else found)
-    kind, text = _unwrapped(type(error).__name__, text)
+    kind = type(error).__name__
+    if found_in_worker := _IN_WORKER.match(text):  # torch makes a whole traceback of it
+        kind, text = found_in_worker[1], text.rpartition(f"{found_in_worker[1]}: ")[2]
     remedy = next((f"; {remedy}" for sign, remedy in _REMEDIES if sign in text), "")
     where = ", ".join(part for part in (what, _step_of(error)) if part)
     return f"{where + ': ' if where else ''}{kind}{': ' + text if text else ''}{remedy}"
@@ -73,10 +73,3 @@ def is_ours(error: BaseException) -> bool:
 def _step_of(error: BaseException) -> str:
     notes = getattr(error, "__notes__", ())
     return next((note.removeprefix(_STEP) for note in notes if note.startswith(_STEP)), "")
-
-
-def _unwrapped(kind: str, text: str) -> tuple[str, str]:
-    """Kind and text of an error of a process that loads data, of which torch makes a whole traceback."""
-    if found := _IN_WORKER.match(text):
-        return found[1], text.rpartition(f"{found[1]}: ")[2]
-    return kind, text

@@ -1,7 +1,5 @@
 """Colors of anomaly maps, the same wherever one is shown."""
 
-from __future__ import annotations
-
 from functools import cache
 
 import numpy as np

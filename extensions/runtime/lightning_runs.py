@@ -1,7 +1,5 @@
 """Around a run of Lightning's Trainer: it prints nothing, and Ctrl-C ends it like any other program."""
 
-from __future__ import annotations
-
 import logging
 import signal
 import threading

@@ -1,7 +1,5 @@
 """What other libraries say of themselves is not shown, what this project says is; `WORKBENCH_DEBUG=1` shows all."""
 
-from __future__ import annotations
-
 import logging
 import os
 import warnings
@@ -49,7 +47,8 @@ def set_up_output(*, told: int = logging.WARNING) -> None:
         for name in OURS:
             logging.getLogger(name).setLevel(told)
     warnings.simplefilter("ignore")
-    warnings.showwarning = _nothing  # libraries set filters of their own when they are imported
+    # Libraries set filters of their own when they are imported.
+    warnings.showwarning = lambda *_, **__: None
 
 
 def is_shown(record: logging.LogRecord) -> bool:
@@ -63,7 +62,3 @@ class _Sentence(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         text = super().format(record)
         return text if record.levelno <= logging.INFO else f"{record.levelname.lower()}: {text}"
-
-
-def _nothing(*_: object, **__: object) -> None:
-    """Takes the place of `warnings.showwarning`."""

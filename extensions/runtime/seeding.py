@@ -1,7 +1,5 @@
 """Random draws of libraries that know no generator but the global ones."""
 
-from __future__ import annotations
-
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,7 +1,5 @@
 """Backbones that learn from your own images: python -m extensions.self_supervised fit|views|probe|export."""
 
-from __future__ import annotations
-
 import argparse
 import sys
 from collections.abc import Sequence
@@ -9,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from extensions.runtime.command import add_data_root_option, add_set_option, exit_code, same_data, set_help, workbench
-from extensions.self_supervised.probe.probe_command import add_arguments
+from extensions.self_supervised.probe import probe_command
 
 DEFAULT_OUTPUT = Path("output/self_supervised")
 VIEWS = "views.png"
@@ -19,7 +17,7 @@ def main(arguments: Sequence[str] | None = None, *, prog: str = "python -m exten
     """Run the command line, called `prog`; 0 when all of its work was done."""
     options = _parser(prog).parse_args(arguments)
     if options.command == "probe":
-        return exit_code(lambda: _probe(options), interrupted="interrupted: finished rows are kept")
+        return exit_code(lambda: probe_command.run(options), interrupted="interrupted: finished rows are kept")
     return exit_code(
         lambda: _run(options), interrupted="interrupted: the same command goes on from the last checkpoint"
     )
@@ -53,7 +51,9 @@ def _parser(prog: str) -> argparse.ArgumentParser:
         "Make what was pretrained a backbone with a name, in the weights folder.",
         example="--config configs/self_supervised/simclr.yaml",
     )
-    add_arguments(commands.add_parser("probe", help="how well frozen features tell classes apart: linear probe, kNN"))
+    probe_command.add_arguments(
+        commands.add_parser("probe", help="how well frozen features tell classes apart: linear probe, kNN")
+    )
     export.add_argument("--replace", action="store_true", help="replace other weights of the same name")
     for command in (fit, views, export):
         command.add_argument("--config", type=Path, required=True, help="YAML, see configs/self_supervised")
@@ -61,12 +61,6 @@ def _parser(prog: str) -> argparse.ArgumentParser:
         add_data_root_option(command)
         add_set_option(command, "trainer.max_epochs=10")
     return parser
-
-
-def _probe(options: argparse.Namespace) -> int:
-    from extensions.self_supervised.probe.probe_command import run
-
-    return run(options)
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -96,7 +90,9 @@ def _fit(config: dict[str, Any], options: argparse.Namespace, output: Path) -> i
             f"collapsed in epoch {record['collapsed_at']}: what was learned is of no use, open {output / CURVE_IMAGE}"
         )
         return 1
-    print(f"pretrained {record['epochs']} epochs: open {output / CURVE_IMAGE}; {_export_next(config, options)}")
+    missing = "" if "export" in config else "add export: {tag: NAME} to the config, then "
+    command = workbench("pretrain", "export", *_same(options))
+    print(f"pretrained {record['epochs']} epochs: open {output / CURVE_IMAGE}; next: {missing}{command}")
     return 0
 
 
@@ -124,14 +120,6 @@ def _same(options: argparse.Namespace) -> list[object]:
     """The options by which another command finds the same pretraining."""
     where = [] if options.output == DEFAULT_OUTPUT else ["--output", options.output]
     return [*where, *same_data(options)]
-
-
-def _export_next(config: dict[str, Any], options: argparse.Namespace) -> str:
-    """What makes it a backbone."""
-    command = workbench("pretrain", "export", *_same(options))
-    return (
-        f"next: {command}" if "export" in config else f"next: add export: {{tag: NAME}} to the config, then {command}"
-    )
 
 
 def _export(config: dict[str, Any], options: argparse.Namespace, output: Path) -> int:

@@ -1,7 +1,5 @@
 """Look at the named augmentations: `python -m extensions.transforms show --input IMAGE_OR_FOLDER --output FILE`."""
 
-from __future__ import annotations
-
 import argparse
 import sys
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """A sheet of images and what each augmentation makes of them."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,8 +12,6 @@ from extensions.data.reading.image_files import read_image
 from extensions.transforms.drawing import draw_view
 from extensions.transforms.named import augmentation
 from extensions.transforms.settings import NAMES
-
-__all__ = ["SUFFIXES", "sample_images", "views_sheet"]
 
 SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 _GAP = 4  # px

@@ -1,7 +1,5 @@
 """Augmentation of any model of the trainer's, in training, in tests or over several views of a test image."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -18,8 +16,6 @@ from extensions.transforms.drawing import View, draw_view
 from extensions.transforms.merging import Matrices, merge_maps, merge_scores
 from extensions.transforms.named import augmentation
 from extensions.transforms.settings import AugmentationSettings
-
-__all__ = ["Augmentation"]
 
 _STEPS = ("validation_step", "test_step", "predict_step")
 _TRAIN, _TEST = 0, 1  # so that an image is drawn differently in training and in a test

@@ -1,7 +1,5 @@
 """One random view of an image, the same in every process."""
 
-from __future__ import annotations
-
 import hashlib
 from dataclasses import dataclass
 
@@ -11,8 +9,6 @@ from torchvision.transforms import v2
 from torchvision.tv_tensors import Image, Mask
 
 from extensions.transforms.named import GeometricTransform
-
-__all__ = ["View", "draw_view"]
 
 
 @dataclass(frozen=True)

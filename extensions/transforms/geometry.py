@@ -1,13 +1,9 @@
 """Views of an image that move its pixels, as matrices, so that a map of a view can be moved back."""
 
-from __future__ import annotations
-
 import math
 
 import torch
 from torch.nn import functional as F
-
-__all__ = ["mirror", "turn", "warp", "warp_back", "window"]
 
 # A matrix is (2, 3): where a place of the view lies in the image, both in [-1, 1] from edge to edge, x before y.
 

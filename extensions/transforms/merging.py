@@ -1,14 +1,10 @@
 """Scores and maps of several views of the same images, as one."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch
 
 from extensions.transforms.geometry import warp_back
-
-__all__ = ["merge_maps", "merge_scores"]
 
 Matrices = Sequence[torch.Tensor | None]
 

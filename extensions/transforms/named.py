@@ -1,7 +1,5 @@
 """The named augmentations, as transforms of torchvision v2 on images of values in [0, 1]."""
 
-from __future__ import annotations
-
 from abc import abstractmethod
 from collections.abc import Callable
 from typing import Any
@@ -13,8 +11,6 @@ from torchvision.tv_tensors import Mask, wrap
 from extensions.configuration.errors import ConfigError, did_you_mean
 from extensions.transforms.geometry import mirror, turn, warp, window
 from extensions.transforms.settings import IDENTITY, NAMES
-
-__all__ = ["GeometricTransform", "RandomFlip", "RandomRotation", "RandomWindow", "augmentation"]
 
 CROP_SHARE = 256 / 288  # of each side
 DEGREES = 20.0

@@ -1,14 +1,10 @@
 """What an augmentation is to do, as its configuration says it."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
 from extensions.configuration.errors import ConfigError, did_you_mean
-
-__all__ = ["IDENTITY", "MERGES", "NAMES", "WHERE", "AugmentationSettings", "read_augmentation"]
 
 IDENTITY = "identity"
 NAMES = (IDENTITY, "random_crop", "autocontrast", "rotation", "gaussian_blur", "solarize", "flip")

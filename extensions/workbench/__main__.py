@@ -1,7 +1,5 @@
 """The console script `workbench`: every command under one name; `python -m extensions.workbench` is the same."""
 
-from __future__ import annotations
-
 import difflib
 import signal
 import sys

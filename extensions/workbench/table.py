@@ -1,7 +1,5 @@
 """The subcommands of `workbench`: what each is for, and which room's command it is."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from extensions.cli.usage import WORKS

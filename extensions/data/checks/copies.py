@@ -1,7 +1,5 @@
 """The same image in several files, and nearly the same one."""
 
-from __future__ import annotations
-
 import functools
 import hashlib
 from collections import defaultdict

@@ -1,7 +1,5 @@
 """What the names of folders say about the images in them."""
 
-from __future__ import annotations
-
 import difflib
 import re
 from collections.abc import Iterable

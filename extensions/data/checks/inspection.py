@@ -1,7 +1,5 @@
 """Opens files once, side by side, and remembers what they hold."""
 
-from __future__ import annotations
-
 import functools
 import hashlib
 import os

@@ -1,7 +1,5 @@
 """Image files that are left out because of the endings of their names."""
 
-from __future__ import annotations
-
 import logging
 from collections import defaultdict
 from collections.abc import Iterable, Sequence

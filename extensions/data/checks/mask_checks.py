@@ -1,7 +1,5 @@
 """What is wrong with the masks of a data set, each on its own and all together."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Pairs anomalous images with their masks by name."""
 
-from __future__ import annotations
-
 import re
 import unicodedata
 from collections import defaultdict

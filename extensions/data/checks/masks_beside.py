@@ -1,7 +1,5 @@
 """Masks that lie among the images: beside them, or in folders of their own below."""
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path

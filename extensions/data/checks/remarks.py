@@ -1,7 +1,5 @@
 """Sentences about images that are read, but perhaps not as their owner thinks."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Iterable, Mapping
 from pathlib import Path

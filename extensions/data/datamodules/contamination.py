@@ -1,7 +1,5 @@
 """Training data with defects among them, tested on one and the same test set at every ratio."""
 
-from __future__ import annotations
-
 import math
 from collections import Counter
 from pathlib import Path

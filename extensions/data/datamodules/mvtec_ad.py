@@ -13,24 +13,6 @@ from extensions.data.datamodules.datamodule import Listing, WorkbenchDataModule
 from extensions.data.errors import DatasetMissingError, Kind, Problem
 from extensions.data.reading.files import from_data_root, list_images, relative_name
 
-MVTEC_AD_CATEGORIES = (
-    "bottle",
-    "cable",
-    "capsule",
-    "carpet",
-    "grid",
-    "hazelnut",
-    "leather",
-    "metal_nut",
-    "pill",
-    "screw",
-    "tile",
-    "toothbrush",
-    "transistor",
-    "wood",
-    "zipper",
-)
-
 
 class MVTecAD(WorkbenchDataModule):
     """MVTec AD, or any data set laid out like it.

@@ -1,7 +1,5 @@
 """Which defects are set aside for the training mixture, and in which order they are injected."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Mapping
 

@@ -1,7 +1,5 @@
 """Images that were decoded to check them, kept for a moment for the one who reads them next."""
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager

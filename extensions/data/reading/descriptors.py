@@ -1,7 +1,5 @@
 """A small grey image of an image, by which copies of it are found."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

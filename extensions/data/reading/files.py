@@ -1,7 +1,5 @@
 """Where data lies: data roots, and the image files under a folder."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path

@@ -4,8 +4,6 @@ Against anomalib's reader, 16-bit images are scaled from their full range instea
 orientation is applied. Plain 8-bit grey and RGB files give the same values.
 """
 
-from __future__ import annotations
-
 from io import BytesIO
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Which pixels of a mask count as defect, and whether they look like a defect at all."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from enum import Enum
 

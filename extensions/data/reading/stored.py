@@ -1,7 +1,5 @@
 """How a file stores its image, where its 8-bit pixels do not show it: bits that are never used, more pages."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any

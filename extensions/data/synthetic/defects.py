@@ -5,8 +5,6 @@ patches; ``mask`` is (H, W) bool and true for exactly those pixels that differ f
 little to be noticed is changed back.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Images with drawn defects, kept in the cache folder."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Tells the product from the background it lies on."""
 
-from __future__ import annotations
-
 import cv2
 import numpy as np
 

@@ -1,7 +1,5 @@
 """Outlines of defects: where, and how strongly, a defect covers an image."""
 
-from __future__ import annotations
-
 import cv2
 import numpy as np
 

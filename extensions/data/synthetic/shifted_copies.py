@@ -1,7 +1,5 @@
 """A defect that recurs: copies of one image, each a little shifted and turned."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import cv2

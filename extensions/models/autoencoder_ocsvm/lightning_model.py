@@ -1,7 +1,5 @@
 """The autoencoder with a one-class SVM as a Lightning module."""
 
-from __future__ import annotations
-
 import itertools
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """The autoencoder's network with a one-class SVM on its latents."""
 
-from __future__ import annotations
-
 import torch
 from anomalib.data import InferenceBatch
 
@@ -12,13 +10,8 @@ from extensions.models.conv_autoencoder.torch_model import ConvAutoencoderModel
 class AutoencoderOcSvmModel(ConvAutoencoderModel):
     """An autoencoder whose images are scored by their latents.
 
-    Shapes: as `ConvAutoencoderModel`; pred_score (N,) is minus the SVM's decision function.
-
-    Args:
-        image_size: As `ConvAutoencoderModel`.
-        latent_dim: As `ConvAutoencoderModel`.
-        nu: As `OneClassSvm`.
-        gamma: As `OneClassSvm`.
+    Shapes: as `ConvAutoencoderModel`; pred_score (N,) is minus the SVM's decision function. Arguments are those of
+    `ConvAutoencoderModel` and `OneClassSvm`.
     """
 
     def __init__(self, *, image_size: tuple[int, int], latent_dim: int, nu: float, gamma: str | float) -> None:

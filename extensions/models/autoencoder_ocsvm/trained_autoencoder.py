@@ -1,7 +1,5 @@
 """The network in a checkpoint of `ConvAutoencoder`."""
 
-from __future__ import annotations
-
 import pickle
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The one-class SVM on a frozen backbone as a Lightning module."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -74,13 +72,9 @@ class BackboneOcSvm(RefitMixin, BackboneMixin, MemoryBankMixin, AnomalibModule):
         visualizer: Visualizer | bool = True,
     ) -> None:
         layers = self._resolve_layers(backbone, layers)
+        processor = self._resolve_pre_processor(pre_processor, backbone, image_size=image_size, center_crop=center_crop)
         super().__init__(
-            pre_processor=self._resolve_pre_processor(
-                pre_processor, backbone, image_size=image_size, center_crop=center_crop
-            ),
-            post_processor=post_processor,
-            evaluator=evaluator,
-            visualizer=visualizer,
+            pre_processor=processor, post_processor=post_processor, evaluator=evaluator, visualizer=visualizer
         )
         self.model = BackboneOcSvmModel(layers, backbone=architecture(backbone), nu=nu, gamma=gamma)
         self._set_backbone(backbone, layers, weights=weights, pre_trained=pre_trained)
@@ -109,13 +103,11 @@ class BackboneOcSvm(RefitMixin, BackboneMixin, MemoryBankMixin, AnomalibModule):
 
     def training_step(self, batch: Batch, *args: Any, **kwargs: Any) -> torch.Tensor:
         """Collect features."""
-        del args, kwargs
         self.model(batch.image)
         return torch.tensor(0.0, requires_grad=True, device=self.device)
 
     def validation_step(self, batch: Batch, *args: Any, **kwargs: Any) -> Batch:
         """Score images."""
-        del args, kwargs
         return batch.update(**self.model(batch.image)._asdict())
 
     def fit(self) -> None:

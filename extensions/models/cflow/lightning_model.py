@@ -104,14 +104,10 @@ class Cflow(LrScheduleMixin, HeldOutMixin, BackboneMixin, AnomalibCflow):
             lr_schedule=(lr_schedule, lr_schedule in ("constant", "cosine"), "constant or cosine"),
         )
         layers = self._resolve_layers(backbone, layers)
+        processor = self._resolve_pre_processor(pre_processor, backbone, image_size=image_size, center_crop=center_crop)
         # Anomalib's own __init__ is left out: it would build its network, and with it look for weights.
         super(AnomalibCflow, self).__init__(
-            pre_processor=self._resolve_pre_processor(
-                pre_processor, backbone, image_size=image_size, center_crop=center_crop
-            ),
-            post_processor=post_processor,
-            evaluator=evaluator,
-            visualizer=visualizer,
+            pre_processor=processor, post_processor=post_processor, evaluator=evaluator, visualizer=visualizer
         )
         self.model = CflowModel(
             architecture(backbone),
@@ -143,7 +139,6 @@ class Cflow(LrScheduleMixin, HeldOutMixin, BackboneMixin, AnomalibCflow):
 
     def validation_step(self, batch: Batch, *args: Any, **kwargs: Any) -> Batch:
         """Score images; log the mean loss a fiber of those that were held out of training as `val_loss`."""
-        del args, kwargs
         maps = self.model.log_prob_maps(batch.image)
         if holds_out_training_images(self.trainer):
             loss = -F.logsigmoid(torch.cat([layer_map.flatten() for layer_map in maps])).mean()

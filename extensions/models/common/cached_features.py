@@ -1,7 +1,5 @@
 """The source of a run's features: those that the cache holds of the images in the batch at work."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 

@@ -2,7 +2,7 @@
 
 from contextvars import ContextVar
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import torch
 from anomalib.utils.serialization import anomalib_safe_globals
@@ -16,19 +16,14 @@ from extensions.models.common.checkpoint_settings import (
     stored_pre_processing,
     told,
 )
+from extensions.models.common.mixin_base import MixinBase
 
 # True while load_from_checkpoint builds the model: the checkpoint brings the weights, so none are looked for.
 restoring: ContextVar[bool] = ContextVar("restoring", default=False)
 _is_given: ContextVar[bool] = ContextVar("_is_given", default=False)  # a pre_processor, to load_from_checkpoint
 
-# Not a subclass at run time: anomalib takes every direct subclass for a model and would list the mixin.
-if TYPE_CHECKING:
-    from anomalib.models import AnomalibModule as _Module
-else:
-    _Module = object
 
-
-class CheckpointMixin(RemembersArguments, _Module):
+class CheckpointMixin(RemembersArguments, MixinBase):
     """Mix-in for anomalib models; put it before anomalib's class.
 
     A checkpoint can only be loaded into a model that was built as the one that wrote it: whatever init argument decides

@@ -1,7 +1,5 @@
 """What a trained model was built with, beside what a model at hand was built with."""
 
-from __future__ import annotations
-
 import inspect
 from collections.abc import Mapping
 from enum import Enum

@@ -2,17 +2,14 @@
 
 import copy
 import math
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import torch
 
-if TYPE_CHECKING:
-    from anomalib.models import AnomalibModule as _Module
-else:  # see backbone_mixin
-    _Module = object
+from extensions.models.common.mixin_base import MixinBase
 
 
-class HeldOutMixin(_Module):
+class HeldOutMixin(MixinBase):
     """Mix-in for gradient models that log `val_loss` in `validation_step` when `holds_out_training_images`.
 
     What was learned by the end of the epoch with the lowest `val_loss` is what the fit leaves, in the checkpoints that

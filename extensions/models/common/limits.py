@@ -1,7 +1,5 @@
 """What a model cannot take: images too small for its blur, training sets too small for its statistics."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

@@ -1,15 +1,12 @@
 """A learning rate that stays, or falls along half a cosine over the epochs."""
 
 import math
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
-if TYPE_CHECKING:
-    from anomalib.models import AnomalibModule as _Module
-else:  # see backbone_mixin
-    _Module = object
+from extensions.models.common.mixin_base import MixinBase
 
 
-class LrScheduleMixin(_Module):
+class LrScheduleMixin(MixinBase):
     """Mix-in for models with one optimizer, which keep their argument `lr_schedule`."""
 
     lr_schedule: Literal["constant", "cosine"]

@@ -1,6 +1,4 @@
-"""A loss that is no number takes the training back to the best state so far."""
-
-from __future__ import annotations
+"""A NaN loss takes the training back to the best state so far."""
 
 import logging
 
@@ -15,11 +13,11 @@ LR_FACTOR = 0.1
 
 
 class NanRecoveryMixin(HeldOutMixin):
-    """Mix-in for models with one optimizer that call `rewind` when their loss is no number.
+    """Mix-in for models with one optimizer that call `rewind` when their loss is NaN or infinite.
 
     The best state is that of the epoch with the lowest `val_loss`, without held-out images that of the last epoch
     whose weights were finite, before the first epoch's end that of the start. The learning rate falls to a tenth, the
-    optimizer's moments start again and training goes on; after the third time the next loss that is no number ends it.
+    optimizer's moments start again and training goes on; after the third time the next NaN loss ends it.
 
     Attributes:
         n_rewinds: How often this fit went back.
@@ -48,7 +46,7 @@ class NanRecoveryMixin(HeldOutMixin):
         """Go back to the best state.
 
         Args:
-            what: Is no number, for the message.
+            what: Is NaN or infinite, for the message.
         """
         optimizer = self.trainer.optimizers[0]
         self.load_state_dict(self._last_finite if self._best is None else self._best[1], strict=False)

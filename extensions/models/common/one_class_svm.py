@@ -1,10 +1,10 @@
 """A one-class support vector machine that scikit-learn fits and torch evaluates, so that it is plain tensors."""
 
-from __future__ import annotations
-
 import torch
 from anomalib.models.components import DynamicBufferMixin
 from torch import nn
+
+from extensions.configuration.checked_values import check_values
 
 
 class OneClassSvm(DynamicBufferMixin, nn.Module):
@@ -37,12 +37,11 @@ class OneClassSvm(DynamicBufferMixin, nn.Module):
 
     def __init__(self, *, nu: float, gamma: str | float) -> None:
         super().__init__()
-        if not 0 < nu <= 1:
-            msg = f"nu is {nu}; expected more than 0 and at most 1."
-            raise ValueError(msg)
-        if gamma not in ("scale", "auto") and not (isinstance(gamma, int | float) and gamma > 0):
-            msg = f"gamma is {gamma!r}; expected scale, auto or a number above 0."
-            raise ValueError(msg)
+        is_gamma = gamma in ("scale", "auto") or (isinstance(gamma, int | float) and gamma > 0)
+        check_values(
+            nu=(nu, 0 < nu <= 1, "more than 0 and at most 1"),
+            gamma=(gamma, is_gamma, "scale, auto or a number above 0"),
+        )
         self.nu, self.gamma = nu, gamma
         self.reset()
 

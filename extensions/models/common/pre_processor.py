@@ -28,15 +28,7 @@ def default_pre_processor(
 
 
 def pixel_pre_processor(*, image_size: ImageSize, center_crop: ImageSize | None = None) -> PreProcessor:
-    """Build the pre-processor of a model that sees pixels as they are, in 0 to 1.
-
-    Args:
-        image_size: As in `default_pre_processor`.
-        center_crop: As in `default_pre_processor`.
-
-    Raises:
-        ValueError: As in `default_pre_processor`.
-    """
+    """Build the pre-processor of a model that sees pixels as they are, in 0 to 1; see `default_pre_processor`."""
     return PreProcessor(transform=Compose(_shaping(image_size, center_crop)))
 
 

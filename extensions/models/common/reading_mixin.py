@@ -10,16 +10,14 @@ from anomalib.visualization import ImageVisualizer
 from torch.utils.data import DataLoader
 
 from extensions.data.datamodules.stock_datasets import read_as_ours
+from extensions.models.common.mixin_base import MixinBase
 from extensions.models.common.visualizer import UprightVisualizer
 
 if TYPE_CHECKING:
-    from anomalib.models import AnomalibModule as _Module
     from lightning.pytorch import Trainer
-else:  # see checkpoint_mixin
-    _Module = object
 
 
-class ReadingMixin(_Module):
+class ReadingMixin(MixinBase):
     """Mix-in for anomalib models: files of anomalib's own data sets are read by our reader in fit, test and predict.
 
     The data sets themselves, loaders that are given and other models are left as they are.

@@ -1,16 +1,13 @@
 """Memory-bank models that can be fitted again."""
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import torch
 
-if TYPE_CHECKING:
-    from anomalib.models import AnomalibModule as _Module
-else:  # see backbone_mixin
-    _Module = object
+from extensions.models.common.mixin_base import MixinBase
 
 
-class RefitMixin(_Module):
+class RefitMixin(MixinBase):
     """Mix-in for memory-bank models: every fit starts from an empty bank. Anomalib's second fit changes nothing."""
 
     # Name of the list in `self.model` that collects embeddings during the epoch.

@@ -1,7 +1,5 @@
 """Anomaly maps enlarged and blurred by one small matrix for each axis, in place of a two-dimensional convolution."""
 
-from __future__ import annotations
-
 import torch
 from torch.nn import functional as F
 

@@ -1,7 +1,5 @@
 """The work on the images of one split that no run needs to do again: decoding them, and computing their features."""
 
-from __future__ import annotations
-
 import logging
 import os
 import time

@@ -8,10 +8,7 @@ from functools import cache
 import torch
 from threadpoolctl import ThreadpoolController
 
-
-@cache
-def _blas() -> ThreadpoolController:
-    return ThreadpoolController()  # looks through all loaded libraries, once
+_blas = cache(ThreadpoolController)  # looks through all loaded libraries, once
 
 
 @contextmanager

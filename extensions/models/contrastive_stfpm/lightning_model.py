@@ -1,7 +1,5 @@
 """STFPM with a contrastive head as a Lightning module."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -111,14 +109,10 @@ class ContrastiveStfpm(HeldOutMixin, Stfpm):
         )
         check_view_settings(views or {})
         layers = self._resolve_layers(backbone, layers)
+        processor = self._resolve_pre_processor(pre_processor, backbone, image_size=image_size, center_crop=center_crop)
         # Anomalib's own __init__ is left out: it would download the teacher.
         super(AnomalibStfpm, self).__init__(
-            pre_processor=self._resolve_pre_processor(
-                pre_processor, backbone, image_size=image_size, center_crop=center_crop
-            ),
-            post_processor=post_processor,
-            evaluator=evaluator,
-            visualizer=visualizer,
+            pre_processor=processor, post_processor=post_processor, evaluator=evaluator, visualizer=visualizer
         )
         self.contrastive_weight = contrastive_weight
         self.projection_size, self.temperature, self.queue_size = projection_size, temperature, queue_size
@@ -152,7 +146,6 @@ class ContrastiveStfpm(HeldOutMixin, Stfpm):
 
     def training_step(self, batch: Batch, *args: Any, **kwargs: Any) -> dict[str, torch.Tensor]:
         """Match the teacher on the images, and tell their views apart."""
-        del args, kwargs
         teacher, student = self.model(batch.image)
         loss = matching_loss(teacher, student).mean()
         if self.contrastive_loss is not None:
@@ -167,7 +160,6 @@ class ContrastiveStfpm(HeldOutMixin, Stfpm):
 
     def validation_step(self, batch: Batch, *args: Any, **kwargs: Any) -> Batch:
         """Score images; log the matching loss of those that were held out of training as `val_loss`."""
-        del args, kwargs
         teacher, student, predictions = self.model.compare(batch.image)
         if holds_out_training_images(self.trainer):
             loss = matching_loss(teacher, student).mean()

@@ -1,7 +1,5 @@
 """The two losses: how far a student is from its teacher, and how well it tells images apart."""
 
-from __future__ import annotations
-
 import torch
 from torch import nn
 from torch.nn import functional as F

@@ -1,7 +1,5 @@
 """STFPM's two networks and a projection head on the student."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 

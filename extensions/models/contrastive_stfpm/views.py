@@ -1,7 +1,5 @@
 """Random views of images, as SimCLR makes them."""
 
-from __future__ import annotations
-
 import inspect
 from collections.abc import Mapping
 from typing import Any

@@ -1,7 +1,5 @@
 """Watching an autoencoder learn: what it makes of the same few images, beside its loss."""
 
-from __future__ import annotations
-
 import math
 import sys
 from io import BytesIO

@@ -1,7 +1,5 @@
 """The convolutional autoencoder as a Lightning module."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch
@@ -37,7 +35,7 @@ class ConvAutoencoder(NanRecoveryMixin, ReadingMixin, CheckpointMixin, AnomalibM
     learning rate falls along half a cosine over `trainer.max_epochs`.
 
     Where the datamodule holds out training images (`val_split_mode=from_train`), their loss is logged as `val_loss`
-    and the network of the epoch with the lowest is kept. A loss that is no number is not learned from: training goes
+    and the network of the epoch with the lowest is kept. A NaN loss is not learned from: training goes
     back to the best state with a tenth of the learning rate, three times at most, and says so.
 
     `label_free_threshold` is the 80 % quantile of the scores of the training images, as training sees them: a fifth
@@ -85,11 +83,9 @@ class ConvAutoencoder(NanRecoveryMixin, ReadingMixin, CheckpointMixin, AnomalibM
         evaluator: Evaluator | bool = True,
         visualizer: Visualizer | bool = True,
     ) -> None:
-        if loss not in LOSSES:
-            msg = f"loss is {loss!r}; expected one of {', '.join(LOSSES)}."
-            raise ValueError(msg)
         check_whole(latent_dim=latent_dim)
         check_values(
+            loss=(loss, loss in LOSSES, f"one of {', '.join(LOSSES)}"),
             latent_dim=(latent_dim, latent_dim >= 1, "1 or more"),
             lr=(lr, lr > 0, "more than 0"),
             weight_decay=(weight_decay, weight_decay >= 0, "0 or more"),
@@ -143,8 +139,7 @@ class ConvAutoencoder(NanRecoveryMixin, ReadingMixin, CheckpointMixin, AnomalibM
         super().on_fit_start()
 
     def training_step(self, batch: Batch, *args: Any, **kwargs: Any) -> torch.Tensor | None:
-        """Draw images again; None, and a rewind, where the loss is no number."""
-        del args, kwargs
+        """Draw images again; None, and a rewind, at a NaN loss."""
         loss = reconstruction_loss(self.loss_name, self.model(batch.image), batch.image)
         if not loss.isfinite():
             self.rewind("the loss")
@@ -154,7 +149,6 @@ class ConvAutoencoder(NanRecoveryMixin, ReadingMixin, CheckpointMixin, AnomalibM
 
     def validation_step(self, batch: Batch, *args: Any, **kwargs: Any) -> Batch:
         """Score images; log the loss of those that were held out of training as `val_loss`."""
-        del args, kwargs
         reconstructions = self.model.decode(self.model.encode(batch.image))
         if holds_out_training_images(self.trainer):
             loss = reconstruction_loss(self.loss_name, reconstructions, batch.image)

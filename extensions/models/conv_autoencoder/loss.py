@@ -1,7 +1,5 @@
 """How far a reconstruction is from its image."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

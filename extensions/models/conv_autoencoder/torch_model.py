@@ -1,7 +1,5 @@
 """The autoencoder's network: five convolutions down, a linear bottleneck, five transposed convolutions up."""
 
-from __future__ import annotations
-
 import itertools
 
 import torch

@@ -93,14 +93,10 @@ class Fastflow(LrScheduleMixin, HeldOutMixin, BackboneMixin, AnomalibFastflow):
             lr_schedule=(lr_schedule, lr_schedule in ("constant", "cosine"), "constant or cosine"),
         )
         layers = self._resolve_layers(backbone, layers)
+        processor = self._resolve_pre_processor(pre_processor, backbone, image_size=image_size, center_crop=center_crop)
         # Anomalib's own __init__ is left out: it would build its network, and with it download the backbone.
         super(AnomalibFastflow, self).__init__(
-            pre_processor=self._resolve_pre_processor(
-                pre_processor, backbone, image_size=image_size, center_crop=center_crop
-            ),
-            post_processor=post_processor,
-            evaluator=evaluator,
-            visualizer=visualizer,
+            pre_processor=processor, post_processor=post_processor, evaluator=evaluator, visualizer=visualizer
         )
         if self.input_size is None:
             msg = (
@@ -123,7 +119,6 @@ class Fastflow(LrScheduleMixin, HeldOutMixin, BackboneMixin, AnomalibFastflow):
 
     def validation_step(self, batch: Batch, *args: Any, **kwargs: Any) -> Batch:
         """Score images; log the loss of those that were held out of training as `val_loss`."""
-        del args, kwargs
         latent, log_jacobians = self.model.flow(batch.image)
         if holds_out_training_images(self.trainer):
             loss = self.loss(latent, log_jacobians)

@@ -1,7 +1,5 @@
 """PaDiM's network laid out for an exported model: the same scores from half the memory traffic."""
 
-from __future__ import annotations
-
 import itertools
 
 import torch

@@ -69,14 +69,10 @@ class Padim(RefitMixin, BackboneMixin, AnomalibPadim):
         layers = self._resolve_layers(backbone, layers)
         n_channels = sum(layer.channels for layer in layer_table(backbone) if layer.name in layers)
         n_features = derive_n_features(backbone, layers, n_channels, n_features)
+        processor = self._resolve_pre_processor(pre_processor, backbone, image_size=image_size, center_crop=center_crop)
         # Anomalib's own __init__ is left out: it would build its network, and with it look for weights.
         super(AnomalibPadim, self).__init__(
-            pre_processor=self._resolve_pre_processor(
-                pre_processor, backbone, image_size=image_size, center_crop=center_crop
-            ),
-            post_processor=post_processor,
-            evaluator=evaluator,
-            visualizer=visualizer,
+            pre_processor=processor, post_processor=post_processor, evaluator=evaluator, visualizer=visualizer
         )
         self.hparams["n_features"] = n_features
         self.model = PadimModel(

@@ -1,7 +1,5 @@
 """Coresets of patch features: stock anomalib's greedy one, much sooner, and others that dirty data harm less."""
 
-from __future__ import annotations
-
 import itertools
 import tempfile
 from pathlib import Path

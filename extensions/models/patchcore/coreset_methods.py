@@ -1,7 +1,5 @@
 """Ways to select or to keep patches that an anomaly among the training images does not win."""
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 

@@ -1,7 +1,5 @@
 """The random projection before a greedy coreset, in memory or, a chunk at a time, into a file."""
 
-from __future__ import annotations
-
 import itertools
 import tempfile
 import warnings

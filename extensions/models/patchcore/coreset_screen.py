@@ -1,7 +1,5 @@
 """A cheap test of which distances can be small: points seen along the few directions in which they differ most."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Farthest-first traversal with bounds that are brought up to date only where they decide something."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Iterator
 from typing import Protocol

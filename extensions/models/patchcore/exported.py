@@ -1,7 +1,5 @@
 """PatchCore's network laid out for an exported model: one product with the bank, and neighbors of one patch only."""
 
-from __future__ import annotations
-
 import torch
 from anomalib.data import InferenceBatch
 from anomalib.models.image.patchcore.torch_model import PatchcoreModel

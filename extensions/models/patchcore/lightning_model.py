@@ -12,7 +12,7 @@ from anomalib.visualization import Visualizer
 from torch import nn
 
 from extensions.backbones import architecture
-from extensions.configuration.checked_values import check_whole
+from extensions.configuration.checked_values import check_values, check_whole
 from extensions.models.common.backbone_mixin import BackboneMixin
 from extensions.models.common.fit_order import FitOrder
 from extensions.models.common.pre_processor import ImageSize
@@ -86,29 +86,20 @@ class Patchcore(RefitMixin, BackboneMixin, AnomalibPatchcore):
         visualizer: Visualizer | bool = True,
     ) -> None:
         check_whole(num_neighbors=num_neighbors, neighborhood=neighborhood, max_memory_bytes=max_memory_bytes)
-        if not 0 < coreset_sampling_ratio <= 1:
-            msg = f"coreset_sampling_ratio is {coreset_sampling_ratio}; expected a share greater than 0 and at most 1."
-            raise ValueError(msg)
-        if num_neighbors < 1:
-            msg = f"num_neighbors is {num_neighbors}; expected at least 1."
-            raise ValueError(msg)
-        if neighborhood < 1 or neighborhood % 2 == 0:
-            msg = f"neighborhood is {neighborhood}; expected an odd number of at least 1."
-            raise ValueError(msg)
-        if max_memory_bytes is not None and max_memory_bytes < 0:
-            msg = f"max_memory_bytes is {max_memory_bytes}; expected 0 (all in a file), more, or None."
-            raise ValueError(msg)
+        ratio, memory = coreset_sampling_ratio, max_memory_bytes
+        check_values(
+            coreset_sampling_ratio=(ratio, 0 < ratio <= 1, "a share greater than 0 and at most 1"),
+            num_neighbors=(num_neighbors, num_neighbors >= 1, "at least 1"),
+            neighborhood=(neighborhood, neighborhood >= 1 and neighborhood % 2 == 1, "an odd number of at least 1"),
+            max_memory_bytes=(memory, memory is None or memory >= 0, "0 (all in a file), more, or None"),
+        )
         check_method(coreset)
         precision = check_precision(precision)
         layers = self._resolve_layers(backbone, layers)
+        processor = self._resolve_pre_processor(pre_processor, backbone, image_size=image_size, center_crop=center_crop)
         # Anomalib's own __init__ is left out: it would build its network, and with it look for weights.
         super(AnomalibPatchcore, self).__init__(
-            pre_processor=self._resolve_pre_processor(
-                pre_processor, backbone, image_size=image_size, center_crop=center_crop
-            ),
-            post_processor=post_processor,
-            evaluator=evaluator,
-            visualizer=visualizer,
+            pre_processor=processor, post_processor=post_processor, evaluator=evaluator, visualizer=visualizer
         )
         self.hparams["precision"] = precision.value
         self.coreset_sampling_ratio = coreset_sampling_ratio

@@ -1,7 +1,5 @@
 """The nearest rows of a memory bank on the CPU: brute force's answers without most of its products."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from itertools import pairwise
 

@@ -1,7 +1,5 @@
 """The patches that training collects: in memory as long as they fit the limit, else in a file."""
 
-from __future__ import annotations
-
 import logging
 import shutil
 import tempfile
@@ -30,14 +28,12 @@ class PatchStore:
 
     Args:
         max_memory_bytes: Limit for the rows in memory; None for a quarter of the physical memory of their device.
-        folder: Where the file is made; None for `scratch` in the cache folder (`$WORKBENCH_CACHE`).
     """
 
     _file: IO[bytes] | None = None
 
-    def __init__(self, max_memory_bytes: int | None = None, folder: Path | None = None) -> None:
+    def __init__(self, max_memory_bytes: int | None = None) -> None:
         self.max_memory_bytes = max_memory_bytes
-        self.folder = folder
         self._n_batches: int | None = None
         self.clear()
 
@@ -131,7 +127,7 @@ class PatchStore:
     @property
     def scratch(self) -> Path:
         """Folder of the file."""
-        return self.folder or cache_folder() / "scratch"
+        return cache_folder() / "scratch"
 
     @property
     def in_file(self) -> bool:

@@ -46,10 +46,6 @@ class PatchcoreModel(AnomalibPatchcoreModel):
       of queries (256 MB on GPUs), beside a batch in the network with its (N x h x w, n_channels) patches.
 
     Args:
-        layers: As in anomalib.
-        backbone: As in anomalib.
-        pre_trained: As in anomalib.
-        num_neighbors: As in anomalib.
         neighborhood: Side of the square of feature map positions that is averaged into a patch, odd.
         coreset: How the bank's patches are selected, see `select_coreset`.
         max_memory_bytes: As in `extensions.Patchcore`.

@@ -72,14 +72,10 @@ class ReverseDistillation(BackboneMixin, AnomalibReverseDistillation):
         visualizer: Visualizer | bool = True,
     ) -> None:
         layers = self._resolve_layers(backbone, layers)
+        processor = self._resolve_pre_processor(pre_processor, backbone, image_size=image_size, center_crop=center_crop)
         # Anomalib's own __init__ is left out: it would build its network, and with it download the encoder.
         super(AnomalibReverseDistillation, self).__init__(
-            pre_processor=self._resolve_pre_processor(
-                pre_processor, backbone, image_size=image_size, center_crop=center_crop
-            ),
-            post_processor=post_processor,
-            evaluator=evaluator,
-            visualizer=visualizer,
+            pre_processor=processor, post_processor=post_processor, evaluator=evaluator, visualizer=visualizer
         )
         self.model = ReverseDistillationModel(architecture(backbone), layers, anomaly_map_mode=anomaly_map_mode)
         self.loss = distillation_loss

@@ -1,7 +1,5 @@
 """Reverse distillation's student for any backbone: a bottleneck and a decoder made from its layer table."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from itertools import pairwise
 

@@ -79,14 +79,10 @@ class Stfpm(BackboneMixin, AnomalibStfpm):
         layers = self._resolve_layers(backbone, layers)
         if student_backbone is not None:
             _check_student(student_backbone)
+        processor = self._resolve_pre_processor(pre_processor, backbone, image_size=image_size, center_crop=center_crop)
         # Anomalib's own __init__ is left out: it would download the teacher.
         super(AnomalibStfpm, self).__init__(
-            pre_processor=self._resolve_pre_processor(
-                pre_processor, backbone, image_size=image_size, center_crop=center_crop
-            ),
-            post_processor=post_processor,
-            evaluator=evaluator,
-            visualizer=visualizer,
+            pre_processor=processor, post_processor=post_processor, evaluator=evaluator, visualizer=visualizer
         )
         self.model = STFPMModel(layers=layers, backbone=architecture(backbone), student_backbone=student_backbone)
         self.student_backbone = student_backbone

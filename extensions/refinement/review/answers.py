@@ -1,7 +1,5 @@
 """What a person decided about the suspects, read from a CSV that has been through a browser or a spreadsheet."""
 
-from __future__ import annotations
-
 import codecs
 import csv
 import difflib
@@ -159,7 +157,9 @@ def _loose_names(names: Collection[str]) -> dict[str, str]:
     found: dict[str, set[str]] = {}
     for name in names:
         text = written(name)
-        for alias in {_loose(text), _loose(_misread(text))}:
+        # As Excel shows and saves UTF-8 that it opened by a double click: ``Prüfung`` becomes ``PrÃ¼fung``.
+        misread = text.encode("utf-8").decode("cp1252", "ignore")
+        for alias in {_loose(text), _loose(misread)}:
             found.setdefault(alias, set()).add(name)
     return {alias: next(iter(those)) for alias, those in found.items() if len(those) == 1}
 
@@ -167,11 +167,6 @@ def _loose_names(names: Collection[str]) -> dict[str, str]:
 def _loose(text: str) -> str:
     """Without what a file system or a person may change in a name: accents' form, slashes, blanks around it."""
     return unicodedata.normalize("NFC", text.strip().replace("\\", "/").removeprefix("./"))
-
-
-def _misread(text: str) -> str:
-    """As Excel shows and saves UTF-8 that it opened by a double click: ``Prüfung`` becomes ``PrÃ¼fung``."""
-    return text.encode("utf-8").decode("cp1252", "ignore")
 
 
 def _unknown(where: str, image: str, names: Collection[str]) -> str:

@@ -1,7 +1,5 @@
 """The lines of suspects.csv: how an image's name, its round and its verdict are written, and how an answer is read."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -24,7 +22,7 @@ class Suspect:
 
     Attributes:
         image: Relative to the data root, with forward slashes.
-        score: Higher is more suspicious; not a number where there is none.
+        score: Higher is more suspicious; NaN where there is none.
         removed_in_round: From 1 on; None when the image was kept.
         injected: Whether it is a planted defect; None without ground truth.
         keep: What a person said of it; None leaves it to the tool.

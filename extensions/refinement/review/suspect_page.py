@@ -1,7 +1,5 @@
 """suspects.html: the suspicious images beside their heat maps, with keep and drop, as one page."""
 
-from __future__ import annotations
-
 import base64
 import hashlib
 import io

@@ -1,7 +1,5 @@
 """suspects.csv and suspects.html: what a refinement leaves for a person to judge."""
 
-from __future__ import annotations
-
 import csv
 import io
 from collections.abc import Callable, Mapping

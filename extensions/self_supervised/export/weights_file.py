@@ -1,7 +1,5 @@
 """From a pretrained encoder to a backbone with a name: a file in the weights folder and its row in the manifest."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import re

@@ -1,6 +1,4 @@
-"""Watching a pretraining: a checkpoint every few steps, a stop at the first loss that is no number, a curve."""
-
-from __future__ import annotations
+"""Watching a pretraining: a checkpoint every few steps, a stop at the first NaN loss, a curve."""
 
 import logging
 import math
@@ -46,7 +44,6 @@ class SafeCheckpoint(Callback):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: Any) -> None:
         """Save, too, when it is time: with the epoch's row of the curve."""
-        del pl_module
         self._save_if_due(trainer)
 
     def _save_if_due(self, trainer: Trainer) -> None:
@@ -57,13 +54,11 @@ class SafeCheckpoint(Callback):
 
     def on_train_end(self, trainer: Trainer, pl_module: Any) -> None:
         """Save what the end left."""
-        del pl_module
         if trainer.global_step != self._saved:
             self._save(trainer)
 
     def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
         """Count from where a stopped run goes on."""
-        del pl_module
         self._saved, self._saved_at = trainer.global_step, time.monotonic()
 
     def _save(self, trainer: Trainer) -> None:
@@ -85,7 +80,7 @@ class SafeCheckpoint(Callback):
 
 
 class FiniteLoss(Callback):
-    """Stops at the first loss that is no number, before it can spoil what was learned."""
+    """Stops at the first NaN or infinite loss, before it can spoil what was learned."""
 
     def __init__(self, checkpoint: Path) -> None:
         self._checkpoint = checkpoint
@@ -96,7 +91,6 @@ class FiniteLoss(Callback):
         Raises:
             NotFiniteError: It is NaN or infinite.
         """
-        del pl_module
         if torch.isfinite(loss):
             return
         saved = self._checkpoint.exists()
@@ -131,7 +125,6 @@ class Curve(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
         """Begin to count seconds."""
-        del trainer, pl_module
         self._since = time.perf_counter()
 
     def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
@@ -190,7 +183,6 @@ class Resuming(Callback):
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: Any) -> None:
         """Draw what this epoch draws, from its first image on; not called where a stopped epoch goes on."""
-        del pl_module
         images: Any = trainer.datamodule
         images.dataset.epoch, images.dataset.start = trainer.current_epoch, 0
 

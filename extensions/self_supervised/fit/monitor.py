@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torchvision.transforms.v2.functional import normalize, resize, to_dtype
 
+from extensions.models.common.training_pass import evaluating
 from extensions.self_supervised.methods.method import Method
 from extensions.self_supervised.probe.linear_probe import knn_accuracy
 from extensions.self_supervised.probe.probe_data import read_probe_data
@@ -54,14 +55,8 @@ class KnnMonitor:
 
     def _features(self, method: Method, split: LabelledImages) -> np.ndarray:
         """(N, K) pooled output, in eval mode."""
-        encoder = method.encoder
-        was_training = encoder.training
-        encoder.eval()
-        try:
-            with torch.no_grad():
-                parts = [encoder(batch.to(method.device)).float().cpu() for batch in self._batches(method, split)]
-        finally:
-            encoder.train(was_training)
+        with evaluating(method.encoder):
+            parts = [method.encoder(batch.to(method.device)).float().cpu() for batch in self._batches(method, split)]
         return torch.cat(parts).numpy()
 
     def _batches(self, method: Method, split: LabelledImages) -> Iterator[torch.Tensor]:

@@ -1,7 +1,5 @@
 """Pretrain a backbone as a configuration says, or go on where it was stopped."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from dataclasses import dataclass
@@ -76,7 +74,7 @@ def pretrain(asked: Pretraining, output: Path, *, restart: bool = False) -> dict
         ConfigError: No end is given, Lightning refuses the trainer's arguments, or the folder holds the checkpoint of
             another run.
         ValueError: Folders or images that cannot be.
-        NotFiniteError: The loss is no number any more.
+        NotFiniteError: The loss became NaN or infinite.
         OSError: A file could not be written.
     """
     checkpoint = output / CHECKPOINT

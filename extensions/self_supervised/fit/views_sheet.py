@@ -1,7 +1,5 @@
 """A sheet of what a method learns from: images in rows, their views beside them."""
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 

@@ -14,6 +14,7 @@ from lightning.pytorch import LightningDataModule
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
+from extensions.configuration.checked_values import check_values
 from extensions.data.checks.remarks import of_one, sentences
 from extensions.data.errors import warn_once
 from extensions.data.reading.image_files import read_stored
@@ -60,13 +61,11 @@ class ImageFolders(LightningDataModule):
         data_root: str | Path | None = None,
     ) -> None:
         super().__init__()
-        for name, value, least in (("image_size", image_size, 8), ("batch_size", batch_size, 2)):
-            if value < least:
-                msg = f"{name} is {value}; expected {least} or more"
-                raise ValueError(msg)
-        if num_workers < 0:
-            msg = f"num_workers is {num_workers}; expected 0 or more"
-            raise ValueError(msg)
+        check_values(
+            image_size=(image_size, image_size >= 8, "8 or more"),
+            batch_size=(batch_size, batch_size >= 2, "2 or more"),
+            num_workers=(num_workers, num_workers >= 0, "0 or more"),
+        )
         self.folders, self.data_root, self.image_size = list(folders), data_root, image_size
         self.batch_size, self.num_workers = batch_size, num_workers
         self.found: ImageList | None = None

@@ -1,7 +1,5 @@
 """Images found in one or several folders, one class a subfolder or none."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass

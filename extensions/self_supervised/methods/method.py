@@ -1,7 +1,5 @@
 """What all ways of pretraining share: an encoder, an optimizer, and a watch on the loss and on collapse."""
 
-from __future__ import annotations
-
 import math
 from pathlib import Path
 from typing import Any
@@ -88,7 +86,6 @@ class Method(LightningModule):
 
     def training_step(self, batch: Views, *args: Any, **kwargs: Any) -> torch.Tensor:
         """Take the loss; log it and the spread of the embeddings."""
-        del args, kwargs
         loss, embeddings = self.loss(batch)
         spread = embedding_spread(embeddings.detach().float())
         told: dict[str, Any] = {"on_step": True, "on_epoch": True, "prog_bar": True, "batch_size": len(embeddings)}

@@ -1,7 +1,5 @@
 """Relative patch position."""
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Callable
 from typing import Any
@@ -91,7 +89,6 @@ class NeighborPatches:
 
     def __call__(self, image: np.ndarray, label: int, other: Callable[[], np.ndarray]) -> Views:
         """The patches, each (3, h, w), normalized, and the position, a scalar."""
-        del label, other
         side = 3 * self._cell
         whole = TF.to_image(Image.fromarray(image))
         if min(whole.shape[-2:]) < side:

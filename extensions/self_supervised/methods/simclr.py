@@ -1,7 +1,5 @@
 """SimCLR."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 
@@ -13,7 +11,7 @@ from torch.nn import functional as F
 
 from extensions.configuration.checked_values import check_values
 from extensions.models.contrastive_stfpm.loss import contrastive_loss
-from extensions.models.contrastive_stfpm.views import check_view_settings
+from extensions.models.contrastive_stfpm.views import MILD, check_view_settings
 from extensions.self_supervised.images.image_folders import ViewMaker, Views
 from extensions.self_supervised.methods.method import Method
 
@@ -65,7 +63,7 @@ class SimCLR(Method):
         )
         check_view_settings(views or {})
         self.queue_size = queue_size
-        self.view_settings = {"min_scale": 0.2, "cj_strength": 0.5} | (views or {})
+        self.view_settings = MILD | (views or {})
         self.head = SimCLRProjectionHead(self.n_features, self.n_features, projection_size)
         self.nt_xent: nn.Module = contrastive_loss(
             temperature=temperature, queue_size=queue_size, projection_size=projection_size
@@ -107,6 +105,5 @@ class TwoViews:
 
     def __call__(self, pixels: np.ndarray, label: int, other: Callable[[], np.ndarray]) -> Views:
         """The views; neither class nor other images play a part."""
-        del label, other
         image = Image.fromarray(pixels)
         return {"first": self._augment(image), "second": self._augment(image)}

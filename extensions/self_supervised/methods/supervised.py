@@ -1,7 +1,5 @@
 """Classification by folders, the plain rival of learning without labels."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 
@@ -11,7 +9,8 @@ from PIL import Image
 from torch import nn
 from torch.nn import functional as F
 
-from extensions.models.contrastive_stfpm.views import check_view_settings
+from extensions.configuration.checked_values import check_values
+from extensions.models.contrastive_stfpm.views import MILD, check_view_settings
 from extensions.self_supervised.images.image_folders import ViewMaker, Views
 from extensions.self_supervised.images.image_list import ImageList
 from extensions.self_supervised.methods.method import Method
@@ -47,12 +46,10 @@ class Supervised(Method):
         **kwargs: Any,
     ) -> None:
         super().__init__(backbone, **kwargs)
-        if not 0 <= label_smoothing < 1:
-            msg = f"label_smoothing is {label_smoothing}; expected 0 or more and below 1"
-            raise ValueError(msg)
+        check_values(label_smoothing=(label_smoothing, 0 <= label_smoothing < 1, "0 or more and below 1"))
         check_view_settings(views or {})
         self.label_smoothing = label_smoothing
-        self.view_settings = {"min_scale": 0.2, "cj_strength": 0.5} | (views or {})
+        self.view_settings = MILD | (views or {})
         self.classifier: nn.Module = nn.Identity()
 
     def prepare(self, found: ImageList) -> None:
@@ -89,5 +86,4 @@ class LabelledView:
 
     def __call__(self, image: np.ndarray, label: int, other: Callable[[], np.ndarray]) -> Views:
         """The view, and the class as a scalar."""
-        del other
         return {"view": self._augment(Image.fromarray(image)), "label": torch.tensor(label)}

@@ -119,7 +119,6 @@ class TripletViews:
 
     def __call__(self, pixels: np.ndarray, label: int, other: Callable[[], np.ndarray]) -> Views:
         """The three views."""
-        del label
         image = Image.fromarray(pixels)
         anchor, positive = (self._augment(self._crop(image)) for _ in range(2))
         return {"anchor": anchor, "positive": positive, "negative": self._augment(self._defective(image, other()))}

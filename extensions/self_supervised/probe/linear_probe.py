@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from extensions.configuration.checked_values import check_values
 from extensions.data.splits import held_out
 from extensions.runtime.progress import progress_bar
 
@@ -117,9 +118,7 @@ def knn_accuracy(
         ValueError: As in `linear_probe`, or k below 1.
     """
     check_features(train_x, train_y, test_x, test_y)
-    if k < 1:
-        msg = f"k is {k}; expected the number of neighbors that vote, 1 or more"
-        raise ValueError(msg)
+    check_values(k=(k, k >= 1, "the number of neighbors that vote, 1 or more"))
     classes, places = np.unique(train_y, return_inverse=True)
     k, bank = min(k, len(train_x)), _unit(train_x)
     found = []

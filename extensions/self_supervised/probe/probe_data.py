@@ -1,7 +1,5 @@
 """Labelled images for a probe: folders of classes, or torchvision's CIFAR-10 and STL-10 if they are on the disk."""
 
-from __future__ import annotations
-
 import hashlib
 import logging
 from collections.abc import Callable
@@ -110,7 +108,9 @@ def read_folders(folder: Path, name: str) -> ProbeData:
             digest.update(line.encode("utf-8", "surrogateescape"))  # a name need not be UTF-8
     content_of = dict(zip(facts, contents_of(facts, facts), strict=True))
     contents = {split: [(str(path), content_of[str(path)]) for path, _ in part] for split, part in rows.items()}
-    _tell_repeated(contents, name)
+    learned = {sha256 for split, part in contents.items() if split != "test" for _, sha256 in part}
+    if repeated := [path for path, sha256 in contents["test"] if sha256 in learned]:
+        logger.warning("%s: %d test images are also in training, such as %s", name, len(repeated), repeated[0])
     for split in found:
         tell(folder / split, left_out(folder / split, folder))
     splits = {split: _images(split, part) for split, part in rows.items() if part}
@@ -167,13 +167,6 @@ def _check_classes(found: dict[str, dict[str, list[Path]]], name: str, folder: P
     if not any(found["test"].values()):
         msg = f"{start}: test has no images; expected {LAYOUT}"
         raise DatasetError(msg)
-
-
-def _tell_repeated(contents: dict[str, list[tuple[str, str]]], name: str) -> None:
-    """Warn of test images that are also among those that were learned from: they make an encoder look better."""
-    learned = {sha256 for split, part in contents.items() if split != "test" for _, sha256 in part}
-    if repeated := [path for path, sha256 in contents["test"] if sha256 in learned]:
-        logger.warning("%s: %d test images are also in training, such as %s", name, len(repeated), repeated[0])
 
 
 def _images(split: str, rows: list[tuple[Path, int]]) -> LabelledImages:

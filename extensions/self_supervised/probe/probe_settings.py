@@ -1,7 +1,5 @@
 """What a config of a probe asks for, checked before any work."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The rows of probe.csv: kept from run to run, found again by what decides them."""
 
-from __future__ import annotations
-
 import csv
 import io
 import math

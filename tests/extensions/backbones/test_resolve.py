@@ -7,7 +7,7 @@ from pathlib import Path
 import huggingface_hub
 import pytest
 
-from extensions.backbones import WeightsError, WeightsNotFoundError, checksum, hub, resolve, resolve_weights
+from extensions.backbones import WeightsError, WeightsNotFoundError, hub, resolve, resolve_weights
 from extensions.backbones.manifest import row_for
 
 
@@ -152,12 +152,12 @@ def test_untagged_name_hints_at_the_tag_the_manifest_has():
 def test_checksum_is_computed_once_for_each_state_of_a_file(tmp_path, monkeypatch):
     path = tmp_path / "file"
     path.write_bytes(b"one")
-    assert checksum.sha256_of(path) == sha256(b"one")
-    monkeypatch.setattr(checksum.hashlib, "file_digest", lambda *_: pytest.fail("read again"))
-    assert checksum.sha256_of(path) == sha256(b"one")
+    assert resolve.sha256_of(path) == sha256(b"one")
+    monkeypatch.setattr(resolve.hashlib, "file_digest", lambda *_: pytest.fail("read again"))
+    assert resolve.sha256_of(path) == sha256(b"one")
     monkeypatch.undo()
     path.write_bytes(b"other")
-    assert checksum.sha256_of(path) == sha256(b"other")
+    assert resolve.sha256_of(path) == sha256(b"other")
 
 
 def test_a_file_beside_the_manifest_of_its_row_is_found_too(folder, tmp_path, monkeypatch):

@@ -7,7 +7,7 @@ from lightning import seed_everything
 from torch import nn
 
 from extensions import Stfpm
-from extensions.models.stfpm.student import match_layers
+from extensions.models.stfpm.torch_model import match_layers
 
 TINY = {"pre_trained": False, "image_size": 64}
 
