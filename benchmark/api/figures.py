@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
     from benchmark.records.record import Record
 
-__all__ = ["choose", "draw", "draw_suspects"]
-
 INCH = 1.7  # side of a panel
 COLUMNS = 4  # suspects in a row
 

@@ -36,8 +36,6 @@ from extensions.runtime.seeding import random_state, restore_random_state
 
 logger = logging.getLogger(__name__)
 
-__all__ = ["Record"]
-
 NAME = "extensions.Record"
 
 

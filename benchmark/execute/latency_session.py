@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-__all__ = ["measure_latencies"]
-
 ROUNDS = 5
 MORE_ROUNDS = 9  # on a busy machine
 FEWEST_ROUNDS = 3

@@ -9,19 +9,6 @@ import pandas as pd
 
 from benchmark.metrics.metric_table import HEADLINE, METRICS
 
-__all__ = [
-    "AT",
-    "BY_CATEGORY",
-    "FAILURES",
-    "LEADERBOARD",
-    "Column",
-    "column",
-    "compares",
-    "heading_lines",
-    "is_shown",
-    "shown_dataset",
-]
-
 NOT_ALIKE = ("alone",)
 """Values of such a column that compare with nothing, not even with themselves."""
 AT = " | "

@@ -8,8 +8,6 @@ import numpy as np
 
 from benchmark.metrics import curves
 
-__all__ = ["BY_KIND", "auroc_by_kind", "best_threshold", "decision_metrics", "image_metrics"]
-
 Numbers = Sequence[float] | np.ndarray
 
 BY_KIND = "image_AUROC/"

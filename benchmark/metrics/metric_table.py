@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["HEADLINE", "METRICS", "Metric", "metric"]
-
 RATIO = "0.000"
 BYTES = '[>=1000000000]0.00,,," GB";[>=1000000]0.0,," MB";0.0," kB"'
 

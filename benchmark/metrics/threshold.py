@@ -6,8 +6,6 @@ import numpy as np
 
 from benchmark.metrics.image import best_threshold
 
-__all__ = ["image_threshold"]
-
 NORMAL_QUANTILE = 0.99
 
 

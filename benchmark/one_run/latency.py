@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     import torch
     from anomalib.models import AnomalibModule
 
-__all__ = ["device_name", "measure_latency", "time_images"]
-
 
 def measure_latency(model: AnomalibModule, image: torch.Tensor, **timing: Any) -> Speed:
     """Time pre-processor and network alone in a run, whatever else the machine does.

@@ -10,8 +10,6 @@ from dataclasses import dataclass, field
 import numpy as np
 import psutil
 
-__all__ = ["MachineLoad", "busy_note"]
-
 BUSY = 0.15  # share of the cores that others may use
 UNSTEADY = 0.25  # by how much the same work may take longer
 WORK = (320, 12)  # side of a matrix and how often it is multiplied: some milliseconds

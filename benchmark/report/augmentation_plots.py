@@ -7,8 +7,6 @@ from pathlib import Path
 
 import pandas as pd
 
-__all__ = ["plot_augmentation"]
-
 COLUMNS = 2  # panels side by side
 BEYOND = {"better": "▲", "worse": "▼"}
 

@@ -28,8 +28,6 @@ from benchmark.tables.augmentation_frames import AUGMENTATION, CHANGED
 from benchmark.tables.export_commands import Export, exports
 from benchmark.tables.leaderboard import Frames
 
-__all__ = ["format_number", "write_html"]
-
 TEMPLATES = Path(__file__).parent / "templates"
 N_COLORS = 8
 WIDTH, HEIGHT = 640, 320  # px of a chart

@@ -11,8 +11,6 @@ import pandas as pd
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["plot_ranking", "plot_rounds"]
-
 COLUMNS = 4  # panels side by side
 BASELINES = {"random": ("0.5", ":"), "oracle": ("black", "--")}
 

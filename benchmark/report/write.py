@@ -15,8 +15,6 @@ import pandas as pd
 
 from benchmark.tables.leaderboard import Frames
 
-__all__ = ["FORMATS", "ReportError", "write_csv", "write_reports"]
-
 
 class ReportError(RuntimeError):
     """A table could not be written; the records are untouched."""

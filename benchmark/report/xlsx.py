@@ -30,8 +30,6 @@ from benchmark.tables.gallery import GalleryImage
 from benchmark.tables.leaderboard import Frames
 from benchmark.tables.refinement_frames import REFINEMENT, ROUNDS
 
-__all__ = ["write_xlsx"]
-
 INK, PALE, GREEN, LINE = "#1F2A37", "#FFFFFF", "#8CCB9B", "#B8C0CC"
 PRINTED_UP_TO = "peak_memory_bytes"
 WRAPPED = ("settings", "status", "message", "latency_note")

@@ -13,8 +13,6 @@ from benchmark.metrics.columns import shown_dataset
 from benchmark.records.record import Record
 from benchmark.records.record_sections import Panel
 
-__all__ = ["GalleryImage", "gallery"]
-
 MAX_RANK = 2
 MAX_IMAGES = 60
 
