@@ -102,7 +102,7 @@ def _time_in_turns(timed: dict[str, _Timed], *, progress: bool) -> Speed:
     import torch
 
     from benchmark.one_run.latency import time_images
-    from benchmark.one_run.machine_load import MachineLoad
+    from benchmark.one_run.machine import MachineLoad
     from extensions.runtime.lightning_runs import quiet
 
     n_threads = torch.get_num_threads()
