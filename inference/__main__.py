@@ -144,8 +144,7 @@ def compare(options: argparse.Namespace) -> int:
     """`inference compare`: the models of a benchmark on the line, beside one another."""
     from benchmark.api.found_run import find_run
     from inference.compare.comparison import CompareOptions, compare_runs
-    from inference.compare.table import TABLE
-    from inference.compare.verdicts import sentences
+    from inference.compare.table import TABLE, sentences
 
     frame = compare_runs(
         options.records,

@@ -38,11 +38,7 @@ def choose_record(asked: str, records: Path) -> tuple[Record, str]:
 
 
 def recorded_experiment(record: Record, folder: Path) -> Experiment:
-    """What was run, of which all that decides a result is in the record.
-
-    Args:
-        record: Of the run.
-        folder: Of the record.
+    """What was run, of which all that decides a result is in the record; `folder` is the record's, for an error.
 
     Raises:
         ValueError: The record does not say it.

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
     from benchmark.records.record import Record
 
-__all__ = ["choose", "draw", "draw_suspects"]
-
 INCH = 1.7  # side of a panel
 COLUMNS = 4  # suspects in a row
 
@@ -58,15 +56,7 @@ def choose(scores: pd.DataFrame, threshold: float | None, n: int) -> dict[str, p
 
 
 def draw(record: Record, scores: pd.DataFrame, *, model: AnomalibModule, data: AnomalibDataModule, n: int) -> Figure:
-    """The figure of a run; closed, so that a notebook shows it once.
-
-    Args:
-        record: Of the run.
-        scores: Likewise.
-        model: That it trained.
-        data: That it was tested on.
-        n: Images of each heading at most.
-    """
+    """The figure of a run, of each heading `n` images at most; closed, so that a notebook shows it once."""
     import matplotlib.pyplot as plt
 
     threshold = record.thresholds.image
@@ -75,10 +65,11 @@ def draw(record: Record, scores: pd.DataFrame, *, model: AnomalibModule, data: A
     none = "".join(f", {heading}" for heading in found if heading not in chosen)
     panels = _panels(model, data, {image for rows in chosen.values() for image in rows["image"]})
     has_masks = any(panel.mask is not None for panel in panels.values())
-    has_maps = any(panel.anomaly_map is not None for panel in panels.values())
-    width = 1 + has_maps + has_masks
+    # The values drawn as cold and as hot are equal for all images of the figure.
+    maps = [panel.anomaly_map for panel in panels.values() if panel.anomaly_map is not None]
+    low, high = (min(float(m.min()) for m in maps), max(float(m.max()) for m in maps)) if maps else (0.0, 1.0)
+    width = 1 + bool(maps) + has_masks
     columns = max([1, *(len(rows) for rows in chosen.values())])
-    low, high = _range(panels)
     figure, axes = plt.subplots(
         len(chosen), columns * width, figsize=(INCH * columns * width, (INCH + 0.35) * len(chosen)), squeeze=False
     )
@@ -88,7 +79,7 @@ def draw(record: Record, scores: pd.DataFrame, *, model: AnomalibModule, data: A
         line[0].text(-0.08, 0.5, heading, rotation=90, ha="right", va="center", transform=line[0].transAxes)
         for place, row in enumerate(rows.to_dict("records")):
             parts = line[place * width : (place + 1) * width]
-            _draw_panel(parts, panels[row["image"]], (low, high), masks=has_masks, maps=has_maps)
+            _draw_panel(parts, panels[row["image"]], (low, high), masks=has_masks, maps=bool(maps))
             truth = (row["kind"] or "anomalous") if row["label"] else "normal"
             parts[0].set_title(f"{truth}, score {row['score']:.3g}", fontsize=8, loc="left")
     told = "" if threshold is None else f", threshold {threshold:.3g}"
@@ -134,12 +125,6 @@ def _draw_panel(parts: Any, panel: Panel, limits: tuple[float, float], *, masks:
     if masks:
         mask = np.zeros(panel.image.shape[:2], bool) if panel.mask is None else panel.mask
         parts[-1].imshow(mask, cmap="gray", vmin=0, vmax=1)
-
-
-def _range(panels: Mapping[str, Panel]) -> tuple[float, float]:
-    """Values drawn as cold and as hot, equal for all images of the figure."""
-    maps = [panel.anomaly_map for panel in panels.values() if panel.anomaly_map is not None]
-    return (min(float(m.min()) for m in maps), max(float(m.max()) for m in maps)) if maps else (0.0, 1.0)
 
 
 def _panels(model: AnomalibModule, datamodule: AnomalibDataModule, images: set[str]) -> dict[str, Panel]:

@@ -8,8 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from benchmark.api.chosen_record import choose_record, recorded_experiment
-from benchmark.api.data_place import Place, locate
-from benchmark.api.run_images import fitted_on, trained_on
+from benchmark.api.run_data import Place, fitted_on, locate, trained_on
 from benchmark.one_run.options import RunOptions
 from benchmark.one_run.preparation import Prepared, prepare
 from benchmark.one_run.runner import run_experiment
@@ -118,13 +117,7 @@ def find_run(record_key: str, records: Path, data_root: Path | None = None) -> F
 
 
 def find_experiment(experiment: Experiment, record: Record, records: Path) -> FoundRun:
-    """As `find_run`, where the experiment is known with its folders, which records do not keep.
-
-    Args:
-        experiment: What was run.
-        record: Of the run.
-        records: Output folder of the benchmark.
-    """
+    """As `find_run`, where the experiment is known with its folders, which records do not keep."""
     prepared = prepare(_tested_plainly(experiment))
     found = FoundRun(record.key, records / record.folder, prepared, Place(from_data_root(""), "in force"))
     return _of_plain_test(found, experiment, records)

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from anomalib.models import AnomalibModule
     from matplotlib.figure import Figure
 
-__all__ = ["Refined", "Run", "RunError", "experiment_of", "record_run", "refine", "run"]
-
 _NOT_RUN = ("evaluator", "visualizer")  # of a model: the benchmark puts its own metrics and drawings in their place
 
 

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-__all__ = ["DEFAULT_OUTPUT", "read_augmentation", "read_leaderboard", "write_tables"]
-
 DEFAULT_OUTPUT = Path("output/notebook")
 
 

@@ -21,8 +21,6 @@ from extensions.runtime.escaped import writable_content
 
 logger = logging.getLogger(__name__)
 
-__all__ = ["pack"]
-
 
 def pack(output: Path, to: Path, *, allow_uncommitted: bool = False) -> list[Path]:
     """Write the runs of an output folder, and those packed before, as packed runs; return the files.

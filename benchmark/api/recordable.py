@@ -11,8 +11,6 @@ from extensions.configuration import ConfigError, instantiate_model
 from extensions.configuration.differences import difference, tensor_difference
 from extensions.models.common.gradient_training import is_trained_by_gradient
 
-__all__ = ["check_start", "experiment_of_trainer", "seed_in_effect"]
-
 _PLAIN = {
     "max_steps": -1, "min_epochs": 0, "min_steps": None, "gradient_clip_val": None, "gradient_clip_algorithm": None,
     "accumulate_grad_batches": 1, "limit_train_batches": 1.0, "precision": "32-true",

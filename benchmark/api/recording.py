@@ -36,8 +36,6 @@ from extensions.runtime.seeding import random_state, restore_random_state
 
 logger = logging.getLogger(__name__)
 
-__all__ = ["Record"]
-
 NAME = "extensions.Record"
 
 
@@ -145,12 +143,10 @@ class Record(Callback):
         self._memory.__enter__()
         self._facts["test_clock"] = time.perf_counter()
 
-    def on_test_batch_end(
-        self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
-    ) -> None:
+    def on_test_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, *_: Any) -> None:
         """Take raw scores and maps, before the model's post-processor changes them."""
         assert self._collector is not None
-        self._collector.on_test_batch_end(trainer, pl_module, outputs, batch, batch_idx, dataloader_idx)
+        self._collector.on_test_batch_end(trainer, pl_module, outputs)
 
     def on_test_end(self, trainer: Any, pl_module: Any) -> None:
         """Compute the metrics and write everything."""

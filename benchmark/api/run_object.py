@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from benchmark.one_run.preparation import Prepared
     from inference.export.trained_run import ExportedRun
 
-__all__ = ["Run", "RunError"]
-
 SHOWN = (*HEADLINE, "pixel_AUPRO")
 
 

@@ -14,8 +14,6 @@ from benchmark.one_run.runner import run_experiment
 from benchmark.plan.experiment import Experiment
 from extensions.configuration import ConfigError
 
-__all__ = ["LOCAL", "Executor", "Outcome", "parse_executor", "run_all"]
-
 POLL = 1.0  # s
 
 

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-__all__ = ["measure_latencies"]
-
 ROUNDS = 5
 MORE_ROUNDS = 9  # on a busy machine
 FEWEST_ROUNDS = 3
@@ -104,7 +102,7 @@ def _time_in_turns(timed: dict[str, _Timed], *, progress: bool) -> Speed:
     import torch
 
     from benchmark.one_run.latency import time_images
-    from benchmark.one_run.machine_load import MachineLoad
+    from benchmark.one_run.machine import MachineLoad
     from extensions.runtime.lightning_runs import quiet
 
     n_threads = torch.get_num_threads()

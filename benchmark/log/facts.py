@@ -14,8 +14,6 @@ from benchmark.records.run_files import RECORD
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Facts", "facts_to_send"]
-
 _MEASURED = (
     "fit_seconds",
     "test_seconds",

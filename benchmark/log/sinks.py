@@ -19,8 +19,6 @@ from extensions.configuration.errors import did_you_mean
 
 logger = logging.getLogger(__name__)
 
-__all__ = ["Sink", "check_log", "open_sinks", "send"]
-
 SENT = "sent.json"  # beside a record: where it was sent to
 MODULES = {"wandb": "to_wandb", "mlflow": "to_mlflow", "tensorboard": "to_tensorboard"}
 SETTINGS = {
@@ -33,7 +31,7 @@ SETTINGS = {
 class Write(Protocol):
     """Sends one finished run."""
 
-    def __call__(self, facts: Facts, settings: Mapping[str, Any], output: Path) -> None: ...
+    def __call__(self, facts: Facts, settings: Mapping[str, Any], output: Path) -> None: ...  # noqa: D102
 
 
 @dataclass(frozen=True)

@@ -9,19 +9,6 @@ import pandas as pd
 
 from benchmark.metrics.metric_table import HEADLINE, METRICS
 
-__all__ = [
-    "AT",
-    "BY_CATEGORY",
-    "FAILURES",
-    "LEADERBOARD",
-    "Column",
-    "column",
-    "compares",
-    "heading_lines",
-    "is_shown",
-    "shown_dataset",
-]
-
 NOT_ALIKE = ("alone",)
 """Values of such a column that compare with nothing, not even with themselves."""
 AT = " | "
@@ -223,23 +210,11 @@ _RESULTS = (
 _DECISIONS = ("label_free_Accuracy", "label_free_Precision", "label_free_Recall", "label_free_F1Score")
 _ORIGIN = ("k_shot", "contamination_ratio", "threshold_source", "checkpoint", "run_keys", "weights_sha256",
            "pixel_binning_error")  # fmt: skip
-_PLACED = {*_RESULTS, *_ORIGIN, *_DECISIONS}
-_LAST = tuple(entry.name for entry in METRICS if entry.name not in _PLACED)  # metrics without a place of their own
+_PLACED = (*_ORIGIN, *_DECISIONS)
+_REST = (*_PLACED, *(m.name for m in METRICS if m.name not in {*_RESULTS, *_PLACED}))  # those without a place last
 
-LEADERBOARD = ("rank", "model", "backbone", "settings", "dataset", *_RESULTS, "n_categories", *_ORIGIN, *_DECISIONS,
-               *_LAST)  # fmt: skip
-BY_CATEGORY = (
-    "model",
-    "backbone",
-    "settings",
-    "dataset",
-    "category",
-    *_RESULTS,
-    *_ORIGIN,
-    *_DECISIONS,
-    *_LAST,
-    "image_AUROC_by_kind",
-)
+LEADERBOARD = ("rank", "model", "backbone", "settings", "dataset", *_RESULTS, "n_categories", *_REST)
+BY_CATEGORY = ("model", "backbone", "settings", "dataset", "category", *_RESULTS, *_REST, "image_AUROC_by_kind")
 FAILURES = ("dataset", "category", "model", "backbone", "settings", "seed", "state", "error", "message", "started",
             "folder")  # fmt: skip
 

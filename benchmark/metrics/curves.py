@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["auroc", "average_precision", "best_f1_index", "f1", "pro_area", "same_score_share", "true_false_positives"]
-
 
 def true_false_positives(positives: np.ndarray, negatives: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """True and false positives when everything from entry k upward is called anomalous, each ``(K,)``."""

@@ -7,8 +7,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-__all__ = ["stratified_folds"]
-
 
 def stratified_folds(
     labels: Sequence[int] | np.ndarray,

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["ScoreHistogram"]
-
 PAGE_BITS = 15
 PAGE = 1 << PAGE_BITS
 BUFFER_PIXELS = 2_000_000

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["HEADLINE", "METRICS", "Metric", "metric"]
-
 RATIO = "0.000"
 BYTES = '[>=1000000000]0.00,,," GB";[>=1000000]0.0,," MB";0.0," kB"'
 
@@ -28,8 +26,8 @@ class Metric:
     label: str
     meaning: str
     higher_is_better: bool | None
-    unit: str
-    format: str
+    unit: str = ""
+    format: str = RATIO
     optional: bool = False
 
 
@@ -69,8 +67,6 @@ def _quality(level: str) -> list[Metric]:
             label=f"{title} {label}",
             meaning=meaning,
             higher_is_better=None if name == "F1Floor" else True,
-            unit="",
-            format=RATIO,
         )
         for name, (label, meaning) in texts.items()
     ]
@@ -94,8 +90,6 @@ def _decisions() -> list[Metric]:
             label=f"Label-free {label}",
             meaning=f"{meaning}, {where}",
             higher_is_better=True,
-            unit="",
-            format=RATIO,
             optional=True,
         )
         for name, (label, meaning) in texts.items()
@@ -111,15 +105,12 @@ METRICS: tuple[Metric, ...] = (
         meaning="Overlap with each defect region, averaged over regions so that small defects count as much as large "
         "ones, over false positive rates from 0 to 0.3. 1 is perfect, 0.15 is guessing; higher is better.",
         higher_is_better=True,
-        unit="",
-        format=RATIO,
     ),
     Metric(
         name="pixel_binning_error",
         label="Pixel AUROC error bound",
         meaning="The pixel AUROC differs from the one without binning of scores by at most this. Lower is better.",
         higher_is_better=False,
-        unit="",
         format="0.0E+00",
     ),
     Metric(
@@ -191,10 +182,3 @@ METRICS: tuple[Metric, ...] = (
 
 HEADLINE: tuple[str, ...] = ("image_AUROC", "image_F1Score", "pixel_AUROC", "pixel_F1Score")
 """The four columns a reader compares first."""
-
-_BY_NAME = {entry.name: entry for entry in METRICS}
-
-
-def metric(name: str) -> Metric:
-    """The table's entry for a column; ``KeyError`` for a name that is no metric."""
-    return _BY_NAME[name]

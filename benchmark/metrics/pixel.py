@@ -8,8 +8,6 @@ import numpy as np
 from benchmark.metrics import curves
 from benchmark.metrics.histogram import ScoreHistogram
 
-__all__ = ["PixelMetrics"]
-
 NAMES = ("AUROC", "AveragePrecision", "F1Score", "F1Max", "F1Floor", "AUPRO", "binning_error")
 OVERLAP = 4  # channel of the region overlap; 0 to 3 are 2 * fold + label
 WHOLE_REGION = 2**44  # a region's weights as whole numbers: to 1e-7 for a region of a million pixels

@@ -11,9 +11,8 @@ import torch
 from lightning.pytorch.callbacks import Callback
 
 from benchmark.metrics.folds import stratified_folds
-from benchmark.metrics.image import auroc_by_kind, decision_metrics, image_metrics
+from benchmark.metrics.image import auroc_by_kind, decision_metrics, image_metrics, image_threshold
 from benchmark.metrics.pixel import PixelMetrics
-from benchmark.metrics.threshold import image_threshold
 from benchmark.one_run.example_images import ImageKeeper
 from benchmark.records.record_sections import Thresholds
 
@@ -70,15 +69,7 @@ class ScoreCollector(Callback):
         self._image_size = (0, 0)
         self.images = ImageKeeper(n_images)
 
-    def on_test_batch_end(  # noqa: D102 - the hook of Lightning
-        self,
-        trainer: Any,
-        pl_module: Any,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
+    def on_test_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, *_: Any) -> None:  # noqa: D102 - a hook
         rows = [self._row[str(path)] for path in outputs.image_path]
         scores = outputs.pred_score.detach().float().cpu().numpy().reshape(len(rows))  # (N,)
         self.samples.loc[rows, "score"] = scores

@@ -14,17 +14,9 @@ if TYPE_CHECKING:
     import torch
     from anomalib.models import AnomalibModule
 
-__all__ = ["device_name", "measure_latency", "time_images"]
-
 
 def measure_latency(model: AnomalibModule, image: torch.Tensor, **timing: Any) -> Speed:
-    """Time pre-processor and network alone in a run, whatever else the machine does.
-
-    Args:
-        model: As for `time_images`.
-        image: Likewise.
-        timing: Further arguments of `time_images`.
-    """
+    """Time pre-processor and network alone in a run, whatever else the machine does; arguments of `time_images`."""
     times = time_images(model, image, **timing)
     p50, p95 = np.percentile(times, [50, 95])
     return Speed(

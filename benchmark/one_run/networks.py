@@ -26,21 +26,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-__all__ = [
-    "IMAGE",
-    "NETWORK",
-    "FinishedRun",
-    "Keeper",
-    "by_network",
-    "clear_networks",
-    "keep_for_timing",
-    "keep_image",
-    "load_model",
-    "load_network",
-    "network_id",
-    "runs_of",
-]
-
 NETWORK = "network.ckpt"
 """A checkpoint that is there to be timed, and goes afterwards."""
 IMAGE = "image.npy"

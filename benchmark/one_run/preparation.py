@@ -127,10 +127,7 @@ def backbone_id(experiment: Experiment) -> str:
 def record_header(prepared: Prepared, *, sweep: str = "", started: str = "") -> Record:
     """What a record says before anything was run; its status is that of a run that never ended.
 
-    Args:
-        prepared: The run.
-        sweep: In which it is run.
-        started: ISO date and time.
+    `started` is an ISO date and time.
     """
     experiment, datamodule, found = prepared.experiment, prepared.datamodule, prepared.fingerprint
     dataset: dict[str, Any] = {
@@ -163,12 +160,7 @@ def record_header(prepared: Prepared, *, sweep: str = "", started: str = "") -> 
 
 
 def keep_place(prepared: Prepared, folder: Path) -> None:
-    """Keep where the data of a run were found, for whoever exports its model; the run is not lost to it.
-
-    Args:
-        prepared: The run; nothing is kept where its data were not found.
-        folder: Of its record.
-    """
+    """Keep where the data of a run were found, if they were, for whoever exports its model; never costs the run."""
     if prepared.fingerprint is None:
         return
     try:

@@ -14,8 +14,6 @@ from benchmark.records.record_sections import ReusedSplit, Training
 if TYPE_CHECKING:
     from anomalib.models import AnomalibModule
 
-__all__ = ["Fitted", "LastFit", "last_fit", "shared_fits"]
-
 
 @dataclass(frozen=True)
 class Fitted:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from anomalib.callbacks import ModelCheckpoint
 from lightning.pytorch.callbacks import Callback, Timer
 
-from benchmark.one_run.convergence import has_converged
 from benchmark.one_run.progress import RunProgress
 from benchmark.plan.validation import check_callbacks, check_one_device
 from benchmark.records.record_sections import Training
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from anomalib.data import AnomalibDataModule
     from anomalib.engine import Engine
     from anomalib.models import AnomalibModule
+
+MIN_EPOCHS = 8
+TOLERANCE = 0.05
 
 
 class LossCurve(Callback):
@@ -149,6 +153,25 @@ def summary(trainer: Any, model: AnomalibModule, curve: LossCurve) -> Training:
         val_loss=curve.val_losses,
         rewinds=getattr(model, "n_rewinds", 0),
     )
+
+
+def has_converged(losses: Sequence[float]) -> bool:
+    """Tell whether a loss curve is flat at its end.
+
+    The curve counts as flat when the mean loss of the last quarter of the epochs is lower than that of the quarter
+    before by at most 5 % of what the training gained in all (first epoch minus last quarter). Fewer than eight epochs
+    are never enough to tell. The test set plays no part.
+
+    Args:
+        losses: Mean training loss of each epoch, or the loss on images held out of training; lower is better.
+    """
+    curve = np.asarray(losses, dtype=float)
+    if len(curve) < MIN_EPOCHS or not np.isfinite(curve).all():
+        return False
+    quarter = len(curve) // 4
+    last, before = curve[-quarter:].mean(), curve[-2 * quarter : -quarter].mean()
+    gained = curve[0] - last
+    return bool(gained > 0 and before - last <= TOLERANCE * gained)
 
 
 def _stopped_by(trainer: Any, epochs: int, limit: int | None) -> str:

@@ -12,8 +12,6 @@ if TYPE_CHECKING:
 
     from extensions.transforms import AugmentationSettings
 
-__all__ = ["augmented_splits", "augmenting_callbacks", "is_augmenting", "without_augmentation"]
-
 
 def augmenting_callbacks(augmentations: Sequence[AugmentationSettings], seed: int) -> list[Callback]:
     """What does it, for the trainer."""

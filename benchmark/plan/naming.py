@@ -8,8 +8,6 @@ from typing import Any
 from benchmark.plan.experiment import constructor_defaults
 from benchmark.records.canonical_experiment import is_location
 
-__all__ = ["differences", "labels"]
-
 _SECTIONS = ("model", "trainer", "data", "refinement", "augmentation")
 _UNTOLD = frozenset({"category", "num_workers", "max_memory_bytes"})
 _MOST = 80  # characters of a value

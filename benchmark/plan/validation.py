@@ -19,16 +19,6 @@ from extensions.configuration.trainer import check_trainer
 from extensions.configuration.variants import check_mapping
 from extensions.refinement.plan import Plan
 
-__all__ = [
-    "KEYS",
-    "check_config",
-    "check_experiments",
-    "check_mapping",
-    "check_one_device",
-    "check_resources",
-    "check_seed",
-]
-
 KEYS = (
     "name",
     "models",

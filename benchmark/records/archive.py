@@ -13,8 +13,6 @@ from benchmark.records.record_file import RecordError, read_plan, read_record
 from benchmark.records.run_files import RECORD
 from benchmark.records.sweep_plan import SweepPlan
 
-__all__ = ["Archive", "holds_runs", "load", "read_records"]
-
 
 @dataclass
 class Archive:

@@ -6,8 +6,6 @@ from typing import Any
 
 from benchmark.records.section import Section
 
-__all__ = ["AugmentationPart", "CanonicalExperiment", "ClassSpec", "is_location"]
-
 
 class ClassSpec(Section):
     """A class and its arguments, as in a configuration; arguments at their defaults are left out."""

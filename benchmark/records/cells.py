@@ -12,8 +12,6 @@ from benchmark.records.canonical_experiment import CanonicalExperiment, ClassSpe
 from benchmark.records.record import Record
 from benchmark.records.sweep_plan import PlanEntry, SweepPlan
 
-__all__ = ["Row", "RunCell", "counting", "group_runs"]
-
 
 @dataclass
 class RunCell:

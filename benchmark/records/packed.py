@@ -17,9 +17,6 @@ from benchmark.records.sweep_plan import SweepPlan
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["PLANS", "RECORDS", "SCORE_TABLE", "SectionLines", "forget_plans", "packed_plans", "packed_records",
-           "read_scores", "score_texts"]  # fmt: skip
-
 RECORDS = "records.jsonl"
 """A record a line, sorted by its folder; what `record.json` holds."""
 PLANS = "plans.jsonl"

@@ -11,23 +11,6 @@ from typing import Any
 
 from benchmark.metrics.columns import AT
 
-__all__ = [
-    "LEVELS",
-    "PIXELS",
-    "PROBED",
-    "RANDOM",
-    "Line",
-    "Network",
-    "ProbeError",
-    "architecture",
-    "contradictions",
-    "natural_order",
-    "network_of",
-    "probe_labels",
-    "probe_values",
-    "read_probes",
-]
-
 Network = tuple[str, str]
 """What runs and probes of the same features share: architecture, and sha256 of the weights or a word in its place."""
 Line = Mapping[str, Any]

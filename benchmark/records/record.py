@@ -23,8 +23,6 @@ from benchmark.records.record_sections import (
 )
 from benchmark.records.section import Section
 
-__all__ = ["PROTOCOL_VERSION", "Record"]
-
 PROTOCOL_VERSION = 1
 """Raised when the meaning of a recorded number changes: records of another version are run again."""
 

@@ -13,8 +13,6 @@ from benchmark.records.run_files import RECORD, write_json
 from benchmark.records.section import Section
 from benchmark.records.sweep_plan import SweepPlan
 
-__all__ = ["RecordError", "parse", "read_plan", "read_record", "write_record"]
-
 S = TypeVar("S", bound=Section)
 
 

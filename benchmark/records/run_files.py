@@ -11,8 +11,6 @@ from extensions.runtime.atomic_write import write_whole
 from extensions.runtime.disk import room_for
 from extensions.runtime.escaped import writable, writable_content
 
-__all__ = ["CHECKPOINT", "RECORD", "SCORES", "run_folder", "write_json", "write_text"]
-
 RECORD = "record.json"
 SCORES = "scores.csv"
 CHECKPOINT = "model.ckpt"

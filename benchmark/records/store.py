@@ -18,8 +18,6 @@ from benchmark.records.record_file import RecordError, read_record, write_record
 from benchmark.records.run_files import RECORD
 from extensions.runtime.disk import room_for
 
-__all__ = ["KEEP", "Store"]
-
 KEEP = "keep"
 """Name of the lock under which committed runs are changed."""
 

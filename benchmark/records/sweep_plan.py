@@ -9,8 +9,6 @@ from pydantic import Field
 from benchmark.records.canonical_experiment import CanonicalExperiment
 from benchmark.records.section import Section
 
-__all__ = ["PlanEntry", "SweepPlan"]
-
 
 class PlanEntry(Section):
     """One run that was asked for; data set and category as the configuration names them.

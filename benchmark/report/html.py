@@ -28,8 +28,6 @@ from benchmark.tables.augmentation_frames import AUGMENTATION, CHANGED
 from benchmark.tables.export_commands import Export, exports
 from benchmark.tables.leaderboard import Frames
 
-__all__ = ["format_number", "write_html"]
-
 TEMPLATES = Path(__file__).parent / "templates"
 N_COLORS = 8
 WIDTH, HEIGHT = 640, 320  # px of a chart
@@ -47,10 +45,7 @@ _DETAILS = (
 def write_html(tables: Frames, path: Path, output: Path) -> None:
     """Write the page: the best of each data set, charts, sortable tables, images, failures, how it was made.
 
-    Args:
-        tables: From :func:`benchmark.tables.leaderboard.build_tables`.
-        path: The file to write.
-        output: Folder of the records, for commands.
+    `output` is the folder of the records, for commands.
     """
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
@@ -171,7 +166,7 @@ def _shown(line: pd.Series) -> str:
 
 def _augmentation_charts(frame: pd.DataFrame) -> list[tuple[str, str]]:
     """The bar chart of each metric that augmentations changed: its name, and the image inline."""
-    from benchmark.report.augmentation_plots import plot_augmentation
+    from benchmark.report.plots import plot_augmentation
 
     found = []
     for metric in CHANGED:
@@ -191,7 +186,8 @@ def _chart(series: dict[str, list[Point]], models: list[str]) -> dict[str, Any]:
     lowest = min(point.auroc for point in points)
     y_step = next(step for step in (0.01, 0.02, 0.05, 0.1, 1.0) if 1 - lowest <= 8 * step)
     bottom = max(0.0, math.floor((lowest - y_step / 3) / y_step) * y_step)
-    x_step = _round_step(slowest / 9)
+    power = 10.0 ** math.floor(math.log10(slowest / 9)) if slowest > 0 else 1.0
+    x_step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= slowest / 9)
 
     def x(latency: float) -> float:
         return round(LEFT + (WIDTH - LEFT - RIGHT) * latency / slowest, 1)
@@ -216,9 +212,3 @@ def _chart(series: dict[str, list[Point]], models: list[str]) -> dict[str, Any]:
         "marks": marks,
         "legend": [(model, models.index(model) % N_COLORS) for model in series],
     }
-
-
-def _round_step(size: float) -> float:
-    """1, 2 or 5 times a power of ten, at least ``size``."""
-    power = 10.0 ** math.floor(math.log10(size)) if size > 0 else 1.0
-    return next(power * factor for factor in (1, 2, 5, 10) if power * factor >= size)

@@ -8,8 +8,6 @@ import pandas as pd
 
 from benchmark.metrics.columns import shown_dataset
 
-__all__ = ["Point", "scatter_points"]
-
 
 @dataclass(frozen=True)
 class Point:

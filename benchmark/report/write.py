@@ -15,20 +15,13 @@ import pandas as pd
 
 from benchmark.tables.leaderboard import Frames
 
-__all__ = ["FORMATS", "ReportError", "write_csv", "write_reports"]
-
 
 class ReportError(RuntimeError):
     """A table could not be written; the records are untouched."""
 
 
 def write_reports(tables: Frames, output: Path, *, formats: Sequence[str]) -> list[Path]:
-    """Write ``leaderboard.*`` and the plots of the tables into ``output``; return the paths.
-
-    Args:
-        tables: What is written.
-        output: Where to.
-        formats: Of `FORMATS`.
+    """Write ``leaderboard.*`` in some of `FORMATS`, and the plots of the tables, into ``output``; return the paths.
 
     Raises:
         ReportError: A file is open in another program or cannot be written. The other formats are written all the same.
@@ -101,7 +94,7 @@ def _plots(tables: Frames) -> dict[str, Callable[[Frames, Path, Path], None]]:
             found[f"augmentation_{metric}.png"] = partial(_plot_augmentation, metric=metric)
     if tables.refinement.empty:
         return found
-    from benchmark.report.refinement_plots import plot_ranking
+    from benchmark.report.plots import plot_ranking
     from benchmark.tables.refinement_frames import QUALITY
 
     if tables.refinement["score_auroc"].notna().any():
@@ -113,13 +106,13 @@ def _plots(tables: Frames) -> dict[str, Callable[[Frames, Path, Path], None]]:
 
 
 def _plot_augmentation(tables: Frames, path: Path, output: Path, *, metric: str) -> None:
-    from benchmark.report.augmentation_plots import plot_augmentation
+    from benchmark.report.plots import plot_augmentation
 
     plot_augmentation(tables.augmentation, path, metric=metric)
 
 
 def _plot_rounds(tables: Frames, path: Path, output: Path, *, metric: str) -> None:
-    from benchmark.report.refinement_plots import plot_rounds
+    from benchmark.report.plots import plot_rounds
 
     plot_rounds(tables.rounds, path, metric=metric)
 

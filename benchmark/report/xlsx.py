@@ -30,8 +30,6 @@ from benchmark.tables.gallery import GalleryImage
 from benchmark.tables.leaderboard import Frames
 from benchmark.tables.refinement_frames import REFINEMENT, ROUNDS
 
-__all__ = ["write_xlsx"]
-
 INK, PALE, GREEN, LINE = "#1F2A37", "#FFFFFF", "#8CCB9B", "#B8C0CC"
 PRINTED_UP_TO = "peak_memory_bytes"
 WRAPPED = ("settings", "status", "message", "latency_note")
@@ -46,10 +44,6 @@ def write_xlsx(tables: Frames, path: Path) -> None:
     were augmented), Backbones (if several were used or any was probed), Gallery, Runs, Failures, About. A gallery is
     there if images were drawn. Numbers are numbers with a format, blanks stay blank, texts are never formulas.
     Colors compare within one data set (and category): the greener the better.
-
-    Args:
-        tables: From :func:`benchmark.tables.leaderboard.build_tables`.
-        path: The file to write.
     """
     with xlsxwriter.Workbook(str(path), OPTIONS) as book:
         book.set_size(2400, 1400)
@@ -107,7 +101,8 @@ class Sheets:
         self._head(sheet, frame, columns)
         starts = _starts(frame, compared or ())
         for row, (_, line) in enumerate(frame.iterrows(), start=1):
-            look = self._row_look(line if "rank" in columns else line.drop("rank", errors="ignore"))
+            rank = line["rank"] if "rank" in columns else 0  # the best row of a data set is bold, one without rank gray
+            look = {"bold": bool(pd.notna(rank) and rank == 1), "gray": bool(pd.isna(rank))}
             look["first"] = row - 1 in starts and row > 1
             sheet.set_row_pixels(row, 20 * _lines(line, columns))
             for place, entry in enumerate(columns):
@@ -189,14 +184,6 @@ class Sheets:
         sheet.repeat_rows(0)
         last = columns.index(PRINTED_UP_TO) if PRINTED_UP_TO in columns else len(columns) - 1
         sheet.print_area(0, 0, max(n_rows, 1), last)
-
-    def _row_look(self, line: pd.Series) -> dict[str, bool]:
-        """The best row of a data set is bold, one without rank gray."""
-        ranked = "rank" in line.index
-        return {
-            "bold": ranked and not pd.isna(line["rank"]) and line["rank"] == 1,
-            "gray": ranked and pd.isna(line["rank"]),
-        }
 
     def _cell(self, sheet: Worksheet, row: int, place: int, name: str, line: pd.Series, look: dict[str, bool]) -> None:
         value = line[name]

@@ -11,8 +11,6 @@ from xlsxwriter.worksheet import Worksheet
 
 from benchmark.report.scatter import Point, scatter_points
 
-__all__ = ["write_charts"]
-
 SHEET = "Chart"
 COLORS = ("#1F77B4", "#D55E00", "#2CA02C", "#9467BD", "#8C564B", "#E377C2", "#7F7F7F", "#BCBD22", "#17BECF")
 MARKERS = ("circle", "square", "triangle", "diamond")

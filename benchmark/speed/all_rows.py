@@ -11,7 +11,7 @@ import threading
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,8 +20,9 @@ import pandas as pd
 
 from benchmark.one_run.machine import environment
 from benchmark.records.run_files import write_json
-from benchmark.speed import coreset, fit, growth, pixel_metrics, prediction, whole_sweep
+from benchmark.speed import coreset, fit_predict, growth, pixel_metrics, whole_sweep
 from benchmark.speed.bench import Bench
+from benchmark.speed.images import bottle_source, packaged_source
 from benchmark.speed.settings import Settings, asked_settings
 from benchmark.speed.speed_table import write_results
 from benchmark.speed.timing import COLUMNS, Measurement, timed
@@ -33,12 +34,12 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 ROWS: dict[str, Callable[[Bench], Measurement]] = {
-    "patchcore_fit": fit.patchcore_fit,
+    "patchcore_fit": fit_predict.patchcore_fit,
     "coreset": coreset.coreset,
     "coreset_large": coreset.large_coreset,
-    "padim_fit_test": fit.padim_fit_test,
-    "patchcore_prediction": prediction.patchcore_prediction,
-    "padim_prediction": prediction.padim_prediction,
+    "padim_fit_test": fit_predict.padim_fit_test,
+    "patchcore_prediction": fit_predict.patchcore_prediction,
+    "padim_prediction": fit_predict.padim_prediction,
     "grid": whole_sweep.grid,
     "shared_work": whole_sweep.shared_work,
     "metrics": pixel_metrics.metrics,
@@ -83,7 +84,10 @@ def run_speed(
     if unknown:
         msg = f"--rows: there is no row {unknown[0]!r}; expected some of {', '.join(ROWS)}"
         raise ValueError(msg)
-    settings, source = _resolve(settings, source, data_root)
+    settings = settings or asked_settings()
+    if source is None and data_root is not None:
+        settings, source = replace(settings, backbone="resnet18"), bottle_source(data_root)
+    source = packaged_source() if source is None else source
     output.mkdir(parents=True, exist_ok=True)
     keys = {name: row_key(name, settings, source) for name in ROWS}
     wanted = [name for name in ROWS if name in rows or not rows]
@@ -145,21 +149,6 @@ def code_version() -> str:
     for path in sorted(path for folder in SOURCES for path in (root / folder).rglob("*.py")):
         found.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes())
     return found.hexdigest()[:12]
-
-
-def _resolve(
-    settings: Settings | None, source: WorkbenchDataModule | None, data_root: Path | None
-) -> tuple[Settings, WorkbenchDataModule]:
-    from dataclasses import replace
-
-    from benchmark.speed.images import bottle_source, packaged_source
-
-    settings = settings or asked_settings()
-    if source is not None:
-        return settings, source
-    if data_root is None:
-        return settings, packaged_source()
-    return replace(settings, backbone="resnet18"), bottle_source(data_root)
 
 
 def _path(output: Path, name: str) -> Path:

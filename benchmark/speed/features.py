@@ -42,15 +42,7 @@ def made_up_embedding(n_images: int = 209, *, side: int = 28, n_channels: int = 
 
 
 def image_embedding(images: Sequence[Path], settings: Settings) -> torch.Tensor:
-    """Embeddings that PatchCore collects from images, by anomalib's own network.
-
-    Args:
-        images: Files.
-        settings: Backbone and size.
-
-    Returns:
-        (n_patches, n_channels) float32.
-    """
+    """Embeddings that PatchCore collects from images, by anomalib's own network: (n_patches, n_channels) float32."""
     from benchmark.speed.models import our_patchcore, stock_patchcore
 
     ours = our_patchcore(settings)

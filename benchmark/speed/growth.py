@@ -7,9 +7,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from benchmark.speed.coreset import project
-from benchmark.speed.made_up_maps import made_up_maps
 from benchmark.speed.models import fit, our_padim, our_patchcore, test
-from benchmark.speed.pixel_metrics import our_metrics
+from benchmark.speed.pixel_metrics import made_up_maps, our_metrics
 from benchmark.speed.timing import Measurement, timed
 
 if TYPE_CHECKING:

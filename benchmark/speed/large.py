@@ -13,11 +13,9 @@ import shutil
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import cv2
@@ -69,6 +67,7 @@ def run_large(
     from benchmark.one_run.options import RunOptions
     from benchmark.one_run.runner import run_experiment
     from benchmark.plan.experiment import Experiment
+    from benchmark.speed.fit_predict import cache_in
 
     facts = {
         "n_images": n_images,
@@ -78,7 +77,7 @@ def run_large(
         "max_memory_bytes": max_memory_bytes,
     }
     folder = output / f"large-{n_images}"
-    with _Watch(folder, facts) as watch, _cache_in(folder / "cache"):
+    with _Watch(folder, facts) as watch, cache_in(folder / "cache"):
         draw_images(folder / "images", n_images, side=side)
         experiment = Experiment(
             model={
@@ -131,13 +130,7 @@ def run_large(
 
 
 def draw_images(folder: Path, n_train: int, *, side: int) -> None:
-    """Draw good images to `train` and `good`, bad ones to `bad` with `masks`; those that are there are left.
-
-    Args:
-        folder: Of the four folders.
-        n_train: Images in `train`.
-        side: Of each, px.
-    """
+    """Draw good images of `side` px to `train` and `good`, bad ones to `bad` with `masks`; those there are left."""
     for name in ("train", "good", "bad", "masks"):
         (folder / name).mkdir(parents=True, exist_ok=True)
 
@@ -187,20 +180,6 @@ def _write(path: Path, pixels: np.ndarray) -> None:
     unfinished.replace(path)
 
 
-@contextmanager
-def _cache_in(folder: Path) -> Iterator[None]:
-    """A cache of its own for the block."""
-    before = os.environ.get("WORKBENCH_CACHE")
-    os.environ["WORKBENCH_CACHE"] = str(folder.absolute())
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ["WORKBENCH_CACHE"]
-        else:
-            os.environ["WORKBENCH_CACHE"] = before
-
-
 def _bank_shape(run: Path) -> tuple[int, int]:
     import torch
 
@@ -243,9 +222,7 @@ class _Watch:
         self._thread.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Stop looking."""
         self._stop.set()
         self._thread.join()

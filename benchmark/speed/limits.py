@@ -7,7 +7,6 @@ import statistics
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -86,13 +85,11 @@ def copy_speed(n_bytes: int = COPY_BYTES) -> float:
 
 
 def _decode_ms(images: Sequence[Path]) -> float:
+    def seconds(read: Callable[[Path], np.ndarray]) -> float:
+        return _median(lambda: list(pool.map(read, images)), n=3)
+
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        by_each = [_median(partial(_all, pool, read, images), n=3) for read in (_pillow, _opencv)]
-    return min(by_each) / len(images) * 1000
-
-
-def _all(pool: ThreadPoolExecutor, read: Callable[[Path], np.ndarray], images: Sequence[Path]) -> list[np.ndarray]:
-    return list(pool.map(read, images))
+        return min(seconds(_pillow), seconds(_opencv)) / len(images) * 1000
 
 
 def _pillow(path: Path) -> np.ndarray:

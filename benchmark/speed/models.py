@@ -120,10 +120,7 @@ class RawResults(Callback):
 def fit(model: AnomalibModule, datamodule: Any, *, like_a_user: bool = False) -> None:
     """Fit from the same random state with an Engine that keeps nothing.
 
-    Args:
-        model: Ours or stock's.
-        datamodule: What it trains on.
-        like_a_user: As `Engine().fit` would, with its validation; else without one, for its metrics are not asked for.
+    `like_a_user`, it does as `Engine().fit` would, with its validation; else without, for no metrics are asked for.
     """
     from lightning import seed_everything
 

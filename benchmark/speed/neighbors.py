@@ -8,14 +8,16 @@ from __future__ import annotations
 import argparse
 import statistics
 import sys
-import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
 
 import pandas as pd
 import torch
+
+from benchmark.speed.timing import timed
 
 Search = Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
 
@@ -37,9 +39,8 @@ def time_neighbors(queries: torch.Tensor, bank: torch.Tensor, *, rounds: int = 3
     found = {name: search(queries[:64]) for name, search in searches.items()}
     for _ in range(rounds):
         for name, search in searches.items():
-            start = time.perf_counter()
-            found[name] = search(queries)
-            seconds[name].append(time.perf_counter() - start)
+            found[name], taken = timed(partial(search, queries))
+            seconds[name].append(taken)
     some = torch.linspace(0, len(queries) - 1, min(500, len(queries))).long()
     exact = torch.stack([(query.double() - bank.double()).norm(dim=1).min() for query in queries[some]])
     medians = {name: statistics.median(times) for name, times in seconds.items()}

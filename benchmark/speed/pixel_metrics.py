@@ -6,10 +6,10 @@ import tracemalloc
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
+import cv2
 import numpy as np
 
 from benchmark.metrics.pixel import PixelMetrics
-from benchmark.speed.made_up_maps import made_up_maps
 from benchmark.speed.timing import Measurement, largest_difference, take_turns, timed
 
 if TYPE_CHECKING:
@@ -33,23 +33,43 @@ def metrics(bench: Bench) -> Measurement:
     _, seconds = timed(lambda: our_metrics(maps, masks, repeats=repeats))
     _, n_bytes = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    limit, limit_seconds = bench.limits.reading(maps.nbytes + masks.nbytes, "maps and masks read once")
-    return Measurement(
+    return turns.measurement(
+        bench.limits.reading(maps.nbytes + masks.nbytes, "maps and masks read once"),
         work=f"metrics of {settings.n_maps} maps (AUROC, F1Max, AUPRO)",
         data=f"made-up maps of {settings.map_side} x {settings.map_side}",
-        reference_seconds=turns.reference_seconds,
-        ours_seconds=turns.ours_seconds,
         bound=10,
-        limit=limit,
-        limit_seconds=limit_seconds,
         agreement="AUROC, F1Max, AUPRO",
         difference=largest_difference(turns.ours_result, turns.reference_result),
         detail=(
             f"ours with {repeats * settings.n_maps} maps: {seconds:.1f} s and {n_bytes / 1e6:.0f} MB at most, "
             "maps and masks not counted"
         ),
-        measured=turns.measured,
     )
+
+
+def made_up_maps(n_maps: int, side: int, *, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Smooth maps in [0, 1) that are higher in rectangles, of which every other image has one to three.
+
+    Args:
+        n_maps: How many.
+        side: Height and width in px.
+        seed: Another seed, other maps.
+
+    Returns:
+        (n_maps, side, side) float32, and bool where the rectangles are.
+    """
+    rng = np.random.default_rng(seed)
+    maps = np.empty((n_maps, side, side), np.float32)
+    masks = np.zeros((n_maps, side, side), bool)
+    for i in range(n_maps):
+        for _ in range(int(rng.integers(1, 4)) if i % 2 else 0):
+            top, left = rng.integers(0, side - side // 4, 2)
+            height, width = rng.integers(max(2, side // 25), side // 4, 2)
+            masks[i, top : top + height, left : left + width] = True
+        coarse = 0.5 * rng.random((14, 14), dtype=np.float32)
+        maps[i] = cv2.resize(coarse, (side, side), interpolation=cv2.INTER_LINEAR)
+        maps[i] += 0.25 * cv2.GaussianBlur(masks[i].astype(np.float32), (0, 0), side / 32)
+    return maps / (maps.max() * 1.001), masks
 
 
 def our_metrics(maps: np.ndarray, masks: np.ndarray, *, repeats: int = 1) -> dict[str, float | None]:

@@ -104,20 +104,16 @@ class Turns:
     ours_result: Any
     reference_result: Any
 
-    @property
-    def ours_seconds(self) -> float:
-        """Median."""
-        return statistics.median(self.ours)
-
-    @property
-    def reference_seconds(self) -> float:
-        """Median."""
-        return statistics.median(self.reference)
-
-    @property
-    def measured(self) -> dict[str, list[float]]:
-        """As `Measurement` names them."""
-        return {"ours": self.ours, "reference": self.reference}
+    def measurement(self, limit: tuple[str, float], **facts: Any) -> Measurement:
+        """Of both sides' medians, what limits ours (its name, s), and further arguments of `Measurement`."""
+        known: dict[str, Any] = {
+            "ours_seconds": statistics.median(self.ours),
+            "reference_seconds": statistics.median(self.reference),
+            "limit": limit[0],
+            "limit_seconds": limit[1],
+            "measured": {"ours": self.ours, "reference": self.reference},
+        }
+        return Measurement(**(known | facts))
 
 
 def take_turns(

@@ -15,7 +15,7 @@ import yaml
 
 from benchmark.plan.experiment import constructor_defaults
 from benchmark.records.archive import read_records
-from benchmark.speed.fit import backbone_arguments, cold_cache
+from benchmark.speed.fit_predict import backbone_arguments, cold_cache
 from benchmark.speed.models import SEED, our_padim, our_patchcore
 from benchmark.speed.timing import Measurement, largest_difference, not_alike, take_turns
 
@@ -45,16 +45,13 @@ def grid(bench: Bench) -> Measurement:
     not_measured = sum(entry["all_s"] - entry["measured_s"] for entry in coresets)
     filled = sum(entry["filled_s"] for entry in coresets)
     n_different = sum(int(entry["n_different"]) for entry in coresets)
-    limit, limit_seconds = bench.limits.once(len(data.train) + len(data.test))
-    return Measurement(
+    return turns.measurement(
+        bench.limits.once(len(data.train) + len(data.test)),
         work=f"grid of {len(turns.ours_result) // len(COMPARED)}",
         data=data.description,
-        ours_seconds=turns.ours[0],
         reference_seconds=turns.reference[0] + not_measured - filled,
         reference="anomalib benchmark",
         bound=20,
-        limit=limit,
-        limit_seconds=limit_seconds,
         agreement=f"{' and '.join(COMPARED)} of every run" + (", indices of stock's centers" if coresets else ""),
         difference=largest_difference(turns.ours_result, turns.reference_result) if not n_different else float("inf"),
         extrapolated=bool(coresets),
@@ -71,7 +68,6 @@ def grid(bench: Bench) -> Measurement:
             + not_alike(turns.ours_result, turns.reference_result)
             + (f"; {n_different} of stock's centers are others than ours" if n_different else "")
         ),
-        measured=turns.measured,
     )
 
 
@@ -91,21 +87,16 @@ def shared_work(bench: Bench) -> Measurement:
         patience=settings.patience,
     )
     both = {name: value for name, value in turns.ours_result.items() if name in turns.reference_result}
-    limit, limit_seconds = bench.limits.once(len(data.train) + len(data.test))
-    return Measurement(
+    return turns.measurement(
+        bench.limits.once(len(data.train) + len(data.test)),
         work=f"{len(settings.n_features)} PaDiM + {len(settings.num_neighbors)} PatchCore over one backbone",
         data=data.description,
-        reference_seconds=turns.reference_seconds,
-        ours_seconds=turns.ours_seconds,
         reference="ours, the slowest PaDiM alone + the slowest PatchCore alone",
         bound=1.5,
         at_most=True,
-        limit=limit,
-        limit_seconds=limit_seconds,
         agreement=f"{' and '.join(COMPARED)} of a run alone and among others",
         difference=largest_difference(both, turns.reference_result),
         detail="from the command to the tables, each with a cold cache" + not_alike(both, turns.reference_result),
-        measured=turns.measured,
     )
 
 

@@ -13,8 +13,6 @@ from benchmark.records.record import PROTOCOL_VERSION, Record
 from benchmark.records.sweep_plan import SweepPlan
 from benchmark.tables.times import latency_sessions, time_warnings
 
-__all__ = ["about_frame", "best_sentences"]
-
 PROTOCOL = (
     ("Rank", "Within a data set, by mean image AUROC over categories and seeds; ties by pixel AUROC, then latency. "
      "No rank where a category or a seed is missing or a run had not converged."),

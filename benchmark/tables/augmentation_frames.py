@@ -12,8 +12,6 @@ from benchmark.records.canonical_experiment import is_location
 from benchmark.records.cells import counting
 from benchmark.records.record import Record
 
-__all__ = ["AUGMENTATION", "CHANGED", "augmentation_frame"]
-
 CHANGED = ("image_AUROC", "pixel_AUROC")
 AUGMENTATION = (
     "dataset", "category", "detector", "augmentation", "where", "n_views", "merge", "n_seeds",

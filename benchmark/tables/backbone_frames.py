@@ -28,8 +28,6 @@ from benchmark.records.probes import (
 )
 from benchmark.records.record import Record
 
-__all__ = ["backbone_frame"]
-
 _DETECTED = ("image_AUROC", "pixel_AUROC")
 _LEADING = ("backbone", "weights", "pre_processing")
 _TEXTS = frozenset({*_LEADING, "weights_sha256", *(f"{level}_layer" for level in LEVELS)})

@@ -28,19 +28,16 @@ class Export:
 
 
 def exports(tables: Frames, output: Path) -> list[list[Export]]:
-    """The finished runs of each row of the leaderboard, in each category the best first.
-
-    Args:
-        tables: From `benchmark.tables.leaderboard.build_tables`.
-        output: Folder of the records.
-    """
+    """The finished runs of each row of the leaderboard, in each category the best first; `output` has the records."""
     finished = tables.runs[tables.runs["status"] == "finished"].drop_duplicates("key")
     runs: dict[str, dict[str, Any]] = {str(line["key"]): dict(line) for _, line in finished.iterrows()}
     found = []
     for keys in tables.leaderboard["run_keys"]:
         listed = [key for key in str(keys or "").split(";") if key in runs]
         listed.sort(key=lambda key: (str(runs[key]["category"] or ""), sort_key(runs[key]), key))
-        which = [_which(runs[key]) if len(listed) > 1 else "" for key in listed]
+        seeds = {key: 0 if pd.isna(runs[key]["seed"]) else int(runs[key]["seed"]) for key in listed}
+        told = [", ".join(filter(None, (str(runs[key]["category"] or ""), f"seed {seeds[key]}"))) for key in listed]
+        which = told if len(listed) > 1 else [""] * len(listed)
         found.append([Export(one, key, command(key, output)) for one, key in zip(which, listed, strict=True)])
     return found
 
@@ -51,9 +48,3 @@ def command(key: str, output: Path) -> str:
     if output.is_absolute() and output.is_relative_to(here):
         output = output.relative_to(here)
     return shlex.join(["workbench", "export", "--run", key, "--records", str(output), "--output", "model"])
-
-
-def _which(run: dict[str, Any]) -> str:
-    return ", ".join(
-        filter(None, (str(run["category"] or ""), f"seed {0 if pd.isna(run['seed']) else int(run['seed'])}"))
-    )

@@ -13,8 +13,6 @@ from benchmark.metrics.columns import shown_dataset
 from benchmark.records.record import Record
 from benchmark.records.record_sections import Panel
 
-__all__ = ["GalleryImage", "gallery"]
-
 MAX_RANK = 2
 MAX_IMAGES = 60
 
@@ -48,11 +46,7 @@ class GalleryImage:
 def gallery(leading: Sequence[tuple[int, Record]], output: Path) -> list[GalleryImage]:
     """Panels of the two best models of each data set and category, of the first seed that has any.
 
-    A panel that is not on disk or cannot be read is left out.
-
-    Args:
-        leading: Rank and record, best first.
-        output: Folder that records' folders are relative to.
+    A panel that is not on disk or cannot be read is left out. `leading` are rank and record, best first.
     """
     images: list[GalleryImage] = []
     seen = set()

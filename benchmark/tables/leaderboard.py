@@ -23,8 +23,6 @@ from benchmark.tables.refinement_frames import refinement_frame, rounds_frame
 from benchmark.tables.run_table import failures_frame, runs_frame
 from benchmark.tables.summary import MEASURED, mean_line, summary
 
-__all__ = ["COLUMNS", "Frames", "build_tables", "sort_key"]
-
 COLUMNS: tuple[str, ...] = (
     "rank", "model", "backbone", "layers", "settings", "dataset", "category", "n_seeds", "n_categories",
     "image_AUROC", "image_AUROC_std", "image_F1Score", "image_F1Score_std",

@@ -14,8 +14,6 @@ from benchmark.records.canonical_experiment import CanonicalExperiment, is_locat
 from benchmark.records.cells import counting
 from benchmark.records.record import Record
 
-__all__ = ["REFINEMENT", "ROUNDS", "refinement_frame", "rounds_frame"]
-
 QUALITY = ("image_AUROC", "pixel_AUROC", "pixel_AUPRO")
 REFINEMENT = (
     "dataset", "category", "contamination_ratio", "repeats", "detector", "strategy", "rule", "n_seeds",

@@ -13,8 +13,6 @@ from benchmark.records.cells import Row
 from benchmark.records.record import PROTOCOL_VERSION, Record
 from benchmark.tables.summary import reused
 
-__all__ = ["failures_frame", "runs_frame"]
-
 _MEASURED = [entry.name for entry in METRICS]
 _FACTS: dict[str, Callable[[Record], Any]] = {
     "seed": lambda r: r.seed,

@@ -13,8 +13,6 @@ from benchmark.metrics.metric_table import HEADLINE, METRICS
 from benchmark.records.cells import Row, RunCell
 from benchmark.records.record import Record
 
-__all__ = ["MEAN", "MEASURED", "fit_machine", "mean_line", "reused", "summary"]
-
 MEAN = "mean"
 ALONE = "alone"  # in place of a session, of a model that was timed in its run
 WHOLE = "all"  # the category of a data set that has none

@@ -9,8 +9,6 @@ import pandas as pd
 from benchmark.metrics.columns import column, compares
 from benchmark.records.record import Record
 
-__all__ = ["latency_sessions", "time_warnings"]
-
 
 def time_warnings(leaderboard: pd.DataFrame) -> Iterable[str]:
     """What a reader should know before comparing times."""

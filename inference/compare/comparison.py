@@ -12,8 +12,7 @@ import pandas as pd
 
 from benchmark.records.archive import read_records
 from inference.compare.exports import compare_exports
-from inference.compare.table import new_row, rejected, write_table
-from inference.compare.verdicts import judge_speed
+from inference.compare.table import judge_speed, new_row, rejected, write_table
 from inference.export.trained_run import FinishedRun
 from inference.measure.bench import measure
 from inference.measure.labelled_images import LabelledImages

@@ -11,8 +11,7 @@ from typing import Any
 from sklearn.metrics import roc_auc_score
 
 from extensions.runtime.progress import finished_step
-from inference.compare.table import COLUMNS, new_row, rejected
-from inference.compare.verdicts import KEPT
+from inference.compare.table import COLUMNS, KEPT, new_row, rejected
 from inference.export.trained_run import FinishedRun, TrainedRun
 from inference.export.write_model import NETWORK, ExportOptions, export_model
 from inference.measure.agreement import AUROC_DROP, TOLERANCES, compare

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from benchmark.metrics.image import image_threshold
 from benchmark.metrics.pixel import PixelMetrics
-from benchmark.metrics.threshold import image_threshold
 from inference.measure.labelled_images import LabelledImages
 from inference.model.metadata import ModelInfo, Refitted, Scale
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from benchmark.metrics.image import image_metrics
-from benchmark.metrics.metric_table import HEADLINE, METRICS, metric
+from benchmark.metrics.metric_table import HEADLINE, METRICS
 from benchmark.metrics.pixel import PixelMetrics
 
 
@@ -21,12 +21,6 @@ def test_every_metric_states_its_direction() -> None:
             assert f"{'higher' if entry.higher_is_better else 'lower'} is better" in entry.meaning.lower(), entry.name
         assert entry.label
         assert entry.format
-
-
-def test_an_unknown_name_is_an_error() -> None:
-    assert metric("latency_ms").unit == "ms"
-    with pytest.raises(KeyError):
-        metric("accuracy")
 
 
 def test_guessing_gives_what_the_meaning_says_of_it() -> None:

@@ -19,8 +19,7 @@ from benchmark.speed.bench import Bench
 from benchmark.speed.coreset import capped_sampler, project
 from benchmark.speed.features import made_up_embedding
 from benchmark.speed.limits import copy_speed
-from benchmark.speed.made_up_maps import made_up_maps
-from benchmark.speed.pixel_metrics import our_metrics, stock_metrics
+from benchmark.speed.pixel_metrics import made_up_maps, our_metrics, stock_metrics
 from benchmark.speed.settings import asked_settings
 from benchmark.speed.speed_table import readme_table
 from benchmark.speed.timing import COLUMNS, Measurement, largest_difference, not_alike, take_turns

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from benchmark.api.output_tables import write_tables
-from benchmark.report.augmentation_plots import plot_augmentation
+from benchmark.report.plots import plot_augmentation
 from benchmark.tables.augmentation_frames import AUGMENTATION
 from tests.benchmark.fabricated import augmentation_of, make_record, tables_of, write
 

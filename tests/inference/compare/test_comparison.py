@@ -8,8 +8,7 @@ from benchmark.api.found_run import find_run
 from extensions.data.reading.image_files import read_image
 from inference.__main__ import main
 from inference.compare.comparison import CompareOptions, compare_runs
-from inference.compare.table import COLUMNS
-from inference.compare.verdicts import judge_speed, sentences
+from inference.compare.table import COLUMNS, judge_speed, sentences
 from inference.model.predictors import load_predictor
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from benchmark.api.output_tables import write_tables
-from benchmark.report.refinement_plots import plot_ranking, plot_rounds
+from benchmark.report.plots import plot_ranking, plot_rounds
 from benchmark.tables.refinement_frames import refinement_frame
 from tests.benchmark.fabricated import make_record, make_refinement, rounds_of, write
 

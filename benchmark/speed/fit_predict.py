@@ -1,14 +1,17 @@
-"""Rows of fitting: PatchCore with its coreset, and a whole PaDiM experiment on large images."""
+"""Rows of fitting and of prediction: PatchCore with its coreset, a whole PaDiM experiment, the test set of both."""
 
 from __future__ import annotations
 
 import contextlib
 import io
 import os
+import statistics
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from benchmark.speed.models import (
     fit,
@@ -49,22 +52,17 @@ def patchcore_fit(bench: Bench) -> Measurement:
     found, _ = test(turns.ours_result, data.datamodule(settings.n_workers))
     give_fitted(turns.ours_result, {"memory_bank": stock_bank})
     expected, _ = test(turns.ours_result, data.datamodule(settings.n_workers))
-    limit, limit_seconds = bench.limits.once(len(data.train))
-    return Measurement(
+    return turns.measurement(
+        bench.limits.once(len(data.train)),
         work=f"PatchCore fit, {settings.image_size} px, ratio {settings.ratio:g}",
         data=data.description,
-        reference_seconds=turns.reference_seconds,
-        ours_seconds=turns.ours_seconds,
         bound=20,
-        limit=limit,
-        limit_seconds=limit_seconds,
         agreement="metrics with either memory bank",
         difference=largest_difference(found.metrics(), expected.metrics()),
         detail=(
             f"{n_equal} of {len(stock_bank)} patches of the memory banks equal to the last bit; without validation; "
             f"our first fit, {turns.ours[0]:.1f} s, also converts the backbone for OpenVINO, once on a machine"
         ),
-        measured=turns.measured,
     )
 
 
@@ -86,15 +84,11 @@ def padim_fit_test(bench: Bench) -> Measurement:
         return results.metrics()
 
     turns = take_turns(ours, stock, rounds=settings.rounds, patience=settings.patience)
-    limit, limit_seconds = bench.large_limits.once(len(data.train) + len(data.test))
-    return Measurement(
+    return turns.measurement(
+        bench.large_limits.once(len(data.train) + len(data.test)),
         work="PaDiM fit + test",
         data=data.description,
-        reference_seconds=turns.reference_seconds,
-        ours_seconds=turns.ours_seconds,
         bound=2,
-        limit=limit,
-        limit_seconds=limit_seconds,
         agreement=", ".join(compared),
         difference=largest_difference(
             {name: turns.ours_result[name] for name in compared},
@@ -104,7 +98,41 @@ def padim_fit_test(bench: Bench) -> Measurement:
             "ours: one experiment of `benchmark run`, its check of all images, its metrics and its record included; "
             f"{STOCK}: Engine.fit with its validation and Engine.test with its metrics, no images drawn"
         ),
-        measured=turns.measured,
+    )
+
+
+def patchcore_prediction(bench: Bench) -> Measurement:
+    """The test set through PatchCore."""
+    ours = our_patchcore(bench.settings)
+    return _prediction(bench, ours, stock_patchcore(ours))
+
+
+def padim_prediction(bench: Bench) -> Measurement:
+    """The test set through PaDiM."""
+    ours = our_padim(bench.settings)
+    return _prediction(bench, ours, stock_padim(ours))
+
+
+def _prediction(bench: Bench, ours: Any, stock: Any) -> Measurement:
+    settings, data = bench.settings, bench.images
+    fit(ours, data.datamodule(settings.n_workers))
+    give_fitted(stock, fitted_tensors(ours))
+    turns = take_turns(
+        lambda: test(ours, data.datamodule(settings.n_workers))[0],
+        lambda: test(stock, data.datamodule(settings.n_workers))[0],
+        rounds=settings.rounds,
+        patience=settings.patience,
+    )
+    found, expected = turns.ours_result, turns.reference_result
+    scores, stock_scores = np.concatenate(found.scores), np.concatenate(expected.scores)
+    off = float(np.abs(scores - stock_scores).max() / np.abs(stock_scores).max())
+    return turns.measurement(
+        bench.limits.once(len(data.test)),
+        work=f"prediction of the test set, {type(ours).__name__}",
+        data=data.description,
+        agreement="scores (of the largest) and metrics",
+        difference=max(off, largest_difference(found.metrics(), expected.metrics())),
+        detail=f"Engine.test with equal fitted models, {len(data.test) / statistics.median(turns.ours):.1f} images/s",
     )
 
 
@@ -124,16 +152,22 @@ def backbone_arguments(bench: Bench) -> dict[str, Any]:
 @contextlib.contextmanager
 def cold_cache() -> Iterator[dict[str, str]]:
     """An empty cache folder for this process and those it starts; yields their environment."""
+    with tempfile.TemporaryDirectory(prefix="workbench-speed-cache-") as folder, cache_in(Path(folder)):
+        yield dict(os.environ)
+
+
+@contextlib.contextmanager
+def cache_in(folder: Path) -> Iterator[None]:
+    """A cache folder for this process and those it starts."""
     before = os.environ.get(CACHE)
-    with tempfile.TemporaryDirectory(prefix="workbench-speed-cache-") as folder:
-        os.environ[CACHE] = folder
-        try:
-            yield dict(os.environ)
-        finally:
-            if before is None:
-                os.environ.pop(CACHE, None)
-            else:
-                os.environ[CACHE] = before
+    os.environ[CACHE] = str(folder.absolute())
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[CACHE]
+        else:
+            os.environ[CACHE] = before
 
 
 def sweep_metrics(experiment: dict[str, Any]) -> dict[str, float | None]:

@@ -1,6 +1,6 @@
 """What is said of a machine that does something else meanwhile."""
 
-from benchmark.one_run.machine_load import MachineLoad, busy_note
+from benchmark.one_run.machine import MachineLoad, busy_note
 
 
 def test_a_quiet_machine_is_no_word_and_a_busy_one_is_told_with_numbers():
@@ -13,7 +13,7 @@ def test_a_quiet_machine_is_no_word_and_a_busy_one_is_told_with_numbers():
 
 def test_own_work_is_not_that_of_others(monkeypatch):
     used = iter([(0.0, 100.0, 50.0), (10.0, 118.0, 60.0), (20.0, 126.0, 68.0)])
-    monkeypatch.setattr("benchmark.one_run.machine_load._used", lambda: next(used))
+    monkeypatch.setattr("benchmark.one_run.machine._used", lambda: next(used))
     load = MachineLoad()
     load.look()
     load.look()

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from benchmark.one_run.convergence import has_converged
+from benchmark.one_run.training import has_converged
 
 EPOCHS = np.arange(40)
 
