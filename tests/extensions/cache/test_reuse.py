@@ -141,8 +141,8 @@ def test_a_crop_of_the_center_is_done_each_time_and_changes_nothing(
     cold, warm = finish(one, tmp_path / "cold"), finish(one, tmp_path / "warm")
     monkeypatch.setenv("WORKBENCH_CACHE_LIMIT", "0")
     without = finish(one, tmp_path / "without")
-    assert warm["reused"]["test"]["images"] == 8
-    assert cold["dataset"]["image_size"] == warm["dataset"]["image_size"] == without["dataset"]["image_size"]
+    assert warm.reused.test.images == 8
+    assert cold.dataset.image_size == warm.dataset.image_size == without.dataset.image_size
     np.testing.assert_allclose(scores(tmp_path / "cold"), scores(tmp_path / "without"), rtol=1e-4)
     np.testing.assert_allclose(scores(tmp_path / "warm"), scores(tmp_path / "cold"), rtol=1e-4)
 

@@ -211,7 +211,7 @@ def test_every_class_is_built_by_jsonargparse_from_yaml() -> None:
         "ElpvSynthetic": {"n_test": 4},
     }.items():
         common = {"train_batch_size": 3, "num_workers": 0, "seed": 5, "val_split_mode": "none"}
-        spec = {"class_path": f"extensions.data.{name}", "init_args": arguments | common}
+        spec = {"class_path": f"extensions.{name}", "init_args": arguments | common}
         data = parser.instantiate_classes(parser.parse_object({"data": spec})).data
         assert (type(data).__name__, data.train_batch_size, data.seed) == (name, 3, 5)
         assert data.val_split_mode == ValSplitMode.NONE
