@@ -76,7 +76,7 @@ def test_a_run_that_was_not_kept_is_fitted_again_as_its_record_says(changes, pla
     expected, run = refitted(experiment, tmp_path, tiny_root)
     assert "was not kept and is fitted again" in caplog.text
     assert same(expected, run.model)
-    assert run.info.run_key == next(read_records(tmp_path / "kept")).key
+    assert run.info.run_key == read_records(tmp_path / "kept")[0].key
     assert run.info.threshold is not None
     assert len(run.images) == (7 if "refinement" in changes else 8)
     assert all(file.parent == tiny_root / "train/good" for file in run.images)
