@@ -42,7 +42,7 @@ def run(options: argparse.Namespace) -> int:
     from extensions.configuration import ConfigError, load_config
     from extensions.runtime.disk import DiskFullError, room_for
 
-    open_cache()  # a limit that is no number ends here, not in every run
+    open_cache()  # an invalid limit ends here, not in every run
     data_root = options.data_root and options.data_root.resolve()  # workers may start elsewhere
     executor = parse_executor(options.executor)
     config = load_config(options.config, overrides=options.set)

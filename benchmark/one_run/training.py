@@ -128,7 +128,7 @@ def summary(trainer: Any, model: AnomalibModule, curve: LossCurve) -> Training:
     """How a fit that has ended went.
 
     Raises:
-        FloatingPointError: Its loss was no number.
+        FloatingPointError: A NaN loss, or an infinite one.
     """
     losses = curve.losses
     epochs = int(trainer.current_epoch)

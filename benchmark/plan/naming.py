@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Hashable, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 from benchmark.plan.experiment import constructor_defaults
@@ -37,7 +37,7 @@ def labels(
     return found
 
 
-def differences(experiments: Sequence[Mapping[str, Any]], *, untold: Collection[str] = ()) -> list[str]:
+def differences(experiments: Sequence[Mapping[str, Any]]) -> list[str]:
     """Such as ``image_size=128`` and ``image_size=256``: of each experiment the arguments in which they differ.
 
     An argument that one of them leaves out is told by its default. Seeds tell no experiments apart, and folders only
@@ -45,12 +45,11 @@ def differences(experiments: Sequence[Mapping[str, Any]], *, untold: Collection[
 
     Args:
         experiments: Canonical ones; with fewer than two there is nothing to tell.
-        untold: Names of arguments that a reader sees elsewhere.
     """
     if len(experiments) < 2:
         return [""] * len(experiments)
     told = [_arguments(experiment) for experiment in experiments]
-    names = [name for name in dict.fromkeys(n for one in told for n in one) if name[1] not in {*_UNTOLD, *untold}]
+    names = [name for name in dict.fromkeys(n for one in told for n in one) if name[1] not in _UNTOLD]
     completed = [{name: one[name] if name in one else _default(e, name) for name in names} for one, e in
                  zip(told, experiments, strict=True)]  # fmt: skip
     differing = [name for name in names if len({_text(one[name]) for one in completed}) > 1]

@@ -201,7 +201,7 @@ def check_experiments(experiments: Sequence[Experiment]) -> list[Experiment]:
 
 
 def _check_finite(value: Any, where: str = "") -> None:
-    """Numbers that are none (.nan) or have no end (.inf) are no setting, and no record can hold them."""
+    """NaN and infinity (.nan, .inf) are no setting, and no record can hold them."""
     if isinstance(value, dict | list):
         for key, part in value.items() if isinstance(value, dict) else enumerate(value):
             _check_finite(part, f"{where}.{key}" if where else str(key))

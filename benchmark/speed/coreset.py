@@ -55,7 +55,7 @@ def measure_coreset(bench: Bench, ratio: float, *, bound: float | None) -> Measu
     )
 
 
-def time_coreset(features: torch.Tensor, n_centers: int, *, n_stock: int, rounds: int, seed: int = 0) -> dict[str, Any]:
+def time_coreset(features: torch.Tensor, n_centers: int, *, n_stock: int, rounds: int) -> dict[str, Any]:
     """Time the greedy selection of stock and ours in turns, on the same features and from the same start.
 
     Args:
@@ -63,7 +63,6 @@ def time_coreset(features: torch.Tensor, n_centers: int, *, n_stock: int, rounds
         n_centers: Centers that ours selects, and stock's seconds are given for.
         n_stock: Centers that stock selects, at least 2; its seconds are scaled to all of them.
         rounds: How often each is timed; medians are given.
-        seed: Picks the start.
 
     Returns:
         n_points, n_channels, n_centers, n_stock_centers, stock_seconds, ours_seconds, ours_measured and stock_measured
@@ -80,9 +79,9 @@ def time_coreset(features: torch.Tensor, n_centers: int, *, n_stock: int, rounds
     stock_measured, ours_measured = [], []
     n_different = 0
     for _ in range(rounds):
-        ours, seconds = _ours(features, n_centers, seed)
+        ours, seconds = _ours(features, n_centers)
         ours_measured.append(seconds)
-        stock, seconds = _stock(features, n_stock, seed)
+        stock, seconds = _stock(features, n_stock)
         stock_measured.append(seconds)
         n_different = max(n_different, sum(a != b for a, b in zip(stock, ours[:n_stock], strict=True)))
     return {
@@ -178,21 +177,21 @@ def _watch(thing: Any, *methods: str) -> list[float]:
     return seconds
 
 
-def _ours(features: torch.Tensor, n_centers: int, seed: int) -> tuple[list[int], float]:
+def _ours(features: torch.Tensor, n_centers: int) -> tuple[list[int], float]:
     from extensions.models.patchcore.coreset import greedy_k_center
 
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.manual_seed(0)
         first = int(torch.randint(high=len(features), size=(1,)))
     found, seconds = timed(lambda: greedy_k_center(features, n_centers, first, progress=True))
     return found.tolist(), seconds
 
 
-def _stock(features: torch.Tensor, n_centers: int, seed: int) -> tuple[list[int], float]:
+def _stock(features: torch.Tensor, n_centers: int) -> tuple[list[int], float]:
     from anomalib.models.components import KCenterGreedy
 
     sampler = KCenterGreedy(features[:, None], 1.0)  # three dimensions: stock leaves out its projection
     sampler.coreset_size = n_centers
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.manual_seed(0)
         return timed(sampler.select_coreset_idxs)

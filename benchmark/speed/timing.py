@@ -51,7 +51,7 @@ class Measurement:
         limit: What no implementation of this method gets below on this machine, and of what it was made.
         limit_seconds: That limit, measured in the same run; None where there is none.
         agreement: What was compared, for people; "" where there is nothing to compare with.
-        difference: The largest difference found; not a number never agrees.
+        difference: The largest difference found; NaN never agrees.
         tolerance: The largest difference that still is agreement.
         extrapolated: Stock was measured for a part of the work.
         detail: All a reader has to know beside that.

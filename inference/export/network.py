@@ -17,7 +17,6 @@ from torch import nn
 from inference.export.input_resizing import prepend_preprocessing
 
 if TYPE_CHECKING:
-    import openvino
     from anomalib.models import AnomalibModule
 
     from inference.model.preprocessing import Preprocessing
@@ -94,13 +93,6 @@ def write_onnx(model: AnomalibModule, preprocessing: Preprocessing, path: Path) 
         raise RuntimeError(msg)
     prepend_preprocessing(plain, preprocessing)
     path.write_bytes(plain.SerializeToString())
-
-
-def to_openvino(path: Path) -> openvino.Model:
-    """The network of an ONNX file as OpenVINO sees it."""
-    import openvino
-
-    return openvino.convert_model(path)
 
 
 @contextlib.contextmanager

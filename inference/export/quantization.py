@@ -28,7 +28,7 @@ def quantized(network: openvino.Model, files: Sequence[Path]) -> openvino.Model:
     nothing of how large the distances of defects are.
 
     Args:
-        network: As `to_openvino` gives it.
+        network: As OpenVINO reads that of `write_onnx`.
         files: Normal training images.
 
     Raises:

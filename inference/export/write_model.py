@@ -49,16 +49,12 @@ class ExportOptions:
         precision: `fp32`, `fp16` (weights of half the size, computed in fp32 on CPUs) or `int8`; of the IR.
         allow_difference: Keep what differs from the trained model by more than is accepted.
         labelled: Folder with `good` and other images, on which the AUROC of another precision is held against fp32.
-        n_images: Compared at most, evenly spread over those given.
-        seed: Of the drawn defects.
         measures_speed: Whether the speed of int8 is held against that of fp32, for a moment.
     """
 
     precision: str = "fp32"
     allow_difference: bool = False
     labelled: Path | None = None
-    n_images: int = N_IMAGES
-    seed: int = 0
     measures_speed: bool = True
 
 
@@ -92,9 +88,11 @@ def export_model(
         ValueError: Something given cannot be, or the model cannot be exported.
         OSError: The output cannot be written.
     """
+    import openvino
+
     from extensions.data.checks.remarks import sentences
     from extensions.data.reading.image_files import read_stored
-    from inference.export.network import to_openvino, write_onnx
+    from inference.export.network import write_onnx
     from inference.model.preprocessing import preprocessing_of
 
     options = options or ExportOptions()
@@ -105,14 +103,14 @@ def export_model(
         msg = "there are no images to compare the exported network on; give a folder of good ones with --calibration"
         raise ValueError(msg)
     labelled = LabelledImages.from_folder(options.labelled) if options.labelled else None
-    chosen = evenly_spaced(files, options.n_images)
+    chosen = evenly_spaced(files, N_IMAGES)
     stored = {str(file): read_stored(file)[1] for file in chosen}  # what cannot be read is told before the work
     for sentence in sentences(stored, n_files=len(chosen)):
         logger.warning(sentence)
     with whole_folder(output, FILES) as folder, tempfile.TemporaryDirectory(dir=folder) as scratch:
-        images = with_defects(chosen, Path(scratch), seed=options.seed)
+        images = with_defects(chosen, Path(scratch))
         write_onnx(model, preprocessing_of(model), folder / ONNX)
-        network = to_openvino(folder / ONNX)
+        network = openvino.convert_model(folder / ONNX)
         info, costs = replace(info, precision=options.precision), Costs()
         if options.precision == "int8":
             full = saved(network, info, Path(scratch) / "fp32.xml")

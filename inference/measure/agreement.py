@@ -97,7 +97,7 @@ def compare(
     Args:
         model: In torch; what `Engine.predict` makes of the files is what counts.
         predictor: Of the exported network.
-        images: File and kind of drawn defect, "" for none.
+        images: File and kind of drawn defect, "" for none; at least one.
         names: What the table calls them.
         tolerances: Accepted difference of a score and of a map's value, as a part of the range of the model's on these
             images.
@@ -105,11 +105,8 @@ def compare(
         flipped_part: Of the labels that may differ where the network has a threshold of its own.
 
     Raises:
-        ValueError: There are no images, or one cannot be read.
+        ValueError: An image cannot be read.
     """
-    if not images:
-        msg = "there are no images to compare the exported network on; give a folder of good ones with --calibration"
-        raise ValueError(msg)
     expected = engine_predictions(model, [path for path, _ in images], workspace)
     scores = np.array([score for score, _ in expected])
     lowest, highest = min(float(one.min()) for _, one in expected), max(float(one.max()) for _, one in expected)

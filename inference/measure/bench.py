@@ -15,7 +15,8 @@ from extensions.data.reading.image_files import read_image
 from extensions.runtime.atomic_write import write_whole
 from extensions.runtime.openvino_core import openvino_core
 from inference.measure.speed import Speed, network_speed, speed_of
-from inference.measure.stock import check_stock, stock_speed
+from inference.measure.stock import as_stock, stock_speed
+from inference.model.checkpoints import load_checkpoint
 from inference.model.metadata import ModelInfo
 from inference.model.predictors import OpenVinoPredictor, load_predictor
 from inference.predict.pipeline import predict
@@ -106,7 +107,7 @@ def _check(models: Sequence[Path], folder: Path | None, device: str, stock: Path
         if folder is None:
             msg = "--stock is measured on images; give a folder of them with --input"
             raise ValueError(msg)
-        check_stock(stock)
+        as_stock(load_checkpoint(stock)[0])  # raises where anomalib has no such model
     for path in models:
         if path.suffix == ".ckpt":
             msg = f"{path}: expected an exported network (model.xml or model.onnx)"

@@ -10,7 +10,7 @@ import numpy as np
 DEFECT_EVERY = 2  # images, of which one gets a defect
 
 
-def with_defects(files: Sequence[Path], folder: Path, *, seed: int = 0) -> list[tuple[Path, str]]:
+def with_defects(files: Sequence[Path], folder: Path) -> list[tuple[Path, str]]:
     """The files, every second one with a synthetic defect drawn on it as a new file in `folder`, and its kind.
 
     An image on which nothing noticeable can be drawn stays as it is.
@@ -25,7 +25,7 @@ def with_defects(files: Sequence[Path], folder: Path, *, seed: int = 0) -> list[
         images.append((file, ""))
         if place % DEFECT_EVERY:
             continue
-        rng = np.random.default_rng((seed, place))
+        rng = np.random.default_rng((0, place))
         try:
             drawn = draw_defect(read_image(file), read_image(files[place - 1]), rng)
         except (RuntimeError, ValueError):

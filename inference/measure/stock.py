@@ -37,16 +37,6 @@ def stock_speed(checkpoint: Path, files: Sequence[Path], seconds: float) -> tupl
         return info.model, timed_loop(inferencer.predict, given, seconds)
 
 
-def check_stock(checkpoint: Path) -> None:
-    """Whether anomalib has the model of this checkpoint.
-
-    Raises:
-        ValueError: It has not, or this is no checkpoint.
-        FileNotFoundError: No such file.
-    """
-    as_stock(load_checkpoint(checkpoint)[0])
-
-
 def as_stock(model: AnomalibModule) -> AnomalibModule:
     """Anomalib's class of the same name with what ours has learned.
 

@@ -110,7 +110,6 @@ class OpenVinoPredictor(Predictor):
         device: As OpenVINO names it: CPU, GPU, AUTO …
         streams: Batches computed at the same time; None leaves it to OpenVINO's throughput hint.
         batch: Images of one size computed together.
-        precision: OpenVINO's `INFERENCE_PRECISION_HINT`; CPUs that can would otherwise compute in bfloat16.
 
     Raises:
         ValueError: It cannot be read as a network of ours, or this device is not there.
@@ -124,10 +123,10 @@ class OpenVinoPredictor(Predictor):
         device: str = "CPU",
         streams: int | None = None,
         batch: int = BATCH,
-        precision: str = "f32",
     ) -> None:
         super().__init__(info, batch)
-        options = {"PERFORMANCE_HINT": "THROUGHPUT", "INFERENCE_PRECISION_HINT": precision}
+        # Without the precision, CPUs that can would compute in bfloat16.
+        options = {"PERFORMANCE_HINT": "THROUGHPUT", "INFERENCE_PRECISION_HINT": "f32"}
         if streams is not None:
             options["NUM_STREAMS"] = str(streams)
         self.compiled = compile_network(path, info, device, options)

@@ -83,11 +83,11 @@ class Overlays:
         names: Of all images that will come; of one that is not among them the name is made when it comes.
     """
 
-    def __init__(self, folder: Path, info: ModelInfo, *, names: Sequence[str] = (), n_threads: int = 1) -> None:
+    def __init__(self, folder: Path, info: ModelInfo, *, names: Sequence[str] = ()) -> None:
         self.folder = folder / FOLDER
         self._info = info
         self._names = overlay_names(names)
-        self._pool = ThreadPoolExecutor(n_threads)
+        self._pool = ThreadPoolExecutor(1)
         self._waiting: deque[Future[None]] = deque()
 
     def add(self, name: str, image: np.ndarray, prediction: Prediction) -> None:

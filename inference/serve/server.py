@@ -155,7 +155,7 @@ def answer(predictor: Predictor, content: bytes, *, with_map: bool = False, view
     except (RuntimeError, MemoryError) as error:
         raise HTTPException(500, " ".join(str(error).split()) or "there is not enough memory") from error
     if not (math.isfinite(prediction.pred_score) and np.isfinite(prediction.anomaly_map).all()):
-        raise HTTPException(500, "the network gave something that is no number; export the model again")
+        raise HTTPException(500, "the network gave NaN or infinite values; export the model again")
     found = {
         "pred_score": prediction.pred_score,
         "pred_score_normalized": prediction.pred_score_normalized,
