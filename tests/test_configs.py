@@ -86,6 +86,10 @@ def test_models_have_the_size_that_their_configs_tell_in_words() -> None:
     assert (len(padim.idx), sum(padim.feature_extractor.out_dims)) == (500, 1792)
     assert int(padim.idx.max()) < 1792
     assert patchcore.num_neighbors == 5
+    assert (
+        load_config(ROOT / "configs/models/patchcore_resnet50.yaml")["model"]["init_args"]["coreset_sampling_ratio"]
+        == 0.1
+    )
 
 
 @pytest.mark.parametrize("path", BENCHMARKS, ids=named)

@@ -29,7 +29,7 @@ def pack(output: Path, to: Path, *, allow_uncommitted: bool = False) -> list[Pat
     nothing.
 
     Args:
-        output: Folder of `benchmark run`; it stays as it is.
+        output: Folder of `benchmark run`; its runs stay as they are.
         to: Folder of the packed runs, new or with packed runs to which these are added. Of two runs with one key that
             of `output` counts, unless only the other finished.
         allow_uncommitted: Take records, too, of which no commit holds the code that made them.

@@ -24,7 +24,10 @@ _DATA_IGNORED = frozenset({"num_workers", "data_root"})
 _MODEL_IGNORED = frozenset({"max_memory_bytes"})
 _NOT_SETTINGS = frozenset({"backbone", "layers", "image_size"})
 _HANDED_ON = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-_USUAL = {"center_crop": None, "weights": None, "pre_trained": True}  # settings worth a word only when they differ
+# Settings worth a word only when they differ; the last four are what anomalib's command line fills in.
+_USUAL = {"center_crop": None, "weights": None, "pre_trained": True} | dict.fromkeys(
+    ("pre_processor", "post_processor", "evaluator", "visualizer"), True
+)
 
 
 @dataclass(frozen=True)

@@ -78,5 +78,6 @@ def read_records(output: Path, warnings: list[str] | None = None) -> list[Record
 
 
 def holds_runs(output: Path) -> bool:
-    """Whether a folder holds records, in folders of their own or packed."""
-    return (output / "runs").is_dir() or (output / RECORDS).is_file()
+    """Whether a folder holds records, in folders of their own or packed; an empty file of packed ones holds none."""
+    packed = output / RECORDS
+    return (output / "runs").is_dir() or (packed.is_file() and packed.stat().st_size > 0)

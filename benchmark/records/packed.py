@@ -25,6 +25,8 @@ SCORE_TABLE = "scores.csv.xz"
 """The rows of every `scores.csv`, with the key of their run in front under `run`."""
 SCORE_COLUMNS = ("image", "label", "kind", "score", "fold")
 
+_AGAIN = "restore the file from its repository, or run again with --overwrite all"
+
 S = TypeVar("S", bound=Section)
 SectionLines = tuple[tuple[S, ...], tuple[str, ...]]
 """What the lines of a file hold, and a sentence for each line that cannot be used."""
@@ -76,15 +78,12 @@ def score_texts(output: Path, record: Record) -> pd.DataFrame:
     try:
         table = _texts(used, _stamp(used))
     except (OSError, EOFError, ValueError, lzma.LZMAError) as error:
-        msg = f"{used} cannot be read ({' '.join(str(error).split())}): run it again with --overwrite all"
+        msg = f"{used} cannot be read ({' '.join(str(error).split())}): {_AGAIN}"
         raise RecordError(msg) from error
     rows = table if used == path else table[table["run"] == record.key].drop(columns="run")
     if tuple(rows.columns) != SCORE_COLUMNS or rows.empty:
         found = f"columns {', '.join(rows.columns)}" if len(rows) else "no rows"
-        msg = (
-            f"{used}: run {record.key} has {found}, expected rows of {', '.join(SCORE_COLUMNS)}; run it again with "
-            "--overwrite all"
-        )
+        msg = f"{used}: run {record.key} has {found}, expected rows of {', '.join(SCORE_COLUMNS)}; {_AGAIN}"
         raise RecordError(msg)
     return rows
 

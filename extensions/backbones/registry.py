@@ -2,12 +2,13 @@
 
 import dataclasses
 import difflib
+import importlib
 
 from extensions.backbones.errors import ManifestError
 from extensions.backbones.manifest import Row, row_for, rows
 
-OWN = ("resnet18_cbam", "resnet50_caffe", "unet_resnet18")
-"""Architectures that timm does not have; each is a file of this folder."""
+OWN = {"resnet18_cbam": "resnet_cbam", "resnet50_caffe": "resnet_caffe", "unet_resnet18": "unet_resnet"}
+"""Architectures that timm does not have, and the files of this folder that register them with timm."""
 
 _registered: set[str] = set()  # asking timm each time would cost a second in a sweep of a few dozen runs
 
@@ -23,8 +24,8 @@ def register() -> None:
     """
     import timm
 
-    from extensions.backbones import resnet_caffe, resnet_cbam, unet_resnet  # noqa: F401  (importing registers them)
-
+    for module in OWN.values():
+        importlib.import_module(f"extensions.backbones.{module}")
     for row in rows().values():
         if row.name in _registered:
             continue

@@ -94,6 +94,7 @@ def test_settings_tell_other_weights_and_random_ones_apart():
     assert settings(n_features=5, pre_trained=False) == "n_features=5, pre_trained=False"
     assert settings(weights="/mnt/a/mine.pth") == "weights=mine.pth"
     assert settings(weights=None, pre_trained=True, center_crop=None) == ""
+    assert settings(pre_processor=True, post_processor=True, evaluator=True, visualizer=True) == ""  # anomalib's own
 
 
 def test_settings_tell_what_a_crop_was_cropped_from():

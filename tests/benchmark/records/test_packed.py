@@ -11,8 +11,8 @@ from benchmark.__main__ import main
 from benchmark.api.output_tables import read_leaderboard, write_tables
 from benchmark.api.packing import pack
 from benchmark.execute.sweep import drop_other_plans
-from benchmark.records.archive import load, read_records
-from benchmark.records.packed import read_scores
+from benchmark.records.archive import holds_runs, load, read_records
+from benchmark.records.packed import RECORDS, read_scores
 from benchmark.records.record_file import RecordError
 from benchmark.records.store import Store
 from tests.benchmark.fabricated import as_record, make_plan, make_record, make_sweep, write, write_probes
@@ -220,3 +220,11 @@ def test_a_sweep_runs_only_what_is_not_packed(tiny_config, tmp_path):
     for key, record in packed_records.items():  # of one network with the new run, and timed with it
         assert (found[key].started, found[key].metrics) == (record.started, record.metrics)
         assert len(read_scores(packed, found[key])) > 1
+
+
+def test_an_emptied_file_of_packed_runs_is_no_folder_of_runs(tmp_path):
+    (tmp_path / RECORDS).write_text("")
+    (tmp_path / "leaderboard.csv").write_text("kept")
+    assert not holds_runs(tmp_path)
+    assert main(["table", "--output", str(tmp_path)]) == 1
+    assert (tmp_path / "leaderboard.csv").read_text() == "kept"
