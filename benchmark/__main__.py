@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from extensions.runtime.command import add_data_root_option, add_set_option, exit_code, set_help, workbench
+from benchmark.parser import parser
+from extensions.runtime.command import exit_code, workbench
 
 DEFAULT_OUTPUT = Path("output")
 SHEET = "leaderboard.xlsx"
@@ -20,11 +21,10 @@ SHEET = "leaderboard.xlsx"
 
 def main(arguments: Sequence[str] | None = None, *, prog: str = "python -m benchmark") -> int:
     """Run the command line, called `prog`; the exit code is 0 only when all work was done."""
-    parser = _parser(prog)
     given = sys.argv[1:] if arguments is None else list(arguments)
-    options = parser.parse_args(given, argparse.Namespace(arguments=given))
+    options = parser(prog).parse_args(given, argparse.Namespace(arguments=given))
     return exit_code(
-        lambda: int(options.command(options)),
+        lambda: int(COMMANDS[options.command](options)),
         interrupted="interrupted: finished runs are kept; the same command goes on where it stopped",
     )
 
@@ -229,74 +229,9 @@ def _pair(text: str) -> tuple[str, str]:
     return name, value
 
 
-def _parser(prog: str) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog=prog, description="Run a grid of experiments and read it as one spreadsheet: run | table | speed | cache."
-    )
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    one = commands.add_parser("run", help="run a grid of experiments; records that exist are not run again")
-    set_help(
-        one,
-        "Run a grid of experiments and write the leaderboard; a run whose record exists is not run again.",
-        example="--config configs/benchmark/quickstart.yaml --output output/quickstart",
-    )
-    one.add_argument("--config", type=Path, required=True, help="grid of models, backbones, data sets, seeds (YAML)")
-    one.add_argument("--output", type=Path, help="folder of records and tables (default: output/<name of the grid>)")
-    one.add_argument(
-        "--overwrite", choices=("missing", "failed", "latency", "all"), default="missing", help="what is run again"
-    )
-    one.add_argument(
-        "--executor", default="local", metavar="local|processes:N|ray[:ADDRESS]", help="where runs are carried out"
-    )
-    one.add_argument(
-        "--filter",
-        nargs="+",
-        action="extend",
-        default=[],
-        metavar="K=V",
-        help="only these, e.g. model=Padim; of a key given twice either value",
-    )
-    one.add_argument(
-        "--log", nargs="+", action="extend", default=[], metavar="wandb|mlflow|tensorboard",
-        help="send each finished run there, too; nothing goes to the network (settings: 'log:' in the config)",
-    )  # fmt: skip
-    add_set_option(one, "seeds=[0,1,2]")
-    one.add_argument("--dry-run", action="store_true", help="list the experiments and run nothing")
-    add_data_root_option(one)
-    one.set_defaults(command=run)
-    again = commands.add_parser("table", help="write the tables again from the records, run nothing")
-    set_help(again, "Write the tables again from the records; nothing is run.", example="--output output/quickstart")
-    again.add_argument("--output", type=Path, required=True, help="output folder of `run`")
-    again.set_defaults(command=table)
-    few = commands.add_parser("pack", help="records and scores in a few files, for a repository")
-    set_help(
-        few,
-        "Write the records and scores of an output folder into a few files that every command reads like that folder.",
-        example="--output output/quickstart --to results/quickstart",
-    )
-    few.add_argument("--output", type=Path, required=True, help="output folder of `run`; it stays as it is")
-    few.add_argument("--to", type=Path, required=True, help="folder of the packed runs; those in it stay")
-    few.add_argument(
-        "--allow-uncommitted", action="store_true", help="take records of code that was not committed, too"
-    )
-    few.set_defaults(command=pack)
-    kept = commands.add_parser("cache", help="decoded images and frozen features that runs share")
-    set_help(kept, "Decoded images and frozen features that runs share, on this machine.", example="info")
-    actions = kept.add_subparsers(required=True, metavar="info|clear")
-    actions.add_parser("info", help="where they lie and how much room they take").set_defaults(command=cache_info)
-    actions.add_parser("clear", help="remove them; runs compute them again").set_defaults(command=cache_clear)
-    fast = commands.add_parser("speed", help="measure our parts against stock anomalib in one run")
-    set_help(
-        fast,
-        "Measure our parts against stock anomalib in one run; rows that were measured are not measured again.",
-        example="--output output/speed --rows metrics",
-    )
-    fast.add_argument("--output", type=Path, help="folder for the result (default: output/speed)")
-    fast.add_argument("--data-root", type=Path, help="folder that holds mvtec/bottle (default: packaged images)")
-    fast.add_argument("--rows", nargs="+", action="extend", default=[], metavar="NAME", help="only these rows")
-    fast.set_defaults(command=speed)
-    return parser
-
+COMMANDS = {
+    "run": run, "table": table, "pack": pack, "cache info": cache_info, "cache clear": cache_clear, "speed": speed,
+}  # fmt: skip
 
 if __name__ == "__main__":
     sys.exit(main())

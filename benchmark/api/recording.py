@@ -15,14 +15,14 @@ import torch
 from lightning.pytorch.callbacks import Callback
 
 from benchmark.api.output_tables import write_tables
-from benchmark.api.recordable import check_start, experiment_of_trainer, seed_in_effect
 from benchmark.api.run_object import Run
+from benchmark.api.trainer_experiment import check_start, experiment_of_trainer, seed_in_effect
 from benchmark.log import open_sinks, send
 from benchmark.one_run.evaluation import Evaluation, ScoreCollector, set_thresholds, test_samples
+from benchmark.one_run.kept_networks import keep_image, network_id
 from benchmark.one_run.latency import measure_latency
 from benchmark.one_run.measurement import finished
 from benchmark.one_run.memory import PeakMemory, model_bytes
-from benchmark.one_run.networks import keep_image, network_id
 from benchmark.one_run.preparation import Prepared, keep_place, prepare, record_header
 from benchmark.one_run.training import LossCurve, summary, validates
 from benchmark.records.record_sections import Files, Memory, RecordedBy, Reused, Speed, Training

@@ -11,7 +11,7 @@ import pandas as pd
 from benchmark.one_run.preparation import Prepared, prepare
 from benchmark.one_run.refinement_run import SUSPECTS
 from benchmark.plan.experiment import Experiment
-from benchmark.plan.local import read_local
+from benchmark.plan.local_paths import read_local
 from benchmark.records.record import Record
 from benchmark.records.run_files import SCORES
 from extensions.data.checks.fingerprints import image_names

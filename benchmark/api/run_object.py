@@ -94,7 +94,7 @@ class Run:
             RunError: No model was kept, or the data are not there any more.
         """
         from benchmark.api.figures import draw
-        from benchmark.one_run.networks import load_model
+        from benchmark.one_run.kept_networks import load_model
 
         datamodule, path = self.prepared.datamodule, self.folder / CHECKPOINT
         assert datamodule is not None

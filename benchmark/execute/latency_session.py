@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmark.one_run.networks import FinishedRun, by_network, clear_networks, load_network, runs_of
+from benchmark.one_run.kept_networks import FinishedRun, by_network, clear_networks, load_network, runs_of
 from benchmark.plan.experiment import Experiment
 from benchmark.records.record_file import write_record
 from benchmark.records.record_sections import Speed

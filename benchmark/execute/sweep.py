@@ -14,7 +14,7 @@ from pathlib import Path
 from benchmark.execute.executor import LOCAL, Executor, run_all
 from benchmark.execute.latency_session import measure_latencies
 from benchmark.log import Sink, send
-from benchmark.one_run.networks import Keeper, runs_of
+from benchmark.one_run.kept_networks import Keeper, runs_of
 from benchmark.one_run.options import RunOptions
 from benchmark.one_run.preparation import backbone_id, named
 from benchmark.one_run.shared_fit import shared_fits

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from benchmark.log.facts import Facts, facts_to_send
+from benchmark.log.record_facts import Facts, facts_to_send
 from benchmark.records.record import Record
 from benchmark.records.run_files import write_json
 from extensions.configuration import ConfigError

@@ -14,7 +14,7 @@ os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # MLflow tells its ma
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
 
-from benchmark.log.facts import Facts
+from benchmark.log.record_facts import Facts
 
 for _library in ("mlflow", "alembic"):  # each new database is a dozen lines
     logging.getLogger(_library).setLevel(logging.WARNING)

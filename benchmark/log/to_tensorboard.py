@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch.utils.tensorboard import SummaryWriter
 
-from benchmark.log.facts import Facts
+from benchmark.log.record_facts import Facts
 
 
 def write(facts: Facts, settings: Mapping[str, Any], output: Path) -> None:

@@ -11,7 +11,7 @@ os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # its crash reports go 
 
 import wandb
 
-from benchmark.log.facts import Facts
+from benchmark.log.record_facts import Facts
 
 PROJECT = "anomaly-workbench"
 

@@ -16,9 +16,12 @@ from benchmark.records.run_files import CHECKPOINT, SCORES, write_text
 from extensions.runtime.disk import room_for
 
 if TYPE_CHECKING:
+    from anomalib.engine import Engine
     from anomalib.models import AnomalibModule
 
     from benchmark.one_run.evaluation import Evaluation
+    from benchmark.one_run.shared_fit import Fitted
+    from extensions.models.common.cached_run import CachedRun
 
 
 def measure(record: Record, prepared: Prepared, workspace: Path, options: RunOptions) -> tuple[Record, AnomalibModule]:
@@ -26,11 +29,11 @@ def measure(record: Record, prepared: Prepared, workspace: Path, options: RunOpt
     from lightning import seed_everything
 
     from benchmark.one_run.evaluation import ScoreCollector, set_thresholds, test_samples
+    from benchmark.one_run.kept_networks import keep_for_timing, keep_image, network_id
     from benchmark.one_run.latency import measure_latency
     from benchmark.one_run.memory import PeakMemory, model_bytes
-    from benchmark.one_run.networks import keep_for_timing, keep_image, network_id
-    from benchmark.one_run.shared_fit import Fitted, last_fit
-    from benchmark.one_run.training import device_of, fit, make_engine, test_once, validates
+    from benchmark.one_run.shared_fit import last_fit
+    from benchmark.one_run.training import device_of, make_engine, validates
     from benchmark.plan.augmentation import augmented_splits, augmenting_callbacks
     from extensions.cache import open_cache
     from extensions.configuration import instantiate_model
@@ -81,22 +84,7 @@ def measure(record: Record, prepared: Prepared, workspace: Path, options: RunOpt
         with step("computing features"):
             prepare_seconds = {name: _timed(cached.prepare, name) for name in splits}
         decoded_images.forget()
-        # From here on images come from the cache, and so do features that the frozen backbone has computed before.
-        served = cached.datamodule()
-        if cached.source is not None:
-            model.feature_source = cached.source
-        if known is None:
-            with step("fit"), fetching():
-                fit_seconds, training = fit(engine, model, served)
-            own, reused = cached.seconds("train", "val")
-            reported = Reused.model_validate(cached.report())
-            known = Fitted(model, training, fit_seconds + own, reported.train, reused)
-        else:
-            engine._setup_trainer(model)
-        with step("test"):
-            test_seconds = test_once(engine, model, served)
-        if cached.source is not None:
-            model.feature_source = None  # it outlives the run
+        known, test_seconds = _fit_and_test(engine, model, cached, known)
         evaluation = collector.finish(getattr(model, "label_free_threshold", None))
         set_thresholds(model, evaluation)
         n_views = next((one.n_views for one in augmentations if one.where == "tta"), 1)
@@ -147,6 +135,37 @@ def finished(record: Record, model: AnomalibModule, evaluation: Evaluation, trai
             "training": training,
         }
     )
+
+
+def _fit_and_test(
+    engine: Engine, model: AnomalibModule, cached: CachedRun, known: Fitted | None
+) -> tuple[Fitted, float]:
+    """The fitted model, fitted now unless it is known, and the seconds of its test.
+
+    Images come from the cache, and so do features that the frozen backbone has computed before.
+    """
+    from benchmark.one_run.shared_fit import Fitted
+    from benchmark.one_run.training import fit, test_once
+    from extensions.runtime.downloads import fetching
+    from extensions.runtime.explained import step
+
+    served = cached.datamodule()
+    if cached.source is not None:
+        model.feature_source = cached.source
+    try:
+        if known is None:
+            with step("fit"), fetching():
+                fit_seconds, training = fit(engine, model, served)
+            own, reused = cached.seconds("train", "val")
+            reported = Reused.model_validate(cached.report())
+            known = Fitted(model, training, fit_seconds + own, reported.train, reused)
+        else:
+            engine._setup_trainer(model)
+        with step("test"):
+            return known, test_once(engine, model, served)
+    finally:
+        if cached.source is not None:
+            model.feature_source = None  # the model outlives the run, also one that failed
 
 
 def _timed(work: Callable[[str], None], argument: str) -> float:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmark.plan.experiment import Experiment, constructor_defaults
-from benchmark.plan.local import write_local
+from benchmark.plan.local_paths import write_local
 from benchmark.records.canonical_experiment import CanonicalExperiment
 from benchmark.records.record import PROTOCOL_VERSION, Record
 from benchmark.records.record_sections import Dataset, Weights

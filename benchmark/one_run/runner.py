@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmark.one_run.networks import IMAGE, NETWORK
+from benchmark.one_run.kept_networks import IMAGE, NETWORK
 from benchmark.one_run.options import RunOptions
 from benchmark.one_run.preparation import Prepared, keep_place, named, prepare, record_header
 from benchmark.plan.experiment import Experiment

@@ -111,7 +111,7 @@ class Speed(Section):
         fit_reused_seconds: What it took from the cache had taken.
         latency_session: In which the network was timed in turn with others; None when that was in its run, alone.
         latency_device: What computed.
-        network: The same for networks that take the same time, see `benchmark.one_run.networks.network_id`.
+        network: The same for networks that take the same time, see `benchmark.one_run.kept_networks.network_id`.
         latency_of: Key of the run whose network was timed.
         latency_note: What else the machine did; empty when it was quiet.
     """

@@ -11,7 +11,7 @@ import pytest
 from benchmark.execute import latency_session
 from benchmark.execute.sweep import run_sweep
 from benchmark.one_run import latency
-from benchmark.one_run.networks import IMAGE, NETWORK, FinishedRun, Keeper, network_id, runs_of
+from benchmark.one_run.kept_networks import IMAGE, NETWORK, FinishedRun, Keeper, network_id, runs_of
 from benchmark.one_run.options import RunOptions
 from benchmark.plan.experiment import Experiment
 from benchmark.records.archive import read_records
@@ -190,7 +190,7 @@ def test_one_file_of_each_network_waits_and_the_best_checkpoint_stays(tmp_path):
 
 
 def test_networks_that_nobody_asked_to_keep_take_so_much_room_and_no_more(tmp_path, monkeypatch):
-    monkeypatch.setattr("benchmark.one_run.networks.MOST_BYTES", 25)
+    monkeypatch.setattr("benchmark.one_run.kept_networks.MOST_BYTES", 25)
     store = Store(tmp_path)
     for name in "abc":
         fake_run(store, name, network=name, auroc=0.5, file=NETWORK)

@@ -12,7 +12,7 @@ import yaml
 import benchmark.log.sinks as module
 from benchmark.__main__ import main
 from benchmark.log import Sink, check_log, open_sinks, send
-from benchmark.log.facts import facts_to_send
+from benchmark.log.record_facts import facts_to_send
 from benchmark.plan.experiment import Experiment
 from benchmark.records.archive import read_records
 from benchmark.records.record import Record

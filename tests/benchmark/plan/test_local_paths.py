@@ -10,7 +10,7 @@ from pathlib import Path
 from benchmark.one_run.options import RunOptions
 from benchmark.one_run.runner import run_experiment
 from benchmark.plan.experiment import Experiment
-from benchmark.plan.local import LOCAL, read_local, write_local
+from benchmark.plan.local_paths import LOCAL, read_local, write_local
 
 
 def padim(data: dict) -> Experiment:

@@ -1,0 +1,97 @@
+"""The command line of `python -m benchmark`: commands and options."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from extensions.runtime.command import add_data_root_option, add_set_option, set_help
+
+
+def parser(prog: str) -> argparse.ArgumentParser:
+    """Of all commands, called `prog`; each sets `command`."""
+    found = argparse.ArgumentParser(
+        prog=prog,
+        description="Run a grid of experiments and read it as one spreadsheet: run | table | pack | speed | cache.",
+    )
+    commands = found.add_subparsers(required=True, metavar="COMMAND")
+    for add in (_add_run, _add_table, _add_pack, _add_cache, _add_speed):
+        add(commands)
+    return found
+
+
+def _add_run(commands: Any) -> None:
+    one = commands.add_parser("run", help="run a grid of experiments; records that exist are not run again")
+    set_help(
+        one,
+        "Run a grid of experiments and write the leaderboard; a run whose record exists is not run again.",
+        example="--config configs/benchmark/quickstart.yaml --output output/quickstart",
+    )
+    one.add_argument("--config", type=Path, required=True, help="grid of models, backbones, data sets, seeds (YAML)")
+    one.add_argument("--output", type=Path, help="folder of records and tables (default: output/<name of the grid>)")
+    one.add_argument(
+        "--overwrite", choices=("missing", "failed", "latency", "all"), default="missing", help="what is run again"
+    )
+    one.add_argument(
+        "--executor", default="local", metavar="local|processes:N|ray[:ADDRESS]", help="where runs are carried out"
+    )
+    one.add_argument(
+        "--filter",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="K=V",
+        help="only these, e.g. model=Padim; of a key given twice either value",
+    )
+    one.add_argument(
+        "--log", nargs="+", action="extend", default=[], metavar="wandb|mlflow|tensorboard",
+        help="send each finished run there, too; nothing goes to the network (settings: 'log:' in the config)",
+    )  # fmt: skip
+    add_set_option(one, "seeds=[0,1,2]")
+    one.add_argument("--dry-run", action="store_true", help="list the experiments and run nothing")
+    add_data_root_option(one)
+    one.set_defaults(command="run")
+
+
+def _add_table(commands: Any) -> None:
+    one = commands.add_parser("table", help="write the tables again from the records, run nothing")
+    set_help(one, "Write the tables again from the records; nothing is run.", example="--output output/quickstart")
+    one.add_argument("--output", type=Path, required=True, help="output folder of `run`")
+    one.set_defaults(command="table")
+
+
+def _add_pack(commands: Any) -> None:
+    one = commands.add_parser("pack", help="records and scores in a few files, for a repository")
+    set_help(
+        one,
+        "Write the records and scores of an output folder into a few files that every command reads like that folder.",
+        example="--output output/quickstart --to results/quickstart",
+    )
+    one.add_argument("--output", type=Path, required=True, help="output folder of `run`; its runs stay")
+    one.add_argument("--to", type=Path, required=True, help="folder of the packed runs; those in it stay")
+    one.add_argument(
+        "--allow-uncommitted", action="store_true", help="take records of code that was not committed, too"
+    )
+    one.set_defaults(command="pack")
+
+
+def _add_cache(commands: Any) -> None:
+    one = commands.add_parser("cache", help="decoded images and frozen features that runs share")
+    set_help(one, "Decoded images and frozen features that runs share, on this machine.", example="info")
+    actions = one.add_subparsers(required=True, metavar="info|clear")
+    actions.add_parser("info", help="where they lie and how much room they take").set_defaults(command="cache info")
+    actions.add_parser("clear", help="remove them; runs compute them again").set_defaults(command="cache clear")
+
+
+def _add_speed(commands: Any) -> None:
+    one = commands.add_parser("speed", help="measure our parts against stock anomalib in one run")
+    set_help(
+        one,
+        "Measure our parts against stock anomalib in one run; rows that were measured are not measured again.",
+        example="--output output/speed --rows metrics",
+    )
+    one.add_argument("--output", type=Path, help="folder for the result (default: output/speed)")
+    one.add_argument("--data-root", type=Path, help="folder that holds mvtec/bottle (default: packaged images)")
+    one.add_argument("--rows", nargs="+", action="extend", default=[], metavar="NAME", help="only these rows")
+    one.set_defaults(command="speed")
