@@ -18,6 +18,7 @@ from benchmark.records.sweep_plan import SweepPlan
 from benchmark.tables.about import about_frame
 from benchmark.tables.augmentation_frames import augmentation_frame
 from benchmark.tables.backbone_frames import backbone_frame
+from benchmark.tables.decision import Decision
 from benchmark.tables.gallery import GalleryImage
 from benchmark.tables.refinement_frames import refinement_frame, rounds_frame
 from benchmark.tables.run_table import failures_frame, runs_frame
@@ -55,6 +56,8 @@ class Frames:
         backbones: A row per backbone and pre-processing, see `backbone_frame`; empty where there is one and no probe.
         leading: The counted records of the best rows of each data set, with their rank.
         gallery: Images that these decided best and worst.
+        differences: Each pair of rows of a data set compared on the same test images.
+        decisions: For each data set which detector to put on the line, with its reasons.
     """
 
     leaderboard: pd.DataFrame
@@ -68,6 +71,8 @@ class Frames:
     backbones: pd.DataFrame = field(default_factory=pd.DataFrame)
     leading: list[tuple[int, Record]] = field(default_factory=list)
     gallery: list[GalleryImage] = field(default_factory=list)
+    differences: pd.DataFrame = field(default_factory=pd.DataFrame)
+    decisions: list[Decision] = field(default_factory=list)
 
     @property
     def table(self) -> pd.DataFrame:
