@@ -4,26 +4,37 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from benchmark.plan.experiment import Experiment, constructor_defaults
-from benchmark.plan.validation import check_config, check_experiments, check_mapping, check_resources
+from benchmark.plan.validation import check_config, check_experiments, check_mapping, check_resources, check_seeds
 from extensions.configuration.variants import data_entries, entry_of, variants
+
+
+@dataclass(frozen=True)
+class ModelEntry:
+    """One model of the grid with what it alone may bring."""
+
+    model: dict[str, Any]
+    trainer: dict[str, Any]
+    resources: dict[str, float]
+    seeds: tuple[int, ...]
 
 
 def expand(config: dict[str, Any], *, folder: Path = Path()) -> list[Experiment]:
     """List the experiments of a benchmark configuration, in the order they are run.
 
     `models` and `data` are lists of `{class_path, init_args}`, or `{config: file}` naming a configuration of the
-    command line whose section is taken (relative to `folder`); a model may bring its own `trainer` and its own
-    `resources` (`cpus` and `gpus` of a run, for Ray). A value
-    `{grid: [a, b]}` anywhere in them is replaced by each of its values. `backbones` holds names, or mappings with
+    command line whose section is taken (relative to `folder`); a model may bring its own `trainer`, its own `seeds`
+    (one that is fitted in seconds can afford more) and its own `resources` (`cpus` and `gpus` of a run, for Ray). A
+    value `{grid: [a, b]}` anywhere in them is replaced by each of its values. `backbones` holds names, or mappings with
     `backbone`, `layers`, `weights`; a model that names its own backbone, or takes none, is not multiplied.
     Each experiment is run once for every entry of `refinement`, where there are some; `null` trains on all images.
     The same holds for `augmentation`: one entry or a list of them, of which each may be a list of two, one for training
     and one for test images; `null` augments nothing.
-    Data sets vary slowest, then seeds, then models: the first rows of the table are complete soonest.
+    Data sets vary slowest, then seeds, then models: the table has every row soonest, and the spread of each last.
 
     What stands there twice is run once.
 
@@ -37,36 +48,38 @@ def expand(config: dict[str, Any], *, folder: Path = Path()) -> list[Experiment]
     augmentations = [found for entry in entries for found in variants(entry)]
     data = data_entries(config["data"], folder)
     refinements = [found for entry in config.get("refinement") or [None] for found in variants(entry)]
+    seeds = list(dict.fromkeys(seed for entry in models for seed in entry.seeds))
     return check_experiments(
         [
             Experiment(
-                model=model,
+                model=entry.model,
                 data=spec,
-                trainer=trainer,
+                trainer=entry.trainer,
                 seed=seed,
                 refinement=refinement,
                 augmentation=augmentation,
-                resources=resources,
+                resources=entry.resources,
             )
-            for spec, seed, (model, trainer, resources), refinement, augmentation in itertools.product(
-                data, config.get("seeds") or [0], models, refinements, augmentations
+            for spec, seed, entry, refinement, augmentation in itertools.product(
+                data, seeds, models, refinements, augmentations
             )
+            if seed in entry.seeds
         ]
     )
 
 
-def _expand_model(
-    entry: dict[str, Any], config: dict[str, Any], folder: Path
-) -> Iterator[tuple[dict[str, Any], dict[str, Any], dict[str, float]]]:
-    for variant in variants(entry_of(entry, "models", folder)):
+def _expand_model(entry: dict[str, Any], config: dict[str, Any], folder: Path) -> Iterator[ModelEntry]:
+    named = entry_of(entry, "models", folder)
+    seeds = check_seeds(named.pop("seeds", None) or config.get("seeds") or [0])
+    for variant in variants(named):
         trainer = {**(config.get("trainer") or {}), **check_mapping(variant.pop("trainer", None), "trainer")}
         resources = {**(config.get("resources") or {}), **check_resources(variant.pop("resources", None))}
         arguments = check_mapping(variant["init_args"], "init_args in 'models'")
         backbones = config.get("backbones") or []
         takes_one = "backbone" in constructor_defaults(variant["class_path"], "model")
         if "backbone" in arguments or not backbones or not takes_one:
-            yield variant, trainer, resources
+            yield ModelEntry(variant, trainer, resources, seeds)
             continue
         for backbone in backbones:
-            named = backbone if isinstance(backbone, dict) else {"backbone": backbone}
-            yield {**variant, "init_args": {**named, **arguments}}, trainer, resources
+            told = backbone if isinstance(backbone, dict) else {"backbone": backbone}
+            yield ModelEntry({**variant, "init_args": {**told, **arguments}}, trainer, resources, seeds)

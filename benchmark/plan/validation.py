@@ -106,6 +106,16 @@ def check_seed(value: Any) -> int:
     return value or 0
 
 
+def check_seeds(value: Any) -> tuple[int, ...]:
+    """The seeds of a grid, or of one of its models.
+
+    Raises:
+        ConfigError: They are no list of whole numbers.
+    """
+    _check_type("seeds", value, *_SECTIONS["seeds"])
+    return tuple(value)
+
+
 def _check_type(name: str, value: Any, kind: Any, expected: str) -> None:
     try:
         TypeAdapter(kind, config=ConfigDict(strict=True)).validate_python(value)

@@ -12,7 +12,9 @@ from benchmark.__main__ import main
 from benchmark.one_run.options import RunOptions
 from benchmark.one_run.runner import run_experiment
 from benchmark.plan.experiment import Experiment
+from benchmark.plan.grid import expand
 from benchmark.records.archive import read_records
+from extensions.configuration import ConfigError
 
 MODEL = {"backbone": "resnet18", "pre_trained": False, "image_size": 64}
 
@@ -73,3 +75,12 @@ def test_detectors_run_on_two_images_and_say_when_one_is_too_few(spec, tmp_path:
     assert "k_shot is 9, but data set 'tiny' has 8 training images" in record.error.message
     assert record.dataset.k_shot == 9
     assert record in list(read_records(tmp_path / "out"))
+
+
+def test_a_model_may_bring_its_own_seeds(spec):
+    padim, stfpm = ({"class_path": f"extensions.{name}", "init_args": MODEL} for name in ("Padim", "Stfpm"))
+    config = {"models": [padim | {"seeds": [0, 5]}, stfpm], "data": [spec()], "seeds": [0, 1]}
+    planned = [(one.model_name, one.seed) for one in expand(config)]
+    assert planned == [("Padim", 0), ("Stfpm", 0), ("Padim", 5), ("Stfpm", 1)]
+    with pytest.raises(ConfigError, match=r"seeds: found 3, expected a list of whole numbers"):
+        expand(config | {"models": [padim | {"seeds": 3}]})
