@@ -9,10 +9,10 @@ from pathlib import Path
 from benchmark.records.archive import Archive
 from benchmark.records.record import Record
 from benchmark.tables.export_commands import command
-from benchmark.tables.leaderboard import build_tables, sort_key
+from benchmark.tables.leaderboard import build_tables
+from benchmark.tables.ranking import best_of
 
 BEST = "best"
-RANKED_BY = ("image_AUROC", "pixel_AUROC", "latency_ms")
 
 
 @dataclass(frozen=True)
@@ -78,11 +78,6 @@ def best_runs(archive: Archive) -> list[Best]:
             where = f"{row['dataset']}/{category}" if len(categories) > 1 else row["dataset"]
             found.append(_best(where, of_one))
     return found
-
-
-def best_of(records: Sequence[Record]) -> Record:
-    """Of some finished runs the one that a leaderboard of them alone would put first."""
-    return min(records, key=lambda record: (sort_key({name: record.measured(name) for name in RANKED_BY}), record.key))
 
 
 def _best(where: str, runs: Sequence[Record]) -> Best:
