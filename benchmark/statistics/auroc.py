@@ -24,7 +24,7 @@ class Variance:
 
     @property
     def degrees_of_freedom(self) -> float:
-        """Of Student's distribution, by Satterthwaite 1946 (https://doi.org/10.2307/3002019); infinite without doubt."""
+        """Of Student's distribution, https://doi.org/10.2307/3002019 (Satterthwaite 1946); infinite without doubt."""
         return self.value**2 / self.doubt if self.doubt > 0 else float("inf")
 
 

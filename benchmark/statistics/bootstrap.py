@@ -13,7 +13,7 @@ from benchmark.statistics.sample import Sample
 from benchmark.statistics.weighted_curve import WeightedCurve
 
 IMAGE_METRICS = ("image_AUROC", "image_AveragePrecision", "image_F1Score", "image_F1Max", *AT_FPR, *AT_RECALL)
-_CELLS = 500_000  # of an array that is held at a time: it fits a processor's cache, and memory for any test set
+_CELLS = 100_000  # of an array that is held at a time: it fits a processor's cache
 
 
 def row_values(samples: Sequence[Sample], metric: str) -> tuple[float, np.ndarray]:
@@ -61,7 +61,7 @@ def weighted_metrics(
         counts: ``(B, N)`` from :func:`benchmark.statistics.resampling.resample_counts`.
 
     Returns:
-        Each of ``IMAGE_METRICS``, ``(B,)`` float64; NaN where a class, or for ``image_F1Score`` one in a fold, is absent.
+        Each of ``IMAGE_METRICS``, ``(B,)`` float64; NaN where a class is absent, or for ``image_F1Score`` in a fold.
     """
     step = max(1, _CELLS // max(1, len(scores)))
     parts = [

@@ -16,7 +16,8 @@ class WeightedCurve:
         counts: ``(B, N)``, how often each resample holds each image. Counts stay exact up to 16 million images.
 
     Attributes:
-        thresholds: ``(K,)`` distinct scores, descending; a score that a resample does not hold repeats the entry before.
+        thresholds: ``(K,)`` distinct scores, descending; of one that a resample does not hold the counts are those of
+            the one before.
         true_positives: ``(B, K)`` float32, when everything from the threshold upward is called defective.
         false_positives: Likewise.
         n_positives: ``(B,)``, defective images in the resample.
@@ -36,15 +37,14 @@ class WeightedCurve:
 
     def auroc(self) -> np.ndarray:
         """Share of pairs in the right order, a tie counting half, ``(B,)``."""
-        gained = np.diff(self.true_positives, axis=1, prepend=0)
-        above = self.false_positives - np.diff(self.false_positives, axis=1, prepend=0) / 2
-        return 1 - (gained * above).sum(axis=1, dtype=np.float64) / (self.n_positives * self.n_negatives)
+        above = self.false_positives - _steps(self.false_positives) / 2
+        wrong = (_steps(self.true_positives) * above).sum(axis=1, dtype=np.float64)
+        return 1 - wrong / (self.n_positives * self.n_negatives)
 
     def average_precision(self) -> np.ndarray:
         """Precision times the gain in recall, summed, not interpolated, ``(B,)``."""
-        gained = np.diff(self.true_positives, axis=1, prepend=0)
         precision = self.true_positives / np.maximum(self.true_positives + self.false_positives, 1)
-        return (gained * precision).sum(axis=1, dtype=np.float64) / self.n_positives
+        return (_steps(self.true_positives) * precision).sum(axis=1, dtype=np.float64) / self.n_positives
 
     def f1(self) -> np.ndarray:
         """F1 at every threshold, ``(B, K)`` float32."""
@@ -81,3 +81,10 @@ class WeightedCurve:
         rows = np.arange(len(thresholds))
         found = [np.where(index < 0, 0, array[rows, index]) for array in (self.true_positives, self.false_positives)]
         return found[0].astype(np.float64), found[1].astype(np.float64)
+
+
+def _steps(sums: np.ndarray) -> np.ndarray:
+    """What each entry of a running sum adds, ``(B, K)``; as `numpy.diff` with a first column, but faster."""
+    steps = sums.copy()
+    steps[:, 1:] -= sums[:, :-1]
+    return steps
