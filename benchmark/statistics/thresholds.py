@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,10 +11,9 @@ from benchmark.metrics.image import best_threshold
 from benchmark.statistics.conformal import Bound, above_good, below_defective, smallest_rate
 from benchmark.statistics.costs import expected_cost, least_cost
 from benchmark.statistics.operating_point import OperatingPoint
+from benchmark.statistics.rates import binomial_interval
 from benchmark.statistics.requirement import Requirement, percent
-
-if TYPE_CHECKING:
-    from benchmark.statistics.sample import Sample
+from benchmark.statistics.sample import Sample
 
 GOOD_ALONE = Requirement(max_false_alarms=0.01)
 """What a threshold keeps where nothing is required and no defect is known."""
@@ -179,8 +177,6 @@ def operating_point(
     Raises:
         ValueError: Not as many calibrations, or seeds of one, as there are samples and seeds of them.
     """
-    from benchmark.statistics.intervals import binomial_interval
-
     if calibration is not None and [len(c.scores) for c in calibration] != [len(s.scores) for s in samples]:
         msg = "calibration images must be of the same categories and seeds as the test images"
         raise ValueError(msg)
@@ -195,8 +191,7 @@ def operating_point(
     if any(one.lower is None for one in fitted):
         return None
     missed, false_alarms, unsure = map(float, counts)
-    n_defective = sum(int(sample.labels.sum()) for sample in samples)
-    n_good = sum(len(sample.labels) for sample in samples) - n_defective
+    n_defective, n_good = sum(one.n_defective for one in samples), sum(one.n_good for one in samples)
     cost = requirement.cost
     has_both = n_defective > 0 and n_good > 0
     lacking = "" if cost else next((one.promise for one in fitted if not one.supported), "")
@@ -221,7 +216,7 @@ def _judge(
     sample: Sample, seed: int, requirement: Requirement, calibration: Calibration | None
 ) -> tuple[np.ndarray, list[FittedThresholds]]:
     """How many are missed, false alarms and unsure under one seed, and the thresholds that judged."""
-    truth, values, folds = np.asarray(sample.labels).astype(bool), np.asarray(sample.scores[seed]), sample.folds
+    truth, values, folds = sample.labels.astype(bool), sample.scores[seed], sample.folds
     if calibration is not None:
         one = fit_thresholds(calibration.labels, calibration.scores[seed], requirement, on="calibration images")
         return _counts(truth, values, one), [one]
