@@ -37,6 +37,7 @@ def run(options: argparse.Namespace) -> int:
     from benchmark.log import open_sinks
     from benchmark.one_run.options import RunOptions
     from benchmark.plan.grid import expand
+    from benchmark.plan.validation import requirement_of
     from benchmark.records.archive import holds_runs
     from extensions.cache import open_cache
     from extensions.configuration import ConfigError, load_config
@@ -72,6 +73,7 @@ def run(options: argparse.Namespace) -> int:
                     overwrite=options.overwrite,
                     images=int(config.get("images") or 0),
                     data_root=data_root,
+                    requirement=requirement_of(config),
                 ),
                 keep=config.get("keep", "best"),
                 executor=executor,
