@@ -96,13 +96,15 @@ def table(options: argparse.Namespace) -> int:
     """`benchmark table`: write the tables again from the records."""
     from benchmark.api.output_tables import write_tables
     from benchmark.records.archive import holds_runs
+    from benchmark.tables.required import parse_requirement
 
+    requirement = parse_requirement(options.requirement)
     if not holds_runs(options.output):
         msg = (
             f"{options.output}: no folder 'runs' in it, nor packed runs; expected the output folder of `workbench run`"
         )
         raise ValueError(msg)
-    print("\n".join(str(path) for path in write_tables(options.output)))
+    print("\n".join(str(path) for path in write_tables(options.output, requirement=requirement)))
     print(f"written again from the records: open {options.output / SHEET}{_next(options.output)}")
     return 0
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from benchmark.metrics.metric_table import HEADLINE
@@ -23,6 +23,8 @@ POINT = (
 )  # fmt: skip
 CERTAINTY = ("rank_range", *INTERVALS, *POINT, "requirement", "caution")
 """Columns of ``leaderboard.csv`` that come from the scores of the images; blank where there are none."""
+WORTH_TELLING = 0.05
+"""Where no rate, or none at all, is asked for: that so few images cannot show less than this."""
 TOLD = (*(f"{name}_interval" for name in HEADLINE), "missed_told", "false_alarms_told")
 """The same as texts, for a sheet and a page."""
 
@@ -43,14 +45,15 @@ def certainty(samples: Sequence[Sample], point: OperatingPoint | None) -> dict[s
 
 
 def caution(samples: Sequence[Sample], requirement: Requirement | None) -> str | None:
-    """What so few test images cannot show, at the rates required, else at the first standard point; None for nothing."""
+    """What so few test images cannot show, at the rates required or at `WORTH_TELLING`; None for nothing."""
     asked = requirement or STANDARD[0]
-    rates = [rate for rate in (asked.max_false_alarms, asked.max_missed) if rate]
-    rate = min(rates, default=STANDARD[0].max_false_alarms or 0.0)
     told = [
         f"{n} {kind} image{'s' if n != 1 else ''}: a {what} below {share(none_seen_bound(n))} cannot be shown"
-        for n, kind, what in _counted(samples)
-        if n and none_seen_bound(n) > rate
+        for n, kind, what, rate in (
+            (sum(one.n_good for one in samples), "good", "false-alarm rate", asked.max_false_alarms),
+            (sum(one.n_defective for one in samples), "defective", "rate of missed defects", asked.max_missed),
+        )
+        if n and none_seen_bound(n) > (rate or WORTH_TELLING)
     ]
     return "; ".join(told) or None
 
@@ -69,11 +72,6 @@ def told_count(count: float, n: int) -> str:
 def share(value: float) -> str:
     """Such as ``22 %``, ``3.0 %`` or ``0.4 %``."""
     return f"{100 * value:.0f} %" if value >= 0.1 else f"{100 * value:.2g} %"
-
-
-def _counted(samples: Sequence[Sample]) -> Iterable[tuple[int, str, str]]:
-    yield sum(sample.n_good for sample in samples), "good", "false-alarm rate"
-    yield sum(sample.n_defective for sample in samples), "defective", "rate of missed defects"
 
 
 def _at(point: OperatingPoint) -> dict[str, Any]:

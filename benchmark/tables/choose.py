@@ -6,6 +6,8 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from benchmark.statistics.comparison import holm
 from benchmark.statistics.operating_point import OperatingPoint
 from benchmark.statistics.requirement import Requirement
@@ -87,16 +89,20 @@ def _ties(
 ) -> tuple[JudgedRow, ...]:
     """Rows whose errors on the same images differ from those of the best by no more than chance, after Holm.
 
-    What an error costs no McNemar test weighs: with a cost, and on other images, the pairs compared by image AUROC tell.
+    McNemar's test weighs no costs: with a cost, and on other images, the pairs compared by image AUROC tell.
     """
     pairs = {id(one.first if one.second is best else one.second): one for one in compared if _is_of(one, best)}
     if requirement.cost is not None:
         return tuple(row for row in others if id(row) not in pairs or not pairs[id(row)].told_apart)
     alike = [row for row in others if id(row) in pairs and pairs[id(row)].found is not None]
-    own = errors(best.samples or (), requirement)
-    adjusted = holm([mcnemar_p(own, errors(row.samples or (), requirement)) for row in alike])
+    own = _errors(best, requirement)
+    adjusted = holm([mcnemar_p(own, _errors(row, requirement)) for row in alike])
     apart = {id(row) for row, p in zip(alike, adjusted, strict=True) if p < ALPHA}
     return tuple(row for row in others if id(row) not in apart)
+
+
+def _errors(row: JudgedRow, requirement: Requirement) -> np.ndarray:
+    return errors(row.samples or (), requirement, calibration=row.calibration)
 
 
 def _is_of(one: Compared, row: JudgedRow) -> bool:

@@ -61,7 +61,10 @@ def decide(
                 recommendation=recommendation(choice, is_drawn=bool(own[0].line["synthetic"])),
                 points=_points(choice.best, requirement),
                 how_sure=how_sure(choice.best),
-                next_steps=(*next_steps(choice, pairs), *_other_categories(choice, rows_told)),
+                next_steps=(
+                    *next_steps(choice, pairs, is_required=requirement is not None),
+                    *_other_categories(choice, rows_told),
+                ),
                 leading=rows_told,
                 command=command(_run(choice.best).key, stored.output),
             )
@@ -81,7 +84,8 @@ def _points(best: JudgedRow, requirement: Requirement | None) -> tuple:
     if best.samples is None:
         return ()
     asked = STANDARD if requirement is None else (requirement,)
-    found = [operating_point(best.samples, one) for one in asked]
+    known = best.calibration
+    found = [operating_point(best.samples, one, calibration=known) for one in asked]
     return tuple(point for point in found if point is not None)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from benchmark.statistics.operating_point import OperatingPoint
+from benchmark.statistics.requirement import Requirement
 from benchmark.tables.certainty import told_count, told_interval
 from benchmark.tables.choose import Choice, breaks
 from benchmark.tables.judged_row import JudgedRow
@@ -16,10 +17,9 @@ N_NAMED = 2
 def recommendation(choice: Choice, *, is_drawn: bool) -> tuple[str, ...]:
     """Two sentences at most: which row, what it does and why it; which cannot be told from it."""
     best = choice.best
-    where = "On drawn defects (real ones may differ), " if is_drawn else ""
+    where = "On drawn defects, from which real ones may differ, " if is_drawn else ""
     others = choice.n_ranked - 1
-    reason = _reason(choice)
-    first = f"{where}{best.label}: {reason}" + (f"; {_per_thousand(best.point)}." if best.point else ".")
+    first = f"{where}{best.label} {_reason(choice)}" + (f": {_per_thousand(best.point)}." if best.point else ".")
     if not others:
         return (first, "It is the only detector with a rank, so nothing tells whether another is better.")
     if choice.ties:
@@ -48,27 +48,34 @@ def advantages(best: JudgedRow, other: JudgedRow) -> dict[str, float]:
     return found
 
 
+def set_for(requirement: Requirement) -> str:
+    """How a threshold was set, such as ``set for at most 5 % false alarms``."""
+    return f"set for {requirement.told}"
+
+
 def _reason(choice: Choice) -> str:
-    best, n = choice.best, choice.n_ranked
-    of = f" of {n} ranked detectors" if n > 1 else ""
-    if not choice.by_requirement or best.point is None:
-        auroc = best.number("image_AUROC")
-        return f"the highest image AUROC{of} ({auroc:.3f})" if n > 1 else f"image AUROC {auroc:.3f}"
-    asked = best.point.requirement
+    """Why this row, such as ``misses the fewest defects of 4 ranked detectors``."""
+    best, point = choice.best, choice.best.point
+    of = f" of {choice.n_ranked} ranked detectors" if choice.n_ranked > 1 else ""
+    if point is None or not choice.by_requirement:
+        has = f"has the highest image AUROC{of}" if of else "has an image AUROC of"
+        auroc = best.number("image_AUROC") or 0.0
+        has += f" ({auroc:.3f})" if of else f" {auroc:.3f}"
+        return has if point is None else f"{has}; {set_for(point.requirement)}"
+    asked = point.requirement
     if asked.cost is not None:
-        return f"the least expected cost{of} ({best.point.cost:,.1f} for 1,000 parts)"
-    what = "fewest missed defects" if asked.max_false_alarms is not None else "fewest false alarms"
+        return f"has the least expected cost{of}, {point.cost or 0:,.1f} for 1,000 parts"
+    what = "misses the fewest defects" if asked.max_false_alarms is not None else "has the fewest false alarms"
     if asked.has_band:
-        what = f"fewest unsure parts ({100 * (best.point.unsure or 0):.1f} %)"
-    kept = "though it does not keep" if breaks(best.point) else "at"
-    return f"the {what}{of} {kept} {asked.told}"
+        what = f"leaves the fewest parts unsure ({100 * (point.unsure or 0):.1f} %)"
+    kept = f"{set_for(asked)}, which it does not keep on the test images" if breaks(point) else set_for(asked)
+    return f"{what}{of} {kept}"
 
 
 def _per_thousand(point: OperatingPoint) -> str:
-    at = "" if point.requirement.cost is not None else f" at {point.requirement.told}"
     return (
         f"of 1,000 defective parts about {thousandths(point.missed, point.n_defective)} would pass and of 1,000 good "
-        f"parts about {thousandths(point.false_alarms, point.n_good)} would be rejected{at}"
+        f"parts about {thousandths(point.false_alarms, point.n_good)} would be rejected"
     )
 
 
@@ -112,7 +119,7 @@ def _sure(best: JudgedRow) -> Iterable[str]:
         missed, alarms = point.missed_interval, point.false_alarm_interval
         yield (
             f"Missed {told_count(point.missed, point.n_defective)}, false alarms "
-            f"{told_count(point.false_alarms, point.n_good)} at {point.requirement.told}: of 1,000 defects between "
+            f"{told_count(point.false_alarms, point.n_good)} ({set_for(point.requirement)}): of 1,000 defects between "
             f"{1000 * missed[0]:.0f} and {1000 * missed[1]:.0f} would pass, of 1,000 good parts between "
             f"{1000 * alarms[0]:.0f} and {1000 * alarms[1]:.0f} would be rejected (95 %)."
         )
@@ -120,5 +127,5 @@ def _sure(best: JudgedRow) -> Iterable[str]:
     if n_seeds == 1:
         yield "One seed: how much the result changes with another is not known; three are needed."
     elif spread is not None:
-        yield f"Over {n_seeds} seeds image AUROC has a standard deviation of {spread:.3f}; the interval is apart from it."
+        yield f"Over {n_seeds} seeds image AUROC varies by ± {spread:.3f} (standard deviation), apart from the interval."
     yield from (f"{text[0].upper()}{text[1:]}." for text in (best.line.get("caution"), point and point.note) if text)

@@ -13,9 +13,9 @@ from benchmark.records.record import Record
 from benchmark.statistics.operating_point import OperatingPoint
 from benchmark.statistics.requirement import STANDARD, Requirement
 from benchmark.statistics.sample import Sample
-from benchmark.statistics.thresholds import operating_point
-from benchmark.tables.certainty import caution, certainty
-from benchmark.tables.row_samples import row_samples
+from benchmark.statistics.thresholds import Calibration, operating_point
+from benchmark.tables.certainty import CERTAINTY, TOLD, caution, certainty
+from benchmark.tables.row_samples import row_calibration, row_samples
 from benchmark.tables.stored_scores import StoredScores
 
 
@@ -28,6 +28,7 @@ class JudgedRow:
         line: Its columns.
         runs: The finished records behind it.
         samples: The test images, one a category; None where a run, its scores or a category is missing.
+        calibration: Images that thresholds alone are fitted on, one a category; None where those are the test images.
         point: At the requirement; None where that cannot be told.
     """
 
@@ -35,6 +36,7 @@ class JudgedRow:
     line: dict[str, Any]
     runs: Sequence[Record]
     samples: tuple[Sample, ...] | None
+    calibration: tuple[Calibration, ...] | None
     point: OperatingPoint | None
 
     @property
@@ -85,24 +87,31 @@ def judge(
         stored: The scores; None leaves all of this blank.
         requirement: None counts at the first standard point.
     """
-    point = requirement or STANDARD[0]
     found = []
-    whole: dict[tuple[int, str], dict[str, Any]] = {}
+    columns: dict[tuple[int, str], dict[str, Any]] = {}
     for line, label in zip(means, row_labels(means), strict=True):
-        row = rows[line["_row"]]
-        samples = None if stored is None else row_samples(row, line["_categories"], stored)
-        at = None if samples is None else operating_point(samples, point)
-        if samples is not None:
-            columns = certainty(samples, at) | {"caution": caution(samples, requirement)}
-            line.update(columns)
-            if len(samples) == 1:
-                whole[line["_row"], line["_categories"][0]] = columns
-        runs = [record for record in row.counted if record.is_finished]
-        found.append(JudgedRow(label=label, line=line, runs=runs, samples=samples, point=at))
-    for line in parts if stored is not None else ():
-        row, categories = rows[line["_row"]], line["_categories"]
-        known = whole.get((line["_row"], categories[0]))
-        if known is None and (samples := row_samples(row, categories, stored)) is not None:
-            known = certainty(samples, operating_point(samples, point)) | {"caution": caution(samples, requirement)}
-        line.update(known or {})
+        judged = _judge(line, label, rows[line["_row"]], stored, requirement)
+        found.append(judged)
+        if len(line["_categories"]) == 1:  # so the mean over categories is the category
+            columns[line["_row"], line["_categories"][0]] = {name: line.get(name) for name in (*CERTAINTY, *TOLD)}
+    for line in parts:
+        row, (category,) = rows[line["_row"]], line["_categories"]
+        if (line["_row"], category) in columns:
+            line.update(columns[line["_row"], category])
+        else:
+            _judge(line, "", row, stored, requirement)
     return found
+
+
+def _judge(
+    line: dict[str, Any], label: str, row: Row, stored: StoredScores | None, requirement: Requirement | None
+) -> JudgedRow:
+    """The line with its test images, and in it what they say."""
+    asked, categories = requirement or STANDARD[0], line["_categories"]
+    samples = None if stored is None else row_samples(row, categories, stored)
+    calibration = None if stored is None or samples is None else row_calibration(row, categories, stored, asked)
+    point = None if samples is None else operating_point(samples, asked, calibration=calibration)
+    if samples is not None:
+        line.update(certainty(samples, point) | {"caution": caution(samples, requirement)})
+    runs = [record for record in row.counted if record.is_finished]
+    return JudgedRow(label=label, line=line, runs=runs, samples=samples, calibration=calibration, point=point)

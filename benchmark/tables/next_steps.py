@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
+from benchmark.statistics.intervals import binomial_interval, none_seen_bound
 from benchmark.statistics.operating_point import OperatingPoint
-from benchmark.statistics.rates import binomial_interval, none_seen_bound
 from benchmark.statistics.requirement import percent
 from benchmark.tables.choose import Choice
 from benchmark.tables.differences import RANKED_BY, Compared
@@ -14,15 +14,20 @@ from benchmark.tables.judged_row import JudgedRow
 
 MOST = 100_000  # images; more are not worth a sentence
 SEEDS = 3
-SHOWN_MISSED = 0.01  # where no defect may be missed: no number of images shows that
 
 
-def next_steps(choice: Choice, compared: Sequence[Compared]) -> tuple[str, ...]:
-    """Sentences, the most useful first."""
+def next_steps(choice: Choice, compared: Sequence[Compared], *, is_required: bool) -> tuple[str, ...]:
+    """Sentences, the most useful first.
+
+    Args:
+        choice: Of a data set.
+        compared: Its pairs.
+        is_required: Whether the line's requirement is known; else the first step is to say it.
+    """
     best = choice.best
     found: list[str] = []
     if best.point is not None:
-        found += _images(best.point)
+        found += _images(best.point) if is_required else _halved(best.point)
     if choice.ties:
         found += _apart(best, choice.ties[0], compared)
     if (best.number("n_seeds") or 0) < SEEDS:
@@ -41,22 +46,45 @@ def _images(point: OperatingPoint) -> Iterable[str]:
     asked = point.requirement
     rows = (
         (asked.max_false_alarms, "good", "false alarms", point.false_alarms, point.n_good),
-        (asked.max_missed, "defective", "missed", point.missed, point.n_defective),
+        (asked.max_missed, "defective", "missed defects", point.missed, point.n_defective),
     )
     for rate, kind, what, count, n in rows:
         if rate is None:
             continue
-        shown = rate or SHOWN_MISSED
-        no_number = "" if rate else f" No number of images shows that none is {what if kind == 'defective' else 'one'};"
-        wanted = _wanted(count, n, shown)
+        if not rate:
+            yield _none_allowed(kind, what)
+            continue
+        wanted = _wanted(count, n, rate)
         if wanted is None:
             yield (
-                f"{percent(count / n)} {what} on the test images are more than {percent(shown)}, so more images of this "
-                "kind will hardly show that the rate is kept: change the limit or the detector."
+                f"The test images have {percent(count / n if n else 1.0)} {what}, so more of them will hardly show at "
+                f"most {percent(rate)}: allow more or find a better detector."
             )
         elif wanted > n:
-            few = " without one" if not count else ", with errors as often as now,"
-            yield f"{no_number} To show at most {percent(shown)} {what} takes {wanted:,} {kind} test images{few}: {wanted - n:,} more.".strip()
+            how = "without one" if not count else "if they go on as often as now"
+            yield (
+                f"To show at most {percent(rate)} {what} takes {wanted:,} {kind} test images, {how}: {wanted - n:,} "
+                "more."
+            )
+
+
+def _none_allowed(kind: str, what: str) -> str:
+    known = "calibration_dir takes them without testing on them"
+    return (
+        f"No number of images shows that there will be no {what.removesuffix('s')} at all. A threshold beyond all of n "
+        f"known {kind} images has about 1 of n + 1 {what}: 99 for at most 1 %, 999 for at most 0.1 % ({known})."
+    )
+
+
+def _halved(point: OperatingPoint) -> Iterable[str]:
+    yield (
+        f"Half as wide an interval takes four times as many test images: {3 * point.n_defective:,} more defective and "
+        f"{3 * point.n_good:,} more good ones."
+    )
+    yield (
+        "Say what the line needs, such as requirement: {max_false_alarms: 0.02} in the configuration or "
+        "--requirement max_false_alarms=0.02 of workbench table; here it is unknown."
+    )
 
 
 def _wanted(count: float, n: int, rate: float) -> int | None:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from benchmark.records.record import Record
 from benchmark.records.sweep_plan import SweepPlan
 from benchmark.statistics.requirement import Requirement, read_requirement
+from extensions.configuration import apply_overrides
 
 
 def newest_requirement(plans: Sequence[SweepPlan], records: Sequence[Record]) -> Requirement | None:
@@ -20,3 +21,16 @@ def newest_requirement(plans: Sequence[SweepPlan], records: Sequence[Record]) ->
         default=None,
     )
     return None if last is None else read_requirement(last.requirement)
+
+
+def parse_requirement(pairs: Sequence[str]) -> Requirement | None:
+    """A requirement from a command line, such as `max_false_alarms=0.02`; None where nothing is given.
+
+    Raises:
+        ValueError: One sentence: what was found, what was expected.
+    """
+    try:
+        return read_requirement(apply_overrides({}, pairs)) if pairs else None
+    except ValueError as error:
+        msg = f"--requirement {' '.join(pairs)}: {error}"
+        raise ValueError(msg) from error

@@ -8,7 +8,9 @@ import numpy as np
 
 from benchmark.records.cells import Row
 from benchmark.records.record import Record
+from benchmark.statistics.requirement import Requirement
 from benchmark.statistics.sample import Sample
+from benchmark.statistics.thresholds import Calibration
 from benchmark.tables.stored_scores import StoredScores
 
 
@@ -18,19 +20,36 @@ def row_samples(row: Row, categories: Sequence[str], stored: StoredScores) -> tu
     Returns:
         None where a category or every seed is missing, or the scores of a run are: a part would not be the row.
     """
-    seeds = [
-        seed
-        for seed in row.seeds
-        if all((c, seed) in row.cells and row.cells[c, seed].state == "finished" for c in categories)
-    ]
-    found = [_sample(runs_of(row, category, seeds), stored) for category in categories]
+    found = [_sample(runs, stored) for runs in _runs(row, categories)]
     whole = tuple(sample for sample in found if sample is not None)
     return whole if whole and len(whole) == len(categories) else None
 
 
-def runs_of(row: Row, category: str, seeds: Sequence[int]) -> list[Record]:
-    """The records of a category that count, in the order of the seeds."""
-    return [record for seed in seeds if (record := row.cells[category, seed].counted) is not None]
+def row_calibration(
+    row: Row, categories: Sequence[str], stored: StoredScores, requirement: Requirement
+) -> tuple[Calibration, ...] | None:
+    """The images that thresholds alone are fitted on, one `Calibration` a category as in `row_samples`.
+
+    Returns:
+        None where thresholds are fitted on test images: some run has no others, or seeds have different ones.
+    """
+    found = []
+    for runs in _runs(row, categories):
+        known = [one for run in runs if (one := stored.calibration(run, requirement)) is not None]
+        if not known or len(known) < len(runs):
+            return None
+        if len({tuple(labels) for labels, _ in known}) > 1:
+            stored.tell(f"{runs[0].detector} on {runs[0].dataset.label}: its seeds have different calibration images")
+            return None
+        found.append(Calibration(labels=known[0][0], scores=np.stack([scores for _, scores in known])))
+    return tuple(found)
+
+
+def _runs(row: Row, categories: Sequence[str]) -> list[list[Record]]:
+    """Of each category the records that count, of the seeds that finished in all categories, in their order."""
+    done = {place: cell.counted for place, cell in row.cells.items() if cell.state == "finished"}
+    seeds = [seed for seed in row.seeds if all((category, seed) in done for category in categories)]
+    return [[record for seed in seeds if (record := done[category, seed]) is not None] for category in categories]
 
 
 def _sample(runs: Sequence[Record], stored: StoredScores) -> Sample | None:

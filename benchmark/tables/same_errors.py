@@ -8,11 +8,13 @@ import numpy as np
 
 from benchmark.statistics.requirement import Requirement
 from benchmark.statistics.sample import Sample
-from benchmark.statistics.thresholds import fit_thresholds
+from benchmark.statistics.thresholds import Calibration, FittedThresholds, fit_thresholds
 
 
-def errors(samples: Sequence[Sample], requirement: Requirement) -> np.ndarray:
-    """Which images count against a row at a requirement, each half judged by the thresholds of the other.
+def errors(
+    samples: Sequence[Sample], requirement: Requirement, *, calibration: Sequence[Calibration] | None = None
+) -> np.ndarray:
+    """Which images count against a row at a requirement, judged as in `operating_point`.
 
     With a limit on false alarms the missed defects count, with one on the missed the false alarms, with both what is
     unsure, with a cost every error.
@@ -20,7 +22,8 @@ def errors(samples: Sequence[Sample], requirement: Requirement) -> np.ndarray:
     Returns:
         ``(N,)`` shares of the seeds, of the images of all categories in the order of their names.
     """
-    return np.concatenate([_of_one(sample, requirement) for sample in samples])
+    known = calibration or [None] * len(samples)
+    return np.concatenate([_of_one(sample, requirement, one) for sample, one in zip(samples, known, strict=True)])
 
 
 def mcnemar_p(first: np.ndarray, second: np.ndarray) -> float:
@@ -40,21 +43,28 @@ def mcnemar_p(first: np.ndarray, second: np.ndarray) -> float:
     return float(mcnemar([[0, one], [other, 0]], exact=True).pvalue) if one + other else 1.0
 
 
-def _of_one(sample: Sample, requirement: Requirement) -> np.ndarray:
-    truth, folds = sample.labels.astype(bool), sample.folds
-    wrong = np.zeros(sample.scores.shape)
+def _of_one(sample: Sample, requirement: Requirement, calibration: Calibration | None) -> np.ndarray:
+    truth, wrong = sample.labels.astype(bool), np.zeros(sample.scores.shape)
     for fold in (0, 1):
-        here = folds == fold
+        here = sample.folds == fold
         for seed, values in enumerate(sample.scores):
-            fitted = fit_thresholds(truth[~here], values[~here], requirement)
-            if fitted.lower is None or fitted.upper is None:
-                continue
-            good, defective = values[here] < fitted.lower, values[here] >= fitted.upper
-            missed, alarms = good & truth[here], defective & ~truth[here]
-            if requirement.has_band:
-                wrong[seed, here] = ~good & ~defective
-            elif requirement.cost is not None:
-                wrong[seed, here] = missed | alarms
+            if calibration is None:
+                fitted = fit_thresholds(truth[~here], values[~here], requirement)
             else:
-                wrong[seed, here] = missed if requirement.max_false_alarms is not None else alarms
+                fitted = fit_thresholds(calibration.labels, calibration.scores[seed], requirement)
+            wrong[seed, here] = _wrong(truth[here], values[here], fitted, requirement)
     return wrong.mean(axis=0)[np.argsort(sample.ids)]
+
+
+def _wrong(
+    truth: np.ndarray, values: np.ndarray, fitted: FittedThresholds, requirement: Requirement
+) -> np.ndarray | float:
+    if fitted.lower is None or fitted.upper is None:
+        return 0.0
+    good, defective = values < fitted.lower, values >= fitted.upper
+    if requirement.has_band:
+        return ~good & ~defective
+    missed, alarms = good & truth, defective & ~truth
+    if requirement.cost is not None:
+        return missed | alarms
+    return missed if requirement.max_false_alarms is not None else alarms

@@ -8,9 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from benchmark.metrics.image import image_metrics
-from benchmark.records.packed import read_scores
+from benchmark.records.kept_thresholds import usable_calibration
+from benchmark.records.packed import read_calibration, read_scores
 from benchmark.records.record import Record
 from benchmark.records.record_file import RecordError
+from benchmark.statistics.requirement import Requirement
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +53,18 @@ class StoredScores:
         if record.key not in self._read:
             self._read[record.key] = self._load(record) if record.is_finished and record.files.scores else None
         return self._read[record.key]
+
+    def calibration(self, record: Record, requirement: Requirement) -> tuple[np.ndarray, np.ndarray] | None:
+        """Labels and scores of the images that thresholds alone are fitted on; None where those are the test images."""
+        try:
+            found = usable_calibration(read_calibration(self.output, record), requirement)
+        except (RecordError, ValueError) as error:
+            self.tell(" ".join(str(error).split()).rstrip("."))
+            return None
+        if found is None:
+            return None
+        found = found.sort_values("image", kind="stable")
+        return found["label"].to_numpy(np.int64), found["score"].to_numpy(np.float64)
 
     def completed(self, record: Record) -> Record:
         """The record with the image metrics that its protocol did not have, computed from its scores."""
