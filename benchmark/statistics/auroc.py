@@ -83,12 +83,6 @@ def strata(sample: Sample) -> list[tuple[np.ndarray, np.ndarray]]:
     return found
 
 
-def n_pairs(sample: Sample) -> int:
-    """How many pairs of a good and a defective image can be formed that share no unit of resampling."""
-    units = np.asarray(sample.ids if sample.groups is None else sample.groups, dtype=str)
-    return min(len(np.unique(units[sample.labels == label])) for label in (0, 1))
-
-
 def _placements(sample: Sample) -> np.ndarray:
     """Share of the other class on the right side of each image, a tie counting half, ``(S, N)``."""
     from scipy.stats import rankdata
