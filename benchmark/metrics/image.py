@@ -12,7 +12,6 @@ Numbers = Sequence[float] | np.ndarray
 
 BY_KIND = "image_AUROC/"
 """Before a defect's kind: the metric's name in records."""
-NORMAL_QUANTILE = 0.99
 AT_FPR = {"image_recall_at_FPR1": 0.01, "image_recall_at_FPR5": 0.05}
 AT_RECALL = {"image_FPR_at_recall95": 0.95, "image_FPR_at_recall100": 1.0}
 NAMES = (
@@ -142,24 +141,6 @@ def best_threshold(labels: Numbers, scores: Numbers) -> float | None:
     rejected = float(distinct[index - 1])
     middle = rejected / 2 + accepted / 2
     return middle if middle > rejected else accepted  # neighboring floats have no middle
-
-
-def image_threshold(labels: np.ndarray, scores: np.ndarray) -> tuple[float | None, str]:
-    """The threshold that a checkpoint carries, and how it was found.
-
-    Args:
-        labels: ``(N,)``, 0 normal, 1 anomalous.
-        scores: ``(N,)`` raw scores, higher is more anomalous.
-
-    Returns:
-        That of maximal F1 where there are both kinds, a quantile where all are normal, None where none is.
-    """
-    if labels.any() and not labels.all():
-        return best_threshold(labels, scores), "maximal F1 on all labelled test images"
-    if labels.any():
-        return None, "none, for no test image is normal"
-    source = f"{NORMAL_QUANTILE:.0%} quantile of {len(scores)} held-out normal images"
-    return float(np.quantile(scores, NORMAL_QUANTILE)), source
 
 
 def _checked(labels: Numbers, scores: Numbers) -> tuple[np.ndarray, np.ndarray]:

@@ -62,6 +62,12 @@ class Sample:
         return len(self.scores)
 
     @property
+    def n_units(self) -> tuple[int, int]:
+        """How many images, or where there are groups how many groups, are good or partly so, and defective."""
+        units = np.asarray(self.ids if self.groups is None else self.groups, dtype=str)
+        return len(np.unique(units[self.labels == 0])), len(np.unique(units[self.labels == 1]))
+
+    @property
     def n_defective(self) -> int:
         """How many images are defective."""
         return int(self.labels.sum())

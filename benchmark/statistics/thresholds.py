@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -12,10 +11,9 @@ from benchmark.metrics.image import best_threshold
 from benchmark.statistics.conformal import Bound, above_good, below_defective, smallest_rate
 from benchmark.statistics.costs import expected_cost, least_cost
 from benchmark.statistics.operating_point import OperatingPoint
+from benchmark.statistics.rates import binomial_interval
 from benchmark.statistics.requirement import Requirement, percent
-
-if TYPE_CHECKING:
-    from benchmark.statistics.sample import Sample
+from benchmark.statistics.sample import Sample
 
 GOOD_ALONE = Requirement(max_false_alarms=0.01)
 """What a threshold keeps where nothing is required and no defect is known."""
@@ -98,6 +96,32 @@ def fit_thresholds(
     return _keeping_rates(truth, values, requirement, on)
 
 
+def fit_cross_conformal(scores: np.ndarray, requirement: Requirement) -> FittedThresholds:
+    """The threshold from training images alone, each scored by a model that was fitted without its fold.
+
+    It is the conformal rank of these scores, as in cross-validation and the jackknife. That is no guarantee: the model
+    on the line was fitted on all images, and not those of the folds. For the rule that asks the models of the folds
+    themselves at most twice the rate is guaranteed, nearly: CV+ of Barber, Candes, Ramdas, Tibshirani (2021),
+    Predictive Inference with the Jackknife+, https://doi.org/10.1214/20-AOS1965. More images to fit on mostly lower
+    the scores of new good images, so the rate is mostly below the one asked for.
+
+    Args:
+        scores: ``(N,)`` raw scores of good images, higher is more anomalous.
+        requirement: With `max_false_alarms` and `cross_conformal`.
+    """
+    fitted = fit_thresholds(np.zeros(len(scores)), scores, requirement, on="training images")
+    rate, n_folds = requirement.max_false_alarms, requirement.cross_conformal
+    if fitted.lower is None or rate is None:
+        return fitted
+    expected = f"about {percent(rate)} false alarms are expected and none guaranteed" if fitted.supported else None
+    promise = (
+        f"{expected or fitted.promise}: {len(scores)} training images were scored by models of {n_folds} folds that "
+        "had not seen them, and the model on the line was fitted on all"
+    )
+    source = f"cross-conformal in {n_folds} folds: {requirement.told}, on {len(scores)} good training images"
+    return replace(fitted, source=source, promise=promise)
+
+
 def _keeping_rates(truth: np.ndarray, values: np.ndarray, requirement: Requirement, on: str) -> FittedThresholds:
     """Thresholds by rank, and the sentence on what they promise."""
     bounds: list[Bound] = []
@@ -147,16 +171,17 @@ def operating_point(
         calibration: Images that thresholds are fitted on instead, one a category; all test images are judged.
 
     Returns:
-        None where a half, or the calibration images of a category, lacks a kind of image that the requirement needs.
+        None where a half, or the calibration images of a category, lacks a kind of image that the requirement needs, or
+        the scores of the training images are not given that a cross-conformal threshold needs.
 
     Raises:
         ValueError: Not as many calibrations, or seeds of one, as there are samples and seeds of them.
     """
-    from benchmark.statistics.intervals import binomial_interval
-
     if calibration is not None and [len(c.scores) for c in calibration] != [len(s.scores) for s in samples]:
         msg = "calibration images must be of the same categories and seeds as the test images"
         raise ValueError(msg)
+    if requirement.cross_conformal is not None and calibration is None:
+        return None  # its threshold comes from training images
     counts = np.zeros(3)  # missed, false alarms, unsure
     fitted: list[FittedThresholds] = []
     for sample, known in zip(samples, calibration or [None] * len(samples), strict=True):
@@ -166,8 +191,7 @@ def operating_point(
     if any(one.lower is None for one in fitted):
         return None
     missed, false_alarms, unsure = map(float, counts)
-    n_defective = sum(int(sample.labels.sum()) for sample in samples)
-    n_good = sum(len(sample.labels) for sample in samples) - n_defective
+    n_defective, n_good = sum(one.n_defective for one in samples), sum(one.n_good for one in samples)
     cost = requirement.cost
     has_both = n_defective > 0 and n_good > 0
     lacking = "" if cost else next((one.promise for one in fitted if not one.supported), "")
@@ -192,7 +216,7 @@ def _judge(
     sample: Sample, seed: int, requirement: Requirement, calibration: Calibration | None
 ) -> tuple[np.ndarray, list[FittedThresholds]]:
     """How many are missed, false alarms and unsure under one seed, and the thresholds that judged."""
-    truth, values, folds = np.asarray(sample.labels).astype(bool), np.asarray(sample.scores[seed]), sample.folds
+    truth, values, folds = sample.labels.astype(bool), sample.scores[seed], sample.folds
     if calibration is not None:
         one = fit_thresholds(calibration.labels, calibration.scores[seed], requirement, on="calibration images")
         return _counts(truth, values, one), [one]

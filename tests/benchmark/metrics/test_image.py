@@ -15,7 +15,7 @@ from sklearn.metrics import (
 )
 
 from benchmark.metrics.folds import stratified_folds
-from benchmark.metrics.image import auroc_by_kind, best_threshold, decision_metrics, image_metrics, image_threshold
+from benchmark.metrics.image import auroc_by_kind, best_threshold, decision_metrics, image_metrics
 
 
 def make_scores(kind: str, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -172,18 +172,3 @@ def test_auroc_of_a_kind_is_that_of_its_images_and_all_normal_ones() -> None:
     part = [kind in ("good", "hole") for kind in kinds]
     assert found["image_AUROC/hole"] == pytest.approx(roc_auc_score(labels[part], scores[part]))
     assert auroc_by_kind([1, 1], [0.0, 1.0], ["crack", "crack"]) == {}
-
-
-FOUR_SCORES = np.array([0.1, 0.2, 0.3, 0.9])
-
-
-@pytest.mark.parametrize(
-    ("labels", "expected", "source"),
-    [
-        ([0, 0, 1, 1], best_threshold([0, 0, 1, 1], FOUR_SCORES), "maximal F1 on all labelled test images"),
-        ([0, 0, 0, 0], np.quantile(FOUR_SCORES, 0.99), "99% quantile of 4 held-out normal images"),
-        ([1, 1, 1, 1], None, "none, for no test image is normal"),
-    ],
-)
-def test_the_threshold_rule_follows_from_the_kinds_of_images(labels, expected, source) -> None:
-    assert image_threshold(np.array(labels), FOUR_SCORES) == (expected, source)

@@ -5,9 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from benchmark.metrics.folds import stratified_folds
 from benchmark.metrics.image import best_threshold
+from benchmark.statistics.rates import binomial_interval
 from benchmark.statistics.requirement import Cost, Requirement
-from benchmark.statistics.thresholds import fit_thresholds
+from benchmark.statistics.sample import Sample
+from benchmark.statistics.thresholds import Calibration, fit_cross_conformal, fit_thresholds, operating_point
 
 RNG = np.random.default_rng(0)
 LABELS = np.repeat([0, 1], [40, 60])
@@ -96,3 +99,84 @@ def test_no_defect_missed_is_never_promised() -> None:
 def test_broken_scores_are_refused() -> None:
     with pytest.raises(ValueError, match="finite score"):
         fit_thresholds(np.array([0, 1]), np.array([0.0, np.nan]), None)
+
+
+def sample(n_good: int, n_defective: int, *, seeds: int = 2, seed: int = 0) -> Sample:
+    rng = np.random.default_rng(seed)
+    labels = np.repeat([0, 1], [n_good, n_defective])
+    return Sample(
+        labels=labels,
+        scores=rng.normal(size=(seeds, len(labels))) + 2 * labels,
+        folds=stratified_folds(labels, seed=0),
+        ids=tuple(map(str, range(len(labels)))),
+    )
+
+
+@pytest.mark.parametrize(
+    "requirement", [Requirement(max_false_alarms=0.05), Requirement(max_missed=0.1, max_false_alarms=0.05)]
+)
+def test_an_operating_point_counts_each_half_at_the_thresholds_of_the_other(requirement: Requirement) -> None:
+    samples = [sample(50, 30), sample(41, 27, seed=1)]
+    counts = {"missed": 0.0, "false_alarms": 0.0, "unsure": 0.0}
+    for one in samples:
+        for scores in one.scores:
+            for i, score in enumerate(scores):
+                other = one.folds != one.folds[i]
+                fitted = fit_thresholds(one.labels[other], scores[other], requirement)
+                assert fitted.lower is not None
+                assert fitted.upper is not None
+                counts["missed"] += (one.labels[i] == 1 and score < fitted.lower) / 2
+                counts["false_alarms"] += (one.labels[i] == 0 and score >= fitted.upper) / 2
+                counts["unsure"] += (fitted.lower <= score < fitted.upper) / 2
+
+    point = operating_point(samples, requirement)
+
+    assert point is not None
+    assert (point.missed, point.false_alarms) == (counts["missed"], counts["false_alarms"])
+    assert (point.n_defective, point.n_good) == (57, 91)
+    assert point.missed_interval == binomial_interval(point.missed, 57)
+    assert point.unsure == (pytest.approx(counts["unsure"] / 148) if requirement.has_band else None)
+
+
+def test_a_cost_is_told_for_a_thousand_parts_of_the_line() -> None:
+    cost = Cost(missed=500, false_alarm=3, defect_rate=0.004)
+
+    point = operating_point([sample(50, 30)], Requirement(cost=cost))
+
+    assert point is not None
+    assert point.cost == pytest.approx(4 * point.missed / 30 * 500 + 996 * point.false_alarms / 50 * 3)
+
+
+def test_calibration_images_leave_all_test_images_to_be_judged() -> None:
+    test = sample(50, 30)
+    known = Calibration(labels=np.zeros(99), scores=np.stack([np.linspace(-3, 1, 99), np.linspace(-3, 2, 99)]))
+
+    point = operating_point([test], Requirement(max_false_alarms=0.01), calibration=[known])
+
+    assert point is not None
+    assert point.supported
+    assert point.false_alarms == ((test.scores[:, :50] >= [[1], [2]]).sum() / 2)
+
+
+def test_a_half_without_enough_good_images_says_what_it_supports() -> None:
+    point = operating_point([sample(20, 20)], Requirement(max_false_alarms=0.01))
+
+    assert point is not None
+    assert not point.supported
+    assert point.note == "with 10 good images at least 9.1 % false alarms must be allowed for"
+
+
+def test_what_cannot_be_judged_is_none() -> None:
+    assert operating_point([sample(50, 1)], Requirement(max_missed=0.1)) is None
+    assert operating_point([sample(50, 9)], Requirement(max_false_alarms=0.1, cross_conformal=5)) is None
+
+
+def test_cross_conformal_is_the_rank_of_the_scores_and_guarantees_nothing() -> None:
+    scores = np.random.default_rng(0).normal(size=99)
+
+    fitted = fit_cross_conformal(scores, Requirement(max_false_alarms=0.05, cross_conformal=5))
+
+    assert fitted.lower is not None
+    assert (scores >= fitted.lower).sum() == 4
+    assert fitted.source.startswith("cross-conformal in 5 folds")
+    assert "none guaranteed" in fitted.promise
