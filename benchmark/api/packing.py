@@ -8,9 +8,19 @@ import lzma
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from benchmark.records.archive import load
-from benchmark.records.packed import PLANS, RECORDS, SCORE_TABLE, packed_plans, packed_records, score_texts
+from benchmark.records.packed import (
+    PLANS,
+    RECORDS,
+    RESAMPLE_TABLE,
+    SCORE_TABLE,
+    packed_plans,
+    packed_records,
+    resample_texts,
+    score_texts,
+)
 from benchmark.records.record import Record
 from benchmark.records.section import Section
 from benchmark.records.sweep_plan import SweepPlan
@@ -18,6 +28,9 @@ from benchmark.report.write import write_csv
 from benchmark.tables.leaderboard import build_tables
 from extensions.runtime.disk import room_for
 from extensions.runtime.escaped import writable_content
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 logger = logging.getLogger(__name__)
 
@@ -104,18 +117,25 @@ def _unanswered(plans: Iterable[SweepPlan], records: Sequence[Record]) -> list[S
 
 
 def _write_runs(homes: Sequence[tuple[Path, Record]], plans: Sequence[SweepPlan], stage: Path) -> None:
-    """Records, plans and scores; `homes` has each record with the output folder it is in."""
-    import pandas as pd
-
+    """Records, plans, scores and resamples; `homes` has each record with the output folder it is in."""
     (stage / RECORDS).write_text(_lines(record for _, record in homes), encoding="utf-8")
     if plans:
         (stage / PLANS).write_text(_lines(plans), encoding="utf-8")
     tables = [score_texts(home, one).assign(run=one.key) for home, one in homes if one.files.scores]
+    _write_table(tables, stage / SCORE_TABLE)
+    tables = [resample_texts(home, one).assign(run=one.key) for home, one in homes if one.files.resamples]
+    _write_table(tables, stage / RESAMPLE_TABLE)
+
+
+def _write_table(tables: Sequence[pd.DataFrame], path: Path) -> None:
+    """The rows of many runs in one compressed file; none without runs."""
+    import pandas as pd
+
     if tables:
         table = pd.concat(tables)
         table.insert(0, "run", table.pop("run"))
         text = table.to_csv(index=False, lineterminator="\n")
-        (stage / SCORE_TABLE).write_bytes(lzma.compress(text.encode(), preset=9))
+        path.write_bytes(lzma.compress(text.encode(), preset=9))
 
 
 def _lines(sections: Iterable[Section]) -> str:

@@ -149,10 +149,10 @@ class PixelMetrics:
         """The metrics whose thresholds come from normal images."""
         counts = _whole(self._by_image.table())
         found = {name: float(value[0]) for name, value in normal_image_metrics(counts).items()}
-        rates = np.cumsum(counts.normals.sum(axis=(0, 1))[::-1])
-        if len(rates) == 0 or rates[rates > 0].min() > PIMO_BOUNDS[0] * rates[-1]:
-            found.pop("pixel_AUPIMO", None)
-        return dict(found)
+        normals = counts.normals.sum(axis=(0, 1))  # (G,)
+        if "pixel_AUPIMO" in found and normals[np.flatnonzero(normals)[-1]] > PIMO_BOUNDS[0] * normals.sum():
+            del found["pixel_AUPIMO"]
+        return found
 
     def _add_regions(self, one_map: np.ndarray, mask: np.ndarray) -> np.ndarray:
         """Weigh each anomalous pixel by one over the size of its region; return these sizes, ``(n anomalous,)``."""

@@ -173,6 +173,7 @@ class Files(Section):
     """Names of the files beside the record; None where there is none."""
 
     scores: str | None = None
+    resamples: str | None = None
     checkpoint: str | None = None
     images: list[Panel] | None = None
 
