@@ -41,6 +41,8 @@ class Dataset(Section):
     n_test_normal: int | None = None
     n_test_anomalous: int | None = None
     n_masks: int | None = None
+    n_calibration_normal: int | None = None
+    n_calibration_anomalous: int | None = None
     defect_kinds: dict[str, int] = {}
     image_size: list[int] = []
 
