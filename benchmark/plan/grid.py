@@ -9,7 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.plan.experiment import Experiment, constructor_defaults
-from benchmark.plan.validation import check_config, check_experiments, check_mapping, check_resources, check_seeds
+from benchmark.plan.validation import (
+    check_config,
+    check_experiments,
+    check_fitted_on,
+    check_mapping,
+    check_resources,
+    check_seeds,
+    requirement_of,
+)
 from extensions.configuration.variants import data_entries, entry_of, variants
 
 
@@ -49,7 +57,7 @@ def expand(config: dict[str, Any], *, folder: Path = Path()) -> list[Experiment]
     data = data_entries(config["data"], folder)
     refinements = [found for entry in config.get("refinement") or [None] for found in variants(entry)]
     seeds = list(dict.fromkeys(seed for entry in models for seed in entry.seeds))
-    return check_experiments(
+    experiments = check_experiments(
         [
             Experiment(
                 model=entry.model,
@@ -66,6 +74,8 @@ def expand(config: dict[str, Any], *, folder: Path = Path()) -> list[Experiment]
             if seed in entry.seeds
         ]
     )
+    check_fitted_on(requirement_of(config), experiments)
+    return experiments
 
 
 def _expand_model(entry: dict[str, Any], config: dict[str, Any], folder: Path) -> Iterator[ModelEntry]:
