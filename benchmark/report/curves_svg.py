@@ -28,10 +28,11 @@ def plots(row: LeadingRow) -> list[tuple[str, Plot]]:
     if len(parts) == 1 and "category" not in _told_apart(row.scores):
         found.append(("Scores", score_histogram(parts[0][1], row.thresholds, label=row.label)))
     auroc = _mean_told(parts, "AUROC")
-    precision = _mean_told(parts, "average precision")
+    precision = _mean_told(parts, "AP")
+    kind = " curve" if len(parts) == 1 else " curves by category"
     thresholds = row.thresholds if len(parts) == 1 else None
-    found.append((f"ROC curve, {auroc}", roc_plot(parts, thresholds, label=row.label)))
-    found.append((f"Precision and recall, {precision}", precision_recall_plot(parts, thresholds, label=row.label)))
+    found.append((f"ROC{kind}, {auroc}", roc_plot(parts, thresholds, label=row.label)))
+    found.append((f"Precision-recall{kind}, {precision}", precision_recall_plot(parts, thresholds, label=row.label)))
     return found
 
 
@@ -57,7 +58,7 @@ def score_histogram(scores: pd.DataFrame, thresholds: Thresholds | None, *, labe
         for i, n in enumerate(of_class) if n
     ]  # fmt: skip
     names = ["good below", "defective from"] if len(levels) == 2 else ["threshold"]
-    lines = [_level(axes, value, names[i], is_right=i > 0) for i, value in enumerate(levels)]
+    lines = [_level(axes, value, names[i], line=i) for i, value in enumerate(levels)]
     return Plot(
         alt=f"Scores of {len(scores)} test images of {label}: good ones left, defective ones right",
         size=(WIDTH, HEIGHT), frame=axes.frame, x_label="score", y_label="images",
@@ -131,7 +132,7 @@ def _mean_told(parts: Sequence[tuple[str, pd.DataFrame]], metric: str) -> str:
 
     measure = roc_auc_score if metric == "AUROC" else average_precision_score
     value = float(np.mean([measure(part["label"], part["score"]) for _, part in parts]))
-    return f"{metric} {value:.3f}" if len(parts) == 1 else f"mean {metric} {value:.3f}, a line a category"
+    return f"{metric} {value:.3f}" if len(parts) == 1 else f"mean {metric} {value:.3f}"
 
 
 def _look(parts: Sequence[object]) -> str:
@@ -149,10 +150,10 @@ def _rates(scores: pd.DataFrame, level: float) -> tuple[float, float, float | No
     return float(called[defective].mean()), float(called[~defective].mean()), right
 
 
-def _level(axes: Axes, value: float, name: str, *, is_right: bool) -> Line:
-    left, top, right, bottom = axes.frame
+def _level(axes: Axes, value: float, name: str, *, line: int) -> Line:
+    _, top, right, bottom = axes.frame
     x = axes.x(value)
-    anchor = "end" if x > right - 90 or (not is_right and x > left + 90) else "start"
-    at = (round(x + (-4 if anchor == "end" else 4), 1), top + 10.0)
+    anchor = "end" if x > right - 120 else "start"
+    at = (round(x + (-4 if anchor == "end" else 4), 1), top + 10.0 + 14 * line)  # of two names one stands lower
     return Line(points=f"{x:g},{top} {x:g},{bottom}", look="threshold", title=f"{name} {value:.4g}",
                 name=f"{name} {value:.3g}", at=at, anchor=anchor)  # fmt: skip

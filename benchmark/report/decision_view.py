@@ -108,7 +108,7 @@ def confusion(row: LeadingRow, point: OperatingPoint | None) -> Confusion | None
             ("called defective", "called good"),
             (("defective", (count(found), f"{count(point.missed)} missed")),
              ("good", (f"{count(point.false_alarms)} false alarms", count(passed)))),
-            f"At {point.requirement.told}; no threshold saw the images it judges.",
+            f"With the threshold set for {point.requirement.told}; no threshold saw the images it judges.",
         )  # fmt: skip
     levels, several = row.thresholds, "category" in row.scores and row.scores["category"].nunique() > 1
     if levels is None or several or row.scores.empty:

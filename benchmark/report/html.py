@@ -141,7 +141,7 @@ def _table(
     exports: Sequence[Sequence[Export]] = (),
 ) -> dict[str, Any]:
     """Columns and rows of one table; `exports` of each row where they are shown."""
-    columns = [column(name) for name in names if name not in _DETAILS and is_shown(name, frame[name])]
+    columns = [column(name) for name in names if name not in (*_DETAILS, "caution") and is_shown(name, frame[name])]
     shades = {entry.name: _shades(frame, entry, compared) for entry in columns}
     rows: list[dict[str, Any]] = []
     for i, (_, line) in enumerate(frame.iterrows()):
@@ -151,7 +151,14 @@ def _table(
             look = "unranked" if pd.isna(line["rank"]) else "best" if line["rank"] == 1 else ""
         if rows and rows[-1]["dataset"] != _shown(line):
             look += " block"
-        rows.append({"dataset": _shown(line), "look": look, "cells": cells, "exports": exports[i] if exports else ()})
+        caution = line.get("caution")
+        rows.append({
+            "dataset": _shown(line),
+            "look": look,
+            "cells": cells,
+            "caution": caution if isinstance(caution, str) else "",
+            "exports": exports[i] if exports else (),
+        })  # fmt: skip
     return {"columns": columns, "rows": rows}
 
 

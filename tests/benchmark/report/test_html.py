@@ -17,7 +17,7 @@ EVIL = '<script>alert("x")</script>'
 class Page(HTMLParser):
     """Cells of each table, every tag with its attributes, and the text."""
 
-    VOID = frozenset({"meta", "input", "br", "img", "line", "circle"})
+    VOID = frozenset({"meta", "input", "br", "img", "line", "circle", "wbr"})
 
     def __init__(self, text: str) -> None:
         super().__init__()
