@@ -41,6 +41,7 @@ class Evaluation:
         image_size: `(height, width)` that the network saw.
         resamples: Pixel metrics of drawn test sets, a row a draw, see `benchmark.records.run_files.RESAMPLES`; None
             where there are none.
+        medians: Of the scores of the good and of the defective images; None where there are none.
     """
 
     scores: pd.DataFrame
@@ -49,6 +50,7 @@ class Evaluation:
     ranges: dict[str, tuple[float, float]] = field(default_factory=dict)
     image_size: tuple[int, int] = (0, 0)
     resamples: pd.DataFrame | None = None
+    medians: tuple[float | None, float | None] = (None, None)
 
 
 class ScoreCollector(Callback):
@@ -59,7 +61,7 @@ class ScoreCollector(Callback):
     Args:
         samples: One row a test image: path (absolute), image, label, kind.
         with_masks: Whether the data set has pixel masks.
-        n_images: How many best and how many worst images to keep for drawing.
+        n_images: How many images of each kind to keep for drawing.
     """
 
     def __init__(self, samples: pd.DataFrame, *, with_masks: bool, n_images: int = 0) -> None:
@@ -83,6 +85,7 @@ class ScoreCollector(Callback):
         self.samples.loc[rows, "score"] = scores
         self._image_size = (int(outputs.image.shape[-2]), int(outputs.image.shape[-1]))
         if outputs.anomaly_map is None:
+            self.images.offer(self.samples.loc[rows], None, None)
             return
         maps = outputs.anomaly_map.detach().float().cpu().numpy()
         maps = maps.reshape(len(rows), *maps.shape[-2:])  # (N, H, W)
@@ -144,6 +147,7 @@ class ScoreCollector(Callback):
             ranges=ranges,
             image_size=self._image_size,
             resamples=self._resamples(),
+            medians=tuple(float(np.median(scores[labels == one])) if (labels == one).any() else None for one in (0, 1)),
         )
 
     def _resamples(self) -> pd.DataFrame | None:
