@@ -39,7 +39,7 @@ def book(output: Path) -> Workbook:
 
 
 def test_sheets_are_there_in_reading_order(book: Workbook) -> None:
-    expected = ["Leaderboard", "By category", "Chart", "Backbones", "Gallery", "Runs", "Failures", "About"]
+    expected = ["Leaderboard", "By category", "Runs", "Gallery", "Chart", "Backbones", "Failures", "About"]
     assert book.sheetnames == expected
 
 
