@@ -30,7 +30,7 @@ def measure(record: Record, prepared: Prepared, workspace: Path, options: RunOpt
 
     from benchmark.one_run.evaluation import ScoreCollector, set_thresholds, test_samples
     from benchmark.one_run.kept_networks import keep_for_timing, keep_image, network_id
-    from benchmark.one_run.latency import measure_latency
+    from benchmark.one_run.latency import measure_latency, moved_to
     from benchmark.one_run.memory import PeakMemory, model_bytes
     from benchmark.one_run.shared_fit import last_fit
     from benchmark.one_run.training import device_of, make_engine, validates
@@ -55,7 +55,8 @@ def measure(record: Record, prepared: Prepared, workspace: Path, options: RunOpt
     n_images = 0 if any(one.where in ("test", "both") for one in augmentations) else options.images
     collector = ScoreCollector(rows, with_masks=bool(found.counts["n_masks"]), n_images=n_images)
     known = last_fit.take(prepared, options.shared_fits)
-    with quiet(), PeakMemory() as memory:
+    device = device_of(experiment.trainer)
+    with quiet(), PeakMemory(device) as memory:
         seed_everything(experiment.seed, workers=True, verbose=False)
         with step("building the model"), fetching():
             model: AnomalibModule = known.model if known else instantiate_model(experiment.model)
@@ -69,7 +70,7 @@ def measure(record: Record, prepared: Prepared, workspace: Path, options: RunOpt
             datamodule,
             model,
             layers=wanted,
-            device=device_of(experiment.trainer),
+            device=device,
             splits=splits,
             augmented=augmented_splits(augmentations),
         )
@@ -90,8 +91,9 @@ def measure(record: Record, prepared: Prepared, workspace: Path, options: RunOpt
         n_views = next((one.n_views for one in augmentations if one.where == "tta"), 1)
         image, left_to_do = cached.network_input()
         few: dict[str, Any] = {"enough": 3, "repeats": 5} if options.timed_later else {}
-        with step("measuring latency"):
+        with step("measuring latency"), moved_to(device, model):  # Lightning has taken it to the CPU
             latency = measure_latency(model, image, transform=left_to_do, n_views=n_views, **few)
+            network = network_id(experiment, model, image, n_views=n_views)
     known = replace(known, peak_bytes=max(known.peak_bytes, memory.peak_bytes))
     last_fit.keep(prepared, options.shared_fits, known)
     write_text(workspace / SCORES, evaluation.scores.to_csv(index=False))
@@ -111,7 +113,7 @@ def measure(record: Record, prepared: Prepared, workspace: Path, options: RunOpt
         "fit_own_seconds": known.seconds,
         "fit_reused_seconds": known.reused_seconds,
         "test_seconds": test_seconds + prepare_seconds["test"],
-        "network": network_id(experiment, model, image, n_views=n_views),
+        "network": network,
     }
     found_out = {
         "speed": latency.model_copy(update=speed),

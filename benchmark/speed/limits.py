@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import statistics
 from collections.abc import Callable, Sequence
@@ -30,7 +31,7 @@ class Limits:
 
     Args:
         decode_ms: An image from file to pixels, by the faster of Pillow and OpenCV.
-        torch_ms: An image through the bare backbone in torch, float32.
+        torch_ms: An image through the bare backbone in torch, float32, on the GPU where there is one, as in a fit.
         openvino_ms: The same through OpenVINO at float32; None where it cannot.
         gigabytes_per_second: Read and written while copying memory.
     """
@@ -103,8 +104,15 @@ def _opencv(path: Path) -> np.ndarray:
 
 @torch.no_grad()
 def _torch_ms(extractor: nn.Module, images: torch.Tensor) -> float:
-    extractor.eval()
-    return _median(lambda: extractor(images)) / len(images) * 1000
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")  # Lightning's choice, too
+    network, there = copy.deepcopy(extractor).eval().to(device), images.to(device)
+
+    def compute() -> None:
+        network(there)
+        if there.is_cuda:
+            torch.cuda.synchronize()
+
+    return _median(compute) / len(images) * 1000
 
 
 def _openvino_ms(extractor: nn.Module, images: torch.Tensor) -> float | None:
