@@ -17,6 +17,7 @@ import torch
 from PIL import Image
 from torch import nn
 
+from benchmark.one_run.training import device_of
 from benchmark.speed.timing import timed
 from extensions.runtime.openvino_core import openvino_core
 
@@ -104,7 +105,7 @@ def _opencv(path: Path) -> np.ndarray:
 
 @torch.no_grad()
 def _torch_ms(extractor: nn.Module, images: torch.Tensor) -> float:
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")  # Lightning's choice, too
+    device = device_of({})
     network, there = copy.deepcopy(extractor).eval().to(device), images.to(device)
 
     def compute() -> None:
