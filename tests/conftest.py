@@ -27,6 +27,12 @@ SIDE = 64  # px
 LARGE_RISE = 2**29  # bytes
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Tests mean the CPU, whatever the machine has; only `-m gpu` looks at its GPU."""
+    if "gpu" not in str(config.option.markexpr).replace("not gpu", ""):
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
+
+
 @pytest.fixture(scope="session", autouse=True)
 def brief_timing() -> Iterator[None]:
     """How often a network is timed matters in `test_latency.py` alone: in runs and sweeps it is a few times."""

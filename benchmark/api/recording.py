@@ -114,6 +114,7 @@ class Record(Callback):
 
     def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
         """Watch the memory."""
+        self._memory.device = str(pl_module.device)
         self._memory.__enter__()
 
     def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
@@ -152,6 +153,7 @@ class Record(Callback):
         found = _check_data(trainer.datamodule, self._prepared)
         rows = test_samples(trainer.datamodule.test_data.samples, found.files, image_names(trainer.datamodule))
         self._collector = ScoreCollector(rows, with_masks=bool(found.counts["n_masks"]))
+        self._memory.device = str(pl_module.device)
         self._memory.__enter__()
         self._facts["test_clock"] = time.perf_counter()
 

@@ -103,6 +103,7 @@ def _time_in_turns(timed: dict[str, _Timed], *, progress: bool) -> Speed:
 
     from benchmark.one_run.latency import time_images
     from benchmark.one_run.machine import MachineLoad
+    from extensions.runtime.float32 import exact_float32
     from extensions.runtime.lightning_runs import quiet
 
     n_threads = torch.get_num_threads()
@@ -110,7 +111,7 @@ def _time_in_turns(timed: dict[str, _Timed], *, progress: bool) -> Speed:
     started = time.monotonic()
     n_rounds, done = ROUNDS, 0
     bar = progress_bar(title="latency", total=n_rounds * len(timed), unit="turn", hidden=not progress)
-    with bar, quiet():
+    with bar, quiet(), exact_float32():
         while done < n_rounds and timed:
             for name, one in list(timed.items()):
                 torch.set_num_threads(n_threads)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -74,6 +75,17 @@ def time_images(
             if (len(times) >= enough and taken > enough_s) or (len(times) >= 5 and taken > limit_s):
                 break
     return times
+
+
+@contextmanager
+def moved_to(device: str, model: AnomalibModule) -> Iterator[None]:
+    """The model on this device inside the block, as torch names devices, and then back where it was."""
+    before = model.device
+    model.to(device)
+    try:
+        yield
+    finally:
+        model.to(before)
 
 
 def device_name(device: torch.device | str) -> str:

@@ -31,7 +31,7 @@ def measure(record: Record, prepared: Prepared, workspace: Path, options: RunOpt
     from benchmark.one_run.evaluation import ScoreCollector, set_thresholds, test_samples, write_evaluation
     from benchmark.one_run.example_images import draw
     from benchmark.one_run.kept_networks import keep_for_timing, keep_image, network_id
-    from benchmark.one_run.latency import measure_latency
+    from benchmark.one_run.latency import measure_latency, moved_to
     from benchmark.one_run.memory import PeakMemory, model_bytes
     from benchmark.one_run.shared_fit import last_fit
     from benchmark.one_run.threshold_scores import calibration_scores, cross_conformal_scores
@@ -59,7 +59,8 @@ def measure(record: Record, prepared: Prepared, workspace: Path, options: RunOpt
     with quiet():
         calibration = cross_conformal_scores(prepared, workspace, options)
     known = last_fit.take(prepared, options.shared_fits)
-    with quiet(), PeakMemory() as memory:
+    device = device_of(experiment.trainer)
+    with quiet(), PeakMemory(device) as memory:
         seed_everything(experiment.seed, workers=True, verbose=False)
         with step("building the model"), fetching():
             model: AnomalibModule = known.model if known else instantiate_model(experiment.model)
@@ -73,7 +74,7 @@ def measure(record: Record, prepared: Prepared, workspace: Path, options: RunOpt
             datamodule,
             model,
             layers=wanted,
-            device=device_of(experiment.trainer),
+            device=device,
             splits=splits,
             augmented=augmented_splits(augmentations),
         )
@@ -98,8 +99,9 @@ def measure(record: Record, prepared: Prepared, workspace: Path, options: RunOpt
         n_views = next((one.n_views for one in augmentations if one.where == "tta"), 1)
         image, left_to_do = cached.network_input()
         few: dict[str, Any] = {"enough": 3, "repeats": 5} if options.timed_later else {}
-        with step("measuring latency"):
+        with step("measuring latency"), moved_to(device, model):  # Lightning has taken it to the CPU
             latency = measure_latency(model, image, transform=left_to_do, n_views=n_views, **few)
+            network = network_id(experiment, model, image, n_views=n_views)
     known = replace(known, peak_bytes=max(known.peak_bytes, memory.peak_bytes))
     last_fit.keep(prepared, options.shared_fits, known)
     files = write_evaluation(evaluation, workspace, calibration=calibration)
@@ -118,7 +120,7 @@ def measure(record: Record, prepared: Prepared, workspace: Path, options: RunOpt
         "fit_own_seconds": known.seconds,
         "fit_reused_seconds": known.reused_seconds,
         "test_seconds": test_seconds + prepare_seconds["test"],
-        "network": network_id(experiment, model, image, n_views=n_views),
+        "network": network,
     }
     found_out = {
         "speed": latency.model_copy(update=speed),

@@ -16,11 +16,14 @@ INTERVAL = 0.02  # s
 class PeakMemory:
     """Samples the resident memory of this process while the block runs; data loading workers are not counted.
 
-    On a GPU the peak of torch's allocator is taken instead. `peak_bytes` includes what the process held before
+    Of a run on a GPU the peak of torch's allocator is taken instead. `peak_bytes` includes what the process held before
     (interpreter, libraries, data of other runs): a run's cost on the line is `model_bytes` and the network's own work.
 
+    Args:
+        device: Where the run computes, as torch names devices; None for a GPU if there is one.
+
     Example:
-        >>> with PeakMemory() as memory:
+        >>> with PeakMemory("cpu") as memory:
         ...     work()
         >>> memory.peak_bytes
     """
@@ -28,11 +31,14 @@ class PeakMemory:
     peak_bytes = 0
     is_watching = False
 
+    def __init__(self, device: str | None = None) -> None:
+        self.device = device
+
     def __enter__(self) -> PeakMemory:
         """Start sampling."""
         import torch
 
-        self._cuda = torch.cuda.is_available()
+        self._cuda = torch.cuda.is_available() if self.device is None else self.device.startswith("cuda")
         if self._cuda:
             torch.cuda.reset_peak_memory_stats()
         self._process = psutil.Process()

@@ -21,6 +21,7 @@ from benchmark.records.store import Store
 from extensions.runtime.disk import DiskFullError, room_for
 from extensions.runtime.escaped import writable
 from extensions.runtime.explained import explained
+from extensions.runtime.float32 import exact_float32
 
 logger = logging.getLogger(__name__)
 
@@ -87,7 +88,7 @@ def _carry_out(prepared: Prepared, workspace: Path, options: RunOptions) -> Reco
     try:
         if prepared.error is not None:
             raise prepared.error
-        with room_for(workspace):
+        with room_for(workspace), exact_float32():
             record = _measure(record, prepared, workspace, options)
     except DiskFullError:
         raise  # no failure of this run: the same command must run it again

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import statistics
 from collections.abc import Callable, Sequence
@@ -16,6 +17,7 @@ import torch
 from PIL import Image
 from torch import nn
 
+from benchmark.one_run.training import device_of
 from benchmark.speed.timing import timed
 from extensions.runtime.openvino_core import openvino_core
 
@@ -30,7 +32,7 @@ class Limits:
 
     Args:
         decode_ms: An image from file to pixels, by the faster of Pillow and OpenCV.
-        torch_ms: An image through the bare backbone in torch, float32.
+        torch_ms: An image through the bare backbone in torch, float32, on the GPU where there is one, as in a fit.
         openvino_ms: The same through OpenVINO at float32; None where it cannot.
         gigabytes_per_second: Read and written while copying memory.
     """
@@ -103,8 +105,15 @@ def _opencv(path: Path) -> np.ndarray:
 
 @torch.no_grad()
 def _torch_ms(extractor: nn.Module, images: torch.Tensor) -> float:
-    extractor.eval()
-    return _median(lambda: extractor(images)) / len(images) * 1000
+    device = device_of({})
+    network, there = copy.deepcopy(extractor).eval().to(device), images.to(device)
+
+    def compute() -> None:
+        network(there)
+        if there.is_cuda:
+            torch.cuda.synchronize()
+
+    return _median(compute) / len(images) * 1000
 
 
 def _openvino_ms(extractor: nn.Module, images: torch.Tensor) -> float | None:

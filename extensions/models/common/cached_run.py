@@ -126,7 +126,7 @@ class CachedRun:
             layers=wanted,
             weights=origin.sha256 if origin is not None else extractor.identity()["tensors"],
             normalize=Compose(steps) if steps else None,
-            engine=extractor.engine if device == "cpu" else device,
+            engine=extractor.engine if device == "cpu" else f"{device} float32",  # older entries may be of TF32
         )
 
     @property
