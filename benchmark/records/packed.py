@@ -141,7 +141,7 @@ def resample_texts(output: Path, record: Record) -> pd.DataFrame:
         return pd.DataFrame()
     rows, used = _rows_of(output, record, RESAMPLES, packed=RESAMPLE_TABLE)
     columns = [name for name in rows.columns if (rows[name] != "").all()]
-    if not columns:
+    if rows.empty or not columns:
         msg = f"{used}: run {record.key} has no row without blanks, expected a row per draw; {_AGAIN}"
         raise RecordError(msg)
     try:

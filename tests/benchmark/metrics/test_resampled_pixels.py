@@ -148,6 +148,15 @@ def test_a_metric_that_the_common_bins_cannot_tell_is_left_out(monkeypatch) -> N
     assert found.compute()["pixel_AUROC"] == pytest.approx(roc_auc_score(masks.ravel(), maps.ravel()), abs=1e-4)
 
 
+def test_a_metric_that_some_draw_has_not_is_left_out(monkeypatch) -> None:
+    monkeypatch.setattr(resampled_pixels, "DRAWS_AT_ONCE", 2)
+    draws = np.ones((6, N), int)
+    draws[3, (LABELS == 0) & (FOLDS == 0)] = 0  # no normal image of this fold is drawn
+    found = counted(*test_set(), FOLDS).resampled(draws)
+    assert "pixel_F1LabelFree" not in found
+    assert {len(values) for values in found.values()} == {6}
+
+
 @pytest.mark.parametrize("value", [False, True])
 def test_one_class_has_no_resamples(value: bool) -> None:
     maps, masks = test_set()
