@@ -14,6 +14,8 @@ from benchmark.records.record import Record
 from benchmark.records.record_file import RecordError
 from benchmark.statistics.requirement import Requirement
 
+MOST_TOLD = 5
+
 
 @dataclass(frozen=True, kw_only=True)
 class TestScores:
@@ -79,6 +81,13 @@ class StoredScores:
         """Note what cannot be used, once."""
         if fault not in self.faults:
             self.faults.append(fault)
+
+    @property
+    def sentences(self) -> list[str]:
+        """What cannot be used, for the reader of the tables; of many the first."""
+        more = len(self.faults) - MOST_TOLD
+        told = [f"{fault}." for fault in self.faults[:MOST_TOLD]]
+        return [*told, f"The scores of {more} more runs cannot be used."] if more > 0 else told
 
     def _load(self, record: Record) -> TestScores | None:
         try:
