@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from benchmark.one_run.options import RunOptions
 from benchmark.one_run.preparation import Prepared, backbone_id
 from benchmark.records.record import Record
-from benchmark.records.record_sections import Files, Memory, Reused, Training
-from benchmark.records.run_files import CHECKPOINT, SCORES, write_text
+from benchmark.records.record_sections import Memory, Reused, Training
+from benchmark.records.run_files import CHECKPOINT
 from extensions.runtime.disk import room_for
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def measure(record: Record, prepared: Prepared, workspace: Path, options: RunOpt
     """Fit, test, measure; files go to the workspace, the record with what was found and the model are returned."""
     from lightning import seed_everything
 
-    from benchmark.one_run.evaluation import ScoreCollector, set_thresholds, test_samples
+    from benchmark.one_run.evaluation import ScoreCollector, set_thresholds, test_samples, write_evaluation
     from benchmark.one_run.example_images import draw
     from benchmark.one_run.kept_networks import keep_for_timing, keep_image, network_id
     from benchmark.one_run.latency import measure_latency
@@ -95,7 +95,7 @@ def measure(record: Record, prepared: Prepared, workspace: Path, options: RunOpt
             latency = measure_latency(model, image, transform=left_to_do, n_views=n_views, **few)
     known = replace(known, peak_bytes=max(known.peak_bytes, memory.peak_bytes))
     last_fit.keep(prepared, options.shared_fits, known)
-    write_text(workspace / SCORES, evaluation.scores.to_csv(index=False))
+    files = write_evaluation(evaluation, workspace)
     # The thresholds of augmented scores are not those of the model alone, which is all that a checkpoint holds.
     keep_checkpoint = options.keep_checkpoint and not in_test
     if keep_checkpoint:
@@ -117,7 +117,7 @@ def measure(record: Record, prepared: Prepared, workspace: Path, options: RunOpt
         "speed": latency.model_copy(update=speed),
         "reused": Reused.model_validate(({"train": known.reused} if known.reused else {}) | cached.report()),
         "memory": Memory(peak_memory_bytes=known.peak_bytes, model_bytes=model_bytes(model.model)),
-        "files": Files(scores=SCORES, checkpoint=CHECKPOINT if keep_checkpoint else None, images=images),
+        "files": files.model_copy(update={"checkpoint": CHECKPOINT if keep_checkpoint else None, "images": images}),
     }
     return finished(record, model, evaluation, known.training).model_copy(update=found_out), model
 

@@ -195,6 +195,7 @@ class Files(Section):
 
     scores: str | None = None
     calibration: str | None = None
+    resamples: str | None = None
     checkpoint: str | None = None
     images: list[Panel] | None = None
 
