@@ -34,6 +34,7 @@ def measure(record: Record, prepared: Prepared, workspace: Path, options: RunOpt
     from benchmark.one_run.latency import measure_latency
     from benchmark.one_run.memory import PeakMemory, model_bytes
     from benchmark.one_run.shared_fit import last_fit
+    from benchmark.one_run.threshold_scores import calibration_scores, cross_conformal_scores
     from benchmark.one_run.training import device_of, make_engine, validates
     from benchmark.plan.augmentation import augmented_splits, augmenting_callbacks
     from extensions.cache import open_cache
@@ -55,6 +56,8 @@ def measure(record: Record, prepared: Prepared, workspace: Path, options: RunOpt
     # Panels show the images as they are: maps of augmented ones would not lie on them.
     n_images = 0 if any(one.where in ("test", "both") for one in augmentations) else options.images
     collector = ScoreCollector(rows, with_masks=bool(found.counts["n_masks"]), n_images=n_images)
+    with quiet():
+        calibration = cross_conformal_scores(prepared, workspace, options)
     known = last_fit.take(prepared, options.shared_fits)
     with quiet(), PeakMemory() as memory:
         seed_everything(experiment.seed, workers=True, verbose=False)
@@ -86,7 +89,11 @@ def measure(record: Record, prepared: Prepared, workspace: Path, options: RunOpt
             prepare_seconds = {name: _timed(cached.prepare, name) for name in splits}
         decoded_images.forget()
         known, test_seconds = _fit_and_test(engine, model, cached, known)
-        evaluation = collector.finish(getattr(model, "label_free_threshold", None), requirement=options.requirement)
+        if calibration is None:
+            calibration = calibration_scores(model, prepared, workspace, options)
+        evaluation = collector.finish(
+            getattr(model, "label_free_threshold", None), requirement=options.requirement, calibration=calibration
+        )
         set_thresholds(model, evaluation)
         n_views = next((one.n_views for one in augmentations if one.where == "tta"), 1)
         image, left_to_do = cached.network_input()
@@ -95,7 +102,7 @@ def measure(record: Record, prepared: Prepared, workspace: Path, options: RunOpt
             latency = measure_latency(model, image, transform=left_to_do, n_views=n_views, **few)
     known = replace(known, peak_bytes=max(known.peak_bytes, memory.peak_bytes))
     last_fit.keep(prepared, options.shared_fits, known)
-    files = write_evaluation(evaluation, workspace)
+    files = write_evaluation(evaluation, workspace, calibration=calibration)
     # The thresholds of augmented scores are not those of the model alone, which is all that a checkpoint holds.
     keep_checkpoint = options.keep_checkpoint and not in_test
     if keep_checkpoint:
