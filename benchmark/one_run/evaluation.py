@@ -39,9 +39,9 @@ class Evaluation:
         thresholds: With `label_free` where the model has a threshold of its own.
         ranges: `(min, max)` of raw scores and of raw map values, for anomalib's normalization.
         image_size: `(height, width)` that the network saw.
+        medians: Of the scores of the good and of the defective images; None where there are none.
         resamples: Pixel metrics of drawn test sets, a row a draw, see `benchmark.records.run_files.RESAMPLES`; None
             where there are none.
-        medians: Of the scores of the good and of the defective images; None where there are none.
     """
 
     scores: pd.DataFrame
@@ -49,8 +49,8 @@ class Evaluation:
     thresholds: Thresholds
     ranges: dict[str, tuple[float, float]] = field(default_factory=dict)
     image_size: tuple[int, int] = (0, 0)
-    resamples: pd.DataFrame | None = None
     medians: tuple[float | None, float | None] = (None, None)
+    resamples: pd.DataFrame | None = None
 
 
 class ScoreCollector(Callback):
@@ -146,8 +146,8 @@ class ScoreCollector(Callback):
             thresholds=thresholds,
             ranges=ranges,
             image_size=self._image_size,
-            resamples=self._resamples(),
             medians=tuple(float(np.median(scores[labels == one])) if (labels == one).any() else None for one in (0, 1)),
+            resamples=self._resamples(),
         )
 
     def _resamples(self) -> pd.DataFrame | None:
@@ -162,16 +162,16 @@ class ScoreCollector(Callback):
 
 
 def write_evaluation(evaluation: Evaluation, workspace: Path, *, calibration: pd.DataFrame | None = None) -> Files:
-    """Write the tables of an evaluation, and of the images that thresholds alone saw, beside a record; their names."""
-    files = Files(scores=SCORES)
+    """Write the tables of an evaluation beside a record, and the scores of calibration images; return their names."""
     write_text(workspace / SCORES, evaluation.scores.to_csv(index=False))
+    found = {"scores": SCORES}
     if evaluation.resamples is not None:
         write_text(workspace / RESAMPLES, evaluation.resamples.to_csv(index=False, float_format="%.5g"))
-        files = files.model_copy(update={"resamples": RESAMPLES})
+        found["resamples"] = RESAMPLES
     if calibration is not None:
         write_text(workspace / CALIBRATION, calibration.to_csv(index=False))
-        files = files.model_copy(update={"calibration": CALIBRATION})
-    return files
+        found["calibration"] = CALIBRATION
+    return Files(**found)
 
 
 def set_thresholds(model: AnomalibModule, evaluation: Evaluation) -> None:
