@@ -23,6 +23,7 @@ from benchmark.metrics.columns import (
     is_shown,
     shown_dataset,
 )
+from benchmark.metrics.decision_columns import DIFFERENCES
 from benchmark.report.decision_view import embedded, shown_decision
 from benchmark.report.scatter import N_COLORS, scatter_plot, scatter_points
 from benchmark.tables.augmentation_frames import AUGMENTATION, CHANGED
@@ -30,10 +31,6 @@ from benchmark.tables.export_commands import Export, exports
 from benchmark.tables.leaderboard import Frames
 
 TEMPLATES = Path(__file__).parent / "templates"
-DIFFERENCES = (
-    "dataset", "metric", "first", "second", "difference", "low", "high", "p_adjusted", "told_apart", "n_images",
-    "n_seeds", "note",
-)  # fmt: skip
 MAX_DIFFERENCES = 60  # rows; where there are more, the page has those of the first row of each data set
 _DETAILS = (
     "checkpoint",
@@ -68,7 +65,7 @@ def write_html(tables: Frames, path: Path, output: Path) -> None:
         datasets=list(dict.fromkeys(_shown(line) for _, line in tables.leaderboard.iterrows())),
         leaderboard=_table(tables.leaderboard, LEADERBOARD, compared=("dataset",), exports=runs),
         decisions=[shown_decision(one, is_first=i == 0) for i, one in enumerate(tables.decisions)],
-        differences=_table(differences, [name for name in DIFFERENCES if name in differences])
+        differences=_table(differences, [name for name in DIFFERENCES if name not in ("p", "method")])
         if len(differences)
         else None,
         n_differences=len(tables.differences),
