@@ -100,7 +100,7 @@ def table(options: argparse.Namespace) -> int:
             f"{options.output}: no folder 'runs' in it, nor packed runs; expected the output folder of `workbench run`"
         )
         raise ValueError(msg)
-    print("\n".join(str(path) for path in write_tables(options.output)))
+    print("\n".join(str(path) for path in write_tables(options.output, into=options.into)))
     print(f"written again from the records: open {options.output / SHEET}{_next(options.output)}")
     return 0
 

@@ -58,6 +58,9 @@ def _add_table(commands: Any) -> None:
     one = commands.add_parser("table", help="write the tables again from the records, run nothing")
     set_help(one, "Write the tables again from the records; nothing is run.", example="--output output/quickstart")
     one.add_argument("--output", type=Path, required=True, help="output folder of `run`")
+    one.add_argument(
+        "--into", type=Path, metavar="XLSX", help="your own workbook: our sheets in it, too; all else in it stays"
+    )
     one.set_defaults(command="table")
 
 

@@ -22,12 +22,14 @@ logger = logging.getLogger(__name__)
 DEFAULT_OUTPUT = Path("output/notebook")
 
 
-def write_tables(output: Path, *, formats: Sequence[str] = tuple(FORMATS)) -> list[Path]:
+def write_tables(output: Path, *, formats: Sequence[str] = tuple(FORMATS), into: Path | None = None) -> list[Path]:
     """Write ``leaderboard.*`` from the records in ``output``, and plots beside them; return the paths.
 
     Args:
         output: Folder of ``benchmark run``.
         formats: Which to write.
+        into: A team's own workbook, in which our sheets are written or refreshed, too; see
+            `benchmark.report.into.write_into`.
 
     Raises:
         ReportError: A file is open in another program or cannot be written. The other formats are written all the same.
@@ -36,7 +38,14 @@ def write_tables(output: Path, *, formats: Sequence[str] = tuple(FORMATS)) -> li
     for sentence in archive.warnings:
         logger.warning("%s: %s", output, sentence)
     tables = build_tables(archive.records, archive.plans, probes=archive.probes, warnings=archive.warnings)
-    return write_reports(replace(tables, gallery=gallery(tables.leading, output)), output, formats=formats)
+    tables = replace(tables, gallery=gallery(tables.leading, output))
+    written = write_reports(tables, output, formats=formats)
+    if into is not None:
+        from benchmark.report.into import write_into
+
+        write_into(tables, into, output)
+        written.append(into)
+    return written
 
 
 def read_augmentation(output: Path | str = DEFAULT_OUTPUT) -> pd.DataFrame:
