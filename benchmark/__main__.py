@@ -35,7 +35,7 @@ def run(options: argparse.Namespace) -> int:
     from benchmark.execute.executor import parse_executor
     from benchmark.execute.sweep import run_sweep, select
     from benchmark.log import open_sinks
-    from benchmark.one_run.options import RunOptions
+    from benchmark.one_run.options import IMAGES, RunOptions
     from benchmark.plan.grid import expand
     from benchmark.records.archive import holds_runs
     from extensions.cache import open_cache
@@ -70,7 +70,7 @@ def run(options: argparse.Namespace) -> int:
                 options=RunOptions(
                     sweep=name,
                     overwrite=options.overwrite,
-                    images=int(config.get("images") or 0),
+                    images=IMAGES if config.get("images") is None else int(config["images"]),
                     data_root=data_root,
                 ),
                 keep=config.get("keep", "best"),

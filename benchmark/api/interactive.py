@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from benchmark.api.output_tables import DEFAULT_OUTPUT, write_tables
 from benchmark.api.run_object import Run, RunError
 from benchmark.log import Sink, open_sinks, send
-from benchmark.one_run.options import RunOptions
+from benchmark.one_run.options import IMAGES, RunOptions
 from benchmark.one_run.runner import run_experiment
 from benchmark.plan.augmentation import without_augmentation
 from benchmark.plan.experiment import Experiment
@@ -37,7 +37,7 @@ def run(
     refinement: dict[str, Any] | None = None,
     augmentation: Any = None,
     output: Path | str = DEFAULT_OUTPUT,
-    images: int = 0,
+    images: int = IMAGES,
     log: Any = None,
 ) -> Run:
     """Run one experiment, unless its record is there, write the tables and return the run.
@@ -53,7 +53,7 @@ def run(
         augmentation: How images are augmented, such as `{"name": "flip", "where": "tta"}`, see
             `extensions.transforms.AugmentationSettings`; None augments nothing.
         output: Folder of records and tables.
-        images: How many best and worst images to draw beside the record, for the gallery of the HTML page.
+        images: How many test images of each kind (missed, false alarm, typical) to draw beside the record.
         log: Loggers that get the finished run, such as `"tensorboard"` or `["mlflow", {"wandb": {"project": "caps"}}]`,
             see `benchmark.log.check_log`; none changes the record.
 

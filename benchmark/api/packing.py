@@ -25,8 +25,8 @@ logger = logging.getLogger(__name__)
 def pack(output: Path, to: Path, *, allow_uncommitted: bool = False) -> list[Path]:
     """Write the runs of an output folder, and those packed before, as packed runs; return the files.
 
-    Checkpoints, drawn images and suspects are not packed, and no packed record names a checkpoint. All is written, or
-    nothing.
+    Checkpoints, drawn images and suspects are not packed, and no packed record names a checkpoint or an image. All is
+    written, or nothing.
 
     Args:
         output: Folder of `benchmark run`; its runs stay as they are.
@@ -48,7 +48,7 @@ def pack(output: Path, to: Path, *, allow_uncommitted: bool = False) -> list[Pat
         raise ValueError(msg)
     for sentence in source.warnings:
         logger.warning("%s: %s", output, sentence)
-    added = _added([_without_checkpoint(record) for record in source.records], {one.key: one for one in before[0]})
+    added = _added([_without_large_files(record) for record in source.records], {one.key: one for one in before[0]})
     if not allow_uncommitted:
         _check_committed(added, n_records=len(source.records))
     packed = {one.key: (to, one) for one in before[0]} | {one.key: (output, one) for one in added}
@@ -74,10 +74,12 @@ def _added(records: Sequence[Record], before: Mapping[str, Record]) -> list[Reco
     ]
 
 
-def _without_checkpoint(record: Record) -> Record:
-    if record.files.checkpoint is None:
+def _without_large_files(record: Record) -> Record:
+    """It names neither a checkpoint nor drawn images, for they stay where they are."""
+    if record.files.checkpoint is None and not record.files.images:
         return record
-    return record.model_copy(update={"files": record.files.model_copy(update={"checkpoint": None})})
+    left = {"checkpoint": None, "images": record.files.images and []}
+    return record.model_copy(update={"files": record.files.model_copy(update=left)})
 
 
 def _check_committed(records: Sequence[Record], *, n_records: int) -> None:

@@ -91,12 +91,12 @@ def run_sweep(
             bar.update()
             say(describe(experiment, record, told[experiment.experiment_id]))
             keeper.add(record)
-            without_images += record.is_finished and not record.files.images and not experiment.augmentations
+            without_images += record.is_finished and record.files.images == [] and not experiment.augmentations
     measure_latencies(store, experiments, again=options.overwrite == "latency", progress=options.progress)
     for run in runs_of(store, experiments) if sinks else []:
         send(run.record, sinks=sinks, output=output)
     if options.images and without_images:
-        logger.warning("%d runs were there before images were asked for; --overwrite all draws them", without_images)
+        logger.warning("%d runs were there before their images were drawn; --overwrite all draws them", without_images)
     return counts
 
 

@@ -34,6 +34,7 @@ class Evaluation:
         thresholds: With `label_free` where the model has a threshold of its own.
         ranges: `(min, max)` of raw scores and of raw map values, for anomalib's normalization.
         image_size: `(height, width)` that the network saw.
+        medians: Of the scores of the good and of the defective images; None where there are none.
     """
 
     scores: pd.DataFrame
@@ -41,6 +42,7 @@ class Evaluation:
     thresholds: Thresholds
     ranges: dict[str, tuple[float, float]] = field(default_factory=dict)
     image_size: tuple[int, int] = (0, 0)
+    medians: tuple[float | None, float | None] = (None, None)
 
 
 class ScoreCollector(Callback):
@@ -51,7 +53,7 @@ class ScoreCollector(Callback):
     Args:
         samples: One row a test image: path (absolute), image, label, kind.
         with_masks: Whether the data set has pixel masks.
-        n_images: How many best and how many worst images to keep for drawing.
+        n_images: How many images of each kind to keep for drawing.
     """
 
     def __init__(self, samples: pd.DataFrame, *, with_masks: bool, n_images: int = 0) -> None:
@@ -75,6 +77,7 @@ class ScoreCollector(Callback):
         self.samples.loc[rows, "score"] = scores
         self._image_size = (int(outputs.image.shape[-2]), int(outputs.image.shape[-1]))
         if outputs.anomaly_map is None:
+            self.images.offer(self.samples.loc[rows], None, None)
             return
         maps = outputs.anomaly_map.detach().float().cpu().numpy()
         maps = maps.reshape(len(rows), *maps.shape[-2:])  # (N, H, W)
@@ -117,6 +120,7 @@ class ScoreCollector(Callback):
             thresholds=thresholds,
             ranges=ranges,
             image_size=self._image_size,
+            medians=tuple(float(np.median(scores[labels == one])) if (labels == one).any() else None for one in (0, 1)),
         )
 
 

@@ -29,6 +29,7 @@ def measure(record: Record, prepared: Prepared, workspace: Path, options: RunOpt
     from lightning import seed_everything
 
     from benchmark.one_run.evaluation import ScoreCollector, set_thresholds, test_samples
+    from benchmark.one_run.example_images import draw
     from benchmark.one_run.kept_networks import keep_for_timing, keep_image, network_id
     from benchmark.one_run.latency import measure_latency
     from benchmark.one_run.memory import PeakMemory, model_bytes
@@ -103,9 +104,8 @@ def measure(record: Record, prepared: Prepared, workspace: Path, options: RunOpt
             keep_image(workspace, image)
     elif options.timed_later:
         keep_for_timing(workspace, image, lambda path: engine.trainer.save_checkpoint(path, weights_only=True))
-    images = collector.images.draw(
-        workspace, threshold=evaluation.thresholds.image, map_range=evaluation.ranges.get("pixel", (0.0, 1.0))
-    )
+    chosen = collector.images.chosen(evaluation.medians, evaluation.thresholds.image)
+    images = draw(chosen, workspace, map_range=evaluation.ranges.get("pixel", (0.0, 1.0)))
     speed = {
         "fit_seconds": known.whole_seconds,
         "fit_own_seconds": known.seconds,

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+IMAGES = 2
+"""How many test images of each kind are drawn where a configuration or a call says nothing else."""
+
 
 @dataclass(frozen=True)
 class RunOptions:
@@ -15,7 +18,8 @@ class RunOptions:
         overwrite: `missing` runs what has no record, `failed` also what failed, `all` everything; with `latency` a
             sweep also times again what was kept.
         keep_checkpoint: Save `model.ckpt` beside the record.
-        images: How many best and worst images to draw; 0 draws none.
+        images: How many test images of each kind (missed, false alarm, typical good, typical defective) to draw; 0
+            draws none.
         progress: Show a progress bar of the run.
         layers: For a `backbone_id`, all layers that the sweep asks of it, so that one pass serves all its runs.
         n_threads: Threads of torch; None leaves them as they are.

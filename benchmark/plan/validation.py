@@ -47,7 +47,7 @@ def _is_folder_name(name: Any) -> Any:
 
 _SECTIONS: dict[str, tuple[Any, str]] = {
     "keep": (Literal["best", "all", "none"], "one of best, all, none"),
-    "images": (Annotated[int, Field(ge=0)] | None, "how many best and how many worst to draw, 0 for none"),
+    "images": (Annotated[int, Field(ge=0)] | None, "how many of each kind to draw, such as missed defects; 0 for none"),
     "refinement": (
         Annotated[list[_Entry], Field(min_length=1)] | None,
         "a list such as [null, {strategy: consensus}]; null refines not",

@@ -159,8 +159,17 @@ class Memory(Section):
     model_bytes: int | None = None
 
 
+MISSED, FALSE_ALARM = "missed", "false alarm"
+TYPICAL_GOOD, TYPICAL_DEFECTIVE = "typical good", "typical defective"
+KINDS = (MISSED, FALSE_ALARM, TYPICAL_GOOD, TYPICAL_DEFECTIVE)
+"""What a drawn test image shows, in the order in which they are told."""
+
+
 class Panel(Section):
-    """A drawn test image: `best` or `worst`, label (0 normal, 1 anomalous), raw score, name, file beside the record."""
+    """A drawn test image: one of `KINDS`, label (0 good, 1 defective), raw score, name, file beside the record.
+
+    Earlier records have the kinds `worst` and `best`.
+    """
 
     kind: str = ""
     label: int = 0

@@ -23,15 +23,18 @@ from benchmark.metrics.columns import (
     is_shown,
     shown_dataset,
 )
-from benchmark.report.scatter import Point, scatter_points
+from benchmark.report.decision_view import embedded, shown_decision
+from benchmark.report.scatter import N_COLORS, scatter_plot, scatter_points
 from benchmark.tables.augmentation_frames import AUGMENTATION, CHANGED
 from benchmark.tables.export_commands import Export, exports
 from benchmark.tables.leaderboard import Frames
 
 TEMPLATES = Path(__file__).parent / "templates"
-N_COLORS = 8
-WIDTH, HEIGHT = 640, 320  # px of a chart
-LEFT, RIGHT, TOP, BOTTOM = 56, 16, 12, 44
+DIFFERENCES = (
+    "dataset", "metric", "first", "second", "difference", "low", "high", "p_adjusted", "told_apart", "n_images",
+    "n_seeds", "note",
+)  # fmt: skip
+MAX_DIFFERENCES = 60  # rows; where there are more, the page has those of the first row of each data set
 _DETAILS = (
     "checkpoint",
     "run_keys",
@@ -43,7 +46,7 @@ _DETAILS = (
 
 
 def write_html(tables: Frames, path: Path, output: Path) -> None:
-    """Write the page: the best of each data set, charts, sortable tables, images, failures, how it was made.
+    """Write the page: the decision of each data set, sortable tables, charts, images, failures, how it was made.
 
     `output` is the folder of the records, for commands.
     """
@@ -51,7 +54,8 @@ def write_html(tables: Frames, path: Path, output: Path) -> None:
         loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
     )
     charts = scatter_points(tables.leaderboard)
-    models = sorted({model for series in charts.values() for model in series})
+    colors = {model: i for i, model in enumerate(sorted({model for series in charts.values() for model in series}))}
+    differences = _few(tables.differences)
     runs = exports(tables, output)
     page = environment.get_template("leaderboard.html").render(
         best=tables.about.loc[tables.about["section"] == "Result", ["name", "value"]].itertuples(index=False),
@@ -63,17 +67,26 @@ def write_html(tables: Frames, path: Path, output: Path) -> None:
         warnings=tables.about.loc[tables.about["section"] == "Warnings", "value"].tolist(),
         datasets=list(dict.fromkeys(_shown(line) for _, line in tables.leaderboard.iterrows())),
         leaderboard=_table(tables.leaderboard, LEADERBOARD, compared=("dataset",), exports=runs),
-        by_category=_table(tables.by_category, BY_CATEGORY, compared=("dataset", "category")),
+        decisions=[shown_decision(one, is_first=i == 0) for i, one in enumerate(tables.decisions)],
+        differences=_table(differences, [name for name in DIFFERENCES if name in differences])
+        if len(differences)
+        else None,
+        n_differences=len(tables.differences),
+        by_category=_table(
+            tables.by_category,
+            [name for name in BY_CATEGORY if name in (*LEADERBOARD, "category")],
+            compared=("dataset", "category"),
+        ),
         failures=_table(tables.failures, FAILURES),
-        charts=[(name, _chart(series, models)) for name, series in charts.items()],
+        charts=[
+            (name, scatter_plot(name, series, colors), [(model, colors[model] % N_COLORS) for model in series])
+            for name, series in charts.items()
+        ],
         augmentation=_table(tables.augmentation, AUGMENTATION, compared=("dataset", "category", "detector"))
         if len(tables.augmentation)
         else None,
         augmentation_charts=_augmentation_charts(tables.augmentation),
-        gallery=[
-            (image, f"data:image/jpeg;base64,{base64.b64encode(image.jpeg).decode('ascii')}")
-            for image in tables.gallery
-        ],
+        gallery=embedded(tables.gallery),
         about=[
             (section, list(rows[["name", "value"]].itertuples(index=False)))
             for section, rows in tables.about.groupby("section", sort=False)
@@ -92,6 +105,15 @@ class Cell:
     text: str
     key: str
     shade: float | None = None
+
+
+def _few(differences: pd.DataFrame) -> pd.DataFrame:
+    """All of them, or those that a page has room for: of image AUROC with the first row of each data set."""
+    if len(differences) <= MAX_DIFFERENCES:
+        return differences
+    chosen = differences[differences["metric"] == "image_AUROC"]
+    first = chosen.groupby("dataset")["first"].transform("first")
+    return chosen[chosen["first"] == first]
 
 
 def format_number(value: float, number_format: str) -> str:
@@ -119,17 +141,24 @@ def _table(
     exports: Sequence[Sequence[Export]] = (),
 ) -> dict[str, Any]:
     """Columns and rows of one table; `exports` of each row where they are shown."""
-    columns = [column(name) for name in names if name not in _DETAILS and is_shown(name, frame[name])]
+    columns = [column(name) for name in names if name not in (*_DETAILS, "caution") and is_shown(name, frame[name])]
     shades = {entry.name: _shades(frame, entry, compared) for entry in columns}
     rows: list[dict[str, Any]] = []
     for i, (_, line) in enumerate(frame.iterrows()):
         cells = [_cell(line, entry, shades[entry.name][i]) for entry in columns]
         look = ""
-        if "rank" in names:
+        if "rank" in names or "rank_range" in names:
             look = "unranked" if pd.isna(line["rank"]) else "best" if line["rank"] == 1 else ""
         if rows and rows[-1]["dataset"] != _shown(line):
             look += " block"
-        rows.append({"dataset": _shown(line), "look": look, "cells": cells, "exports": exports[i] if exports else ()})
+        caution = line.get("caution")
+        rows.append({
+            "dataset": _shown(line),
+            "look": look,
+            "cells": cells,
+            "caution": caution if isinstance(caution, str) else "",
+            "exports": exports[i] if exports else (),
+        })  # fmt: skip
     return {"columns": columns, "rows": rows}
 
 
@@ -139,6 +168,8 @@ def _cell(line: pd.Series, entry: Column, shade: float | None) -> Cell:
         return Cell(_shown(line), _shown(line))
     if value is None or pd.isna(value):
         return Cell("", "")
+    if isinstance(value, float) and not entry.format:
+        return Cell(f"{value:.4g}", repr(value))
     if isinstance(value, str) or not entry.format:
         return Cell(str(value), str(value))
     return Cell(format_number(float(value), entry.format), repr(float(value)), shade)
@@ -177,38 +208,3 @@ def _augmentation_charts(frame: pd.DataFrame) -> list[tuple[str, str]]:
                 image = base64.b64encode(path.read_bytes()).decode("ascii")
             found.append((metric.replace("_", " "), f"data:image/svg+xml;base64,{image}"))
     return found
-
-
-def _chart(series: dict[str, list[Point]], models: list[str]) -> dict[str, Any]:
-    """Pixel positions of the points, ticks and labels of one chart."""
-    points = [point for found in series.values() for point in found]
-    slowest = max(point.latency_ms for point in points) * 1.1
-    lowest = min(point.auroc for point in points)
-    y_step = next(step for step in (0.01, 0.02, 0.05, 0.1, 1.0) if 1 - lowest <= 8 * step)
-    bottom = max(0.0, math.floor((lowest - y_step / 3) / y_step) * y_step)
-    power = 10.0 ** math.floor(math.log10(slowest / 9)) if slowest > 0 else 1.0
-    x_step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= slowest / 9)
-
-    def x(latency: float) -> float:
-        return round(LEFT + (WIDTH - LEFT - RIGHT) * latency / slowest, 1)
-
-    def y(auroc: float) -> float:
-        return round(TOP + (HEIGHT - TOP - BOTTOM) * (1 - auroc) / (1 - bottom or 1), 1)
-
-    marks = [
-        {"x": x(p.latency_ms), "y": y(p.auroc), "color": models.index(model) % N_COLORS,
-         "name": p.label.split(",")[0],
-         "title": f"{model}, {p.label}: image AUROC {p.auroc:.3f}, {p.latency_ms:.1f} ms"}
-        for model, found in series.items()
-        for p in found
-    ]  # fmt: skip
-    return {
-        "size": (WIDTH, HEIGHT),
-        "frame": (LEFT, TOP, WIDTH - RIGHT, HEIGHT - BOTTOM),
-        "x_ticks": [(x(i * x_step), f"{i * x_step:g}") for i in range(int(slowest / x_step) + 1)],
-        "y_ticks": [
-            (y(bottom + i * y_step), f"{bottom + i * y_step:.2f}") for i in range(round((1 - bottom) / y_step) + 1)
-        ],
-        "marks": marks,
-        "legend": [(model, models.index(model) % N_COLORS) for model in series],
-    }

@@ -1,12 +1,18 @@
-"""Accuracy against latency: which points a chart shows."""
+"""Accuracy against latency: which points a chart shows, and the chart as inline SVG."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import pandas as pd
 
 from benchmark.metrics.columns import shown_dataset
+from benchmark.report.svg_plot import Axes, Mark, Plot, round_ticks
+
+WIDTH, HEIGHT = 640, 320  # px
+N_COLORS = 8
+MAX_NAMED = 12  # points; more would cover one another's names
 
 
 @dataclass(frozen=True)
@@ -34,3 +40,28 @@ def scatter_points(leaderboard: pd.DataFrame) -> dict[str, dict[str, list[Point]
         point = Point(float(line["latency_ms"]), float(line["image_AUROC"]), label)
         charts.setdefault(dataset, {}).setdefault(str(line["model"]), []).append(point)
     return charts
+
+
+def scatter_plot(dataset: str, series: dict[str, list[Point]], colors: dict[str, int]) -> Plot:
+    """The points of one data set; `colors` has a number of each model."""
+    points = [point for found in series.values() for point in found]
+    lowest = min(point.auroc for point in points)
+    step = next(step for step in (0.01, 0.02, 0.05, 0.1, 1.0) if 1 - lowest <= 8 * step)
+    bottom = max(0.0, math.floor((lowest - step / 3) / step) * step)
+    slowest = max(point.latency_ms for point in points) * 1.1
+    y_ticks = [bottom + i * step for i in range(round((1 - bottom) / step) + 1)]
+    axes = Axes(width=WIDTH, height=HEIGHT, x_range=(0, slowest), y_range=(bottom, 1))
+    marks = []
+    for model, found in series.items():
+        for p in found:
+            x, is_right = axes.x(p.latency_ms), axes.x(p.latency_ms) > WIDTH * 0.75
+            title = f"{model}, {p.label}: image AUROC {p.auroc:.3f}, {p.latency_ms:.1f} ms"
+            name = p.label.split(",")[0] if len(points) <= MAX_NAMED else ""
+            marks.append(Mark(x=x, y=axes.y(p.auroc), look=f"color{colors[model] % N_COLORS}", title=title, name=name,
+                              anchor="end" if is_right else "start"))  # fmt: skip
+    return Plot(
+        alt=f"Image AUROC against latency on {dataset}", size=(WIDTH, HEIGHT), frame=axes.frame, marks=marks,
+        x_label="latency (ms per image)", y_label="image AUROC",
+        x_ticks=[(axes.x(value), f"{value:g}") for value in round_ticks(0, slowest, n=9)],
+        y_ticks=[(axes.y(value), f"{value:.2f}") for value in y_ticks],
+    )  # fmt: skip

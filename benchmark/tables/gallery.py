@@ -1,4 +1,4 @@
-"""The images that the leading models decided best and worst, where a run drew them."""
+"""Images that show what the leading models decide: missed, false alarms and typical ones, where a run drew them."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from PIL import Image
 
 from benchmark.metrics.columns import shown_dataset
 from benchmark.records.record import Record
-from benchmark.records.record_sections import Panel
+from benchmark.records.record_sections import FALSE_ALARM, KINDS, MISSED, Panel
 
 MAX_RANK = 2
 MAX_IMAGES = 60
+WORDS = ("good", "defective")
 
 
 @dataclass(frozen=True)
@@ -22,11 +23,17 @@ class GalleryImage:
     """One panel (image, heat map, mask if there is one) and what to say of it.
 
     Attributes:
-        kind: ``worst`` or ``best``, by the distance of the score to the threshold.
-        truth: ``normal`` or ``anomalous``.
-        called: The same, as the model decided; empty without a threshold.
+        kind: One of `KINDS` of the record's sections; of earlier records ``worst`` or ``best``, by the distance of
+            the score to the threshold.
+        truth: ``good`` or ``defective``.
+        called: The same, as the model decided, or ``unsure``; empty without a threshold.
+        score: Raw, higher is more anomalous.
+        threshold: Raw, from it on an image is called defective; with two thresholds the lower one.
+        image: Its name in the record.
         jpeg: The panel.
         size: Its (width, height) in px.
+        file: The panel's file, relative to the output folder, with ``/``.
+        key: Of the run.
     """
 
     dataset: str
@@ -41,47 +48,77 @@ class GalleryImage:
     image: str
     jpeg: bytes
     size: tuple[int, int]
+    file: str = ""
+    key: str = ""
 
 
 def gallery(leading: Sequence[tuple[int, Record]], output: Path) -> list[GalleryImage]:
     """Panels of the two best models of each data set and category, of the first seed that has any.
 
-    A panel that is not on disk or cannot be read is left out. `leading` are rank and record, best first.
+    At most `MAX_IMAGES`: where there are more, the best models and the first image of each kind go first. A panel that
+    cannot be read, or whose kind the record's threshold no longer makes true, is left out. `leading` are rank and
+    record, best first.
     """
-    images: list[GalleryImage] = []
+    wanted: list[tuple[tuple[int, int], int, Record, Panel]] = []
     seen = set()
     for rank, record in leading:
-        listed = record.files.images
+        listed = [panel for panel in record.files.images or () if _is_true(panel, record)]
         place = (record.dataset.name, record.dataset.category, rank)
         if rank > MAX_RANK or not listed or place in seen:
             continue
         seen.add(place)
-        found = [_gallery_image(rank, record, panel, output) for panel in listed]
-        images += [image for image in found if image is not None]
-    return images[:MAX_IMAGES]
+        for number, panel in enumerate(listed):
+            of_its_kind = sum(other.kind == panel.kind for other in listed[:number])
+            wanted.append(((of_its_kind, rank), rank, record, panel))
+    first = sorted(range(len(wanted)), key=lambda i: wanted[i][0])[:MAX_IMAGES]
+    found = [_gallery_image(*wanted[i][1:], output) for i in sorted(first)]
+    return [image for image in found if image is not None]
+
+
+def examples(images: Sequence[GalleryImage], *, key: str) -> tuple[GalleryImage, ...]:
+    """One missed defect, one false alarm and one typical good image of a run, as far as there are any."""
+    of_run = [image for image in images if image.key == key]
+    first = [next((image for image in of_run if image.kind == kind), None) for kind in KINDS[:3]]
+    return tuple(image for image in first if image is not None)
+
+
+def _is_true(panel: Panel, record: Record) -> bool:
+    """Whether the record's threshold, which may have been fitted anew, still makes it what it was drawn as."""
+    threshold = record.thresholds.image
+    if panel.kind == MISSED:
+        return threshold is not None and panel.score < threshold
+    if panel.kind == FALSE_ALARM:
+        return threshold is not None and panel.score >= threshold
+    return True
 
 
 def _gallery_image(rank: int, record: Record, listed: Panel, output: Path) -> GalleryImage | None:
+    file = record.folder / listed.panel
     try:
-        with Image.open(output / record.folder / listed.panel) as panel:
-            jpeg = io.BytesIO()
-            panel.convert("RGB").save(jpeg, "JPEG", quality=85)
+        jpeg = (output / file).read_bytes()
+        with Image.open(io.BytesIO(jpeg)) as panel:
+            panel.load()
             size = panel.size
+            if panel.format != "JPEG":
+                converted = io.BytesIO()
+                panel.convert("RGB").save(converted, "JPEG", quality=85)
+                jpeg = converted.getvalue()
     except OSError:
         return None
     threshold = record.thresholds.image
-    words = ("normal", "anomalous")
     return GalleryImage(
         dataset=shown_dataset(record.dataset.name, synthetic=record.dataset.synthetic),
         category=record.dataset.category,
         rank=rank,
         detector=" on ".join(filter(None, [record.model, record.backbone])),
         kind=listed.kind,
-        truth=words[listed.label],
-        called="" if threshold is None else words[listed.score >= threshold],
+        truth=WORDS[listed.label],
+        called="" if threshold is None else WORDS[listed.score >= threshold],
         score=listed.score,
         threshold=threshold,
         image=listed.image,
-        jpeg=jpeg.getvalue(),
+        jpeg=jpeg,
         size=size,
+        file=file.as_posix(),
+        key=record.key,
     )

@@ -1,6 +1,6 @@
 "use strict";
 // Sorting: the best first, then the other way round; blanks stay last in both directions; numbers by value, texts by alphabet.
-for (const table of document.querySelectorAll("table")) {
+for (const table of document.querySelectorAll("table.sortable")) {
   const heads = [...table.tHead.rows[0].cells];
   heads.forEach((head, place) => {
     head.querySelector("button").addEventListener("click", () => {

@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from PIL import Image
 from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 
 from benchmark.__main__ import main, portable_command
@@ -132,7 +133,7 @@ def test_a_record_says_what_a_reader_needs(finished):
     assert record.speed.fit_seconds > 0
     assert 0 < record.speed.latency_ms <= record.speed.latency_p95_ms
     assert record.memory.peak_memory_bytes > record.memory.model_bytes > 0
-    assert [panel.kind for panel in record.files.images] == ["worst"] * 2 + ["best"] * 2
+    assert {panel.kind for panel in record.files.images} >= {"typical good"}
     assert all((folder / panel.panel).exists() for panel in record.files.images)
 
 
@@ -435,13 +436,15 @@ def test_an_autoencoder_and_an_svm_from_its_checkpoint_record_their_label_free_d
     assert again.metrics["pixel_AUROC"] == pytest.approx(metrics["pixel_AUROC"])
 
 
-def test_a_detector_without_a_map_has_blank_pixel_metrics_and_no_images(data, tmp_path):
+def test_a_detector_without_a_map_has_blank_pixel_metrics_and_images_without_one(data, tmp_path):
     options = RunOptions(progress=False, images=2)
     record = run_experiment(Experiment(model=spec("BackboneOcSvm"), data=data), tmp_path, options=options)
     assert record.status == "finished", record.error
     assert record.metrics["image_AUROC"] is not None
     assert {value for name, value in record.metrics.items() if name.startswith("pixel")} == {None}
-    assert record.files.images == []
+    assert record.files.images
+    sizes = {Image.open(tmp_path / record.folder / panel.panel).size for panel in record.files.images}
+    assert sizes == {(256, 256)}
 
 
 def test_a_fit_that_gives_up_is_not_ranked(data, tmp_path):

@@ -107,7 +107,7 @@ def test_gallery_shows_panels_that_exist_of_leading_models(book: Workbook) -> No
     sheet = book["Gallery"]
     assert len(sheet._images) == sheet.max_row - 1 > 0
     assert {sheet.cell(row, 5).value for row in range(2, sheet.max_row + 1)} == {"worst"}
-    assert {sheet.cell(row, 7).value for row in range(2, sheet.max_row + 1)} == {"normal"}
+    assert {sheet.cell(row, 7).value for row in range(2, sheet.max_row + 1)} == {"good"}
 
 
 def test_without_images_there_is_no_gallery_and_without_records_no_chart(tmp_path: Path) -> None:
