@@ -37,6 +37,7 @@ def run(options: argparse.Namespace) -> int:
     from benchmark.log import open_sinks
     from benchmark.one_run.options import IMAGES, RunOptions
     from benchmark.plan.grid import expand
+    from benchmark.plan.validation import requirement_of
     from benchmark.records.archive import holds_runs
     from extensions.cache import open_cache
     from extensions.configuration import ConfigError, load_config
@@ -72,6 +73,7 @@ def run(options: argparse.Namespace) -> int:
                     overwrite=options.overwrite,
                     images=IMAGES if config.get("images") is None else int(config["images"]),
                     data_root=data_root,
+                    requirement=requirement_of(config),
                 ),
                 keep=config.get("keep", "best"),
                 executor=executor,
@@ -94,13 +96,16 @@ def table(options: argparse.Namespace) -> int:
     """`benchmark table`: write the tables again from the records."""
     from benchmark.api.output_tables import write_tables
     from benchmark.records.archive import holds_runs
+    from benchmark.tables.required import parse_requirement
 
+    requirement = parse_requirement(options.requirement)
     if not holds_runs(options.output):
         msg = (
             f"{options.output}: no folder 'runs' in it, nor packed runs; expected the output folder of `workbench run`"
         )
         raise ValueError(msg)
-    print("\n".join(str(path) for path in write_tables(options.output, into=options.into)))
+    written = write_tables(options.output, requirement=requirement, into=options.into)
+    print("\n".join(map(str, written)))
     print(f"written again from the records: open {options.output / SHEET}{_next(options.output)}")
     return 0
 

@@ -61,6 +61,11 @@ def _add_table(commands: Any) -> None:
     one.add_argument(
         "--into", type=Path, metavar="XLSX", help="your own workbook: our sheets in it, too; all else in it stays"
     )
+    one.add_argument(
+        "--requirement", nargs="+", action="extend", default=[], metavar="K=V",
+        help="what missed defects and false alarms are counted at, e.g. max_false_alarms=0.02, max_missed=0 or "
+        "cost.missed=500 cost.false_alarm=3 cost.defect_rate=0.004 (default: that of the newest sweep)",
+    )  # fmt: skip
     one.set_defaults(command="table")
 
 

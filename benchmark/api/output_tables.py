@@ -10,9 +10,12 @@ from typing import TYPE_CHECKING
 
 from benchmark.records.archive import load
 from benchmark.report.write import FORMATS, write_reports
+from benchmark.statistics.requirement import Requirement
 from benchmark.tables.augmentation_frames import augmentation_frame
+from benchmark.tables.decide import with_examples
 from benchmark.tables.gallery import gallery
 from benchmark.tables.leaderboard import build_tables
+from benchmark.tables.stored_scores import StoredScores
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,12 +25,19 @@ logger = logging.getLogger(__name__)
 DEFAULT_OUTPUT = Path("output/notebook")
 
 
-def write_tables(output: Path, *, formats: Sequence[str] = tuple(FORMATS), into: Path | None = None) -> list[Path]:
+def write_tables(
+    output: Path,
+    *,
+    formats: Sequence[str] = tuple(FORMATS),
+    requirement: Requirement | None = None,
+    into: Path | None = None,
+) -> list[Path]:
     """Write ``leaderboard.*`` from the records in ``output``, and plots beside them; return the paths.
 
     Args:
         output: Folder of ``benchmark run``.
         formats: Which to write.
+        requirement: What missed defects and false alarms are counted at; default: that of the newest sweep.
         into: A team's own workbook, in which our sheets are written or refreshed, too; see
             `benchmark.report.into.write_into`.
 
@@ -35,10 +45,23 @@ def write_tables(output: Path, *, formats: Sequence[str] = tuple(FORMATS), into:
         ReportError: A file is open in another program or cannot be written. The other formats are written all the same.
     """
     archive = load(output)
-    for sentence in archive.warnings:
+    stored = StoredScores(output)
+    tables = build_tables(
+        archive.records,
+        archive.plans,
+        probes=archive.probes,
+        warnings=archive.warnings,
+        stored=stored,
+        requirement=requirement,
+    )
+    for sentence in (*archive.warnings, *stored.faults):
         logger.warning("%s: %s", output, sentence)
-    tables = build_tables(archive.records, archive.plans, probes=archive.probes, warnings=archive.warnings)
-    tables = replace(tables, gallery=gallery(tables.leading, output))
+    runs = {record.key: record for record in archive.records if record.is_finished}
+    decisions = [
+        with_examples(one, gallery([(1, runs[one.leading[0].key])], output) if one.leading else ())
+        for one in tables.decisions
+    ]
+    tables = replace(tables, gallery=gallery(tables.leading, output), decisions=decisions)
     written = write_reports(tables, output, formats=formats)
     if into is not None:
         from benchmark.report.into import write_into
@@ -56,4 +79,5 @@ def read_augmentation(output: Path | str = DEFAULT_OUTPUT) -> pd.DataFrame:
 def read_leaderboard(output: Path | str = DEFAULT_OUTPUT) -> pd.DataFrame:
     """The leaderboard of an output folder as a frame, one row per model, backbone, settings and data set."""
     archive = load(Path(output))
-    return build_tables(archive.records, archive.plans, warnings=archive.warnings).leaderboard
+    stored = StoredScores(Path(output))
+    return build_tables(archive.records, archive.plans, warnings=archive.warnings, stored=stored).leaderboard

@@ -8,16 +8,29 @@ import lzma
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from benchmark.records.archive import load
-from benchmark.records.packed import PLANS, RECORDS, SCORE_TABLE, packed_plans, packed_records, score_texts
+from benchmark.records.packed import (
+    CALIBRATION_TABLE,
+    PLANS,
+    RECORDS,
+    SCORE_TABLE,
+    packed_plans,
+    packed_records,
+    score_texts,
+)
 from benchmark.records.record import Record
+from benchmark.records.run_files import CALIBRATION
 from benchmark.records.section import Section
 from benchmark.records.sweep_plan import SweepPlan
 from benchmark.report.write import write_csv
 from benchmark.tables.leaderboard import build_tables
 from extensions.runtime.disk import room_for
 from extensions.runtime.escaped import writable_content
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 logger = logging.getLogger(__name__)
 
@@ -107,17 +120,28 @@ def _unanswered(plans: Iterable[SweepPlan], records: Sequence[Record]) -> list[S
 
 def _write_runs(homes: Sequence[tuple[Path, Record]], plans: Sequence[SweepPlan], stage: Path) -> None:
     """Records, plans and scores; `homes` has each record with the output folder it is in."""
-    import pandas as pd
-
     (stage / RECORDS).write_text(_lines(record for _, record in homes), encoding="utf-8")
     if plans:
         (stage / PLANS).write_text(_lines(plans), encoding="utf-8")
-    tables = [score_texts(home, one).assign(run=one.key) for home, one in homes if one.files.scores]
+    _write_scores(
+        [score_texts(home, one).assign(run=one.key) for home, one in homes if one.files.scores], stage / SCORE_TABLE
+    )
+    names = {"name": CALIBRATION, "packed_name": CALIBRATION_TABLE}
+    _write_scores(
+        [score_texts(home, one, **names).assign(run=one.key) for home, one in homes if one.files.calibration],
+        stage / CALIBRATION_TABLE,
+    )
+
+
+def _write_scores(tables: Sequence[pd.DataFrame], path: Path) -> None:
+    """Tables of several runs as one, the key of its run in front of each row; nothing where there are none."""
+    import pandas as pd
+
     if tables:
         table = pd.concat(tables)
         table.insert(0, "run", table.pop("run"))
         text = table.to_csv(index=False, lineterminator="\n")
-        (stage / SCORE_TABLE).write_bytes(lzma.compress(text.encode(), preset=9))
+        path.write_bytes(lzma.compress(text.encode(), preset=9))
 
 
 def _lines(sections: Iterable[Section]) -> str:

@@ -27,6 +27,7 @@ from benchmark.records.record_file import RecordError, read_plan
 from benchmark.records.run_files import write_json
 from benchmark.records.store import Store
 from benchmark.records.sweep_plan import PlanEntry, SweepPlan
+from benchmark.statistics.requirement import Requirement
 from extensions.configuration import ConfigError
 from extensions.runtime.progress import progress_bar, say
 
@@ -61,7 +62,9 @@ def run_sweep(
         partial: These are a part of the sweep, so what was asked for before still counts as asked for.
     """
     store = Store(output)
-    plan = write_plan(store, experiments, sweep=options.sweep, command=command, config=config)
+    plan = write_plan(
+        store, experiments, sweep=options.sweep, command=command, config=config, requirement=options.requirement
+    )
     if not partial:
         drop_other_plans(plan, sweep=options.sweep)
     bar_per_run = options.progress and executor.kind == "local"
@@ -174,9 +177,19 @@ def select(experiments: Sequence[Experiment], filters: Mapping[str, Sequence[str
     return chosen
 
 
-def write_plan(store: Store, experiments: Sequence[Experiment], *, sweep: str, command: str, config: str) -> Path:
+def write_plan(
+    store: Store,
+    experiments: Sequence[Experiment],
+    *,
+    sweep: str,
+    command: str,
+    config: str,
+    requirement: Requirement | None = None,
+) -> Path:
     """Write down what was asked for, so that the tables can show what never ran as a gap."""
     plan = SweepPlan(sweep=sweep, command=command, config=config, experiments=[_entry(one) for one in experiments])
+    if requirement is not None:
+        plan = plan.model_copy(update={"requirement": requirement.on_disk})
     content = plan.on_disk()
     name = hashlib.sha256(json.dumps(content["experiments"], sort_keys=True).encode()).hexdigest()[:12]
     path = store.output / "plans" / f"{sweep or 'sweep'}-{name}.json"

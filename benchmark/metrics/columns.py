@@ -3,41 +3,18 @@
 from __future__ import annotations
 
 import textwrap
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import pandas as pd
 
+from benchmark.metrics.column import Column
+from benchmark.metrics.decision_columns import DECISION_COLUMNS
 from benchmark.metrics.metric_table import HEADLINE, METRICS
 
 NOT_ALIKE = ("alone",)
 """Values of such a column that compare with nothing, not even with themselves."""
 AT = " | "
 """In the name of a column, between what is shown and where it was measured: `image_AUROC | Padim on mtd`."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Column:
-    """One column as a reader sees it.
-
-    Args:
-        name: Column of the frame.
-        heading: With unit, and an arrow for the direction that is better.
-        note: What it means.
-        format: Excel number format; empty for text.
-        width: In characters.
-        higher_is_better: None where neither is, or where values are not to be compared.
-        optional: Left out of sight when every cell is blank or zero.
-        alike: Column whose values say which cells compare: those of a block that differ in it are not colored.
-    """
-
-    name: str
-    heading: str
-    note: str = ""
-    format: str = ""
-    width: int = 10
-    higher_is_better: bool | None = None
-    optional: bool = False
-    alike: str = ""
 
 
 _ALIKE = {"latency_ms": "latency_session", "latency_p95_ms": "latency_session", "fit_seconds": "fit_machine"}
@@ -197,7 +174,7 @@ _TEXTS = (
     Column(name="threshold_image", heading="Image threshold", format="0.0000", note="On raw scores."),
     Column(name="threshold_pixel", heading="Pixel threshold", format="0.0000", note="On raw map values."),
 )  # fmt: skip
-_BY_NAME = {entry.name: entry for entry in (*_TEXTS, *_metric_columns())}
+_BY_NAME = {entry.name: entry for entry in (*_TEXTS, *DECISION_COLUMNS, *_metric_columns())}
 
 _RESULTS = (
     *(name for headline in HEADLINE for name in (headline, f"{headline}_std")),
@@ -213,8 +190,17 @@ _ORIGIN = ("k_shot", "contamination_ratio", "threshold_source", "checkpoint", "r
 _PLACED = (*_ORIGIN, *_DECISIONS)
 _REST = (*_PLACED, *(m.name for m in METRICS if m.name not in {*_RESULTS, *_PLACED}))  # those without a place last
 
-LEADERBOARD = ("rank", "model", "backbone", "settings", "dataset", *_RESULTS, "n_categories", *_REST)
-BY_CATEGORY = ("model", "backbone", "settings", "dataset", "category", *_RESULTS, *_REST, "image_AUROC_by_kind")
+LEADERBOARD = (
+    "rank_range", "model", "backbone", "settings", "dataset", "image_AUROC", "image_AUROC_interval", "image_F1Score",
+    "missed_told", "false_alarms_told", "unsure", "cost_per_1000", "pixel_AUROC", "pixel_F1Score", "latency_ms",
+    "model_bytes", "status", "caution",
+)  # fmt: skip
+"""What decides; the rest is in Runs, By category and the CSV."""
+BY_CATEGORY = (
+    "model", "backbone", "settings", "dataset", "category", *_RESULTS, "image_AUROC_interval",
+    "image_F1Score_interval", "pixel_AUROC_interval", "pixel_F1Score_interval", "missed_told", "false_alarms_told",
+    "unsure", "cost_per_1000", "requirement", "caution", *_REST, "image_AUROC_by_kind",
+)  # fmt: skip
 FAILURES = ("dataset", "category", "model", "backbone", "settings", "seed", "state", "error", "message", "started",
             "folder")  # fmt: skip
 

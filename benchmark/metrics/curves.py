@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 
+ROUNDING = 1e-9
+"""Of a share times a count: 7 % of 100 is not more than 7."""
+
 
 def true_false_positives(positives: np.ndarray, negatives: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """True and false positives when everything from entry k upward is called anomalous, each ``(K,)``."""
@@ -49,6 +52,21 @@ def best_f1_index(positives: np.ndarray, negatives: np.ndarray) -> tuple[int, fl
     scores = 2 * tp / np.maximum(tp + fp + tp[0], 1)
     index = len(scores) - 1 - int(np.argmax(scores[::-1]))
     return index, float(scores[index])
+
+
+def recall_at_fpr(positives: np.ndarray, negatives: np.ndarray, *, limit: float) -> float:
+    """Highest recall among the thresholds with a false positive rate of at most ``limit``; 0 where none has.
+
+    Samples of one score are called alike, so ties above the limit lower it. Nothing is interpolated.
+    """
+    tp, fp = true_false_positives(positives, negatives)
+    return float(tp[fp <= limit * fp[0] + ROUNDING].max(initial=0) / tp[0])
+
+
+def fpr_at_recall(positives: np.ndarray, negatives: np.ndarray, *, limit: float) -> float:
+    """Lowest false positive rate among the thresholds with a recall of at least ``limit``; nothing is interpolated."""
+    tp, fp = true_false_positives(positives, negatives)
+    return float(fp[tp >= limit * tp[0] - ROUNDING].min() / fp[0])
 
 
 def pro_area(overlap: np.ndarray, negatives: np.ndarray, *, fpr_limit: float = 0.3) -> float:

@@ -12,7 +12,13 @@ Numbers = Sequence[float] | np.ndarray
 
 BY_KIND = "image_AUROC/"
 """Before a defect's kind: the metric's name in records."""
-NORMAL_QUANTILE = 0.99
+AT_FPR = {"image_recall_at_FPR1": 0.01, "image_recall_at_FPR5": 0.05}
+AT_RECALL = {"image_FPR_at_recall95": 0.95, "image_FPR_at_recall100": 1.0}
+NAMES = (
+    *("image_AUROC", "image_AveragePrecision", "image_F1Score", "image_F1Max", "image_F1Floor"),
+    *AT_FPR,
+    *AT_RECALL,
+)
 
 
 def image_metrics(labels: Numbers, scores: Numbers, folds: Numbers) -> dict[str, float | None]:
@@ -24,9 +30,11 @@ def image_metrics(labels: Numbers, scores: Numbers, folds: Numbers) -> dict[str,
         folds: ``(N,)``, 0 or 1, from :func:`benchmark.metrics.folds.stratified_folds`.
 
     Returns:
-        ``image_AUROC``, ``image_AveragePrecision``, ``image_F1Score`` (two-fold cross-fit), ``image_F1Max`` and
-        ``image_F1Floor`` (everything called anomalous). All None when one class is absent; ``image_F1Score`` alone is
-        None when a fold lacks a class.
+        ``image_AUROC``, ``image_AveragePrecision``, ``image_F1Score`` (two-fold cross-fit), ``image_F1Max``,
+        ``image_F1Floor`` (everything called anomalous) and points of the ROC curve of these very images, shares from 0
+        to 1: ``image_recall_at_FPR1`` and ``image_recall_at_FPR5`` (:func:`curves.recall_at_fpr`),
+        ``image_FPR_at_recall95`` and ``image_FPR_at_recall100`` (:func:`curves.fpr_at_recall`). All None when one class
+        is absent; ``image_F1Score`` alone is None when a fold lacks a class.
 
     Raises:
         ValueError: Lengths differ, a label is neither 0 nor 1, or a score is NaN or infinite.
@@ -37,18 +45,19 @@ def image_metrics(labels: Numbers, scores: Numbers, folds: Numbers) -> dict[str,
         msg = f"image_metrics got {len(truth)} labels and {len(halves)} folds; give one of each an image."
         raise ValueError(msg)
     if truth.all() or not truth.any():
-        return dict.fromkeys(f"image_{name}" for name in ("AUROC", "AveragePrecision", "F1Score", "F1Max", "F1Floor"))
+        return dict.fromkeys(NAMES)
     _, positives, negatives = _counts(truth, values)
     n_positives = int(truth.sum())
-    return {
-        "image_AUROC": curves.auroc(positives, negatives),
-        "image_AveragePrecision": curves.average_precision(positives, negatives),
-        "image_F1Score": _cross_fit_f1(truth, values, halves),
-        "image_F1Max": curves.best_f1_index(positives, negatives)[1],
-        "image_F1Floor": curves.f1(
-            true_positives=n_positives, false_positives=len(truth) - n_positives, n_positives=n_positives
-        ),
-    }
+    found = (
+        curves.auroc(positives, negatives),
+        curves.average_precision(positives, negatives),
+        _cross_fit_f1(truth, values, halves),
+        curves.best_f1_index(positives, negatives)[1],
+        curves.f1(true_positives=n_positives, false_positives=len(truth) - n_positives, n_positives=n_positives),
+        *(curves.recall_at_fpr(positives, negatives, limit=limit) for limit in AT_FPR.values()),
+        *(curves.fpr_at_recall(positives, negatives, limit=limit) for limit in AT_RECALL.values()),
+    )
+    return dict(zip(NAMES, found, strict=True))
 
 
 def auroc_by_kind(labels: Numbers, scores: Numbers, kinds: Sequence[str]) -> dict[str, float]:
@@ -132,24 +141,6 @@ def best_threshold(labels: Numbers, scores: Numbers) -> float | None:
     rejected = float(distinct[index - 1])
     middle = rejected / 2 + accepted / 2
     return middle if middle > rejected else accepted  # neighboring floats have no middle
-
-
-def image_threshold(labels: np.ndarray, scores: np.ndarray) -> tuple[float | None, str]:
-    """The threshold that a checkpoint carries, and how it was found.
-
-    Args:
-        labels: ``(N,)``, 0 normal, 1 anomalous.
-        scores: ``(N,)`` raw scores, higher is more anomalous.
-
-    Returns:
-        That of maximal F1 where there are both kinds, a quantile where all are normal, None where none is.
-    """
-    if labels.any() and not labels.all():
-        return best_threshold(labels, scores), "maximal F1 on all labelled test images"
-    if labels.any():
-        return None, "none, for no test image is normal"
-    source = f"{NORMAL_QUANTILE:.0%} quantile of {len(scores)} held-out normal images"
-    return float(np.quantile(scores, NORMAL_QUANTILE)), source
 
 
 def _checked(labels: Numbers, scores: Numbers) -> tuple[np.ndarray, np.ndarray]:

@@ -96,8 +96,40 @@ def _decisions() -> list[Metric]:
     ]
 
 
+def _operating_points() -> list[Metric]:
+    """Points of the ROC curve of the test images."""
+    read_off = (
+        "Read off the ROC curve of the whole test set, so the threshold has seen the images that it is judged on: "
+        "optimistic, as F1 max is. A share from 0 to 1;"
+    )
+    recalls = [
+        Metric(
+            name=f"image_recall_at_FPR{share}",
+            label=f"Recall at {share} % false alarms",
+            meaning=f"Largest share of the anomalous images that a threshold finds which calls at most {share} % of "
+            f"the normal ones anomalous. {read_off} higher is better.",
+            higher_is_better=True,
+            optional=True,
+        )
+        for share in (1, 5)
+    ]
+    rates = [
+        Metric(
+            name=f"image_FPR_at_recall{share}",
+            label=f"False alarms at {share} % recall",
+            meaning=f"Smallest share of the normal images called anomalous at a threshold that finds {told} anomalous "
+            f"images. {read_off} lower is better.",
+            higher_is_better=False,
+            optional=True,
+        )
+        for share, told in ((95, "at least 95 % of the"), (100, "all"))
+    ]
+    return [*recalls, *rates]
+
+
 METRICS: tuple[Metric, ...] = (
     *_quality("image"),
+    *_operating_points(),
     *_quality("pixel"),
     Metric(
         name="pixel_AUPRO",
@@ -105,6 +137,31 @@ METRICS: tuple[Metric, ...] = (
         meaning="Overlap with each defect region, averaged over regions so that small defects count as much as large "
         "ones, over false positive rates from 0 to 0.3. 1 is perfect, 0.15 is guessing; higher is better.",
         higher_is_better=True,
+    ),
+    Metric(
+        name="pixel_AUPRO_005",
+        label="Pixel AUPRO at 0.05",
+        meaning="Pixel AUPRO over false positive rates from 0 to 0.05, as on MVTec AD 2: what a stricter use sees. "
+        "1 is perfect, 0.025 is guessing; higher is better.",
+        higher_is_better=True,
+        optional=True,
+    ),
+    Metric(
+        name="pixel_AUPIMO",
+        label="Pixel AUPIMO",
+        meaning="Share of an image's anomalous pixels found, averaged over anomalous images, where 1 to 10 of 100,000 "
+        "pixels of the normal images are called anomalous. 1 is perfect, guessing gives almost 0; higher is better. "
+        "Blank without normal images or with too few of their pixels.",
+        higher_is_better=True,
+        optional=True,
+    ),
+    Metric(
+        name="pixel_F1LabelFree",
+        label="Pixel F1, label-free",
+        meaning="F1 of calling pixels anomalous at the 99.9 % quantile of the pixels of the normal images in the other "
+        "half of the test images: no mask has a say in the threshold. 1 is perfect; higher is better.",
+        higher_is_better=True,
+        optional=True,
     ),
     Metric(
         name="pixel_binning_error",

@@ -11,10 +11,12 @@ import torch
 from lightning.pytorch.callbacks import Callback
 
 from benchmark.metrics.folds import stratified_folds
-from benchmark.metrics.image import auroc_by_kind, decision_metrics, image_metrics, image_threshold
+from benchmark.metrics.image import auroc_by_kind, decision_metrics, image_metrics
 from benchmark.metrics.pixel import PixelMetrics
 from benchmark.one_run.example_images import ImageKeeper
+from benchmark.records.kept_thresholds import kept_thresholds
 from benchmark.records.record_sections import Thresholds
+from benchmark.statistics.requirement import Requirement
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -88,11 +90,20 @@ class ScoreCollector(Callback):
             self._pixel.update(maps, masks, self.samples.loc[rows, "fold"].to_numpy())
         self.images.offer(self.samples.loc[rows], maps, masks)
 
-    def finish(self, label_free: tuple[float, str] | None = None) -> Evaluation:
+    def finish(
+        self,
+        label_free: tuple[float, str] | None = None,
+        *,
+        requirement: Requirement | None = None,
+        calibration: pd.DataFrame | None = None,
+    ) -> Evaluation:
         """Compute everything from what was collected.
 
         Args:
             label_free: A threshold that the model took from its training images, and where it is from.
+            requirement: What the thresholds keep; None for none.
+            calibration: Scores of images that thresholds alone are fitted on: image, label, kind, score, fold; None
+                fits them on the test images.
 
         Raises:
             RuntimeError: A test image was never scored.
@@ -106,11 +117,11 @@ class ScoreCollector(Callback):
         metrics |= auroc_by_kind(labels, scores, self.samples["kind"].tolist())
         metrics |= decision_metrics(labels, scores, label_free[0] if label_free else None)
         pixel = self._pixel.compute() if self._pixel is not None else PixelMetrics().compute()
-        image, source = image_threshold(labels, scores)
         of_pixels = self._pixel.threshold() if self._pixel is not None and pixel["pixel_AUROC"] is not None else None
-        thresholds = Thresholds(image=image, pixel=of_pixels, source=source)
+        more: dict[str, Any] = {"pixel": of_pixels}
         if label_free is not None:
-            thresholds = thresholds.model_copy(update={"label_free": label_free[0], "label_free_source": label_free[1]})
+            more |= {"label_free": label_free[0], "label_free_source": label_free[1]}
+        thresholds = kept_thresholds(self.samples, requirement, calibration=calibration).model_copy(update=more)
         ranges = {"image": (float(scores.min()), float(scores.max()))}
         if self._map_range[0] <= self._map_range[1]:
             ranges["pixel"] = self._map_range

@@ -86,7 +86,7 @@ def measure(record: Record, prepared: Prepared, workspace: Path, options: RunOpt
             prepare_seconds = {name: _timed(cached.prepare, name) for name in splits}
         decoded_images.forget()
         known, test_seconds = _fit_and_test(engine, model, cached, known)
-        evaluation = collector.finish(getattr(model, "label_free_threshold", None))
+        evaluation = collector.finish(getattr(model, "label_free_threshold", None), requirement=options.requirement)
         set_thresholds(model, evaluation)
         n_views = next((one.n_views for one in augmentations if one.where == "tta"), 1)
         image, left_to_do = cached.network_input()

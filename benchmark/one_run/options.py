@@ -5,13 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmark.statistics.requirement import Requirement
+
 IMAGES = 2
 """How many test images of each kind are drawn where a configuration or a call says nothing else."""
 
 
 @dataclass(frozen=True)
 class RunOptions:
-    """How a run is carried out and what is kept of it; none of it changes a result.
+    """How a run is carried out and what is kept of it; none of it changes a score or a metric.
 
     Args:
         sweep: Name under which the record is filed.
@@ -27,6 +29,7 @@ class RunOptions:
         shared_fits: Of `benchmark.one_run.shared_fit`: fits of which one serves several runs of the sweep.
         timed_later: The network stays beside the record until a sweep times all of its own together, see
             `benchmark.execute.latency_session`; the run itself times a few images only.
+        requirement: What the kept thresholds keep; None takes those of the highest F1.
         data_root: Where relative data roots start, absolute; None for `$WORKBENCH_DATA`, else the working directory.
     """
 
@@ -40,4 +43,5 @@ class RunOptions:
     page: bool = False
     shared_fits: tuple[str, ...] = ()
     timed_later: bool = False
+    requirement: Requirement | None = None
     data_root: Path | None = None

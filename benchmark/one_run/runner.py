@@ -12,6 +12,7 @@ from pathlib import Path
 from benchmark.one_run.kept_networks import IMAGE, NETWORK
 from benchmark.one_run.options import RunOptions
 from benchmark.one_run.preparation import Prepared, keep_place, named, prepare, record_header
+from benchmark.one_run.refitted_thresholds import lacks_scores_for, with_requirement
 from benchmark.plan.experiment import Experiment
 from benchmark.records.record import Record
 from benchmark.records.record_sections import Failure
@@ -58,7 +59,8 @@ def _run(experiment: Experiment, store: Store, options: RunOptions, *, error: Ex
         there = store.read(prepared.folder)
         if there is not None and not is_due(there, options.overwrite):
             keep_place(prepared, store.output / prepared.folder)  # the same data may lie elsewhere by now
-            return there
+            if not lacks_scores_for(there, store.output, options.requirement):
+                return with_requirement(store, there, options.requirement)
         with store.workspace() as workspace:
             record = _carry_out(prepared, workspace, options)
             keep_place(prepared, workspace)

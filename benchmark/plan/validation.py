@@ -13,6 +13,7 @@ from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationE
 from benchmark.log import check_log
 from benchmark.plan.augmentation import is_augmenting
 from benchmark.plan.experiment import Experiment
+from benchmark.statistics.requirement import Requirement, read_requirement
 from extensions.configuration import ConfigError, describe_data, describe_model
 from extensions.configuration.errors import did_you_mean
 from extensions.configuration.trainer import check_trainer
@@ -32,6 +33,7 @@ KEYS = (
     "images",
     "log",
     "resources",
+    "requirement",
 )
 MAX_SEED = 2**32 - 1
 Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]
@@ -94,6 +96,19 @@ def check_config(config: dict[str, Any]) -> None:
     check_mapping(config.get("trainer"), "trainer")
     check_resources(config.get("resources"))
     check_log(config.get("log"))
+    requirement_of(config)
+
+
+def requirement_of(config: dict[str, Any]) -> Requirement | None:
+    """What the document requires of every detector; None where nothing is.
+
+    Raises:
+        ConfigError: A requirement that cannot be.
+    """
+    try:
+        return read_requirement(config.get("requirement"))
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
 
 
 def check_seed(value: Any) -> int:

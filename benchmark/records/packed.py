@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from benchmark.records.record import Record
 from benchmark.records.record_file import RecordError, parse
-from benchmark.records.run_files import SCORES, run_folder, write_text
+from benchmark.records.run_files import CALIBRATION, SCORES, run_folder, write_text
 from benchmark.records.section import Section
 from benchmark.records.sweep_plan import SweepPlan
 
@@ -23,6 +23,8 @@ PLANS = "plans.jsonl"
 """A plan a line, without the runs that a packed record answers."""
 SCORE_TABLE = "scores.csv.xz"
 """The rows of every `scores.csv`, with the key of their run in front under `run`."""
+CALIBRATION_TABLE = "calibration.csv.xz"
+"""Likewise of every `calibration.csv`."""
 SCORE_COLUMNS = ("image", "label", "kind", "score", "fold")
 
 _AGAIN = "restore the file from its repository, or run again with --overwrite all"
@@ -61,19 +63,42 @@ def read_scores(output: Path, record: Record) -> pd.DataFrame:
     Raises:
         RecordError: As `score_texts`.
     """
-    import pandas as pd
-
-    return pd.read_csv(io.StringIO(score_texts(output, record).to_csv(index=False)), keep_default_na=False)
+    return _numbers(score_texts(output, record))
 
 
-def score_texts(output: Path, record: Record) -> pd.DataFrame:
+def read_calibration(output: Path, record: Record) -> pd.DataFrame | None:
+    """A row per image that thresholds alone were fitted on, in the columns of `read_scores`; None where a run has none.
+
+    `fold` is -1 for the images of `calibration_dir`, which the run's own model scored. It is from 0 on for training
+    images, each scored by a model that was fitted without its fold. `kept_thresholds.usable_calibration` tells for
+    which requirement they serve.
+
+    Args:
+        output: Folder that `Record.folder` is relative to.
+        record: Of a run.
+
+    Raises:
+        RecordError: As `score_texts`.
+    """
+    if record.files.calibration is None:
+        return None
+    return _numbers(score_texts(output, record, name=CALIBRATION, packed_name=CALIBRATION_TABLE))
+
+
+def score_texts(output: Path, record: Record, *, name: str = SCORES, packed_name: str = SCORE_TABLE) -> pd.DataFrame:
     """As `read_scores`, every cell as it is written.
+
+    Args:
+        output: Folder that `Record.folder` is relative to.
+        record: Of a run.
+        name: Of the run's own table.
+        packed_name: Of that of the packed runs.
 
     Raises:
         RecordError: There are none, or they cannot be read.
     """
-    path = output / record.folder / SCORES
-    packed = output / SCORE_TABLE
+    path = output / record.folder / name
+    packed = output / packed_name
     used = path if path.is_file() or not packed.is_file() else packed
     try:
         table = _texts(used, _stamp(used))
@@ -86,6 +111,12 @@ def score_texts(output: Path, record: Record) -> pd.DataFrame:
         msg = f"{used}: run {record.key} has {found}, expected rows of {', '.join(SCORE_COLUMNS)}; {_AGAIN}"
         raise RecordError(msg)
     return rows
+
+
+def _numbers(texts: pd.DataFrame) -> pd.DataFrame:
+    import pandas as pd
+
+    return pd.read_csv(io.StringIO(texts.to_csv(index=False)), keep_default_na=False)
 
 
 def _lines(path: Path, kind: type[S]) -> SectionLines[S]:
@@ -132,7 +163,7 @@ def _is_of(line: bytes, sweep: str) -> bool:
         return False  # the tables name it
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=3)
 def _texts(path: Path, stamp: tuple[int, int]) -> pd.DataFrame:
     import pandas as pd
 

@@ -70,11 +70,23 @@ class Failure(Section):
 
 
 class Thresholds(Section):
-    """On raw scores and raw map values, and how they were found; `label_free` is the model's own."""
+    """On raw scores and raw map values, and how they were found; `label_free` is the model's own.
+
+    Attributes:
+        image: An image is anomalous from here on; where there are three verdicts, below it is good.
+        upper: From here on an image is defective, between `image` and it unsure; None with one threshold.
+        requirement: What the image thresholds keep, as a configuration has it; None where nothing was required.
+        promise: One sentence: what they keep on new images, from how many, and what they cannot promise.
+        unsure: Share of unsure images among those that they were fitted on; None with one threshold.
+    """
 
     image: float | None = None
+    upper: float | None = None
     pixel: float | None = None
     source: str | None = None
+    requirement: dict[str, Any] | None = None
+    promise: str | None = None
+    unsure: float | None = None
     label_free: float | None = None
     label_free_source: str | None = None
 
@@ -182,6 +194,7 @@ class Files(Section):
     """Names of the files beside the record; None where there is none."""
 
     scores: str | None = None
+    calibration: str | None = None
     checkpoint: str | None = None
     images: list[Panel] | None = None
 

@@ -13,6 +13,7 @@ from extensions.runtime.escaped import writable, writable_content
 
 RECORD = "record.json"
 SCORES = "scores.csv"
+CALIBRATION = "calibration.csv"
 CHECKPOINT = "model.ckpt"
 MAX_NAME = 80  # characters of a folder: file systems allow 255 bytes
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field
 
@@ -28,9 +28,10 @@ class PlanEntry(Section):
 
 
 class SweepPlan(Section):
-    """All runs of a sweep, the command that asked for them and the name of its configuration file."""
+    """All runs of a sweep, the command that asked for them, the name of its configuration file, the requirement."""
 
     sweep: str = ""
     command: str = ""
     config: str = ""
+    requirement: dict[str, Any] | None = None
     experiments: list[PlanEntry]

@@ -56,14 +56,14 @@ class Requirement:
             cost = self.cost
             return (
                 f"least cost (missed {cost.missed:g}, false alarm {cost.false_alarm:g}, "
-                f"{_percent(cost.defect_rate)} defective)"
+                f"{percent(cost.defect_rate)} defective)"
             )
         parts = []
         if self.max_missed is not None:
-            parts.append("no defect missed" if self.max_missed == 0 else f"at most {_percent(self.max_missed)} missed")
+            parts.append("no defect missed" if self.max_missed == 0 else f"at most {percent(self.max_missed)} missed")
         if self.max_false_alarms is not None:
             rate = self.max_false_alarms
-            parts.append("no false alarm" if rate == 0 else f"at most {_percent(rate)} false alarms")
+            parts.append("no false alarm" if rate == 0 else f"at most {percent(rate)} false alarms")
         return ", ".join(parts)
 
     @property
@@ -139,5 +139,6 @@ def _check_number(what: str, value: Any, *, high: float | None = None) -> None:
         raise ValueError(msg)
 
 
-def _percent(share: float) -> str:
-    return f"{100 * share:.3g} %"
+def percent(share: float, *, digits: int = 3) -> str:
+    """A share as text, such as `2.5 %`."""
+    return f"{100 * share:.{digits}g} %"

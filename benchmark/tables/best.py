@@ -5,14 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from benchmark.records.archive import Archive
 from benchmark.records.record import Record
 from benchmark.tables.export_commands import command
-from benchmark.tables.leaderboard import build_tables, sort_key
+from benchmark.tables.leaderboard import build_tables
+from benchmark.tables.ranking import best_of
+from benchmark.tables.stored_scores import StoredScores
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 BEST = "best"
-RANKED_BY = ("image_AUROC", "pixel_AUROC", "latency_ms")
+N_NAMED = 3
 
 
 @dataclass(frozen=True)
@@ -47,7 +53,7 @@ def best_run(asked: str, archive: Archive, output: Path) -> Best:
         ValueError: There is none, or more than one; those that there are are listed with a command.
     """
     name = asked.partition(":")[2]
-    found = best_runs(archive)
+    found = best_runs(archive, output)
     chosen = [one for one in found if not name or name in (one.where, one.record.dataset.name)]
     if len(chosen) == 1:
         return chosen[0]
@@ -65,30 +71,42 @@ def best_run(asked: str, archive: Archive, output: Path) -> Best:
     raise ValueError(msg)
 
 
-def best_runs(archive: Archive) -> list[Best]:
-    """The best run of each data set and category that has one, in the order of the leaderboard."""
-    board = build_tables(archive.records, archive.plans).leaderboard
+def best_runs(archive: Archive, output: Path) -> list[Best]:
+    """The best run of each data set and category that has one, in the order of the leaderboard.
+
+    Args:
+        archive: Of an output folder.
+        output: That folder, for the scores of the runs.
+    """
+    tables = build_tables(archive.records, archive.plans, stored=StoredScores(output))
+    board = tables.leaderboard
     by_key = {record.key: record for record in archive.records if record.is_finished}
     found: list[Best] = []
     for _, row in board[board["rank"] == 1].drop_duplicates("dataset").iterrows():
         runs = [by_key[key] for key in row["run_keys"].split(";")]
+        ties = _ties(tables.differences, row["dataset"])
         categories = list(dict.fromkeys(run.dataset.category for run in runs))
         for category in categories:
             of_one = [run for run in runs if run.dataset.category == category]
             where = f"{row['dataset']}/{category}" if len(categories) > 1 else row["dataset"]
-            found.append(_best(where, of_one))
+            found.append(_best(where, of_one, ties))
     return found
 
 
-def best_of(records: Sequence[Record]) -> Record:
-    """Of some finished runs the one that a leaderboard of them alone would put first."""
-    return min(records, key=lambda record: (sort_key({name: record.measured(name) for name in RANKED_BY}), record.key))
+def _ties(differences: pd.DataFrame, dataset: str) -> list[str]:
+    """Labels of the rows that the test images do not tell from the first."""
+    own = differences[(differences["dataset"] == dataset) & (differences["metric"] == "image_AUROC")]
+    of_first = own[own["first"] == own["first"].iloc[0]] if len(own) else own
+    return list(of_first.loc[of_first["told_apart"] == "no", "second"])
 
 
-def _best(where: str, runs: Sequence[Record]) -> Best:
+def _best(where: str, runs: Sequence[Record], ties: Sequence[str]) -> Best:
     record = best_of(runs)
     auroc = record.measured("image_AUROC")
     told = f"best on {where}: {record.detector}, run {record.key}, image AUROC {auroc:.4f}"
     if len(runs) > 1:
         told += f" (seed {record.seed}, the best of {len(runs)} seeds)"
+    if ties:
+        rest = f" and {len(ties) - N_NAMED} more" if len(ties) > N_NAMED else ""
+        told += f"; cannot be told from it on these test images: {'; '.join(ties[:N_NAMED])}{rest}"
     return Best(where, record, told)

@@ -9,7 +9,8 @@ from typing import Any
 
 import pandas as pd
 
-from benchmark.tables.leaderboard import Frames, sort_key
+from benchmark.tables.frames import Frames
+from benchmark.tables.ranking import sort_key
 
 
 @dataclass(frozen=True)

@@ -1,83 +1,35 @@
-"""From records to frames: means over seeds and categories, ranks, gaps."""
+"""From records to frames: means over seeds and categories, ranks, gaps, how sure they are, and what to do."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from benchmark.metrics.metric_table import HEADLINE, METRICS
+from benchmark.metrics.metric_table import HEADLINE
 from benchmark.plan.naming import labels
 from benchmark.records.cells import Row, group_runs
 from benchmark.records.record import Record
 from benchmark.records.sweep_plan import SweepPlan
-from benchmark.tables.about import about_frame
+from benchmark.statistics.requirement import Requirement
+from benchmark.tables.about import about_frame, best_sentences
 from benchmark.tables.augmentation_frames import augmentation_frame
 from benchmark.tables.backbone_frames import backbone_frame
-from benchmark.tables.decision import Decision
-from benchmark.tables.gallery import GalleryImage
+from benchmark.tables.certainty import INTERVALS, POINT, TOLD
+from benchmark.tables.decide import decide
+from benchmark.tables.differences import compare_rows, differences_frame, set_rank_ranges
+from benchmark.tables.frames import COLUMNS, Frames
+from benchmark.tables.judged_row import judge
+from benchmark.tables.ranking import order, rank
 from benchmark.tables.refinement_frames import refinement_frame, rounds_frame
+from benchmark.tables.required import newest_requirement
 from benchmark.tables.run_table import failures_frame, runs_frame
+from benchmark.tables.stored_scores import StoredScores
 from benchmark.tables.summary import MEASURED, mean_line, summary
 
-COLUMNS: tuple[str, ...] = (
-    "rank", "model", "backbone", "layers", "settings", "dataset", "category", "n_seeds", "n_categories",
-    "image_AUROC", "image_AUROC_std", "image_F1Score", "image_F1Score_std",
-    "pixel_AUROC", "pixel_AUROC_std", "pixel_F1Score", "pixel_F1Score_std",
-    "image_F1Max", "pixel_F1Max", "pixel_AUPRO", "image_F1Floor", "pixel_F1Floor",
-    "image_size", "epochs", "fit_seconds", "latency_ms", "latency_p95_ms", "peak_memory_bytes", "model_bytes",
-    "threshold_source", "k_shot", "contamination_ratio", "synthetic", "weights_sha256", "run_keys", "checkpoint",
-    "status", "stopped_by", "image_AveragePrecision", "pixel_AveragePrecision", "pixel_binning_error",
-    "reused", "label_free_Accuracy", "label_free_Precision", "label_free_Recall", "label_free_F1Score",
-    "image_AUROC_by_kind", "latency_min_ms", "latency_max_ms", "latency_session", "latency_note",
-    "fit_reused_seconds", "fit_machine",
-)  # fmt: skip
-COLUMNS += tuple(entry.name for entry in METRICS if entry.name not in COLUMNS)
-"""Columns of ``leaderboard.csv``, in order; a metric without a place of its own comes last."""
-
-
-@dataclass(frozen=True)
-class Frames:
-    """The tables, unformatted; a cell without a value is missing (NaN or None), never 0.
-
-    Attributes:
-        leaderboard: A row per model, backbone, settings and data set: the mean over its categories. Columns `COLUMNS`.
-        by_category: The same for each category.
-        runs: A row per record, with those that no longer count.
-        failures: A row per run that was asked for and has no result.
-        about: section, name, value: how the numbers were made and what they mean.
-        refinement: A row per condition, strategy and rule, see `refinement_frame`; empty where nothing was refined.
-        rounds: A row per round of each refinement.
-        augmentation: A row per detector, augmentation and where, see `augmentation_frame`; empty where there is none.
-        backbones: A row per backbone and pre-processing, see `backbone_frame`; empty where there is one and no probe.
-        leading: The counted records of the best rows of each data set, with their rank.
-        gallery: Images that these decided best and worst.
-        differences: Each pair of rows of a data set compared on the same test images.
-        decisions: For each data set which detector to put on the line, with its reasons.
-    """
-
-    leaderboard: pd.DataFrame
-    by_category: pd.DataFrame
-    runs: pd.DataFrame
-    failures: pd.DataFrame
-    about: pd.DataFrame
-    refinement: pd.DataFrame = field(default_factory=pd.DataFrame)
-    rounds: pd.DataFrame = field(default_factory=pd.DataFrame)
-    augmentation: pd.DataFrame = field(default_factory=pd.DataFrame)
-    backbones: pd.DataFrame = field(default_factory=pd.DataFrame)
-    leading: list[tuple[int, Record]] = field(default_factory=list)
-    gallery: list[GalleryImage] = field(default_factory=list)
-    differences: pd.DataFrame = field(default_factory=pd.DataFrame)
-    decisions: list[Decision] = field(default_factory=list)
-
-    @property
-    def table(self) -> pd.DataFrame:
-        """Leaderboard and categories in one, as in ``leaderboard.csv``."""
-        return pd.concat([self.leaderboard, self.by_category], ignore_index=True)
+__all__ = ["COLUMNS", "Frames", "build_tables"]
 
 
 def build_tables(
@@ -86,6 +38,8 @@ def build_tables(
     *,
     probes: Sequence[dict[str, Any]] = (),
     warnings: Sequence[str] = (),
+    stored: StoredScores | None = None,
+    requirement: Requirement | None = None,
 ) -> Frames:
     """Compute all tables.
 
@@ -99,37 +53,35 @@ def build_tables(
         plans: What was asked for; so that what never ran is visible.
         probes: Linear probes of backbones, see :func:`benchmark.records.probes.read_probes`.
         warnings: Sentences for the About table.
+        stored: The scores of the runs; without them nothing tells how sure a number is, and those columns are blank.
+        requirement: What missed defects and false alarms are counted at; default: that of the newest plan.
     """
+    if stored is not None:
+        records = [stored.completed(record) for record in records]
+    asked = requirement or newest_requirement(plans, records)
     rows = group_runs(
         [record for record in records if not (record.is_finished and record.experiment.only_ranks)],
         [_trained(plan) for plan in plans],
     )
-    rounds = rounds_frame(records)
-    categories: dict[str, set[str]] = {}
-    for row in rows:
-        categories.setdefault(row.dataset, set()).update(category for category, _ in row.cells)
     drawn = {record.dataset.name for record in records if record.dataset.synthetic}
-    means, parts = [], []
-    _disambiguate_settings(rows)
-    for number, row in enumerate(rows):
-        whole = sorted(categories[row.dataset])
-        label = {"_row": number}
-        means.append(mean_line(row, whole) | label)
-        parts += [summary(row, [category]) | label for category in whole]
-    for line in (*means, *parts):
-        line["synthetic"] = line["dataset"] in drawn
-    _rank(means)
-    means.sort(key=_order)
-    place = {line["_row"]: i for i, line in enumerate(means)}
-    parts.sort(key=lambda line: (line["dataset"], line["category"], place[line["_row"]]))
+    means, parts = _lines(rows, drawn)
+    judged = judge(means, parts, rows, stored, asked)
+    compared = compare_rows(judged)
+    set_rank_ranges(judged, compared)
     counted = [record for row in rows for record in row.counted]
     leaderboard = _frame(means)
+    told = (*warnings, *(f"{fault}." for fault in (stored.faults if stored is not None else ())))
+    rounds = rounds_frame(records)
+    finished = [record for record in counted if record.is_finished]
+    reasons = dict(
+        zip(sorted(set(leaderboard["dataset"])), [s for _, s in best_sentences(leaderboard, finished)], strict=True)
+    )
     return Frames(
         leaderboard=leaderboard,
         by_category=_frame(parts),
         runs=runs_frame(records, {record.folder for record in counted}, _settings(rows)),
         failures=failures_frame(rows, drawn),
-        about=about_frame([r for r in counted if r.is_finished], plans, leaderboard, warnings, probes),
+        about=about_frame(finished, plans, leaderboard, told, probes),
         refinement=refinement_frame(rounds),
         rounds=rounds,
         augmentation=augmentation_frame(records),
@@ -141,7 +93,31 @@ def build_tables(
             for _, cell in sorted(rows[line["_row"]].cells.items())
             if cell.counted is not None
         ],
+        differences=differences_frame(compared),
+        decisions=[] if stored is None else decide(judged, compared, asked, stored, reasons=reasons),
     )
+
+
+def _lines(rows: Sequence[Row], drawn: set[str]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """A line a row, ranked, and one for each of its categories, in the order in which they are shown."""
+    categories: dict[str, set[str]] = {}
+    for row in rows:
+        categories.setdefault(row.dataset, set()).update(category for category, _ in row.cells)
+    means: list[dict[str, Any]] = []
+    parts: list[dict[str, Any]] = []
+    _disambiguate_settings(rows)
+    for number, row in enumerate(rows):
+        whole = sorted(categories[row.dataset])
+        label = {"_row": number, "_categories": whole}
+        means.append(mean_line(row, whole) | label)
+        parts += [summary(row, [category]) | {"_row": number, "_categories": [category]} for category in whole]
+    for line in (*means, *parts):
+        line["synthetic"] = line["dataset"] in drawn
+    rank(means)
+    means.sort(key=order)
+    place = {line["_row"]: i for i, line in enumerate(means)}
+    parts.sort(key=lambda line: (line["dataset"], line["category"], place[line["_row"]]))
+    return means, parts
 
 
 def _trained(plan: SweepPlan) -> SweepPlan:
@@ -169,41 +145,11 @@ def _settings(rows: Sequence[Row]) -> dict[Path, str]:
     }
 
 
-def sort_key(line: Mapping[str, Any]) -> tuple[float, float, float]:
-    """Sorts the best first: image AUROC, then pixel AUROC, then latency; blanks last."""
-    image, pixel, latency = (
-        math.inf if pd.isna(line[name]) else sign * line[name]
-        for name, sign in (("image_AUROC", -1), ("pixel_AUROC", -1), ("latency_ms", 1))
-    )
-    return image, pixel, latency
-
-
-def _order(line: dict[str, Any]) -> tuple:
-    return (
-        line["dataset"],
-        line.get("rank") or math.inf,
-        sort_key(line),
-        line["model"],
-        line["backbone"],
-        line["settings"],
-    )
-
-
-def _rank(lines: list[dict[str, Any]]) -> None:
-    """Number the complete lines of each data set from 1; equals share the better number."""
-    for dataset in {line["dataset"] for line in lines}:
-        ranked = [
-            line
-            for line in lines
-            if line["dataset"] == dataset and line["_complete"] and line["image_AUROC"] is not None
-        ]
-        for line in ranked:
-            line["rank"] = 1 + sum(sort_key(other) < sort_key(line) for other in ranked)
-
-
 def _frame(lines: list[dict[str, Any]]) -> pd.DataFrame:
-    """Lines with `COLUMNS`; whole numbers stay whole beside blanks."""
-    frame = pd.DataFrame([{name: line.get(name) for name in COLUMNS} for line in lines], columns=list(COLUMNS))
-    whole = ("rank", "n_seeds", "n_categories", "k_shot")
-    number = (*MEASURED, *(f"{name}_std" for name in HEADLINE), "contamination_ratio")
+    """Lines with `COLUMNS` and `TOLD`; whole numbers stay whole beside blanks."""
+    names = [*COLUMNS, *TOLD]
+    frame = pd.DataFrame([{name: line.get(name) for name in names} for line in lines], columns=names)
+    whole = ("rank", "n_seeds", "n_categories", "k_shot", "n_defective", "n_good")
+    number = (*MEASURED, *(f"{name}_std" for name in HEADLINE), "contamination_ratio", *INTERVALS)
+    number += tuple(name for name in POINT if name not in whole)
     return frame.astype(dict.fromkeys(whole, "Int64") | dict.fromkeys(number, "float64"))

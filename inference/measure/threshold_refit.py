@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from benchmark.metrics.image import image_threshold
 from benchmark.metrics.pixel import PixelMetrics
+from benchmark.statistics.thresholds import fit_thresholds
 from inference.measure.labelled_images import LabelledImages
 from inference.model.metadata import ModelInfo, Refitted, Scale
 
@@ -87,7 +87,7 @@ def can_stand_in(info: ModelInfo, scored: Scored, images: LabelledImages) -> boo
         scored: By the unchanged network.
         images: Those that were scored.
     """
-    threshold, _ = image_threshold(images.is_anomalous, scored.scores)
+    threshold = fit_thresholds(images.is_anomalous, scored.scores, None).lower
     if threshold is None or info.threshold is None or info.score_range is None:
         return False
     return abs(threshold - info.threshold) <= STAND_IN * (info.score_range[1] - info.score_range[0])
@@ -96,8 +96,9 @@ def can_stand_in(info: ModelInfo, scored: Scored, images: LabelledImages) -> boo
 def refitted(info: ModelInfo, scored: Scored, images: LabelledImages, model: AnomalibModule) -> ModelInfo:
     """The facts of a network with a threshold, a pixel threshold and ranges of its own scores.
 
-    The threshold is that of maximal F1 where the images are of both kinds, and the quantile of normal ones where none
-    is anomalous: the benchmark's rule, which gave the trained model's. Without masks the pixel threshold stays.
+    The threshold is that of maximal F1 where the images are of both kinds, and the conformal quantile of normal ones
+    where none is anomalous: the benchmark's rule, which gave the trained model's. Without masks the pixel threshold
+    stays.
 
     Args:
         info: Of the trained model.
@@ -107,7 +108,8 @@ def refitted(info: ModelInfo, scored: Scored, images: LabelledImages, model: Ano
     """
     from inference.model.checkpoints import MARGIN, scale_of
 
-    threshold, source = image_threshold(images.is_anomalous, scored.scores)
+    fitted = fit_thresholds(images.is_anomalous, scored.scores, None)
+    threshold, source = fitted.lower, fitted.source
     scores = float(scored.scores.min()), float(scored.scores.max())
     scale = scale_of(model.post_processor, threshold, scored.pixel_threshold, scores, scored.map_range)
     if scored.pixel_threshold is None:

@@ -11,10 +11,11 @@ from sklearn.metrics import (
     precision_score,
     recall_score,
     roc_auc_score,
+    roc_curve,
 )
 
 from benchmark.metrics.folds import stratified_folds
-from benchmark.metrics.image import auroc_by_kind, best_threshold, decision_metrics, image_metrics, image_threshold
+from benchmark.metrics.image import auroc_by_kind, best_threshold, decision_metrics, image_metrics
 
 
 def make_scores(kind: str, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -50,6 +51,30 @@ def test_metrics_equal_scikit_learn(kind: str, seed: int) -> None:
     assert found["image_AveragePrecision"] == pytest.approx(average_precision_score(labels, scores), abs=1e-12)
     assert found["image_F1Max"] == pytest.approx(max(f1_score(labels, scores >= t) for t in scores), abs=1e-12)
     assert found["image_F1Floor"] == pytest.approx(f1_score(labels, np.ones_like(labels)), abs=1e-12)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("seed", range(5))
+def test_points_of_the_roc_curve_are_those_of_scikit_learn(kind: str, seed: int) -> None:
+    labels, scores = make_scores(kind, np.random.default_rng(seed))
+    found = image_metrics(labels, scores, stratified_folds(labels, seed=seed))
+    rates, recalls, _ = roc_curve(labels, scores, drop_intermediate=False)
+    for name, limit in (("image_recall_at_FPR1", 0.01), ("image_recall_at_FPR5", 0.05)):
+        assert found[name] == pytest.approx(recalls[rates <= limit].max(), abs=1e-12)
+    for name, limit in (("image_FPR_at_recall95", 0.95), ("image_FPR_at_recall100", 1.0)):
+        assert found[name] == pytest.approx(rates[recalls >= limit].min(), abs=1e-12)
+
+
+def test_a_share_that_is_met_exactly_counts() -> None:
+    labels = np.repeat([0, 1], [100, 20])
+    scores = np.concatenate(
+        [np.arange(100), [94, 94.5, *range(200, 218)]]
+    )  # five normal ones above 94.5, as many at 95
+    found = image_metrics(labels, scores, np.arange(120) % 2)
+    assert found["image_recall_at_FPR5"] == 19 / 20
+    assert found["image_recall_at_FPR1"] == 18 / 20
+    assert found["image_FPR_at_recall95"] == 5 / 100
+    assert found["image_FPR_at_recall100"] == 6 / 100
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -101,7 +126,7 @@ def test_perfect_separation_gives_one_everywhere() -> None:
 @pytest.mark.parametrize("label", [0, 1])
 def test_one_class_gives_none_and_not_a_number(label: int) -> None:
     found = image_metrics([label] * 5, np.arange(5.0), [0, 1, 0, 1, 0])
-    assert len(found) == 5
+    assert len(found) == 9
     assert set(found.values()) == {None}
     assert best_threshold([label] * 5, np.arange(5.0)) is None
 
@@ -147,18 +172,3 @@ def test_auroc_of_a_kind_is_that_of_its_images_and_all_normal_ones() -> None:
     part = [kind in ("good", "hole") for kind in kinds]
     assert found["image_AUROC/hole"] == pytest.approx(roc_auc_score(labels[part], scores[part]))
     assert auroc_by_kind([1, 1], [0.0, 1.0], ["crack", "crack"]) == {}
-
-
-FOUR_SCORES = np.array([0.1, 0.2, 0.3, 0.9])
-
-
-@pytest.mark.parametrize(
-    ("labels", "expected", "source"),
-    [
-        ([0, 0, 1, 1], best_threshold([0, 0, 1, 1], FOUR_SCORES), "maximal F1 on all labelled test images"),
-        ([0, 0, 0, 0], np.quantile(FOUR_SCORES, 0.99), "99% quantile of 4 held-out normal images"),
-        ([1, 1, 1, 1], None, "none, for no test image is normal"),
-    ],
-)
-def test_the_threshold_rule_follows_from_the_kinds_of_images(labels, expected, source) -> None:
-    assert image_threshold(np.array(labels), FOUR_SCORES) == (expected, source)

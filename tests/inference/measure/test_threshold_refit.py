@@ -75,11 +75,12 @@ def test_threshold_and_ranges_are_those_of_the_networks_own_scores(shifted, imag
     assert type(info).from_json(info.to_json(), images.files[0]).refitted.trained.threshold == 100.0
 
 
-def test_normal_images_alone_give_their_quantile(shifted, images, model):
+def test_normal_images_alone_give_their_conformal_quantile(shifted, images, model):
     normal = LabelledImages.from_files(images.files[:3], np.zeros(3, bool), "held-out")
     info = refitted(shifted(2.0).info, score(shifted(2.0), normal, model), normal, model)
-    assert info.threshold == pytest.approx(np.quantile([20, 120, 180], 0.99), rel=1e-3)
-    assert info.threshold_source.startswith("99% quantile of 3 held-out normal")
+    assert info.threshold == pytest.approx(180, rel=1e-2)  # three images support 1 / 4: above all of them
+    assert info.threshold > 180
+    assert info.threshold_source.startswith("conformal quantile: at most 1 % false alarms, on 3 good")
     assert not info.refitted.pixel_threshold
     assert info.pixel_threshold == shifted(2.0).info.pixel_threshold
 
@@ -89,7 +90,7 @@ def test_other_images_stand_in_only_where_the_rule_gives_the_threshold_again(shi
     full, small = shifted(1.0, threshold=91.0), shifted(2.0, threshold=91.0)
     info, told = own_threshold(model, full, small, None, None, normal)
     assert told.quantized.fitted_on.startswith("of --calibration")
-    assert info.threshold == pytest.approx(2 * np.quantile([10, 60, 90], 0.99), rel=1e-3)
+    assert info.threshold == pytest.approx(2 * 90, rel=1e-2)
     full = shifted(1.0, threshold=200.0)  # these images are known by heart: their scores say nothing of new ones
     assert not can_stand_in(full.info, score(full, normal, model), normal)
     assert own_threshold(model, full, small, None, None, normal) == (small.info, Costs())

@@ -1,0 +1,145 @@
+"""For each data set which detector to put on the line, with its reasons: see `Decision`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pandas as pd
+
+from benchmark.metrics.columns import shown_dataset
+from benchmark.records.record import Record
+from benchmark.statistics.requirement import STANDARD, Requirement
+from benchmark.statistics.thresholds import fit_thresholds, operating_point
+from benchmark.tables.choose import Choice, choose
+from benchmark.tables.decision import Decision, LeadingRow, Thresholds
+from benchmark.tables.decision_texts import how_sure, recommendation
+from benchmark.tables.differences import Compared
+from benchmark.tables.export_commands import command
+from benchmark.tables.gallery import GalleryImage
+from benchmark.tables.judged_row import JudgedRow
+from benchmark.tables.next_steps import next_steps
+from benchmark.tables.ranking import best_of
+from benchmark.tables.stored_scores import StoredScores
+
+N_LEADING = 3
+EXAMPLES = (("missed",), ("false alarm",), ("typical defective", "typical good", "best"))
+"""Kinds of gallery images of which a decision shows one each, the first that there is."""
+
+
+def decide(
+    rows: Sequence[JudgedRow],
+    compared: Sequence[Compared],
+    requirement: Requirement | None,
+    stored: StoredScores,
+    *,
+    reasons: dict[str, str],
+) -> list[Decision]:
+    """A decision a data set, in the order of the leaderboard.
+
+    Args:
+        rows: Of the leaderboard, of each data set the best first.
+        compared: Their pairs.
+        requirement: None recommends the row with rank 1 and shows the standard points.
+        stored: The scores of the runs.
+        reasons: By data set why no row of it has a rank.
+    """
+    found = []
+    for dataset in dict.fromkeys(row.dataset for row in rows):
+        own = [row for row in rows if row.dataset == dataset]
+        name = shown_dataset(dataset, synthetic=bool(own[0].line["synthetic"]))
+        pairs = [one for one in compared if one.first.dataset == dataset]
+        choice = choose(own, pairs, requirement)
+        if choice is None:
+            found.append(Decision(dataset=name, recommendation=(reasons.get(dataset, ""),), points=()))
+            continue
+        leading = [choice.best, *choice.ties][:N_LEADING]
+        rows_told = tuple(one for row in leading if (one := _leading(row, requirement, stored)) is not None)
+        found.append(
+            Decision(
+                dataset=name,
+                recommendation=recommendation(choice, is_drawn=bool(own[0].line["synthetic"])),
+                points=_points(choice.best, requirement),
+                how_sure=how_sure(choice.best),
+                next_steps=(
+                    *next_steps(choice, pairs, is_required=requirement is not None),
+                    *_other_categories(choice, rows_told),
+                ),
+                leading=rows_told,
+                command=command(_run(choice.best).key, stored.output),
+            )
+        )
+    return found
+
+
+def with_examples(decision: Decision, images: Sequence[GalleryImage]) -> Decision:
+    """The decision with one missed, one false alarm and one typical of its recommended run's images."""
+    found = []
+    for kinds in EXAMPLES:
+        found += [image for kind in kinds for image in images if image.kind == kind][:1]
+    return replace(decision, examples=tuple(found))
+
+
+def _points(best: JudgedRow, requirement: Requirement | None) -> tuple:
+    if best.samples is None:
+        return ()
+    asked = STANDARD if requirement is None else (requirement,)
+    known = best.calibration
+    found = [operating_point(best.samples, one, calibration=known) for one in asked]
+    return tuple(point for point in found if point is not None)
+
+
+def _run(row: JudgedRow) -> Record:
+    """The run that the export command takes: of the first category the best seed."""
+    first = min(record.dataset.category for record in row.runs)
+    return best_of([record for record in row.runs if record.dataset.category == first])
+
+
+def _leading(row: JudgedRow, requirement: Requirement | None, stored: StoredScores) -> LeadingRow | None:
+    record = _run(row)
+    scores = stored.of(record)
+    if scores is None:
+        return None
+    return LeadingRow(
+        label=row.label,
+        model=str(row.line["model"]),
+        backbone=str(row.line["backbone"]),
+        settings=str(row.line["settings"]),
+        place=str(row.line.get("rank_range") or row.rank or ""),
+        key=record.key,
+        scores=pd.DataFrame(
+            {
+                "category": record.dataset.category,
+                "image": scores.ids,
+                "label": scores.labels,
+                "kind": scores.kinds,
+                "score": scores.scores,
+            }
+        ),
+        thresholds=_thresholds(record, requirement, stored),
+    )
+
+
+def _thresholds(record: Record, requirement: Requirement | None, stored: StoredScores) -> Thresholds | None:
+    """Those that the record keeps, or at another requirement those of all test images."""
+    kept = record.thresholds
+    if kept.requirement == (requirement.on_disk if requirement is not None else None):
+        if kept.image is None:
+            return None
+        upper = kept.image if kept.upper is None else kept.upper
+        return Thresholds(lower=kept.image, upper=upper, source=kept.source or "")
+    scores = stored.of(record)
+    fitted = None if scores is None else fit_thresholds(scores.labels, scores.scores, requirement)
+    if fitted is None or fitted.lower is None or fitted.upper is None:
+        return None
+    return Thresholds(lower=fitted.lower, upper=fitted.upper, source=fitted.source)
+
+
+def _other_categories(choice: Choice, leading: Sequence[LeadingRow]) -> tuple[str, ...]:
+    categories = sorted({record.dataset.category for record in choice.best.runs})
+    if len(categories) < 2 or not leading:
+        return ()
+    return (
+        f"Each of the {len(categories)} categories has a model and thresholds of its own: curves and command are those "
+        f"of {categories[0]}; the commands of the others are in the leaderboard of the page.",
+    )

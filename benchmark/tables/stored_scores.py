@@ -1,0 +1,95 @@
+"""What the runs of an output folder left beside their records: a score for each test image."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from benchmark.metrics.image import image_metrics
+from benchmark.records.kept_thresholds import usable_calibration
+from benchmark.records.packed import read_calibration, read_scores
+from benchmark.records.record import Record
+from benchmark.records.record_file import RecordError
+from benchmark.statistics.requirement import Requirement
+
+
+@dataclass(frozen=True, kw_only=True)
+class TestScores:
+    """Of the test images of a run, in the order of their names.
+
+    Attributes:
+        ids: ``(N,)`` names of the images.
+        labels: ``(N,)``, 0 good, 1 defective.
+        kinds: ``(N,)``, such as `crack`.
+        scores: ``(N,)`` raw, higher is more anomalous.
+        folds: ``(N,)``, 0 or 1.
+    """
+
+    __test__ = False  # no test, whatever its name says
+
+    ids: tuple[str, ...]
+    labels: np.ndarray
+    kinds: tuple[str, ...]
+    scores: np.ndarray
+    folds: np.ndarray
+
+
+@dataclass(frozen=True)
+class StoredScores:
+    """Reads them once a run; what cannot be read is None, and a sentence in `faults` says why.
+
+    Args:
+        output: Folder that `Record.folder` is relative to.
+    """
+
+    output: Path
+    faults: list[str] = field(default_factory=list)
+    _read: dict[str, TestScores | None] = field(default_factory=dict, repr=False)
+
+    def of(self, record: Record) -> TestScores | None:
+        """The scores of a run; None where it left none or they cannot be read."""
+        if record.key not in self._read:
+            self._read[record.key] = self._load(record) if record.is_finished and record.files.scores else None
+        return self._read[record.key]
+
+    def calibration(self, record: Record, requirement: Requirement) -> tuple[np.ndarray, np.ndarray] | None:
+        """Labels and scores of the images that thresholds alone are fitted on; None where those are the test images."""
+        try:
+            found = usable_calibration(read_calibration(self.output, record), requirement)
+        except (RecordError, ValueError) as error:
+            self.tell(" ".join(str(error).split()).rstrip("."))
+            return None
+        if found is None:
+            return None
+        found = found.sort_values("image", kind="stable")
+        return found["label"].to_numpy(np.int64), found["score"].to_numpy(np.float64)
+
+    def completed(self, record: Record) -> Record:
+        """The record with the image metrics that its protocol did not have, computed from its scores."""
+        found = self.of(record)
+        if found is None:
+            return record
+        computed = image_metrics(found.labels, found.scores, found.folds)
+        lacking = {name: value for name, value in computed.items() if name not in record.metrics}
+        return record.model_copy(update={"metrics": record.metrics | lacking}) if lacking else record
+
+    def tell(self, fault: str) -> None:
+        """Note what cannot be used, once."""
+        if fault not in self.faults:
+            self.faults.append(fault)
+
+    def _load(self, record: Record) -> TestScores | None:
+        try:
+            frame = read_scores(self.output, record).sort_values("image", kind="stable")
+            return TestScores(
+                ids=tuple(map(str, frame["image"])),
+                labels=frame["label"].to_numpy(np.int64),
+                kinds=tuple(map(str, frame["kind"])),
+                scores=frame["score"].to_numpy(np.float64),
+                folds=frame["fold"].to_numpy(np.int64),
+            )
+        except (RecordError, ValueError) as error:
+            self.tell(" ".join(str(error).split()).rstrip("."))
+            return None
