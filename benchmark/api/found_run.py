@@ -15,6 +15,7 @@ from benchmark.one_run.runner import run_experiment
 from benchmark.plan.experiment import Experiment
 from benchmark.records.record import Record
 from benchmark.records.run_files import CHECKPOINT
+from benchmark.statistics.requirement import Requirement, read_requirement
 from extensions.data.reading.files import from_data_root
 from inference.export.trained_run import TrainedRun
 from inference.model.checkpoints import load_checkpoint, record_beside
@@ -32,6 +33,7 @@ class FoundRun:
         prepared: Of the run with a plain test.
         place: Where its data were looked for last.
         told: Why it is this run, where `best` was asked for.
+        requirement: What its recorded thresholds keep; a fit that is done again keeps the same.
     """
 
     key: str
@@ -39,6 +41,7 @@ class FoundRun:
     prepared: Prepared
     place: Place
     told: str = ""
+    requirement: Requirement | None = None
 
     @property
     def is_kept(self) -> bool:
@@ -88,11 +91,13 @@ class FoundRun:
             return self._loaded(self.folder, model_class)
         logger.warning("run %s was not kept and is fitted again", self.key)
         with tempfile.TemporaryDirectory() as scratch:
-            return self._loaded(_fitted_again(self.prepared, Path(scratch), self.key), model_class)
+            return self._loaded(_fitted_again(self, Path(scratch)), model_class)
 
     def _loaded(self, folder: Path, model_class: str | None) -> TrainedRun:
         model, info = load_checkpoint(folder / CHECKPOINT, model_class=model_class)
-        return TrainedRun(model, info, trained_on(self.prepared, folder), fitted_on(self.prepared, folder))
+        is_crossed = self.requirement is not None and self.requirement.cross_conformal is not None
+        fitted = None if is_crossed else fitted_on(self.prepared, folder)  # no network scores images it was fitted on
+        return TrainedRun(model, info, trained_on(self.prepared, folder), fitted)
 
 
 def find_run(record_key: str, records: Path, data_root: Path | None = None) -> FoundRun:
@@ -113,13 +118,16 @@ def find_run(record_key: str, records: Path, data_root: Path | None = None) -> F
     folder = records / record.folder
     experiment = recorded_experiment(record, folder)
     prepared, place = locate(_tested_plainly(experiment), record, folder, experiment, data_root)
-    return _of_plain_test(FoundRun(record.key, folder, prepared, place, why), experiment, records)
+    found = FoundRun(record.key, folder, prepared, place, why, _requirement(record, folder))
+    return _of_plain_test(found, experiment, records)
 
 
 def find_experiment(experiment: Experiment, record: Record, records: Path) -> FoundRun:
     """As `find_run`, where the experiment is known with its folders, which records do not keep."""
     prepared = prepare(_tested_plainly(experiment))
-    found = FoundRun(record.key, records / record.folder, prepared, Place(from_data_root(""), "in force"))
+    folder = records / record.folder
+    place = Place(from_data_root(""), "in force")
+    found = FoundRun(record.key, folder, prepared, place, requirement=_requirement(record, folder))
     return _of_plain_test(found, experiment, records)
 
 
@@ -130,7 +138,20 @@ def find_beside(checkpoint: Path, data_root: Path | None = None) -> FoundRun | N
         return None
     experiment = recorded_experiment(record, checkpoint.parent)
     prepared, place = locate(experiment, record, checkpoint.parent, experiment, data_root)
-    return FoundRun(record.key, checkpoint.parent, prepared, place)
+    return FoundRun(record.key, checkpoint.parent, prepared, place, requirement=_requirement(record, checkpoint.parent))
+
+
+def _requirement(record: Record, folder: Path) -> Requirement | None:
+    """What the thresholds of a record keep.
+
+    Raises:
+        ValueError: The record holds none that can be.
+    """
+    try:
+        return read_requirement(record.thresholds.requirement)
+    except ValueError as error:
+        msg = f"{folder}: {error}; run it again with --overwrite all"
+        raise ValueError(msg) from error
 
 
 def _of_plain_test(run: FoundRun, experiment: Experiment, records: Path) -> FoundRun:
@@ -157,9 +178,10 @@ def _tested_plainly(experiment: Experiment) -> Experiment:
     return replace(experiment, augmentation=trained or None)
 
 
-def _fitted_again(prepared: Prepared, scratch: Path, key: str) -> Path:
+def _fitted_again(run: FoundRun, scratch: Path) -> Path:
     """Folder of the run in `scratch`, with its checkpoint."""
-    options = RunOptions(sweep="export", keep_checkpoint=True, data_root=prepared.data_root)
+    prepared, key = run.prepared, run.key
+    options = RunOptions(sweep="export", data_root=prepared.data_root, requirement=run.requirement)
     again = run_experiment(prepared.experiment, scratch, options=options)
     assert again is not None, "nobody else runs in a folder of our own"
     if again.error is not None:

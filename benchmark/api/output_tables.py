@@ -54,7 +54,7 @@ def write_tables(
         stored=stored,
         requirement=requirement,
     )
-    for sentence in (*archive.warnings, *stored.faults):
+    for sentence in (*archive.warnings, *stored.sentences):
         logger.warning("%s: %s", output, sentence)
     runs = {record.key: record for record in archive.records if record.is_finished}
     decisions = [

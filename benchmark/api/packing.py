@@ -15,9 +15,11 @@ from benchmark.records.packed import (
     CALIBRATION_TABLE,
     PLANS,
     RECORDS,
+    RESAMPLE_TABLE,
     SCORE_TABLE,
     packed_plans,
     packed_records,
+    resample_texts,
     score_texts,
 )
 from benchmark.records.record import Record
@@ -119,22 +121,21 @@ def _unanswered(plans: Iterable[SweepPlan], records: Sequence[Record]) -> list[S
 
 
 def _write_runs(homes: Sequence[tuple[Path, Record]], plans: Sequence[SweepPlan], stage: Path) -> None:
-    """Records, plans and scores; `homes` has each record with the output folder it is in."""
+    """Records, plans, scores and resamples; `homes` has each record with the output folder it is in."""
     (stage / RECORDS).write_text(_lines(record for _, record in homes), encoding="utf-8")
     if plans:
         (stage / PLANS).write_text(_lines(plans), encoding="utf-8")
-    _write_scores(
-        [score_texts(home, one).assign(run=one.key) for home, one in homes if one.files.scores], stage / SCORE_TABLE
-    )
+    tables = [score_texts(home, one).assign(run=one.key) for home, one in homes if one.files.scores]
+    _write_table(tables, stage / SCORE_TABLE)
     names = {"name": CALIBRATION, "packed_name": CALIBRATION_TABLE}
-    _write_scores(
-        [score_texts(home, one, **names).assign(run=one.key) for home, one in homes if one.files.calibration],
-        stage / CALIBRATION_TABLE,
-    )
+    tables = [score_texts(home, one, **names).assign(run=one.key) for home, one in homes if one.files.calibration]
+    _write_table(tables, stage / CALIBRATION_TABLE)
+    tables = [resample_texts(home, one).assign(run=one.key) for home, one in homes if one.files.resamples]
+    _write_table(tables, stage / RESAMPLE_TABLE)
 
 
-def _write_scores(tables: Sequence[pd.DataFrame], path: Path) -> None:
-    """Tables of several runs as one, the key of its run in front of each row; nothing where there are none."""
+def _write_table(tables: Sequence[pd.DataFrame], path: Path) -> None:
+    """The rows of several runs as one compressed file, the key of its run in front of each; none without runs."""
     import pandas as pd
 
     if tables:

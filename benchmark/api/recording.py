@@ -18,15 +18,21 @@ from benchmark.api.output_tables import write_tables
 from benchmark.api.run_object import Run
 from benchmark.api.trainer_experiment import check_start, experiment_of_trainer, seed_in_effect
 from benchmark.log import open_sinks, send
-from benchmark.one_run.evaluation import Evaluation, ScoreCollector, set_thresholds, test_samples
+from benchmark.one_run.evaluation import (
+    Evaluation,
+    ScoreCollector,
+    set_thresholds,
+    test_samples,
+    write_evaluation,
+)
 from benchmark.one_run.kept_networks import keep_image, network_id
 from benchmark.one_run.latency import measure_latency
 from benchmark.one_run.measurement import finished
 from benchmark.one_run.memory import PeakMemory, model_bytes
 from benchmark.one_run.preparation import Prepared, keep_place, prepare, record_header
 from benchmark.one_run.training import LossCurve, summary, validates
-from benchmark.records.record_sections import Files, Memory, RecordedBy, Reused, Speed, Training
-from benchmark.records.run_files import CHECKPOINT, SCORES, write_text
+from benchmark.records.record_sections import Memory, RecordedBy, Reused, Speed, Training
+from benchmark.records.run_files import CHECKPOINT
 from benchmark.records.store import Store
 from extensions.configuration import ConfigError
 from extensions.data import fingerprint
@@ -91,6 +97,12 @@ class Record(Callback):
                 raise prepared.error
             _check_data(trainer.datamodule, prepared)
             check_start(pl_module, experiment)
+            if getattr(trainer.datamodule, "calibration_data", None) is not None:
+                msg = (
+                    "Record: calibration_dir is given, whose images no test of an Engine scores; leave it out, or run "
+                    "this by benchmark.run or `workbench train --record`"
+                )
+                raise ConfigError(msg)
             self._prepared, self._curve = prepared, LossCurve()
             self._facts = {"started": datetime.now(UTC).isoformat(timespec="seconds"), "peak": 0}
             self._clock = time.perf_counter()
@@ -197,7 +209,6 @@ class Record(Callback):
                 "speed": speed,
                 "reused": Reused(),
                 "memory": Memory(peak_memory_bytes=self._facts["peak"], model_bytes=model_bytes(model.model)),
-                "files": Files(scores=SCORES, checkpoint=CHECKPOINT if keeps else None, images=[]),
                 "recorded_by": RecordedBy(name=NAME, notes=_notes(model, evaluation)),
                 "environment": dict(environment()),
                 "seconds": time.perf_counter() - self._clock,
@@ -208,7 +219,9 @@ class Record(Callback):
             if there is not None and there.is_finished and there.recorded_by is None:
                 logger.warning("Record: %s holds the benchmark's own record of this run, which stays", folder)
                 return Run(there, self.output, prepared.experiment)
-            write_text(workspace / SCORES, evaluation.scores.to_csv(index=False))
+            files = write_evaluation(evaluation, workspace)
+            files = files.model_copy(update={"checkpoint": CHECKPOINT if keeps else None, "images": []})
+            record = record.model_copy(update={"files": files})
             if keeps:
                 with _with_thresholds(model, evaluation), room_for(workspace / CHECKPOINT, model_bytes(model.model)):
                     trainer.save_checkpoint(workspace / CHECKPOINT, weights_only=False)

@@ -84,7 +84,7 @@ class ScoreHistogram:
 
     def _positions(self, scores: np.ndarray) -> np.ndarray:
         """Where channel 0 of each score's bin is in the flat counts."""
-        keys = _sortable(scores)
+        keys = sortable(scores)
         pages = keys >> np.uint32(PAGE_BITS + self.dropped_bits)
         first = self._first[pages]
         if len(first) and first.min() < 0:
@@ -128,8 +128,8 @@ class ScoreHistogram:
         self._first[self._pages] = np.arange(len(self._pages), dtype=np.int64) * (self.channels * PAGE)
 
 
-def _sortable(scores: np.ndarray) -> np.ndarray:
-    """Float32 to uint32 of the same order."""
+def sortable(scores: np.ndarray) -> np.ndarray:
+    """Float32 to uint32 of the same order, any shape."""
     bits = (scores + np.float32(0)).view(np.uint32)  # -0.0 becomes 0.0
     negative = (bits.view(np.int32) >> 31).view(np.uint32)
     return bits ^ (negative | np.uint32(0x80000000))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,8 +16,10 @@ from benchmark.metrics.image import auroc_by_kind, decision_metrics, image_metri
 from benchmark.metrics.pixel import PixelMetrics
 from benchmark.one_run.example_images import ImageKeeper
 from benchmark.records.kept_thresholds import kept_thresholds
-from benchmark.records.record_sections import Thresholds
+from benchmark.records.record_sections import Files, Thresholds
+from benchmark.records.run_files import CALIBRATION, RESAMPLES, SCORES, write_text
 from benchmark.statistics.requirement import Requirement
+from benchmark.statistics.resampling import resample_counts
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,6 +40,8 @@ class Evaluation:
         ranges: `(min, max)` of raw scores and of raw map values, for anomalib's normalization.
         image_size: `(height, width)` that the network saw.
         medians: Of the scores of the good and of the defective images; None where there are none.
+        resamples: Pixel metrics of drawn test sets, a row a draw, see `benchmark.records.run_files.RESAMPLES`; None
+            where there are none.
     """
 
     scores: pd.DataFrame
@@ -45,6 +50,7 @@ class Evaluation:
     ranges: dict[str, tuple[float, float]] = field(default_factory=dict)
     image_size: tuple[int, int] = (0, 0)
     medians: tuple[float | None, float | None] = (None, None)
+    resamples: pd.DataFrame | None = None
 
 
 class ScoreCollector(Callback):
@@ -87,8 +93,20 @@ class ScoreCollector(Callback):
         masks = None
         if self._pixel is not None and outputs.gt_mask is not None:
             masks = outputs.gt_mask.detach().cpu().numpy().reshape(maps.shape) > 0  # (N, H, W)
-            self._pixel.update(maps, masks, self.samples.loc[rows, "fold"].to_numpy())
+            self._pixel.update(maps, masks, self.samples.loc[rows, "fold"].to_numpy(), rows=np.array(rows))
         self.images.offer(self.samples.loc[rows], maps, masks)
+
+    def scored(self) -> pd.DataFrame:
+        """A row an image: path, image, label, kind, fold, score.
+
+        Raises:
+            RuntimeError: An image was never scored.
+        """
+        unseen = self.samples.loc[self.samples["score"].isna(), "image"].tolist()
+        if unseen:
+            msg = f"{len(unseen)} of {len(self.samples)} test images have no score, the first is {unseen[0]}"
+            raise RuntimeError(msg)
+        return self.samples
 
     def finish(
         self,
@@ -108,31 +126,52 @@ class ScoreCollector(Callback):
         Raises:
             RuntimeError: A test image was never scored.
         """
-        unseen = self.samples.loc[self.samples["score"].isna(), "image"].tolist()
-        if unseen:
-            msg = f"{len(unseen)} of {len(self.samples)} test images have no score, the first is {unseen[0]}"
-            raise RuntimeError(msg)
-        labels, scores = self.samples["label"].to_numpy(), self.samples["score"].to_numpy()
-        metrics: dict[str, float | None] = dict(image_metrics(labels, scores, self.samples["fold"].to_numpy()))
-        metrics |= auroc_by_kind(labels, scores, self.samples["kind"].tolist())
+        samples = self.scored()
+        labels, scores = samples["label"].to_numpy(), samples["score"].to_numpy()
+        metrics: dict[str, float | None] = dict(image_metrics(labels, scores, samples["fold"].to_numpy()))
+        metrics |= auroc_by_kind(labels, scores, samples["kind"].tolist())
         metrics |= decision_metrics(labels, scores, label_free[0] if label_free else None)
         pixel = self._pixel.compute() if self._pixel is not None else PixelMetrics().compute()
         of_pixels = self._pixel.threshold() if self._pixel is not None and pixel["pixel_AUROC"] is not None else None
         more: dict[str, Any] = {"pixel": of_pixels}
         if label_free is not None:
             more |= {"label_free": label_free[0], "label_free_source": label_free[1]}
-        thresholds = kept_thresholds(self.samples, requirement, calibration=calibration).model_copy(update=more)
+        thresholds = kept_thresholds(samples, requirement, calibration=calibration).model_copy(update=more)
         ranges = {"image": (float(scores.min()), float(scores.max()))}
         if self._map_range[0] <= self._map_range[1]:
             ranges["pixel"] = self._map_range
         return Evaluation(
-            scores=self.samples[["image", "label", "kind", "score", "fold"]],
+            scores=samples[["image", "label", "kind", "score", "fold"]],
             metrics=metrics | pixel,
             thresholds=thresholds,
             ranges=ranges,
             image_size=self._image_size,
             medians=tuple(float(np.median(scores[labels == one])) if (labels == one).any() else None for one in (0, 1)),
+            resamples=self._resamples(),
         )
+
+    def _resamples(self) -> pd.DataFrame | None:
+        """Pixel metrics of the test sets that every detector on these images is given."""
+        import pandas as pd
+
+        if self._pixel is None:
+            return None
+        draws = resample_counts(self.samples["label"].to_numpy(), self.samples["image"].tolist())
+        found = self._pixel.resampled(draws)
+        return pd.DataFrame(found) if found else None
+
+
+def write_evaluation(evaluation: Evaluation, workspace: Path, *, calibration: pd.DataFrame | None = None) -> Files:
+    """Write the tables of an evaluation beside a record, and the scores of calibration images; return their names."""
+    write_text(workspace / SCORES, evaluation.scores.to_csv(index=False))
+    found = {"scores": SCORES}
+    if evaluation.resamples is not None:
+        write_text(workspace / RESAMPLES, evaluation.resamples.to_csv(index=False, float_format="%.5g"))
+        found["resamples"] = RESAMPLES
+    if calibration is not None:
+        write_text(workspace / CALIBRATION, calibration.to_csv(index=False))
+        found["calibration"] = CALIBRATION
+    return Files(**found)
 
 
 def set_thresholds(model: AnomalibModule, evaluation: Evaluation) -> None:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from benchmark.one_run.options import RunOptions
 from benchmark.one_run.preparation import Prepared, backbone_id
 from benchmark.records.record import Record
-from benchmark.records.record_sections import Files, Memory, Reused, Training
-from benchmark.records.run_files import CHECKPOINT, SCORES, write_text
+from benchmark.records.record_sections import Memory, Reused, Training
+from benchmark.records.run_files import CHECKPOINT
 from extensions.runtime.disk import room_for
 
 if TYPE_CHECKING:
@@ -28,12 +28,13 @@ def measure(record: Record, prepared: Prepared, workspace: Path, options: RunOpt
     """Fit, test, measure; files go to the workspace, the record with what was found and the model are returned."""
     from lightning import seed_everything
 
-    from benchmark.one_run.evaluation import ScoreCollector, set_thresholds, test_samples
+    from benchmark.one_run.evaluation import ScoreCollector, set_thresholds, test_samples, write_evaluation
     from benchmark.one_run.example_images import draw
     from benchmark.one_run.kept_networks import keep_for_timing, keep_image, network_id
     from benchmark.one_run.latency import measure_latency
     from benchmark.one_run.memory import PeakMemory, model_bytes
     from benchmark.one_run.shared_fit import last_fit
+    from benchmark.one_run.threshold_scores import calibration_scores, cross_conformal_scores
     from benchmark.one_run.training import device_of, make_engine, validates
     from benchmark.plan.augmentation import augmented_splits, augmenting_callbacks
     from extensions.cache import open_cache
@@ -55,6 +56,8 @@ def measure(record: Record, prepared: Prepared, workspace: Path, options: RunOpt
     # Panels show the images as they are: maps of augmented ones would not lie on them.
     n_images = 0 if any(one.where in ("test", "both") for one in augmentations) else options.images
     collector = ScoreCollector(rows, with_masks=bool(found.counts["n_masks"]), n_images=n_images)
+    with quiet():
+        calibration = cross_conformal_scores(prepared, workspace, options)
     known = last_fit.take(prepared, options.shared_fits)
     with quiet(), PeakMemory() as memory:
         seed_everything(experiment.seed, workers=True, verbose=False)
@@ -86,7 +89,11 @@ def measure(record: Record, prepared: Prepared, workspace: Path, options: RunOpt
             prepare_seconds = {name: _timed(cached.prepare, name) for name in splits}
         decoded_images.forget()
         known, test_seconds = _fit_and_test(engine, model, cached, known)
-        evaluation = collector.finish(getattr(model, "label_free_threshold", None), requirement=options.requirement)
+        if calibration is None:
+            calibration = calibration_scores(model, prepared, workspace, options)
+        evaluation = collector.finish(
+            getattr(model, "label_free_threshold", None), requirement=options.requirement, calibration=calibration
+        )
         set_thresholds(model, evaluation)
         n_views = next((one.n_views for one in augmentations if one.where == "tta"), 1)
         image, left_to_do = cached.network_input()
@@ -95,7 +102,7 @@ def measure(record: Record, prepared: Prepared, workspace: Path, options: RunOpt
             latency = measure_latency(model, image, transform=left_to_do, n_views=n_views, **few)
     known = replace(known, peak_bytes=max(known.peak_bytes, memory.peak_bytes))
     last_fit.keep(prepared, options.shared_fits, known)
-    write_text(workspace / SCORES, evaluation.scores.to_csv(index=False))
+    files = write_evaluation(evaluation, workspace, calibration=calibration)
     # The thresholds of augmented scores are not those of the model alone, which is all that a checkpoint holds.
     keep_checkpoint = options.keep_checkpoint and not in_test
     if keep_checkpoint:
@@ -117,7 +124,7 @@ def measure(record: Record, prepared: Prepared, workspace: Path, options: RunOpt
         "speed": latency.model_copy(update=speed),
         "reused": Reused.model_validate(({"train": known.reused} if known.reused else {}) | cached.report()),
         "memory": Memory(peak_memory_bytes=known.peak_bytes, model_bytes=model_bytes(model.model)),
-        "files": Files(scores=SCORES, checkpoint=CHECKPOINT if keep_checkpoint else None, images=images),
+        "files": files.model_copy(update={"checkpoint": CHECKPOINT if keep_checkpoint else None, "images": images}),
     }
     return finished(record, model, evaluation, known.training).model_copy(update=found_out), model
 

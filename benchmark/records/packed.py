@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from benchmark.records.record import Record
 from benchmark.records.record_file import RecordError, parse
-from benchmark.records.run_files import CALIBRATION, SCORES, run_folder, write_text
+from benchmark.records.run_files import CALIBRATION, RESAMPLES, SCORES, run_folder, write_text
 from benchmark.records.section import Section
 from benchmark.records.sweep_plan import SweepPlan
 
@@ -25,6 +25,8 @@ SCORE_TABLE = "scores.csv.xz"
 """The rows of every `scores.csv`, with the key of their run in front under `run`."""
 CALIBRATION_TABLE = "calibration.csv.xz"
 """Likewise of every `calibration.csv`."""
+RESAMPLE_TABLE = "resamples.csv.xz"
+"""Likewise of every `resamples.csv`; a metric that a run has not is blank."""
 SCORE_COLUMNS = ("image", "label", "kind", "score", "fold")
 
 _AGAIN = "restore the file from its repository, or run again with --overwrite all"
@@ -97,15 +99,7 @@ def score_texts(output: Path, record: Record, *, name: str = SCORES, packed_name
     Raises:
         RecordError: There are none, or they cannot be read.
     """
-    path = output / record.folder / name
-    packed = output / packed_name
-    used = path if path.is_file() or not packed.is_file() else packed
-    try:
-        table = _texts(used, _stamp(used))
-    except (OSError, EOFError, ValueError, lzma.LZMAError) as error:
-        msg = f"{used} cannot be read ({' '.join(str(error).split())}): {_AGAIN}"
-        raise RecordError(msg) from error
-    rows = table if used == path else table[table["run"] == record.key].drop(columns="run")
+    rows, used = _rows_of(output, record, name, packed=packed_name)
     if tuple(rows.columns) != SCORE_COLUMNS or rows.empty:
         found = f"columns {', '.join(rows.columns)}" if len(rows) else "no rows"
         msg = f"{used}: run {record.key} has {found}, expected rows of {', '.join(SCORE_COLUMNS)}; {_AGAIN}"
@@ -117,6 +111,57 @@ def _numbers(texts: pd.DataFrame) -> pd.DataFrame:
     import pandas as pd
 
     return pd.read_csv(io.StringIO(texts.to_csv(index=False)), keep_default_na=False)
+
+
+def read_resamples(output: Path, record: Record) -> pd.DataFrame:
+    """The pixel metrics of a run on each of the test sets drawn from its own, float64; empty where there are none.
+
+    Args:
+        output: Folder that `Record.folder` is relative to.
+        record: Of any run.
+
+    Returns:
+        A row per draw of `benchmark.statistics.resampling.resample_counts`, in its order, a column per metric.
+
+    Raises:
+        RecordError: As `resample_texts`.
+    """
+    return resample_texts(output, record).astype("float64")
+
+
+def resample_texts(output: Path, record: Record) -> pd.DataFrame:
+    """As `read_resamples`, every cell as it is written.
+
+    Raises:
+        RecordError: The record names such a table, and it is not there or cannot be read.
+    """
+    import pandas as pd
+
+    if record.files.resamples is None:
+        return pd.DataFrame()
+    rows, used = _rows_of(output, record, RESAMPLES, packed=RESAMPLE_TABLE)
+    columns = [name for name in rows.columns if (rows[name] != "").all()]
+    if rows.empty or not columns:
+        msg = f"{used}: run {record.key} has no row without blanks, expected a row per draw; {_AGAIN}"
+        raise RecordError(msg)
+    try:
+        rows[columns].astype("float64")
+    except ValueError as error:
+        msg = f"{used}: run {record.key} has a cell that is no number ({error}); {_AGAIN}"
+        raise RecordError(msg) from error
+    return rows[columns].reset_index(drop=True)
+
+
+def _rows_of(output: Path, record: Record, name: str, *, packed: str) -> tuple[pd.DataFrame, Path]:
+    """What a run's own table holds or, where it has none, the packed one of it, as text; and which was read."""
+    path = output / record.folder / name
+    used = path if path.is_file() or not (output / packed).is_file() else output / packed
+    try:
+        table = _texts(used, _stamp(used))
+    except (OSError, EOFError, ValueError, lzma.LZMAError) as error:
+        msg = f"{used} cannot be read ({' '.join(str(error).split())}): {_AGAIN}"
+        raise RecordError(msg) from error
+    return (table if used == path else table[table["run"] == record.key].drop(columns="run")), used
 
 
 def _lines(path: Path, kind: type[S]) -> SectionLines[S]:
@@ -163,7 +208,7 @@ def _is_of(line: bytes, sweep: str) -> bool:
         return False  # the tables name it
 
 
-@lru_cache(maxsize=3)
+@lru_cache(maxsize=4)
 def _texts(path: Path, stamp: tuple[int, int]) -> pd.DataFrame:
     import pandas as pd
 

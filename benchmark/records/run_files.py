@@ -14,6 +14,8 @@ from extensions.runtime.escaped import writable, writable_content
 RECORD = "record.json"
 SCORES = "scores.csv"
 CALIBRATION = "calibration.csv"
+RESAMPLES = "resamples.csv"
+"""A row per drawn test set, a column per pixel metric; the draws are those of `benchmark.statistics.resampling`."""
 CHECKPOINT = "model.ckpt"
 MAX_NAME = 80  # characters of a folder: file systems allow 255 bytes
 

@@ -136,4 +136,4 @@ def _rate(n: float, of: int, interval: Interval) -> Rate:
     if not of:
         return Rate("not tested", "", "")
     low, high = (round(1000 * share) for share in interval)
-    return Rate(f"{count(n)} of {of}", f"{1000 * n / of:.0f}", f"{low} to {high}")
+    return Rate(f"{count(n)} of {of}", f"{1000 * n / of:.0f}", f"{low} and {high}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -72,8 +73,10 @@ def mean_variance(variances: Sequence[Variance]) -> Variance:
 
 def strata(sample: Sample) -> list[tuple[np.ndarray, np.ndarray]]:
     """Of each stratum its images ``(M,)`` and the unit of each, ``(M,)`` from 0 on, every unit with an image."""
-    units = sample.ids if sample.groups is None else sample.groups
-    _, unit_of = np.unique(np.asarray(units, dtype=str), return_inverse=True)
+    if sample.groups is None:
+        classes = [np.flatnonzero(sample.labels == label) for label in (0, 1)]
+        return [(members, np.arange(len(members))) for members in classes if len(members)]
+    _, unit_of = np.unique(np.asarray(sample.groups, dtype=str), return_inverse=True)
     held = [np.bincount(unit_of[sample.labels == label], minlength=unit_of.max() + 1) > 0 for label in (0, 1)]
     stratum_of = (held[0] + 2 * held[1])[unit_of]
     found = []
@@ -83,8 +86,9 @@ def strata(sample: Sample) -> list[tuple[np.ndarray, np.ndarray]]:
     return found
 
 
+@lru_cache(maxsize=512)
 def _placements(sample: Sample) -> np.ndarray:
-    """Share of the other class on the right side of each image, a tie counting half, ``(S, N)``."""
+    """Share of the other class on the right side of each image, a tie counting half, ``(S, N)``; kept by sample."""
     from scipy.stats import rankdata
 
     defective = sample.labels == 1

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from benchmark.metrics.metric_table import HEADLINE
-from benchmark.statistics.intervals import metric_intervals, none_seen_bound
+from benchmark.statistics.intervals import metric_intervals
 from benchmark.statistics.operating_point import OperatingPoint
+from benchmark.statistics.rates import none_seen_bound
 from benchmark.statistics.requirement import STANDARD, Requirement
 from benchmark.statistics.sample import Sample
 

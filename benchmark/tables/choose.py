@@ -23,12 +23,14 @@ class Choice:
     Attributes:
         best: The recommended row.
         ties: Those that the test images do not tell from it, in the order of the leaderboard.
+        alike: Those of them that are no worse even where only the two are compared: not for want of power among many.
         n_ranked: Rows with a rank.
         by_requirement: Whether the requirement decided; else the rank did.
     """
 
     best: JudgedRow
     ties: tuple[JudgedRow, ...]
+    alike: tuple[JudgedRow, ...]
     n_ranked: int
     by_requirement: bool
 
@@ -47,14 +49,20 @@ def choose(rows: Sequence[JudgedRow], compared: Sequence[Compared], requirement:
         return None
     judged = [row for row in ranked if row.point is not None]
     if requirement is None or not judged:
-        best = ranked[0]
-        told = {id(one.second) for one in compared if one.first is best and _tells(one)}
-        others = [row for row in ranked[1:] if id(row) not in told]
-        return Choice(best=best, ties=tuple(others), n_ranked=len(ranked), by_requirement=False)
-    key = sort_by(requirement)
-    best = min(judged, key=lambda row: (key(row.point), row.rank) if row.point else ((math.inf,), 0))
-    ties = _ties(best, [row for row in judged if row is not best], compared, requirement)
-    return Choice(best=best, ties=ties, n_ranked=len(ranked), by_requirement=True)
+        best, others = ranked[0], ranked[1:]
+        p_values = _by_rank(best, others, compared)
+    else:
+        key = sort_by(requirement)
+        best = min(judged, key=lambda row: (key(row.point), row.rank) if row.point else ((math.inf,), 0))
+        others = [row for row in judged if row is not best]
+        p_values = _by_errors(best, others, compared, requirement)
+    return Choice(
+        best=best,
+        ties=tuple(row for row, (_, p) in zip(others, p_values, strict=True) if p >= ALPHA),
+        alike=tuple(row for row, (p, _) in zip(others, p_values, strict=True) if p >= ALPHA),
+        n_ranked=len(ranked),
+        by_requirement=requirement is not None and bool(judged),
+    )
 
 
 def sort_by(requirement: Requirement) -> Callable[[OperatingPoint], tuple[float, ...]]:
@@ -84,21 +92,28 @@ def breaks(point: OperatingPoint) -> bool:
     return any(limit and n and low > limit for limit, low, n in limits)
 
 
-def _ties(
+def _by_rank(best: JudgedRow, others: Sequence[JudgedRow], compared: Sequence[Compared]) -> list[tuple[float, float]]:
+    """Of each other row p and adjusted p by image AUROC; 1 where the two were not compared."""
+    pairs = {one.first if one.second is best else one.second: one for one in compared if _is_of(one, best)}
+    return [
+        (one.found.p, one.p_adjusted) if (one := pairs.get(row)) is not None and one.found is not None else (1.0, 1.0)
+        for row in others
+    ]
+
+
+def _by_errors(
     best: JudgedRow, others: Sequence[JudgedRow], compared: Sequence[Compared], requirement: Requirement
-) -> tuple[JudgedRow, ...]:
-    """Rows whose errors on the same images differ from those of the best by no more than chance, after Holm.
+) -> list[tuple[float, float]]:
+    """The same by the errors that the requirement counts, on the same images, with Holm over the other rows.
 
     McNemar's test weighs no costs: with a cost, and on other images, the pairs compared by image AUROC tell.
     """
-    pairs = {id(one.first if one.second is best else one.second): one for one in compared if _is_of(one, best)}
     if requirement.cost is not None:
-        return tuple(row for row in others if id(row) not in pairs or not pairs[id(row)].told_apart)
-    alike = [row for row in others if id(row) in pairs and pairs[id(row)].found is not None]
+        return _by_rank(best, others, compared)
+    apart = {one.first if one.second is best else one.second for one in compared if one.found is None}
     own = _errors(best, requirement)
-    adjusted = holm([mcnemar_p(own, _errors(row, requirement)) for row in alike])
-    apart = {id(row) for row, p in zip(alike, adjusted, strict=True) if p < ALPHA}
-    return tuple(row for row in others if id(row) not in apart)
+    p_values = [1.0 if row in apart else mcnemar_p(own, _errors(row, requirement)) for row in others]
+    return list(zip(p_values, holm(p_values), strict=True))
 
 
 def _errors(row: JudgedRow, requirement: Requirement) -> np.ndarray:
@@ -106,9 +121,5 @@ def _errors(row: JudgedRow, requirement: Requirement) -> np.ndarray:
 
 
 def _is_of(one: Compared, row: JudgedRow) -> bool:
-    is_ranking = one.found is None or one.found.metric == RANKED_BY
+    is_ranking = one.found is not None and one.found.metric == RANKED_BY
     return is_ranking and (one.first is row or one.second is row)
-
-
-def _tells(one: Compared) -> bool:
-    return one.found is not None and one.found.metric == RANKED_BY and one.told_apart

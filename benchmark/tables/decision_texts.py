@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from benchmark.statistics.operating_point import OperatingPoint
 from benchmark.statistics.requirement import Requirement
@@ -23,7 +23,7 @@ def recommendation(choice: Choice, *, is_drawn: bool) -> tuple[str, ...]:
     if not others:
         return (first, "It is the only detector with a rank, so nothing tells whether another is better.")
     if choice.ties:
-        return (first, _tied(best, choice.ties))
+        return (first, _tied(choice))
     each = "the other one" if others == 1 else f"each of the other {others}"
     return (first, f"On the same test images it is told apart from {each}.")
 
@@ -84,14 +84,16 @@ def thousandths(count: float, n: int) -> str:
     return f"{round(1000 * count / n):,}" if n else "an unknown number"
 
 
-def _tied(best: JudgedRow, ties: Sequence[JudgedRow]) -> str:
-    """Which cannot be told from the best; those that are smaller or faster first."""
+def _tied(choice: Choice) -> str:
+    """Which cannot be told from the best; first those that are smaller or faster and, compared alone, as good."""
+    best, ties, alike = choice.best, choice.ties, {id(row) for row in choice.alike}
     found = {id(row): advantages(best, row) for row in ties}
     named: list[JudgedRow] = []
+    near = [row for row in ties if id(row) in alike]
     for name in ("smaller", "faster"):
-        better = [row for row in ties if name in found[id(row)]]
+        better = [row for row in near if name in found[id(row)]]
         named += [row for row in [max(better, key=lambda r: found[id(r)][name], default=None)] if row is not None]
-    named = list(dict.fromkeys(named)) or list(ties[:1])
+    named = list(dict.fromkeys(named)) or [*near, *ties][:1]
     told = []
     for row in named[:N_NAMED]:
         better_at = " and ".join(f"{_times(ratio)} {name}" for name, ratio in found[id(row)].items())
@@ -127,5 +129,8 @@ def _sure(best: JudgedRow) -> Iterable[str]:
     if n_seeds == 1:
         yield "One seed: how much the result changes with another is not known; three are needed."
     elif spread is not None:
-        yield f"Over {n_seeds} seeds image AUROC varies by ± {spread:.3f} (standard deviation), apart from the interval."
-    yield from (f"{text[0].upper()}{text[1:]}." for text in (best.line.get("caution"), point and point.note) if text)
+        yield f"Over {n_seeds} seeds image AUROC varies by ± {spread:.3f} (standard deviation), beside the interval."
+    if best.line.get("caution"):
+        yield f"{best.line['caution']}."
+    if point is not None and point.note:
+        yield f"Threshold: {point.note}."

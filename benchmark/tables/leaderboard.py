@@ -70,7 +70,7 @@ def build_tables(
     set_rank_ranges(judged, compared)
     counted = [record for row in rows for record in row.counted]
     leaderboard = _frame(means)
-    told = (*warnings, *(f"{fault}." for fault in (stored.faults if stored is not None else ())))
+    told = (*warnings, *(stored.sentences if stored is not None else ()))
     rounds = rounds_frame(records)
     finished = [record for record in counted if record.is_finished]
     reasons = dict(

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
-from benchmark.statistics.intervals import binomial_interval, none_seen_bound
 from benchmark.statistics.operating_point import OperatingPoint
+from benchmark.statistics.rates import binomial_interval, none_seen_bound
 from benchmark.statistics.requirement import percent
 from benchmark.tables.choose import Choice
 from benchmark.tables.differences import RANKED_BY, Compared
@@ -30,6 +30,11 @@ def next_steps(choice: Choice, compared: Sequence[Compared], *, is_required: boo
         found += _images(best.point) if is_required else _halved(best.point)
     if choice.ties:
         found += _apart(best, choice.ties[0], compared)
+    if len(choice.alike) < len(choice.ties):
+        found.append(
+            f"{len(choice.ties) - len(choice.alike)} of the detectors that cannot be told from it among "
+            f"{choice.n_ranked} are worse when compared with it alone: compare fewer, on new test images."
+        )
     if (best.number("n_seeds") or 0) < SEEDS:
         found.append(f"Run {SEEDS} seeds (seeds: [0, 1, 2]).")
     return tuple(found)
@@ -116,11 +121,6 @@ def _apart(best: JudgedRow, other: JudgedRow, compared: Sequence[Compared]) -> I
         yield (
             f"To tell {best.label} from {other.label} by image AUROC takes about {_round(wanted):,} test images like "
             f"these, where there are {n:,}."
-        )
-    else:
-        yield (
-            f"{best.label} and {other.label} differ on these test images when compared alone, not among all pairs: "
-            "compare fewer detectors on new images."
         )
 
 

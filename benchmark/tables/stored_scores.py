@@ -9,10 +9,12 @@ import numpy as np
 
 from benchmark.metrics.image import image_metrics
 from benchmark.records.kept_thresholds import usable_calibration
-from benchmark.records.packed import read_calibration, read_scores
+from benchmark.records.packed import read_calibration, read_resamples, read_scores
 from benchmark.records.record import Record
 from benchmark.records.record_file import RecordError
 from benchmark.statistics.requirement import Requirement
+
+MOST_TOLD = 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +68,15 @@ class StoredScores:
         found = found.sort_values("image", kind="stable")
         return found["label"].to_numpy(np.int64), found["score"].to_numpy(np.float64)
 
+    def resamples(self, record: Record) -> dict[str, np.ndarray]:
+        """By the name of a pixel metric ``(B,)``, its values in the resamples; empty where the run left none."""
+        try:
+            found = read_resamples(self.output, record)
+        except (RecordError, ValueError) as error:
+            self.tell(" ".join(str(error).split()).rstrip("."))
+            return {}
+        return {str(name): found[name].to_numpy() for name in found.columns}
+
     def completed(self, record: Record) -> Record:
         """The record with the image metrics that its protocol did not have, computed from its scores."""
         found = self.of(record)
@@ -79,6 +90,13 @@ class StoredScores:
         """Note what cannot be used, once."""
         if fault not in self.faults:
             self.faults.append(fault)
+
+    @property
+    def sentences(self) -> list[str]:
+        """What cannot be used, for the reader of the tables; of many the first."""
+        more = len(self.faults) - MOST_TOLD
+        told = [f"{fault}." for fault in self.faults[:MOST_TOLD]]
+        return [*told, f"The scores of {more} more runs cannot be used."] if more > 0 else told
 
     def _load(self, record: Record) -> TestScores | None:
         try:

@@ -28,8 +28,10 @@ from benchmark.one_run.runner import run_experiment
 from benchmark.one_run.training import _stopped_by
 from benchmark.plan.experiment import Experiment
 from benchmark.records.archive import read_records
+from benchmark.records.packed import read_resamples
 from benchmark.records.record import Record
 from benchmark.records.store import Store
+from benchmark.statistics.resampling import RESAMPLES
 from extensions.configuration import ConfigError
 from extensions.runtime.lightning_runs import interruptible
 
@@ -80,6 +82,18 @@ def test_metrics_of_a_record_are_those_scikit_learn_gives_for_its_scores(finishe
     assert metrics["image_F1Max"] == pytest.approx(best)
     called = scores.score >= record.thresholds.image
     assert f1_score(scores.label, called) == pytest.approx(best)
+
+
+def test_resamples_of_a_record_lie_around_its_pixel_metrics(finished):
+    folder, record = finished
+    resamples = read_resamples(folder.parents[len(record.folder.parts) - 1], record)
+    assert len(resamples) == RESAMPLES
+    assert {"pixel_AUROC", "pixel_AveragePrecision", "pixel_F1Max", "pixel_AUPRO", "pixel_AUPRO_005"} <= {*resamples}
+    for name, values in resamples.items():
+        assert values.between(0, 1).all()
+        assert values.min() <= record.metrics[name] <= values.max(), name
+    first = (folder / "resamples.csv").read_text().splitlines()[1]
+    assert all(len(cell.replace(".", "").lstrip("0")) <= 5 for cell in first.split(","))
 
 
 def test_raw_scores_and_pixel_auroc_equal_those_of_the_engine_on_the_kept_checkpoint(finished, experiment):
@@ -218,7 +232,7 @@ def test_no_threshold_is_made_from_anomalous_images_alone():
     assert found.thresholds.on_disk() == {
         "image": None,
         "pixel": None,
-        "source": "none, for no test image is normal",
+        "source": "none, for there are no good test images",
     }
     assert set(found.metrics.values()) == {None}
 

@@ -12,7 +12,7 @@ from benchmark.api.output_tables import read_leaderboard, write_tables
 from benchmark.api.packing import pack
 from benchmark.execute.sweep import drop_other_plans
 from benchmark.records.archive import holds_runs, load, read_records
-from benchmark.records.packed import RECORDS, read_scores
+from benchmark.records.packed import RECORDS, read_calibration, read_resamples, read_scores
 from benchmark.records.record_file import RecordError
 from benchmark.records.store import Store
 from tests.benchmark.fabricated import as_record, make_plan, make_record, make_sweep, write, write_probes
@@ -76,6 +76,22 @@ def test_packed_runs_hold_every_record_score_and_digit_in_few_files(sweep, tmp_p
             pd.testing.assert_frame_equal(read_scores(sweep, record), there, check_exact=True)
 
 
+def test_images_that_thresholds_were_fitted_on_are_packed_with_their_scores(tmp_path):
+    sweep, record = tmp_path / "sweep", made()[0]
+    record["files"]["calibration"] = "calibration.csv"
+    write_run(sweep, record)
+    text = "image,label,kind,score,fold\nlimits/good/0.png,0,good,0.25,-1\nlimits/dent/0.png,1,dent,0.5,-1\n"
+    (sweep / record["folder"] / "calibration.csv").write_text(text)
+    written = pack(sweep, tmp_path / "packed")
+    assert "calibration.csv.xz" in {path.name for path in written}
+    for output in (sweep, tmp_path / "packed"):
+        (found,) = read_records(output)
+        assert read_calibration(output, found).to_csv(index=False) == text
+    (tmp_path / "packed" / "calibration.csv.xz").unlink()
+    with pytest.raises(RecordError, match=r"calibration\.csv"):
+        read_calibration(tmp_path / "packed", found)
+
+
 def test_tables_of_packed_runs_are_those_of_the_folder(sweep, tmp_path):
     packed = tmp_path / "packed"
     pack(sweep, packed)
@@ -87,6 +103,46 @@ def test_tables_of_packed_runs_are_those_of_the_folder(sweep, tmp_path):
     assert (packed / "leaderboard.csv").read_bytes() == made == (sweep / "leaderboard.csv").read_bytes()
     assert "not run" in made.decode()
     pd.testing.assert_frame_equal(read_leaderboard(packed), read_leaderboard(sweep))
+
+
+def write_resamples(output: Path, record: dict, text: str) -> None:
+    """A run of the folder with a table of resamples beside its scores."""
+    write_run(output, record | {"files": record["files"] | {"resamples": "resamples.csv"}})
+    (output / record["folder"] / "resamples.csv").write_text(text)
+
+
+def test_resamples_are_packed_beside_the_scores_and_read_alike(sweep, tmp_path):
+    runs = [one for one in made() if one["status"] == "finished"][:3]
+    write_resamples(sweep, runs[0], "pixel_AUROC,pixel_F1Max\n0.91234,0.5\n0.92345,0.25\n")
+    write_resamples(sweep, runs[1], "pixel_AUROC\n0.8\n0.7\n0.6\n")  # without the other metric
+    written = pack(sweep, tmp_path / "packed")
+    assert sorted(path.name for path in written) == sorted([*FILES, "resamples.csv.xz"])
+    text = lzma.decompress((tmp_path / "packed" / "resamples.csv.xz").read_bytes()).decode()
+    assert f"{runs[0]['key']},0.91234,0.5\n" in text
+    assert f"{runs[1]['key']},0.6,\n" in text
+    for output in (sweep, tmp_path / "packed"):
+        records = {record.key: record for record in read_records(output)}
+        first, second, none = (read_resamples(output, records[one["key"]]) for one in runs)
+        assert first.to_dict("list") == {"pixel_AUROC": [0.91234, 0.92345], "pixel_F1Max": [0.5, 0.25]}
+        assert second.to_dict("list") == {"pixel_AUROC": [0.8, 0.7, 0.6]}
+        assert none.empty
+    before = {path.name: path.read_bytes() for path in written}
+    pack(tmp_path / "packed", tmp_path / "packed")
+    assert {path.name: path.read_bytes() for path in written} == before
+
+
+@pytest.mark.parametrize("text", [None, "", "pixel_AUROC\n", "pixel_AUROC\n0.5\nhigh\n"])
+def test_resamples_that_cannot_be_read_are_one_sentence_and_not_packed(sweep, tmp_path, text):
+    run = next(one for one in made() if one["status"] == "finished")
+    write_resamples(sweep, run, text or "")
+    if text is None:
+        (sweep / run["folder"] / "resamples.csv").unlink()
+    record = next(one for one in read_records(sweep) if one.key == run["key"])
+    with pytest.raises(RecordError, match=r"resamples\.csv.*--overwrite all"):
+        read_resamples(sweep, record)
+    with pytest.raises(RecordError, match=r"resamples\.csv.*--overwrite all"):
+        pack(sweep, tmp_path / "packed")
+    assert not list((tmp_path).glob("packed/*"))
 
 
 def test_runs_beside_packed_ones_count_and_one_of_its_own_folder_wins(sweep, tmp_path):

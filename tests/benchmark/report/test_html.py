@@ -1,14 +1,24 @@
 from __future__ import annotations
 
 import re
+import shutil
+import subprocess
+from dataclasses import replace
 from html.parser import HTMLParser
+from io import BytesIO
 from pathlib import Path
 
+import pandas as pd
 import pytest
+from PIL import Image
 
 from benchmark.api.output_tables import write_tables
 from benchmark.metrics.columns import column
-from benchmark.report.html import format_number
+from benchmark.report.html import MAX_DIFFERENCES, format_number, write_html
+from benchmark.statistics.operating_point import OperatingPoint
+from benchmark.statistics.requirement import STANDARD
+from benchmark.tables.decision import Decision, LeadingRow, Thresholds
+from benchmark.tables.gallery import GalleryImage
 from tests.benchmark.fabricated import make_record, make_sweep, tables_of, write
 
 EVIL = '<script>alert("x")</script>'
@@ -17,7 +27,7 @@ EVIL = '<script>alert("x")</script>'
 class Page(HTMLParser):
     """Cells of each table, every tag with its attributes, and the text."""
 
-    VOID = frozenset({"meta", "input", "br", "img", "line", "circle", "wbr"})
+    VOID = frozenset({"meta", "input", "br", "img", "line", "circle", "rect", "polyline", "wbr"})
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -133,7 +143,8 @@ def test_every_complete_row_is_a_point_in_a_chart(text: str, output: Path) -> No
     from benchmark.records.archive import load
 
     complete = tables_of(load(output).records).leaderboard.dropna(subset=["image_AUROC", "latency_ms"])
-    assert len([tag for tag, _ in Page(text).tags if tag == "circle"]) == len(complete)
+    marks = [attributes for tag, attributes in Page(text).tags if tag == "circle"]
+    assert len([one for one in marks if "color" in str(one["class"])]) == len(complete)
 
 
 @pytest.mark.parametrize(
@@ -153,3 +164,105 @@ def test_every_complete_row_is_a_point_in_a_chart(text: str, output: Path) -> No
 )
 def test_numbers_read_as_in_the_spreadsheet(value: float, name: str, expected: str) -> None:
     assert format_number(value, column(name).format) == expected
+
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
+def example(kind: str, label: int) -> GalleryImage:
+    jpeg = BytesIO()
+    Image.new("RGB", (520, 256), "gray").save(jpeg, "JPEG")
+    return GalleryImage(
+        dataset=EVIL, category="", rank=1, detector="Padim", kind=kind, truth=("good", "defective")[label],
+        called="defective", score=3.0, threshold=2.0, image=f"{EVIL}.png", jpeg=jpeg.getvalue(), size=(520, 256),
+        file="runs/a b/images/missed-0.jpg", key="k",
+    )  # fmt: skip
+
+
+def decision() -> Decision:
+    scores = pd.DataFrame({"label": [0, 0, 1, 1], "score": [1.0, 2.0, 1.5, 3.0]})
+    row = LeadingRow(
+        label=EVIL, model="Padim", backbone="resnet18", settings="", place="1–2", key="k", scores=scores,
+        thresholds=Thresholds(lower=1.2, upper=2.5, source=EVIL),
+    )  # fmt: skip
+    points = tuple(
+        OperatingPoint(requirement=one, missed=7, n_defective=40, missed_interval=(0.07, 0.33), false_alarms=2,
+                       n_good=60, false_alarm_interval=(0.004, 0.115), note=EVIL)
+        for one in STANDARD
+    )  # fmt: skip
+    return Decision(
+        dataset=EVIL, recommendation=(f"Padim, {EVIL}.", "It is the smallest."), points=points,
+        how_sure=(f"Sure {EVIL}.",), next_steps=(f"Next {EVIL}.",), leading=(row, replace(row, place="1–2")),
+        examples=(example("missed", 1), example("typical good", 0)), command=f"workbench export --run '{EVIL}'",
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def decided(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A page with a decision, differences and a gallery."""
+    tables = tables_of(make_sweep())
+    names = ("dataset", "metric", "first", "second", "difference", "low", "high", "p_adjusted", "told_apart")
+    pairs = [("bottle", "image_AUROC", "a", f"b{i}", 0.02, -0.01, 0.05, 0.2, "no") for i in range(MAX_DIFFERENCES)]
+    pairs += [("bottle", "image_AUROC", "b0", f"c{i}", 0.02, -0.01, 0.05, 0.2, "no") for i in range(9)]
+    path = tmp_path_factory.mktemp("page") / "leaderboard.html"
+    filled = replace(
+        tables,
+        decisions=[decision()],
+        gallery=list(decision().examples),
+        differences=pd.DataFrame(pairs, columns=names),
+    )
+    write_html(filled, path, Path("output"))
+    return path
+
+
+def test_the_page_opens_with_the_decision(decided: Path) -> None:
+    text = decided.read_text(encoding="utf-8")
+    opening = text.split('id="leaderboard"')[0]
+    assert EVIL not in text
+    assert "It is the smallest." in opening
+    assert "7 of 40" in opening
+    assert "175 of 1,000 defects, between 70 and 330" in opening
+    page = Page(text)
+    assert page.open == []
+    assert f"workbench export --run '{EVIL}'" in [attributes.get("data-command") for _, attributes in page.tags]
+    assert opening.count("<polyline") == 2 * (2 + 2 + 1)  # thresholds, chance and ROC, precision-recall; of two rows
+
+
+def test_images_have_words_and_lead_to_their_file(decided: Path) -> None:
+    tags = Page(decided.read_text(encoding="utf-8")).tags
+    images = [attributes for tag, attributes in tags if tag == "img"]
+    assert len(images) == 4
+    assert all(EVIL in str(image["alt"]) and str(image["src"]).startswith("data:image/jpeg") for image in images)
+    assert {attributes["href"] for tag, attributes in tags if tag == "a"} == {"runs/a%20b/images/missed-0.jpg"}
+
+
+def test_of_many_differences_the_page_has_those_with_the_first_row(decided: Path) -> None:
+    text = decided.read_text(encoding="utf-8")
+    rows = Page(text).tables["differences"][1:]
+    assert {row[2] for row in rows} == {"a"}
+    assert len(rows) == MAX_DIFFERENCES
+    assert f"all {MAX_DIFFERENCES + 9} are in the spreadsheet" in text
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
+@pytest.mark.parametrize("width", [1366, 390])
+def test_the_page_does_not_scroll_sideways(decided: Path, width: int) -> None:
+    frame = decided.with_name(f"frame-{width}.html")
+    frame.write_text(
+        f"""<iframe src="{decided.name}" width="{width}" height="800"></iframe><script>
+        document.querySelector("iframe").onload = (event) => {{
+            const page = event.target.contentDocument;
+            page.querySelectorAll("details").forEach((one) => {{ one.open = true; }});
+            document.title = page.documentElement.scrollWidth + " of " + event.target.contentWindow.innerWidth;
+        }};</script>""",
+        encoding="utf-8",
+    )
+    flags = ("--headless", "--no-sandbox", "--disable-gpu", "--allow-file-access-from-files", "--dump-dom",
+             f"--user-data-dir={decided.parent / 'profile'}")  # fmt: skip
+    found = subprocess.run(
+        [str(CHROMIUM), *flags, frame.as_uri()], capture_output=True, text=True, check=True, timeout=60
+    )
+    told = re.search(r"<title>(\d+) of (\d+)</title>", found.stdout)
+    assert told is not None, found.stdout
+    assert int(told[1]) <= int(told[2])
+    assert int(told[2]) >= width - 20

@@ -46,7 +46,7 @@ def test_of_several_data_sets_they_are_listed_with_a_command(tmp_path):
 
 def test_each_category_has_its_own(tmp_path):
     archive = load(write(tmp_path, make_sweep()))
-    found = best_runs(archive)
+    found = best_runs(archive, tmp_path)
     assert [one.where for one in found] == ["bottle/back", "bottle/front", "tiles/back", "tiles/front"] or [
         one.where for one in found
     ] == ["bottle/front", "bottle/back", "tiles/front", "tiles/back"]
