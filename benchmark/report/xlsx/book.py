@@ -25,7 +25,7 @@ MARK = "workbench_sheet"
 """Name that each sheet of ours defines for itself as its own name, so that it is known again in a team's workbook."""
 
 
-def write_xlsx(tables: Frames, path: Path, *, links: str = "", team: Mapping[str, TeamColumns] | None = None) -> None:
+def write_xlsx(tables: Frames, path: Path, *, links: str = ".", team: Mapping[str, TeamColumns] | None = None) -> None:
     """Write the sheets; of those below the ones that have something to show.
 
     Decision (what to put on the line), Leaderboard, Differences, Threshold (one a data set: live formulas), By

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from benchmark.tables.decision import LeadingRow, Thresholds
+from benchmark.tables.decision import LeadingRow
 
 N_BINS = 24
 MAX_POINTS = 400
@@ -14,19 +14,25 @@ Line = tuple[np.ndarray, np.ndarray]
 
 
 @dataclass(frozen=True)
-class Confusion:
-    """Counts of images by what they are and what they are called: each (good, unsure, defective)."""
+class Rates:
+    """Shares from 0 to 1 at one threshold; `precision` is None where nothing is called defective."""
 
-    good: tuple[int, int, int]
-    defective: tuple[int, int, int]
+    false_alarms: float
+    recall: float
+    precision: float | None
 
 
-def confusion(row: LeadingRow, thresholds: Thresholds) -> Confusion:
-    """How many images of each kind fall below the lower threshold, between both, and from the upper on."""
+def rates(row: LeadingRow) -> list[Rates]:
+    """At the row's threshold, or at both of them."""
+    if row.thresholds is None:
+        return []
     labels, scores = _arrays(row)
-    called = (scores >= thresholds.lower).astype(int) + (scores >= thresholds.upper)
-    good, defective = (np.bincount(called[labels == label], minlength=3) for label in (0, 1))
-    return Confusion(good=tuple(map(int, good)), defective=tuple(map(int, defective)))
+    found = []
+    for cut in sorted({row.thresholds.lower, row.thresholds.upper}):
+        called = scores >= cut
+        right = float(labels[called].mean()) if called.any() else None
+        found.append(Rates(float(called[labels == 0].mean()), float(called[labels == 1].mean()), right))
+    return found
 
 
 def histogram(row: LeadingRow) -> tuple[Line, Line]:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from xlsxwriter.chart import Chart
 
-from benchmark.report.xlsx.curves import Line, confusion, histogram, precision_recall, roc
+from benchmark.report.xlsx.curves import Line, histogram, precision_recall, rates, roc
 from benchmark.report.xlsx.sheets import Sheets
 from benchmark.tables.decision import LeadingRow
 
@@ -60,7 +60,7 @@ class CurveSheet:
         ]
         top = 1.05 * max(line[1].max() for line in lines)
         found = row.thresholds
-        cuts = {} if found is None else {found.lower: "threshold"}
+        cuts = {} if found is None else {found.lower: "exported threshold"}
         if found is not None and found.upper > found.lower:
             cuts = {found.lower: "lower threshold", found.upper: "upper threshold"}
         dash = {"line": {"color": MARK, "width": 1.5, "dash_type": "dash"}}
@@ -71,34 +71,28 @@ class CurveSheet:
 
     def _roc(self, row: LeadingRow) -> Chart:
         series = [self.series("ROC", roc(row), {"line": {"color": GOOD, "width": 1.75}})]
-        if row.thresholds is not None:
-            counts = confusion(row, row.thresholds)
-            points = [(_from(counts.good, k), _from(counts.defective, k)) for k in (1, 2)]
-            series.append(self._points(points))
+        series += self._points([(one.false_alarms, one.recall) for one in rates(row)])
         return self._chart(_marked("ROC", series), series, _share("False alarms"), _share("Defects found"))
 
     def _precision_recall(self, row: LeadingRow) -> Chart:
         series = [self.series("precision", precision_recall(row), {"line": {"color": GOOD, "width": 1.75}})]
-        if row.thresholds is not None:
-            counts = confusion(row, row.thresholds)
-            found = [(sum(counts.defective[k:]), sum(counts.good[k:])) for k in (1, 2)]
-            points = [(hits / sum(counts.defective), hits / (hits + alarms)) for hits, alarms in found if hits]
-            if points:
-                series.append(self._points(points))
+        series += self._points([(one.recall, one.precision) for one in rates(row) if one.precision is not None])
         x, y = _share("Recall: defects found"), _share("Precision")
-        return self._chart(_marked("Precision and recall", series), series, x, y)
+        return self._chart(_marked("Precision-recall", series), series, x, y)
 
-    def _points(self, points: Sequence[tuple[float, float]]) -> dict[str, Any]:
-        x, y = np.array(list(dict.fromkeys(points))).T
+    def _points(self, points: Sequence[tuple[float, float]]) -> list[dict[str, Any]]:
+        if not points:
+            return []
+        x, y = np.array(points).T
         marker = {"type": "diamond", "size": 9, "fill": {"color": MARK}, "border": {"color": "white"}}
-        return self.series("at the threshold", (x, y), {"line": {"none": True}, "marker": marker})
+        return [self.series("at the threshold", (x, y), {"line": {"none": True}, "marker": marker})]
 
     def _chart(self, title: str, series: list[dict[str, Any]], x: dict[str, Any], y: dict[str, Any]) -> Chart:
         chart = self.sheets.book.add_chart({"type": "scatter", "subtype": "straight"})
         for one in series:
             chart.add_series(one)
         lines = {"major_gridlines": {"visible": True, "line": {"color": GRID}}, "name_font": {"size": 9, "bold": False}}
-        chart.set_title({"name": title, "name_font": {"size": 11}, "overlay": False})
+        chart.set_title({"name": title, "name_font": {"size": 10}, "overlay": False})
         chart.set_x_axis(x | lines)
         chart.set_y_axis(y | lines)
         chart.set_legend({"position": "bottom", "font": {"size": 9}} if title == _SCORES else {"none": True})
@@ -107,12 +101,7 @@ class CurveSheet:
 
 
 def _marked(title: str, series: Sequence[dict[str, Any]]) -> str:
-    return f"{title} (◆ at the threshold)" if len(series) > 1 else title
-
-
-def _from(counts: Sequence[int], k: int) -> float:
-    """Share of the images that are called `k` or worse."""
-    return sum(counts[k:]) / sum(counts)
+    return f"{title} (◆ exported threshold)" if len(series) > 1 else title
 
 
 def _share(name: str) -> dict[str, Any]:

@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 
 from xlsxwriter.format import Format
 
-from benchmark.report.xlsx.curves import confusion
+from benchmark.report.decision_view import Confusion, confusion, point_texts
 from benchmark.report.xlsx.decision_charts import CurveSheet
-from benchmark.report.xlsx.sheets import Sheets
-from benchmark.statistics.operating_point import Interval, OperatingPoint
+from benchmark.report.xlsx.sheets import Sheets, write_link
+from benchmark.statistics.operating_point import OperatingPoint
 from benchmark.tables.decision import Decision, LeadingRow
 from benchmark.tables.gallery import GalleryImage
 
@@ -38,7 +38,7 @@ def add_decisions(sheets: Sheets, decisions: Sequence[Decision], *, links: str) 
         for number, row in enumerate(decision.leading):
             if number == 1:  # two fit the second page
                 breaks.append(page.row)
-            _add_leading(page, row)
+            _add_leading(page, row, decision.points[0] if decision.points and not number else None)
         page.row += 1
     page.sheet.set_h_pagebreaks(breaks[1:])
     return page.curves
@@ -112,7 +112,8 @@ def _add_points(page: _Page, points: Sequence[OperatingPoint]) -> None:
         page.sheet.set_row_pixels(page.row, 20 * math.ceil(len(cells[0]) / 40) + 8)
         page.row += 1
         if point.note:
-            page.lines("", [point.note], "caption" if point.supported else "warning", per_line=190, pixels=18)
+            note = f"{point.note[0].upper()}{point.note[1:].rstrip('.')}."
+            page.lines("", [note], "caption" if point.supported else "warning", per_line=190, pixels=18)
     note = (
         "Counted on test images that the threshold was not fitted on. In brackets the 95 % interval: what so few test "
         "images leave open."
@@ -122,23 +123,12 @@ def _add_points(page: _Page, points: Sequence[OperatingPoint]) -> None:
 
 def _told(point: OperatingPoint) -> tuple[str, ...]:
     """Its cells in the order of `WIDE_POINTS`."""
-    return (
-        point.requirement.told,
-        f"{point.missed:.4g} of {point.n_defective:,}",
-        of_thousand(point.missed, point.n_defective, point.missed_interval),
-        f"{point.false_alarms:.4g} of {point.n_good:,}",
-        of_thousand(point.false_alarms, point.n_good, point.false_alarm_interval),
-        "" if point.unsure is None else f"{100 * point.unsure:.1f} %",
-        "" if point.cost is None else f"{point.cost:,.4g}",
-    )
-
-
-def of_thousand(count: float, n: int, interval: Interval) -> str:
-    """Such as `150 (86 to 235)`: of 1,000 parts, with the 95 % interval; empty of no images."""
-    if not n:
-        return ""
-    low, high = (f"{1000 * share:.0f}" for share in interval)
-    return f"{1000 * count / n:.0f} ({low} to {high})"
+    texts = point_texts(point)
+    rates = [
+        (rate.count, f"{rate.per_1000} ({rate.between})" if rate.between else "")
+        for rate in (texts.missed, texts.false_alarms)
+    ]
+    return (texts.requirement, *rates[0], *rates[1], texts.unsure, texts.cost)
 
 
 def _add_cells(page: _Page, texts: Sequence[str], kinds: Sequence[str], widths: Mapping[str, int]) -> None:
@@ -167,9 +157,10 @@ def _add_examples(page: _Page, images: Sequence[GalleryImage], links: str) -> No
             {"image_data": io.BytesIO(image.jpeg), "x_scale": scale, "y_scale": scale, "x_offset": 2, "y_offset": 3,
              "object_position": 1, "description": told},
         )  # fmt: skip
-        page.row += 2
-        page.across(image.image, page.sheets.format("caption"), first=first, width=third)
-        page.row -= 2
+        look = page.sheets.format("link" if image.file else "caption")
+        page.sheet.merge_range(page.row + 2, first, page.row + 2, first + third - 1, image.image, look)
+        if image.file:
+            write_link(page.sheet, page.row + 2, first, f"{links}/{image.file}", image.image, look)
     page.sheet.set_row_pixels(page.row + 1, 6 + round(max(_scale(image) * image.size[1] for image in images[:3])))
     page.row += 4
 
@@ -178,39 +169,31 @@ def _scale(image: GalleryImage) -> float:
     return min(IMAGE[0] / image.size[0], IMAGE[1] / image.size[1])
 
 
-def _add_leading(page: _Page, row: LeadingRow) -> None:
-    """A row's name, its confusion matrix at the exported threshold, and three charts beside it."""
+def _add_leading(page: _Page, row: LeadingRow, point: OperatingPoint | None) -> None:
+    """A row's name, its confusion matrix (of a point, where one is given), and charts beside it."""
     page.across(f"{row.label}  (place {row.place})", page.sheets.format("label"))
     page.row += 1
     sheet, third = page.sheet, (N_COLUMNS - 3) // 3
     for number, chart in enumerate(page.curves.charts(row)):
         chart.set_size({"width": third * COLUMN - 6, "height": TALL})
         sheet.insert_chart(page.row, 4 + number * third, chart, {"object_position": 2, "x_offset": 3, "y_offset": 2})
-    if row.thresholds is not None:
-        _add_confusion(page, row)
+    found = confusion(row, point)
+    if found is not None:
+        _add_confusion(page, found)
     page.row += math.ceil((TALL + 8) / 20)
 
 
-def _add_confusion(page: _Page, row: LeadingRow) -> None:
-    thresholds = row.thresholds
-    if thresholds is None:
-        return
-    counts = confusion(row, thresholds)
-    has_band = thresholds.upper > thresholds.lower
-    names = ("good", "unsure", "defective") if has_band else ("good", "defective")
-    head, cell = page.sheets.format("head", center=True), page.sheets.format("count")
-    wrong, label = page.sheets.format("count", bad=True), page.sheets.format("boxed")
-    sheet, at = page.sheet, page.row
-    for place, text in enumerate(("Images", "are good", "are defective"), start=1):
-        sheet.write_string(at, place, text, head)
-    for line, name in enumerate(names, start=1):
-        which = ("good", "unsure", "defective").index(name)
-        sheet.write_string(at + line, 1, f"called {name}", label)
-        sheet.write_number(at + line, 2, counts.good[which], wrong if name == "defective" else cell)
-        sheet.write_number(at + line, 3, counts.defective[which], wrong if name == "good" else cell)
-    cut = f"{thresholds.lower:.6g}" + (f" and {thresholds.upper:.6g}" if has_band else "")
-    told = (
-        f"At the exported threshold{'s' if has_band else ''} {cut} ({thresholds.source}), on all test images. Where it "
-        "was fitted on these, other images do a little worse: the table at the top says how much."
-    )
-    sheet.merge_range(at + len(names) + 2, 1, at + len(names) + 7, 3, told, page.sheets.format("caption"))
+def _add_confusion(page: _Page, found: Confusion) -> None:
+    sheet, at, head = page.sheet, page.row, page.sheets.format("head", center=True)
+    for line, text in enumerate(("Images", *found.columns)):
+        sheet.write_string(at + line, 1, text, head)
+    sheet.set_row_pixels(at, 24)
+    for place, (name, counts) in enumerate(found.rows, start=2):
+        sheet.write_string(at, place, f"are {name}", head)
+        for line, (text, called) in enumerate(zip(counts, found.columns, strict=True), start=1):
+            is_wrong = called != "unsure" and called != f"called {name}"
+            sheet.write_string(
+                at + line, place, text, page.sheets.format("boxed", bad=is_wrong, center=True, bold=True)
+            )
+    first = at + len(found.columns) + 2
+    sheet.merge_range(first, 1, first + 5, 3, found.note, page.sheets.format("caption"))

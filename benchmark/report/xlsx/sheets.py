@@ -18,6 +18,7 @@ INK, PALE, GREEN, LINE = "#1F2A37", "#FFFFFF", "#8CCB9B", "#B8C0CC"
 PRINTED_UP_TO = "peak_memory_bytes"
 WRAPPED = ("settings", "status", "message", "latency_note")
 MAX_TEXT = 32_000  # a cell holds 32,767 characters
+MAX_ADDRESS = 2000  # of a link
 BAD, GRAY = "#B42318", "#5B6675"
 KINDS: dict[str, dict[str, Any]] = {
     "cell": {},
@@ -73,7 +74,9 @@ class Sheets:
         self._head(sheet, frame, columns)
         starts = _starts(frame, compared or ())
         for row, (_, line) in enumerate(frame.iterrows(), start=1):
-            rank = line["rank"] if "rank" in columns else 0  # the best row of a data set is bold, one without rank gray
+            rank = (
+                line["rank"] if "rank" in frame.columns else 0
+            )  # the best row of a data set is bold, one without rank gray
             is_best = bool(pd.notna(rank) and rank == 1) or (bold != "" and line[bold] == "yes")
             look = {"bold": is_best, "gray": bool(pd.isna(rank))}
             look["first"] = row - 1 in starts and row > 1
@@ -179,3 +182,10 @@ def write(sheet: Worksheet, row: int, place: int, value: Any, look: Format) -> N
         sheet.write_blank(row, place, None, look)
     else:
         sheet.write_number(row, place, float(value), look)
+
+
+def write_link(sheet: Worksheet, row: int, place: int, file: str, text: str, look: Format) -> None:
+    """Write a text that opens a file, named as seen from the workbook; a text alone where the name is too long."""
+    address = f"external:{file.removeprefix('./')}"
+    if len(address) > MAX_ADDRESS or sheet.write_url(row, place, address, look, text[:MAX_TEXT]) < 0:
+        sheet.write_string(row, place, text[:MAX_TEXT], look)

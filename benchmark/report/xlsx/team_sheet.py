@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Sequence
+from typing import Any
+
+from xlsxwriter.worksheet import Worksheet
 
 from benchmark.report.team_columns import KEY, TeamColumns, placed
 from benchmark.report.xlsx.sheets import Sheets, write
@@ -24,8 +28,7 @@ def add_team_columns(sheets: Sheets, name: str, keys: Sequence[str], team: TeamC
     told = sheets.format("cell", wrap=True)
     for row, (key, values) in enumerate(zip(keys, beside, strict=True), start=1):
         write(sheet, row, at, key, told)
-        for place, value in enumerate(values or ("",) * width, start=at + 1):
-            write(sheet, row, place, value, told)
+        _write_values(sheets, sheet, row, at + 1, values or (None,) * width)
     sheet.autofilter(0, 0, max(len(keys), 1), at + width)
     if not left:
         return
@@ -34,5 +37,17 @@ def add_team_columns(sheets: Sheets, name: str, keys: Sequence[str], team: TeamC
     for row, lost in enumerate(left, start=first + 1):
         write(sheet, row, 0, lost.told, told)
         write(sheet, row, at, lost.key, told)
-        for place, value in enumerate(lost.values, start=at + 1):
-            write(sheet, row, place, value, told)
+        _write_values(sheets, sheet, row, at + 1, lost.values)
+
+
+def _write_values(sheets: Sheets, sheet: Worksheet, row: int, at: int, values: Sequence[Any]) -> None:
+    """Write what a team wrote: whole texts, numbers, and dates as dates."""
+    for place, value in enumerate(values, start=at):
+        if isinstance(value, str):
+            sheet.write_string(row, place, value, sheets.format("cell", wrap=True))
+        elif isinstance(value, datetime.date | datetime.time | datetime.timedelta):
+            has_time = not isinstance(value, datetime.date) or getattr(value, "hour", 0) or getattr(value, "minute", 0)
+            number = "yyyy-mm-dd" if not has_time else "yyyy-mm-dd hh:mm" if hasattr(value, "year") else "[hh]:mm:ss"
+            sheet.write_datetime(row, place, value, sheets.format("cell", number=number))
+        else:
+            write(sheet, row, place, value, sheets.format("cell", wrap=True))

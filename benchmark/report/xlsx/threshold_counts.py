@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from benchmark.statistics.rates import binomial_interval
 from benchmark.statistics.requirement import Cost
 
 
@@ -79,18 +80,10 @@ def count(scores: pd.DataFrame, cut: Cut, costs: Costs) -> Counts:
     return Counts(
         missed=missed,
         missed_rate=rates[0] if n_bad else "",
-        missed_interval=_clopper_pearson(missed, n_bad),
+        missed_interval=binomial_interval(missed, n_bad),
         false_alarms=alarms,
         alarm_rate=rates[1] if n_good else "",
-        alarm_interval=_clopper_pearson(alarms, n_good),
+        alarm_interval=binomial_interval(alarms, n_good),
         unsure=sum(unsure),
         cost=cost,
     )
-
-
-def _clopper_pearson(k: int, n: int) -> tuple[float, float]:
-    from scipy.stats import beta
-
-    low = 0.0 if k == 0 else float(beta.ppf(0.025, k, n - k + 1))
-    high = 1.0 if k == n else float(beta.ppf(0.975, k + 1, n - k))
-    return low, high
