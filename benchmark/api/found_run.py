@@ -13,11 +13,16 @@ from benchmark.one_run.options import RunOptions
 from benchmark.one_run.preparation import Prepared, prepare
 from benchmark.one_run.runner import run_experiment
 from benchmark.plan.experiment import Experiment
+from benchmark.records.kept_thresholds import kept_thresholds
+from benchmark.records.packed import read_calibration, read_scores
 from benchmark.records.record import Record
+from benchmark.records.record_sections import Thresholds
 from benchmark.records.run_files import CHECKPOINT
+from benchmark.statistics.requirement import Requirement, read_requirement
 from extensions.data.reading.files import from_data_root
 from inference.export.trained_run import TrainedRun
 from inference.model.checkpoints import load_checkpoint, record_beside
+from inference.model.scale import with_thresholds
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +37,7 @@ class FoundRun:
         prepared: Of the run with a plain test.
         place: Where its data were looked for last.
         told: Why it is this run, where `best` was asked for.
+        requirement: What its thresholds are to keep; None for none.
     """
 
     key: str
@@ -39,6 +45,7 @@ class FoundRun:
     prepared: Prepared
     place: Place
     told: str = ""
+    requirement: Requirement | None = None
 
     @property
     def is_kept(self) -> bool:
@@ -58,7 +65,9 @@ class FoundRun:
 
         Raises:
             RuntimeError: It was not kept and cannot be fitted again, or its images are not where they are looked for.
+            ValueError: Its scores cannot be read, or allow no thresholds for what is required.
         """
+        self._thresholds()
         error = self.prepared.error
         if error is None or (self.is_kept and (self.has_images or not needs_images)):
             return
@@ -78,6 +87,7 @@ class FoundRun:
 
         Raises:
             RuntimeError: It was not kept, and fitting it again failed or leaves no model.
+            ValueError: As `check`.
         """
         self.check(needs_images=False)
         if self.is_kept:
@@ -88,14 +98,41 @@ class FoundRun:
             return self._loaded(self.folder, model_class)
         logger.warning("run %s was not kept and is fitted again", self.key)
         with tempfile.TemporaryDirectory() as scratch:
-            return self._loaded(_fitted_again(self.prepared, Path(scratch), self.key), model_class)
+            again = _fitted_again(self.prepared, Path(scratch), self.key, self.requirement)
+            return self._loaded(again, model_class)
 
     def _loaded(self, folder: Path, model_class: str | None) -> TrainedRun:
         model, info = load_checkpoint(folder / CHECKPOINT, model_class=model_class)
+        if folder == self.folder and (found := self._thresholds()) is not None:
+            info = with_thresholds(info, model, found)
+        if self.requirement is not None and info.threshold is None:
+            msg = f"run {self.key}: it has no threshold for {self.requirement.told} ({info.threshold_source})"
+            raise ValueError(msg)
         return TrainedRun(model, info, trained_on(self.prepared, folder), fitted_on(self.prepared, folder))
 
+    def _thresholds(self) -> Thresholds | None:
+        """Those fitted anew on the scores of a kept run; None where its own keep what is required."""
+        record = record_beside(self.folder / CHECKPOINT) if self.is_kept else None
+        if record is None or self.requirement is None or self.requirement.on_disk == record.thresholds.requirement:
+            return None
+        scores, calibration = read_scores(self.folder, record), read_calibration(self.folder, record)
+        try:
+            found = kept_thresholds(scores, self.requirement, calibration=calibration)
+        except ValueError as error:
+            msg = f"run {self.key}: its scores in {self.folder} cannot be used: {error}; run it again"
+            raise ValueError(msg) from error
+        if found.image is None:
+            msg = (
+                f"run {self.key}: it has no threshold for {self.requirement.told} ({found.source}); require something "
+                "else, or run the benchmark with this requirement and such images"
+            )
+            raise ValueError(msg)
+        return found
 
-def find_run(record_key: str, records: Path, data_root: Path | None = None) -> FoundRun:
+
+def find_run(
+    record_key: str, records: Path, data_root: Path | None = None, *, requirement: Requirement | None = None
+) -> FoundRun:
     """Find a finished run and its data; no model is loaded.
 
     A network on the line sees each image once and as it is: of a run whose test images were augmented the model and
@@ -105,6 +142,7 @@ def find_run(record_key: str, records: Path, data_root: Path | None = None) -> F
         record_key: The run's key or the beginning of it, `best`, or `best:` and a data set.
         records: Output folder of the benchmark.
         data_root: Where relative data roots start; None looks at `$WORKBENCH_DATA`, then where the run found them.
+        requirement: What its thresholds are to keep; None leaves that to its record.
 
     Raises:
         ValueError: There is not exactly one such run, it did not finish, or its record cannot be used.
@@ -113,24 +151,33 @@ def find_run(record_key: str, records: Path, data_root: Path | None = None) -> F
     folder = records / record.folder
     experiment = recorded_experiment(record, folder)
     prepared, place = locate(_tested_plainly(experiment), record, folder, experiment, data_root)
-    return _of_plain_test(FoundRun(record.key, folder, prepared, place, why), experiment, records)
+    found = FoundRun(record.key, folder, prepared, place, why, requirement or _recorded(record))
+    return _of_plain_test(found, experiment, records)
 
 
 def find_experiment(experiment: Experiment, record: Record, records: Path) -> FoundRun:
     """As `find_run`, where the experiment is known with its folders, which records do not keep."""
     prepared = prepare(_tested_plainly(experiment))
-    found = FoundRun(record.key, records / record.folder, prepared, Place(from_data_root(""), "in force"))
+    place = Place(from_data_root(""), "in force")
+    found = FoundRun(record.key, records / record.folder, prepared, place, requirement=_recorded(record))
     return _of_plain_test(found, experiment, records)
 
 
-def find_beside(checkpoint: Path, data_root: Path | None = None) -> FoundRun | None:
-    """The run that left a checkpoint, by the record beside it; None where there is no record."""
+def find_beside(
+    checkpoint: Path, data_root: Path | None = None, *, requirement: Requirement | None = None
+) -> FoundRun | None:
+    """The run that left a checkpoint, by the record beside it; None where there is no record. Else as `find_run`."""
     record = record_beside(checkpoint)
     if record is None:
         return None
     experiment = recorded_experiment(record, checkpoint.parent)
     prepared, place = locate(experiment, record, checkpoint.parent, experiment, data_root)
-    return FoundRun(record.key, checkpoint.parent, prepared, place)
+    required = requirement or _recorded(record)
+    return FoundRun(record.key, checkpoint.parent, prepared, place, requirement=required)
+
+
+def _recorded(record: Record) -> Requirement | None:
+    return read_requirement(record.thresholds.requirement)
 
 
 def _of_plain_test(run: FoundRun, experiment: Experiment, records: Path) -> FoundRun:
@@ -157,9 +204,9 @@ def _tested_plainly(experiment: Experiment) -> Experiment:
     return replace(experiment, augmentation=trained or None)
 
 
-def _fitted_again(prepared: Prepared, scratch: Path, key: str) -> Path:
+def _fitted_again(prepared: Prepared, scratch: Path, key: str, requirement: Requirement | None) -> Path:
     """Folder of the run in `scratch`, with its checkpoint."""
-    options = RunOptions(sweep="export", keep_checkpoint=True, data_root=prepared.data_root)
+    options = RunOptions(sweep="export", keep_checkpoint=True, data_root=prepared.data_root, requirement=requirement)
     again = run_experiment(prepared.experiment, scratch, options=options)
     assert again is not None, "nobody else runs in a folder of our own"
     if again.error is not None:
