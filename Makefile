@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup benchmark test lint format docs notebooks readme speed clean
+.PHONY: help setup benchmark test lint format docs notebooks readme speed statistics clean
 
 help:            ## show this list
 	@grep -E '^[a-z]+: .*##' Makefile | sed -E 's/:.*## */\t/' | expand -t 14
@@ -47,6 +47,9 @@ readme: $(READY)  ## fill the tables of README.md, docs and models from the comm
 
 speed: $(READY)  ## ours against stock anomalib in one run: output/speed/
 	$(BIN)/python -m benchmark speed --output output/speed $(if $(DATA_ROOT),--data-root $(DATA_ROOT))
+
+statistics: $(READY) ## draw the table that shows how often intervals keep their promise: results/statistics/coverage.csv
+	$(BIN)/python -m benchmark.statistics.simulation --output results/statistics/coverage.csv
 
 clean:           ## remove the environment and all output
 	rm -rf $(VENV) output

@@ -37,7 +37,8 @@ class FoundRun:
         prepared: Of the run with a plain test.
         place: Where its data were looked for last.
         told: Why it is this run, where `best` was asked for.
-        requirement: What its thresholds are to keep; None for none.
+        requirement: What its thresholds keep, or a fit that is done again; None for none.
+        is_asked: Whether that was asked for, in place of what its record says.
     """
 
     key: str
@@ -46,6 +47,7 @@ class FoundRun:
     place: Place
     told: str = ""
     requirement: Requirement | None = None
+    is_asked: bool = False
 
     @property
     def is_kept(self) -> bool:
@@ -98,23 +100,25 @@ class FoundRun:
             return self._loaded(self.folder, model_class)
         logger.warning("run %s was not kept and is fitted again", self.key)
         with tempfile.TemporaryDirectory() as scratch:
-            again = _fitted_again(self.prepared, Path(scratch), self.key, self.requirement)
-            return self._loaded(again, model_class)
+            return self._loaded(_fitted_again(self, Path(scratch)), model_class)
 
     def _loaded(self, folder: Path, model_class: str | None) -> TrainedRun:
         model, info = load_checkpoint(folder / CHECKPOINT, model_class=model_class)
         if folder == self.folder and (found := self._thresholds()) is not None:
             info = with_thresholds(info, model, found)
-        if self.requirement is not None and info.threshold is None:
-            msg = f"run {self.key}: it has no threshold for {self.requirement.told} ({info.threshold_source})"
-            raise ValueError(msg)
-        return TrainedRun(model, info, trained_on(self.prepared, folder), fitted_on(self.prepared, folder))
+        if self.is_asked and info.threshold is None:
+            raise self._no_threshold(info.threshold_source)
+        is_crossed = self.requirement is not None and self.requirement.cross_conformal is not None
+        fitted = None if is_crossed else fitted_on(self.prepared, folder)  # no network scores images it was fitted on
+        return TrainedRun(model, info, trained_on(self.prepared, folder), fitted)
 
     def _thresholds(self) -> Thresholds | None:
-        """Those fitted anew on the scores of a kept run; None where its own keep what is required."""
-        record = record_beside(self.folder / CHECKPOINT) if self.is_kept else None
-        if record is None or self.requirement is None or self.requirement.on_disk == record.thresholds.requirement:
+        """Those asked for, fitted on the scores of a kept run; None where its own count, or it is fitted again."""
+        if not (self.is_kept and self.is_asked and self.requirement is not None):
             return None
+        record = record_beside(self.folder / CHECKPOINT)
+        if record is None:
+            raise self._no_threshold(f"no record of {CHECKPOINT} lies beside it")
         scores, calibration = read_scores(self.folder, record), read_calibration(self.folder, record)
         try:
             found = kept_thresholds(scores, self.requirement, calibration=calibration)
@@ -122,12 +126,15 @@ class FoundRun:
             msg = f"run {self.key}: its scores in {self.folder} cannot be used: {error}; run it again"
             raise ValueError(msg) from error
         if found.image is None:
-            msg = (
-                f"run {self.key}: it has no threshold for {self.requirement.told} ({found.source}); require something "
-                "else, or run the benchmark with this requirement and such images"
-            )
-            raise ValueError(msg)
+            raise self._no_threshold(found.source)
         return found
+
+    def _no_threshold(self, why: str | None) -> ValueError:
+        asked = "" if self.requirement is None else f" for {self.requirement.told}"
+        return ValueError(
+            f"run {self.key}: it has no threshold{asked} ({why}); require something else, or run the benchmark with "
+            "this requirement and such images"
+        )
 
 
 def find_run(
@@ -151,15 +158,17 @@ def find_run(
     folder = records / record.folder
     experiment = recorded_experiment(record, folder)
     prepared, place = locate(_tested_plainly(experiment), record, folder, experiment, data_root)
-    found = FoundRun(record.key, folder, prepared, place, why, requirement or _recorded(record))
+    known = requirement or _requirement(record, folder)
+    found = FoundRun(record.key, folder, prepared, place, why, known, is_asked=requirement is not None)
     return _of_plain_test(found, experiment, records)
 
 
 def find_experiment(experiment: Experiment, record: Record, records: Path) -> FoundRun:
     """As `find_run`, where the experiment is known with its folders, which records do not keep."""
     prepared = prepare(_tested_plainly(experiment))
+    folder = records / record.folder
     place = Place(from_data_root(""), "in force")
-    found = FoundRun(record.key, records / record.folder, prepared, place, requirement=_recorded(record))
+    found = FoundRun(record.key, folder, prepared, place, requirement=_requirement(record, folder))
     return _of_plain_test(found, experiment, records)
 
 
@@ -172,12 +181,21 @@ def find_beside(
         return None
     experiment = recorded_experiment(record, checkpoint.parent)
     prepared, place = locate(experiment, record, checkpoint.parent, experiment, data_root)
-    required = requirement or _recorded(record)
-    return FoundRun(record.key, checkpoint.parent, prepared, place, requirement=required)
+    known, is_asked = requirement or _requirement(record, checkpoint.parent), requirement is not None
+    return FoundRun(record.key, checkpoint.parent, prepared, place, requirement=known, is_asked=is_asked)
 
 
-def _recorded(record: Record) -> Requirement | None:
-    return read_requirement(record.thresholds.requirement)
+def _requirement(record: Record, folder: Path) -> Requirement | None:
+    """What the thresholds of a record keep.
+
+    Raises:
+        ValueError: The record holds none that can be.
+    """
+    try:
+        return read_requirement(record.thresholds.requirement)
+    except ValueError as error:
+        msg = f"{folder}: {error}; run it again with --overwrite all"
+        raise ValueError(msg) from error
 
 
 def _of_plain_test(run: FoundRun, experiment: Experiment, records: Path) -> FoundRun:
@@ -204,9 +222,10 @@ def _tested_plainly(experiment: Experiment) -> Experiment:
     return replace(experiment, augmentation=trained or None)
 
 
-def _fitted_again(prepared: Prepared, scratch: Path, key: str, requirement: Requirement | None) -> Path:
+def _fitted_again(run: FoundRun, scratch: Path) -> Path:
     """Folder of the run in `scratch`, with its checkpoint."""
-    options = RunOptions(sweep="export", keep_checkpoint=True, data_root=prepared.data_root, requirement=requirement)
+    prepared, key = run.prepared, run.key
+    options = RunOptions(sweep="export", data_root=prepared.data_root, requirement=run.requirement)
     again = run_experiment(prepared.experiment, scratch, options=options)
     assert again is not None, "nobody else runs in a folder of our own"
     if again.error is not None:

@@ -15,6 +15,7 @@ from benchmark.one_run.options import RunOptions
 from benchmark.one_run.runner import run_experiment
 from benchmark.plan.augmentation import without_augmentation
 from benchmark.plan.experiment import Experiment
+from benchmark.plan.validation import check_fitted_on, requirement_of
 from extensions.configuration import ConfigError, spec_of
 from extensions.configuration.python_numbers import python_numbers
 from extensions.data.datamodules.stock import set_up_as
@@ -39,6 +40,7 @@ def run(
     output: Path | str = DEFAULT_OUTPUT,
     images: int = 0,
     log: Any = None,
+    requirement: Mapping[str, Any] | None = None,
 ) -> Run:
     """Run one experiment, unless its record is there, write the tables and return the run.
 
@@ -56,9 +58,11 @@ def run(
         images: How many best and worst images to draw beside the record, for the gallery of the HTML page.
         log: Loggers that get the finished run, such as `"tensorboard"` or `["mlflow", {"wandb": {"project": "caps"}}]`,
             see `benchmark.log.check_log`; none changes the record.
+        requirement: What the thresholds keep, such as `{"max_false_alarms": 0.02}`, see
+            `benchmark.statistics.requirement.Requirement`; None takes those of the highest F1.
 
     Raises:
-        ConfigError: The model or the data cannot be described, or a logger is not installed.
+        ConfigError: The model or the data cannot be described, a logger is not installed, or the requirement cannot be.
         RunError: The run failed; its record holds the traceback.
 
     Example:
@@ -69,7 +73,10 @@ def run(
     experiment = experiment_of(
         model, data, trainer=trainer or {}, seed=seed, refinement=refinement, augmentation=augmentation
     )
-    return _run(experiment, Path(output), sinks=open_sinks(log), images=images)
+    asked = requirement_of({"requirement": python_numbers(requirement)})
+    check_fitted_on(asked, [experiment])
+    options = RunOptions(sweep="single runs", overwrite="failed", images=images, requirement=asked)
+    return _run(experiment, Path(output), options, sinks=open_sinks(log))
 
 
 def experiment_of(model: Any, data: Any, *, check: bool = True, **rest: Any) -> Experiment:
@@ -96,10 +103,8 @@ def experiment_of(model: Any, data: Any, *, check: bool = True, **rest: Any) -> 
     return Experiment(model=described, data=spec_of(data, "data", set_up_as=set_up_as), **rest)
 
 
-def _run(experiment: Experiment, output: Path, *, sinks: Sequence[Sink], images: int) -> Run:
-    record = run_experiment(
-        experiment, output, options=RunOptions(sweep="single runs", overwrite="failed", images=images)
-    )
+def _run(experiment: Experiment, output: Path, options: RunOptions, *, sinks: Sequence[Sink]) -> Run:
+    record = run_experiment(experiment, output, options=options)
     if record is None:
         msg = f"{output}: another process is running this very experiment"
         raise RunError(msg)

@@ -91,6 +91,12 @@ class Record(Callback):
                 raise prepared.error
             _check_data(trainer.datamodule, prepared)
             check_start(pl_module, experiment)
+            if getattr(trainer.datamodule, "calibration_data", None) is not None:
+                msg = (
+                    "Record: calibration_dir is given, whose images no test of an Engine scores; leave it out, or run "
+                    "this by benchmark.run or `workbench train --record`"
+                )
+                raise ConfigError(msg)
             self._prepared, self._curve = prepared, LossCurve()
             self._facts = {"started": datetime.now(UTC).isoformat(timespec="seconds"), "peak": 0}
             self._clock = time.perf_counter()

@@ -83,9 +83,15 @@ def trained_on(prepared: Prepared, folder: Path) -> list[Path]:
 
 
 def fitted_on(prepared: Prepared, folder: Path) -> LabelledImages | None:
-    """The test images that are there, those in the table of scores where the run left one: its threshold is theirs."""
+    """The images that the run's threshold was fitted on, as far as they are there: of calibration, else of the test.
+
+    Of the test images those count that the table of scores has, where the run left one.
+    """
     if prepared.fingerprint is None or prepared.datamodule is None:
         return None
+    if (calibration := getattr(prepared.datamodule, "calibration_data", None)) is not None:
+        what = f"the calibration images of run {prepared.key}"
+        return LabelledImages.from_samples(calibration.samples, what, kind="calibration images")
     samples = prepared.datamodule.test_data.samples
     what = f"the test images of run {prepared.key}"
     if (folder / SCORES).is_file():

@@ -87,6 +87,18 @@ class ScoreCollector(Callback):
             self._pixel.update(maps, masks, self.samples.loc[rows, "fold"].to_numpy())
         self.images.offer(self.samples.loc[rows], maps, masks)
 
+    def scored(self) -> pd.DataFrame:
+        """A row an image: path, image, label, kind, fold, score.
+
+        Raises:
+            RuntimeError: An image was never scored.
+        """
+        unseen = self.samples.loc[self.samples["score"].isna(), "image"].tolist()
+        if unseen:
+            msg = f"{len(unseen)} of {len(self.samples)} test images have no score, the first is {unseen[0]}"
+            raise RuntimeError(msg)
+        return self.samples
+
     def finish(
         self,
         label_free: tuple[float, str] | None = None,
@@ -105,25 +117,22 @@ class ScoreCollector(Callback):
         Raises:
             RuntimeError: A test image was never scored.
         """
-        unseen = self.samples.loc[self.samples["score"].isna(), "image"].tolist()
-        if unseen:
-            msg = f"{len(unseen)} of {len(self.samples)} test images have no score, the first is {unseen[0]}"
-            raise RuntimeError(msg)
-        labels, scores = self.samples["label"].to_numpy(), self.samples["score"].to_numpy()
-        metrics: dict[str, float | None] = dict(image_metrics(labels, scores, self.samples["fold"].to_numpy()))
-        metrics |= auroc_by_kind(labels, scores, self.samples["kind"].tolist())
+        samples = self.scored()
+        labels, scores = samples["label"].to_numpy(), samples["score"].to_numpy()
+        metrics: dict[str, float | None] = dict(image_metrics(labels, scores, samples["fold"].to_numpy()))
+        metrics |= auroc_by_kind(labels, scores, samples["kind"].tolist())
         metrics |= decision_metrics(labels, scores, label_free[0] if label_free else None)
         pixel = self._pixel.compute() if self._pixel is not None else PixelMetrics().compute()
         of_pixels = self._pixel.threshold() if self._pixel is not None and pixel["pixel_AUROC"] is not None else None
         more: dict[str, Any] = {"pixel": of_pixels}
         if label_free is not None:
             more |= {"label_free": label_free[0], "label_free_source": label_free[1]}
-        thresholds = kept_thresholds(self.samples, requirement, calibration=calibration).model_copy(update=more)
+        thresholds = kept_thresholds(samples, requirement, calibration=calibration).model_copy(update=more)
         ranges = {"image": (float(scores.min()), float(scores.max()))}
         if self._map_range[0] <= self._map_range[1]:
             ranges["pixel"] = self._map_range
         return Evaluation(
-            scores=self.samples[["image", "label", "kind", "score", "fold"]],
+            scores=samples[["image", "label", "kind", "score", "fold"]],
             metrics=metrics | pixel,
             thresholds=thresholds,
             ranges=ranges,

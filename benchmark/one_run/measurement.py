@@ -12,7 +12,7 @@ from benchmark.one_run.options import RunOptions
 from benchmark.one_run.preparation import Prepared, backbone_id
 from benchmark.records.record import Record
 from benchmark.records.record_sections import Files, Memory, Reused, Training
-from benchmark.records.run_files import CHECKPOINT, SCORES, write_text
+from benchmark.records.run_files import CALIBRATION, CHECKPOINT, SCORES, write_text
 from extensions.runtime.disk import room_for
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ def measure(record: Record, prepared: Prepared, workspace: Path, options: RunOpt
     from benchmark.one_run.latency import measure_latency
     from benchmark.one_run.memory import PeakMemory, model_bytes
     from benchmark.one_run.shared_fit import last_fit
+    from benchmark.one_run.threshold_scores import calibration_scores, cross_conformal_scores
     from benchmark.one_run.training import device_of, make_engine, validates
     from benchmark.plan.augmentation import augmented_splits, augmenting_callbacks
     from extensions.cache import open_cache
@@ -54,6 +55,8 @@ def measure(record: Record, prepared: Prepared, workspace: Path, options: RunOpt
     # Panels show the images as they are: maps of augmented ones would not lie on them.
     n_images = 0 if any(one.where in ("test", "both") for one in augmentations) else options.images
     collector = ScoreCollector(rows, with_masks=bool(found.counts["n_masks"]), n_images=n_images)
+    with quiet():
+        calibration = cross_conformal_scores(prepared, workspace, options)
     known = last_fit.take(prepared, options.shared_fits)
     with quiet(), PeakMemory() as memory:
         seed_everything(experiment.seed, workers=True, verbose=False)
@@ -85,7 +88,11 @@ def measure(record: Record, prepared: Prepared, workspace: Path, options: RunOpt
             prepare_seconds = {name: _timed(cached.prepare, name) for name in splits}
         decoded_images.forget()
         known, test_seconds = _fit_and_test(engine, model, cached, known)
-        evaluation = collector.finish(getattr(model, "label_free_threshold", None), requirement=options.requirement)
+        if calibration is None:
+            calibration = calibration_scores(model, prepared, workspace, options)
+        evaluation = collector.finish(
+            getattr(model, "label_free_threshold", None), requirement=options.requirement, calibration=calibration
+        )
         set_thresholds(model, evaluation)
         n_views = next((one.n_views for one in augmentations if one.where == "tta"), 1)
         image, left_to_do = cached.network_input()
@@ -95,6 +102,8 @@ def measure(record: Record, prepared: Prepared, workspace: Path, options: RunOpt
     known = replace(known, peak_bytes=max(known.peak_bytes, memory.peak_bytes))
     last_fit.keep(prepared, options.shared_fits, known)
     write_text(workspace / SCORES, evaluation.scores.to_csv(index=False))
+    if calibration is not None:
+        write_text(workspace / CALIBRATION, calibration.to_csv(index=False))
     # The thresholds of augmented scores are not those of the model alone, which is all that a checkpoint holds.
     keep_checkpoint = options.keep_checkpoint and not in_test
     if keep_checkpoint:
@@ -113,11 +122,14 @@ def measure(record: Record, prepared: Prepared, workspace: Path, options: RunOpt
         "test_seconds": test_seconds + prepare_seconds["test"],
         "network": network_id(experiment, model, image, n_views=n_views),
     }
+    files = Files(scores=SCORES, checkpoint=CHECKPOINT if keep_checkpoint else None, images=images)
+    if calibration is not None:
+        files = files.model_copy(update={"calibration": CALIBRATION})
     found_out = {
         "speed": latency.model_copy(update=speed),
         "reused": Reused.model_validate(({"train": known.reused} if known.reused else {}) | cached.report()),
         "memory": Memory(peak_memory_bytes=known.peak_bytes, model_bytes=model_bytes(model.model)),
-        "files": Files(scores=SCORES, checkpoint=CHECKPOINT if keep_checkpoint else None, images=images),
+        "files": files,
     }
     return finished(record, model, evaluation, known.training).model_copy(update=found_out), model
 

@@ -16,7 +16,7 @@ from benchmark.one_run.refitted_thresholds import lacks_scores_for, with_require
 from benchmark.plan.experiment import Experiment
 from benchmark.records.record import Record
 from benchmark.records.record_sections import Failure
-from benchmark.records.run_files import CHECKPOINT, SCORES
+from benchmark.records.run_files import CALIBRATION, CHECKPOINT, SCORES
 from benchmark.records.store import Store
 from extensions.runtime.disk import DiskFullError, room_for
 from extensions.runtime.escaped import writable
@@ -93,7 +93,7 @@ def _carry_out(prepared: Prepared, workspace: Path, options: RunOptions) -> Reco
         raise  # no failure of this run: the same command must run it again
     except Exception as error:
         logger.debug("run failed", exc_info=True)
-        for leftover in (SCORES, CHECKPOINT, NETWORK, IMAGE):
+        for leftover in (SCORES, CALIBRATION, CHECKPOINT, NETWORK, IMAGE):
             (workspace / leftover).unlink(missing_ok=True)
         record = _failed(record, error)
     return record.model_copy(update={"environment": dict(environment()), "seconds": time.perf_counter() - clock})

@@ -8,7 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.plan.experiment import Experiment, constructor_defaults
-from benchmark.plan.validation import check_config, check_experiments, check_mapping, check_resources
+from benchmark.plan.validation import (
+    check_config,
+    check_experiments,
+    check_fitted_on,
+    check_mapping,
+    check_resources,
+    requirement_of,
+)
 from extensions.configuration.variants import data_entries, entry_of, variants
 
 
@@ -37,7 +44,7 @@ def expand(config: dict[str, Any], *, folder: Path = Path()) -> list[Experiment]
     augmentations = [found for entry in entries for found in variants(entry)]
     data = data_entries(config["data"], folder)
     refinements = [found for entry in config.get("refinement") or [None] for found in variants(entry)]
-    return check_experiments(
+    experiments = check_experiments(
         [
             Experiment(
                 model=model,
@@ -53,6 +60,8 @@ def expand(config: dict[str, Any], *, folder: Path = Path()) -> list[Experiment]
             )
         ]
     )
+    check_fitted_on(requirement_of(config), experiments)
+    return experiments
 
 
 def _expand_model(

@@ -111,6 +111,23 @@ def requirement_of(config: dict[str, Any]) -> Requirement | None:
         raise ConfigError(str(error)) from error
 
 
+def check_fitted_on(requirement: Requirement | None, experiments: Sequence[Experiment]) -> None:
+    """Thresholds come from training images scored in folds or from calibration images, not from both.
+
+    Raises:
+        ConfigError: Both are asked for.
+    """
+    if requirement is None or requirement.cross_conformal is None:
+        return
+    for experiment in experiments:
+        if folder := (experiment.data.get("init_args") or {}).get("calibration_dir"):
+            msg = (
+                f"requirement: cross_conformal is {requirement.cross_conformal} and calibration_dir {str(folder)!r}; "
+                "expected one of the two, for thresholds are fitted on training images or on those: leave one out"
+            )
+            raise ConfigError(msg)
+
+
 def check_seed(value: Any) -> int:
     """A whole number that every library takes as a seed; 0 for None.
 

@@ -26,6 +26,7 @@ class Dataset(Section):
         contamination_ratio: Share of anomalous images put among the training images, as asked for.
         contamination: What of it was realised.
         defect_kinds: Test images of each kind.
+        calibration_kinds: Images of each kind that thresholds alone were fitted on; empty where there were none.
         image_size: Height and width that the network saw, px.
     """
 
@@ -42,6 +43,7 @@ class Dataset(Section):
     n_test_anomalous: int | None = None
     n_masks: int | None = None
     defect_kinds: dict[str, int] = {}
+    calibration_kinds: dict[str, int] = {}
     image_size: list[int] = []
 
     @property

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 CONFIDENCE = 0.95
+Interval = tuple[float, float]
+"""Low and high end."""
 
 
-def binomial_interval(k: float, n: int, *, confidence: float = CONFIDENCE) -> tuple[float, float]:
+def binomial_interval(k: float, n: int, *, confidence: float = CONFIDENCE) -> Interval:
     """Clopper and Pearson's exact interval of a share: it holds the truth at least as often as it says.
 
     Clopper and Pearson 1934, https://doi.org/10.1093/biomet/26.4.404.

@@ -49,7 +49,7 @@ class Sample:
         if len(set(self.ids)) != n:
             msg = f"A sample needs unique names of images, but {n - len(set(self.ids))} of {n} repeat another."
             raise ValueError(msg)
-        if not np.isin(self.labels, (0, 1)).all():
+        if not ((self.labels == 0) | (self.labels == 1)).all():
             msg = f"Labels must be 0 (good) or 1 (defective), found {sorted(set(self.labels.tolist()) - {0, 1})[:5]}."
             raise ValueError(msg)
         if broken := int((~np.isfinite(self.scores)).sum()):
@@ -60,6 +60,14 @@ class Sample:
     def n_seeds(self) -> int:
         """How many fits the scores are of."""
         return len(self.scores)
+
+    @property
+    def n_units(self) -> tuple[int, int]:
+        """How many images, or where there are groups how many groups, are good or partly so, and defective."""
+        if self.groups is None:
+            return self.n_good, self.n_defective
+        units = np.asarray(self.groups, dtype=str)
+        return len(np.unique(units[self.labels == 0])), len(np.unique(units[self.labels == 1]))
 
     @property
     def n_defective(self) -> int:

@@ -78,10 +78,10 @@ def fit_thresholds(
         raise ValueError(msg)
     if requirement is None and len(truth) and not truth.any():
         requirement = GOOD_ALONE
-    if lacking := _lacking(truth, requirement):
-        return FittedThresholds(
-            lower=None, upper=None, source=f"none, for no image of the {on} is {lacking}", promise="", supported=False
-        )
+    lacking = _lacking(truth, requirement)
+    if lacking is not None:
+        source = " ".join(filter(None, ("none, for there are no", lacking, on)))
+        return FittedThresholds(lower=None, upper=None, source=source, promise="", supported=False)
     if requirement is None:
         best = best_threshold(truth, values)
         promise = f"no rate is promised: the threshold has the highest F1 on {_counted(truth, on)}"
@@ -235,15 +235,15 @@ def _counts(truth: np.ndarray, values: np.ndarray, fitted: FittedThresholds) -> 
     return np.array([(truth & good).sum(), (~truth & defective).sum(), (~good & ~defective).sum()])
 
 
-def _lacking(truth: np.ndarray, requirement: Requirement | None) -> str:
-    """The kind of image without which no threshold can be fitted; empty where none is missing."""
+def _lacking(truth: np.ndarray, requirement: Requirement | None) -> str | None:
+    """The kind of image without which no threshold can be fitted; empty where there are no images, None for none."""
     if not len(truth):
-        return "there"
+        return ""
     needs_good = requirement is None or requirement.max_missed is None or requirement.has_band
     needs_defective = requirement is None or requirement.max_false_alarms is None or requirement.has_band
     if needs_good and truth.all():
         return "good"
-    return "defective" if needs_defective and not truth.any() else ""
+    return "defective" if needs_defective and not truth.any() else None
 
 
 def _counted(truth: np.ndarray, on: str) -> str:

@@ -54,6 +54,11 @@ class Kind(Enum):
     )
     FAINT_MASK = ("JPEG mask of low values, which are lost in the noise of compression", "export the masks as PNG")
     IN_TRAIN_AND_TEST = ("same image in training and test", "keep one copy")
+    IN_CALIBRATION = (
+        "same image in calibration_dir and in training or test",
+        "take it out of calibration_dir: thresholds are fitted on images that are neither trained nor tested on",
+    )
+    NO_KIND = ("image in calibration_dir outside of its subfolders", "put it into good, or into that of its defect")
     TWO_LABELS = ("same image as normal and as anomalous", "keep one copy")
     BLACK_MASK = ("mask that marks nothing on an anomalous image", "draw the defect or move the image")
     LARGE_MASK = ("mask that marks most of its image", "look whether that is meant: all that is not 0 counts as defect")
@@ -73,7 +78,8 @@ class Kind(Enum):
     PAGES = ("image file of several pages, of which the first is read", "save each page as a file of its own")
     SAME_TWICE = ("same image twice", "keep one copy")
     NEAR_COPY = (
-        "test image that is nearly the same as one in training (resized, compressed or exposed anew?)",
+        "test or calibration image that is nearly the same as one in another split (resized, compressed or exposed "
+        "anew?)",
         "look at them: detectors know such images, so results are too good; keep one of each",
     )
     NEAR_LABELS = (

@@ -48,6 +48,22 @@ def few(contents: Sequence[str], k: int, *, seed: int) -> list[int]:
     return sorted(first[content] for content in sorted(first, key=lambda content: content_hash_rank(content, seed))[:k])
 
 
+def dealt(contents: Sequence[str], n_folds: int, *, seed: int) -> np.ndarray:
+    """Deal the rows into folds of nearly equal size, at random; rows with equal contents go into one.
+
+    Args:
+        contents: what each row's image holds (a hash).
+        n_folds: at most the number of contents that differ.
+        seed: of the deal, which does not depend on the order of the rows.
+
+    Returns:
+        (N,) int, 0 to ``n_folds`` - 1.
+    """
+    ranked = sorted(set(contents), key=lambda content: content_hash_rank(content, seed))
+    fold_of = {content: place % n_folds for place, content in enumerate(ranked)}
+    return np.array([fold_of[content] for content in contents], dtype=int)
+
+
 def content_hash_rank(content: str, seed: int) -> str:
     """Where a seeded draw puts this content, as sorted hashes: which others there are does not change it."""
     return hashlib.sha256(f"{seed} {content}".encode()).hexdigest()

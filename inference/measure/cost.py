@@ -109,7 +109,7 @@ def cost_sentence(costs: Costs) -> str:
         }
         on = "the same images" if quantized.judged_on_fitted else quantized.judged_on
         parts.append(
-            f"threshold {told['int8']} fitted anew (trained: {told['fp32']}): "
+            f"{'threshold' if quantized.upper_threshold is None else 'thresholds'} {told['int8']} fitted anew (trained: {told['fp32']}): "
             f"{quantized.threshold_source}, on {quantized.fitted_on}"
         )
         if quantized.n_flipped is not None:

@@ -142,7 +142,8 @@ def refitted(info: ModelInfo, scored: Scored, images: LabelledImages, model: Ano
 
 def _fitted(info: ModelInfo, scored: Scored, images: LabelledImages) -> FittedThresholds:
     """Thresholds by the rule that gave the trained model's."""
-    return fit_thresholds(images.is_anomalous, scored.scores, read_requirement(info.requirement))
+    requirement = read_requirement(info.requirement)
+    return fit_thresholds(images.is_anomalous, scored.scores, requirement, on=images.kind)
 
 
 def _upper_of(fitted: FittedThresholds) -> float | None:

@@ -54,7 +54,7 @@ def _hash_of_pixels(key: tuple[str, int, int]) -> str:
 
 
 def near_copies(samples: pd.DataFrame, facts: Mapping[str, FileFacts], *, root: Path) -> list[Problem]:
-    """Images of test or validation that are nearly the same as one before them (training, validation, test).
+    """Images that are nearly the same as one of a split before theirs (training, validation, test, calibration).
 
     Args:
         samples: columns image_path, label_index, split.
@@ -64,7 +64,7 @@ def near_copies(samples: pd.DataFrame, facts: Mapping[str, FileFacts], *, root: 
     samples = samples[samples["image_path"].map(lambda path: bool(facts[path].descriptor)).astype(bool)]
     paths = samples["image_path"].tolist()
     descriptors = tuple(facts[path].descriptor for path in paths)
-    splits = tuple({"train": 0, "val": 1}.get(split, 2) for split in samples["split"])
+    splits = tuple({"train": 0, "val": 1, "calibration": 3}.get(split, 2) for split in samples["split"])
     labels = tuple(int(label) for label in samples["label_index"])
     contents = contents_of(paths, facts)
     pairs = {(a, b) for groups in (splits, labels) for a, b in _pairs(descriptors, groups)}

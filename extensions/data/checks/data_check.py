@@ -100,7 +100,8 @@ def tell_near_copies(samples: pd.DataFrame, *, name: str, root: Path) -> None:
 
 def all_samples(datamodule: AnomalibDataModule) -> pd.DataFrame:
     """The images of all splits; validation only where its images are not those of the test set."""
-    parts = {split: getattr(datamodule, f"{split}_data", None) for split in ("train", "test", "val")}
+    splits = ("train", "test", "val", "calibration")
+    parts = {split: getattr(datamodule, f"{split}_data", None) for split in splits}
     frames = {split: data.samples.assign(split=split) for split, data in parts.items() if data is not None}
     if "val" in frames and "test" in frames:
         in_test = set(frames["test"]["image_path"])
@@ -140,7 +141,9 @@ def _repeated(samples: pd.DataFrame, facts: dict[str, FileFacts], *, root: Path)
     for rows in rows_of.values():
         if len(rows) == 1:
             continue
-        if len({split == "train" for _, _, split in rows}) > 1:
+        if len({split == "calibration" for _, _, split in rows}) > 1:
+            kind = Kind.IN_CALIBRATION
+        elif len({split == "train" for _, _, split in rows}) > 1:
             kind = Kind.IN_TRAIN_AND_TEST
         elif len({label for _, label, _ in rows}) > 1:
             kind = Kind.TWO_LABELS

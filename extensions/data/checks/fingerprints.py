@@ -27,9 +27,10 @@ class Fingerprint:
 
     Attributes:
         sha256: over the sorted rows (split, image, sha256, label, mask sha256); not over absolute paths.
-        files: columns split (train, test, val), image (relative to the root), sha256, label (0, 1), mask (the mask's
-            sha256, "" without one), kind ("good" or the kind of defect).
-        counts: n_train, n_test_normal, n_test_anomalous, n_masks, defect_kinds (test images of each kind).
+        files: columns split (train, test, val, calibration), image (relative to the root), sha256, label (0, 1), mask
+            (the mask's sha256, "" without one), kind ("good" or the kind of defect).
+        counts: n_train, n_test_normal, n_test_anomalous, n_masks, defect_kinds (test images of each kind);
+            calibration_kinds (likewise) where thresholds have images of their own.
     """
 
     sha256: str
@@ -86,10 +87,11 @@ def _kinds(samples: pd.DataFrame) -> list[str]:
 def _counts(files: pd.DataFrame) -> dict[str, int | dict[str, int]]:
     test = files[files["split"] == "test"]
     anomalous = test[test["label"] == 1]
+    calibration = Counter(files.loc[files["split"] == "calibration", "kind"].tolist())
     return {
         "n_train": int((files["split"] == "train").sum()),
         "n_test_normal": int((test["label"] == 0).sum()),
         "n_test_anomalous": len(anomalous),
         "n_masks": int((anomalous["mask"] != "").sum()),
         "defect_kinds": dict(sorted(Counter(anomalous["kind"].tolist()).items())),
-    }
+    } | ({"calibration_kinds": dict(sorted(calibration.items()))} if calibration else {})

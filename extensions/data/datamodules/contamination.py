@@ -10,9 +10,10 @@ import pandas as pd
 from extensions.data.checks.copies import contents_of
 from extensions.data.checks.inspection import inspect_files
 from extensions.data.datamodules.checked_arguments import checked_ratio
-from extensions.data.datamodules.datamodule import COLUMNS, WorkbenchDataModule
+from extensions.data.datamodules.datamodule import WorkbenchDataModule
 from extensions.data.datamodules.elpv import Elpv
 from extensions.data.datamodules.folder import Folder
+from extensions.data.datamodules.listing import COLUMNS
 from extensions.data.datamodules.mvtec_ad import MVTecAD
 from extensions.data.datamodules.set_aside import injection_order, largest_possible, n_available, n_injected
 from extensions.data.errors import DatasetError

@@ -3,8 +3,6 @@
 import copy
 import os
 from abc import abstractmethod
-from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,29 +18,12 @@ from extensions.data.checks.data_check import all_samples, raise_problems, tell_
 from extensions.data.checks.inspection import inspect_files
 from extensions.data.datamodules.checked_arguments import checked_k_shot, checked_mode, checked_ratio, checked_seed
 from extensions.data.datamodules.dataset import WorkbenchDataset
-from extensions.data.errors import DatasetError, Problem
-from extensions.data.reading.files import relative_name
+from extensions.data.datamodules.kind_folders import list_calibration
+from extensions.data.datamodules.listing import Listing
+from extensions.data.errors import DatasetError
+from extensions.data.reading.files import absolute, from_data_root, relative_name
 from extensions.data.splits import few, held_out
 from extensions.runtime.cache_folder import cache_folder
-
-COLUMNS = ("image_path", "mask_path", "label_index", "kind", "split")
-
-
-@dataclass
-class Listing:
-    """The files of a data set as found on disk: rows of `COLUMNS`, and what is wrong with names and folders."""
-
-    rows: list[tuple[str, str, int, str, str]] = field(default_factory=list)
-    problems: list[Problem] = field(default_factory=list)
-
-    def add(self, images: Sequence[Path], *, label: int, kind: str, split: str) -> None:
-        """Append images that have no masks."""
-        self.rows += [(str(path), "", label, kind, split) for path in images]
-
-    def frame(self) -> pd.DataFrame:
-        """The rows, sorted by image."""
-        frame = pd.DataFrame(self.rows, columns=list(COLUMNS)).astype({"label_index": int})
-        return frame.sort_values("image_path", ignore_index=True)
 
 
 class WorkbenchDataModule(RemembersArguments, AnomalibDataModule):
@@ -73,6 +54,12 @@ class WorkbenchDataModule(RemembersArguments, AnomalibDataModule):
         k_shot_seed: of that draw. One seed draws the same images in every process, and those of a smaller
             ``k_shot`` are among those of a larger one. None for the seed of the run (``seed_everything``),
             ``seed`` outside of one.
+        calibration_dir: folder of images that thresholds alone are fitted on: those of its subfolder ``good``, and
+            those of its other subfolders as defects; it may have good ones only. None of them may be trained or tested
+            on. Relative to the folder of the data set.
+
+    Attributes:
+        calibration_data: these images, after ``setup``; None without them.
 
     Raises:
         ValueError: a mode, a ratio or a number of images that cannot be.
@@ -106,6 +93,7 @@ class WorkbenchDataModule(RemembersArguments, AnomalibDataModule):
         seed: int = 0,
         k_shot: int | None = None,
         k_shot_seed: int | None = None,
+        calibration_dir: str | Path | None = None,
     ) -> None:
         super().__init__(
             train_batch_size=train_batch_size,
@@ -121,6 +109,8 @@ class WorkbenchDataModule(RemembersArguments, AnomalibDataModule):
         self.val_split_ratio = checked_ratio(val_split_ratio, "val_split_ratio")  # the base turns 0.0 into 0.5
         self.k_shot = checked_k_shot(k_shot)
         self.k_shot_seed = None if k_shot_seed is None else checked_seed(k_shot_seed, "k_shot_seed")
+        self.calibration_dir = calibration_dir
+        self.calibration_data: WorkbenchDataset | None = None
         self._run_seed: int | None = None
         self._k_shot_images: list[str] = []
         self._is_setup = False
@@ -166,8 +156,12 @@ class WorkbenchDataModule(RemembersArguments, AnomalibDataModule):
 
     def _setup(self, _stage: str | None = None) -> None:
         listing = self._list()
+        folder = self._calibration_folder
+        calibration = list_calibration(folder, root=self.root, name=self.name) if folder else Listing()
         samples = self._split_test(listing.frame())
-        raise_problems(samples, listing.problems, name=self.name, root=self.root)
+        listed = [*listing.problems, *calibration.problems]
+        everything = pd.concat([samples, calibration.frame()], ignore_index=True) if calibration.rows else samples
+        raise_problems(everything, listed, name=self.name, root=self.root)
         samples = self._draw_test(samples)
         train, test = (samples[samples["split"] == split] for split in ("train", "test"))
         train, val, test = self._split_val(train, test)
@@ -177,7 +171,17 @@ class WorkbenchDataModule(RemembersArguments, AnomalibDataModule):
         self.train_data = self._dataset(train)
         self.test_data = self._dataset(test)
         self.val_data = self._dataset(val)
+        self.calibration_data = self._dataset(calibration.frame()) if calibration.rows else None
         tell_near_copies(all_samples(self), name=self.name, root=self.root)
+
+    @property
+    def _folder_of_relative(self) -> Path:
+        """Where a relative ``calibration_dir`` starts."""
+        return from_data_root("")
+
+    @property
+    def _calibration_folder(self) -> Path | None:
+        return absolute(self.calibration_dir, base=self._folder_of_relative) if self.calibration_dir else None
 
     def _split_test(self, samples: pd.DataFrame) -> pd.DataFrame:
         """The samples with test images chosen, where the layout does not say which they are."""

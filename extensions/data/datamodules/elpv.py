@@ -7,7 +7,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from extensions.data.datamodules.datamodule import Listing, WorkbenchDataModule
+from extensions.data.datamodules.datamodule import WorkbenchDataModule
+from extensions.data.datamodules.listing import Listing
 from extensions.data.errors import DatasetMissingError
 
 _TRAINING_PART = 0.6

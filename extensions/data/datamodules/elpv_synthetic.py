@@ -7,8 +7,9 @@ from typing import Any, Literal
 import numpy as np
 from PIL import Image
 
-from extensions.data.datamodules.datamodule import Listing, WorkbenchDataModule
+from extensions.data.datamodules.datamodule import WorkbenchDataModule
 from extensions.data.datamodules.elpv import choose_cells, package_folder
+from extensions.data.datamodules.listing import Listing
 from extensions.data.datamodules.mvtec_ad import list_layout
 from extensions.data.synthetic.drawn_images import drawn_defects, parameters_of, save_png
 from extensions.runtime.built_folders import build_once

@@ -14,7 +14,8 @@ from extensions.data.checks.left_out import left_out
 from extensions.data.checks.mask_pairing import Candidate, pair_masks
 from extensions.data.checks.masks_beside import mask_folders, masks_beside
 from extensions.data.datamodules.checked_arguments import checked_mode, checked_ratio
-from extensions.data.datamodules.datamodule import Listing, WorkbenchDataModule
+from extensions.data.datamodules.datamodule import WorkbenchDataModule
+from extensions.data.datamodules.listing import Listing
 from extensions.data.errors import DatasetMissingError, Kind, Problem
 from extensions.data.reading.files import absolute, from_data_root, list_images, relative_name
 from extensions.data.reading.image_files import IMAGE_EXTENSIONS
@@ -75,11 +76,16 @@ class Folder(WorkbenchDataModule):
             raise ValueError(msg)
         common = Path(os.path.commonpath([folder.parent for folder in self._image_dirs]))
         super().__init__(name=name, root=base if root else common, **kwargs)
+        self._base = base
         self.extensions = _extensions(extensions)
         self._are_extensions_given = extensions is not None
         self.test_split_mode = checked_mode(test_split_mode, list(TestSplitMode), "test_split_mode")
         self.test_split_ratio = checked_ratio(test_split_ratio, "test_split_ratio")
         self.synthetic = self.test_split_mode == TestSplitMode.SYNTHETIC
+
+    @property
+    def _folder_of_relative(self) -> Path:
+        return self._base
 
     def _list(self) -> Listing:
         missing = [folder for folder in self._named if not folder.is_dir()]
@@ -119,6 +125,11 @@ class Folder(WorkbenchDataModule):
         return list(dict.fromkeys([*self._image_dirs, *self.mask_dirs]))
 
     @property
+    def _excluded(self) -> list[Path]:
+        """Folders that are not read for one above them."""
+        return [*self._named, *([self._calibration_folder] if self._calibration_folder else [])]
+
+    @property
     def _own_mask_dirs(self) -> list[Path]:
         """Those that hold masks only."""
         return [folder for folder in self.mask_dirs if folder not in self._image_dirs]
@@ -131,9 +142,9 @@ class Folder(WorkbenchDataModule):
     def _files(self, folder: Path, listing: Listing) -> list[Path]:
         """The files of a folder that may be images or masks."""
         if not self._are_extensions_given:
-            listing.problems += left_out(folder, self.root, extensions=self.extensions, exclude=self._named)
+            listing.problems += left_out(folder, self.root, extensions=self.extensions, exclude=self._excluded)
         # A mask may carry another extension than the images were restricted to.
-        found = list_images(folder, extensions=(*IMAGE_EXTENSIONS, *self.extensions), exclude=self._named)
+        found = list_images(folder, extensions=(*IMAGE_EXTENSIONS, *self.extensions), exclude=self._excluded)
         if folder in self._own_mask_dirs:
             return found
         accepted = {extension.lower() for extension in self.extensions}

@@ -8,8 +8,9 @@ from typing import Any
 from extensions.data.checks.folder_names import is_good_folder, is_mask_folder, nearly_named
 from extensions.data.checks.left_out import left_out
 from extensions.data.checks.mask_pairing import Candidate, pair_masks
-from extensions.data.checks.masks_beside import set_apart
-from extensions.data.datamodules.datamodule import Listing, WorkbenchDataModule
+from extensions.data.datamodules.datamodule import WorkbenchDataModule
+from extensions.data.datamodules.kind_folders import images_of, subfolders, tell_near_good
+from extensions.data.datamodules.listing import Listing
 from extensions.data.errors import DatasetMissingError, Kind, Problem
 from extensions.data.reading.files import from_data_root, list_images, relative_name
 
@@ -50,6 +51,10 @@ class MVTecAD(WorkbenchDataModule):
         """The folder that holds train and test."""
         return self.root / self.category if self.category else self.root
 
+    @property
+    def _folder_of_relative(self) -> Path:
+        return self.folder
+
     def _list(self) -> Listing:
         self._find_folders()
         return list_layout(self.folder, root=self.root)
@@ -88,13 +93,13 @@ class MVTecAD(WorkbenchDataModule):
 def list_layout(folder: Path, *, root: Path) -> Listing:
     """List a folder that holds train/good, test/<kind> and, maybe, ground_truth/<kind>."""
     listing = Listing()
-    for path in _subfolders(folder / "train"):
+    for path in subfolders(folder / "train"):
         if path.name == "good":
-            listing.add(_images(path, listing, root), label=0, kind="good", split="train")
+            listing.add(images_of(path, listing, root), label=0, kind="good", split="train")
         else:
             listing.problems.append(Problem(Kind.UNEXPECTED_FOLDER, relative_name(path, root)))
     truth = folder / "ground_truth"
-    kinds = _subfolders(folder / "test")
+    kinds = subfolders(folder / "test")
     if not kinds:
         listing.problems.append(
             Problem(Kind.EMPTY_FOLDER, relative_name(folder / "test", root), "expected <kind> folders")
@@ -102,13 +107,13 @@ def list_layout(folder: Path, *, root: Path) -> Listing:
     for path in kinds:
         _list_kind(path, truth, listing, root)
     if truth.is_dir():
-        unknown = {path.name for path in _subfolders(truth)} - {path.name for path in kinds}
+        unknown = {path.name for path in subfolders(truth)} - {path.name for path in kinds}
         strays = [mask for name in sorted(unknown) for mask in list_images(truth / name)]
         listing.problems += [Problem(Kind.EXTRA_MASK, relative_name(mask, root)) for mask in strays]
     else:
         listing.problems += [
             Problem(Kind.NEAR_NAME, relative_name(path, root), "ground_truth is expected for masks")
-            for path in _subfolders(folder)
+            for path in subfolders(folder)
             if is_mask_folder(path.name)
         ]
     return listing
@@ -117,10 +122,8 @@ def list_layout(folder: Path, *, root: Path) -> Listing:
 def _list_kind(path: Path, truth: Path, listing: Listing, root: Path) -> None:
     """List the images of ``test/<kind>`` with their masks."""
     is_good = path.name == "good"
-    if is_good_folder(path.name) and not is_good:
-        detail = "good is expected; its images would be tested as defects"
-        listing.problems.append(Problem(Kind.NEAR_NAME, relative_name(path, root), detail))
-    images = _images(path, listing, root)
+    tell_near_good(path, listing, root, "be tested as defects")
+    images = images_of(path, listing, root)
     mask_folder = truth / path.name
     masks = list_images(mask_folder) if mask_folder.is_dir() else []
     pairing = pair_masks([Candidate(i, path) for i in images], [Candidate(m, mask_folder) for m in masks], root=root)
@@ -132,15 +135,3 @@ def _list_kind(path: Path, truth: Path, listing: Listing, root: Path) -> None:
     for image in images:
         mask = pairing.masks.get(image, "")
         listing.rows.append((str(image), str(mask), 0 if is_good else 1, path.name, "test"))
-
-
-def _subfolders(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
-
-
-def _images(folder: Path, listing: Listing, root: Path) -> list[Path]:
-    images, problems = set_apart(list_images(folder), folder, root)
-    listing.problems += [*problems, *left_out(folder, root)]
-    if not images:
-        listing.problems.append(Problem(Kind.EMPTY_FOLDER, relative_name(folder, root)))
-    return images

@@ -217,7 +217,7 @@ def test_no_threshold_is_made_from_anomalous_images_alone():
     assert found.thresholds.on_disk() == {
         "image": None,
         "pixel": None,
-        "source": "none, for no test image is normal",
+        "source": "none, for there are no good test images",
     }
     assert set(found.metrics.values()) == {None}
 

@@ -12,7 +12,7 @@ from benchmark.api.output_tables import read_leaderboard, write_tables
 from benchmark.api.packing import pack
 from benchmark.execute.sweep import drop_other_plans
 from benchmark.records.archive import holds_runs, load, read_records
-from benchmark.records.packed import RECORDS, read_scores
+from benchmark.records.packed import RECORDS, read_calibration, read_scores
 from benchmark.records.record_file import RecordError
 from benchmark.records.store import Store
 from tests.benchmark.fabricated import as_record, make_plan, make_record, make_sweep, write, write_probes
@@ -74,6 +74,22 @@ def test_packed_runs_hold_every_record_score_and_digit_in_few_files(sweep, tmp_p
             there = pd.read_csv(sweep / record.folder / "scores.csv", keep_default_na=False)
             pd.testing.assert_frame_equal(read_scores(tmp_path / "packed", record), there, check_exact=True)
             pd.testing.assert_frame_equal(read_scores(sweep, record), there, check_exact=True)
+
+
+def test_images_that_thresholds_were_fitted_on_are_packed_with_their_scores(tmp_path):
+    sweep, record = tmp_path / "sweep", made()[0]
+    record["files"]["calibration"] = "calibration.csv"
+    write_run(sweep, record)
+    text = "image,label,kind,score,fold\nlimits/good/0.png,0,good,0.25,-1\nlimits/dent/0.png,1,dent,0.5,-1\n"
+    (sweep / record["folder"] / "calibration.csv").write_text(text)
+    written = pack(sweep, tmp_path / "packed")
+    assert "calibration.csv.xz" in {path.name for path in written}
+    for output in (sweep, tmp_path / "packed"):
+        (found,) = read_records(output)
+        assert read_calibration(output, found).to_csv(index=False) == text
+    (tmp_path / "packed" / "calibration.csv.xz").unlink()
+    with pytest.raises(RecordError, match=r"calibration\.csv"):
+        read_calibration(tmp_path / "packed", found)
 
 
 def test_tables_of_packed_runs_are_those_of_the_folder(sweep, tmp_path):

@@ -36,9 +36,9 @@ def test_good_images_alone_give_a_conformal_threshold_that_says_what_it_supports
 @pytest.mark.parametrize(
     ("requirement", "labels", "source"),
     [
-        (None, np.ones(3), "none, for no image of the test images is good"),
-        (Requirement(max_missed=0.0), np.zeros(3), "none, for no image of the test images is defective"),
-        (Requirement(max_false_alarms=0.5), np.ones(3), "none, for no image of the test images is good"),
+        (None, np.ones(3), "none, for there are no good test images"),
+        (Requirement(max_missed=0.0), np.zeros(3), "none, for there are no defective test images"),
+        (Requirement(max_false_alarms=0.5), np.ones(3), "none, for there are no good test images"),
         (Requirement(cost=Cost(missed=1, false_alarm=1, defect_rate=0.5)), np.zeros(3), "defective"),
     ],
 )

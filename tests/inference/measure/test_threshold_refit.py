@@ -92,7 +92,7 @@ def test_both_thresholds_keep_the_requirement_of_the_trained_model(shifted, imag
     assert (trained.threshold, trained.upper_threshold) == (67.5, 82.5)
     # Of the scores 10, 60, 90 and 75, 110 the fp32 network calls 90 defective, int8 calls 270 unsure: one differs.
     assert told.quantized.n_flipped == 1
-    assert "threshold 202.5 and 300 fitted anew (trained: 67.5 and 82.5)" in cost_sentence(told)
+    assert "thresholds 202.5 and 300 fitted anew (trained: 67.5 and 82.5)" in cost_sentence(told)
     assert "1 of 5 verdicts flipped on the same images" in cost_sentence(told)
     assert type(info).from_json(info.to_json(), images.files[0]) == info
 

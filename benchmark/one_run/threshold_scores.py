@@ -1,0 +1,158 @@
+"""Scores of images that are not tested and that thresholds are fitted on."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from benchmark.one_run.options import RunOptions
+from benchmark.one_run.preparation import Prepared, backbone_id
+from benchmark.records.kept_thresholds import NO_FOLD
+
+if TYPE_CHECKING:
+    from anomalib.data import AnomalibDataModule
+    from anomalib.models import AnomalibModule
+
+
+def calibration_scores(
+    model: AnomalibModule, prepared: Prepared, workspace: Path, options: RunOptions
+) -> pd.DataFrame | None:
+    """Scores of the images of `calibration_dir` by the fitted model; None where the data set has none.
+
+    Returns:
+        As `benchmark.records.packed.read_calibration`.
+    """
+    data = getattr(prepared.datamodule, "calibration_data", None)
+    if data is None:
+        return None
+    part = copy.copy(prepared.datamodule)
+    part.test_data = data
+    return _Scoring(prepared, part, workspace, options).scores(model).assign(fold=NO_FOLD)
+
+
+def cross_conformal_scores(prepared: Prepared, workspace: Path, options: RunOptions) -> pd.DataFrame | None:
+    """Scores of the training images, each by a model fitted on the other folds; None where that is not asked for.
+
+    The folds are dealt by content and the run's seed. Each fit is that of the run, but for the images it lacks.
+
+    Returns:
+        As `benchmark.records.packed.read_calibration`.
+
+    Raises:
+        ValueError: There are fewer training images that differ than folds.
+    """
+    from extensions.data.checks.copies import contents_of
+    from extensions.data.checks.inspection import inspect_files
+    from extensions.data.splits import dealt
+
+    n_folds = options.requirement.cross_conformal if options.requirement is not None else None
+    if n_folds is None:
+        return None
+    datamodule, seed = prepared.datamodule, prepared.experiment.seed
+    assert datamodule is not None
+    samples = datamodule.train_data.samples
+    contents = contents_of(samples["image_path"], inspect_files(samples["image_path"]))
+    if len(set(contents)) < n_folds:
+        msg = (
+            f"requirement: cross_conformal is {n_folds}, but data set {prepared.dataset!r} has {len(set(contents))} "
+            f"training images that differ; expected 2 to {len(set(contents))}"
+        )
+        raise ValueError(msg)
+    folds = dealt(contents, n_folds, seed=seed)
+    found = []
+    for fold in range(n_folds):
+        part = copy.copy(datamodule)
+        part.train_data = _part(datamodule.train_data, samples[folds != fold])
+        part.test_data = _part(datamodule.train_data, samples[folds == fold])
+        found.append(_Scoring(prepared, part, workspace, options).fitted_scores().assign(fold=fold))
+    return pd.concat(found, ignore_index=True)
+
+
+def _part(data: Any, samples: pd.DataFrame) -> Any:
+    part = copy.copy(data)
+    part.samples = samples.reset_index(drop=True)
+    part.samples.attrs.update(data.samples.attrs)
+    return part
+
+
+class _Scoring:
+    """The test images of a datamodule under a model of the run, from the cache as far as it has them."""
+
+    def __init__(self, prepared: Prepared, part: AnomalibDataModule, workspace: Path, options: RunOptions) -> None:
+        self._experiment = prepared.experiment
+        self._part = part
+        self._folder = workspace.with_name("engine")
+        self._layers = dict(options.layers).get(backbone_id(prepared.experiment), ())
+
+    def fitted_scores(self) -> pd.DataFrame:
+        """By a model that is fitted on the datamodule's training images."""
+        from lightning import seed_everything
+
+        from benchmark.one_run.training import validates
+        from extensions.configuration import instantiate_model
+        from extensions.models.common.limits import check_n_train
+        from extensions.runtime.downloads import fetching
+        from extensions.runtime.explained import step
+
+        seed_everything(self._experiment.seed, workers=True, verbose=False)
+        with step("building the model"), fetching():
+            model: AnomalibModule = instantiate_model(self._experiment.model)
+        check_n_train(model, len(self._part.train_data))
+        validation = validates(model, self._part)
+        return self.scores(model, splits=("train", "test", "val") if validation else ("train", "test"))
+
+    def scores(self, model: AnomalibModule, *, splits: tuple[str, ...] = ("test",)) -> pd.DataFrame:
+        """By a model; it is fitted where the training images are among the splits."""
+        from benchmark.one_run.evaluation import ScoreCollector
+        from benchmark.one_run.training import device_of, fit, make_engine, test_once
+        from benchmark.plan.augmentation import augmented_splits, augmenting_callbacks
+        from extensions.cache import open_cache
+        from extensions.models.common.cached_run import CachedRun
+        from extensions.runtime.downloads import fetching
+        from extensions.runtime.explained import step
+
+        augmentations, trainer = self._experiment.augmentations, {**self._experiment.trainer, "logger": False}
+        collector = ScoreCollector(self._rows, with_masks=False)
+        cached = CachedRun(
+            open_cache(),
+            self._part,
+            model,
+            layers=self._layers,
+            device=device_of(trainer),
+            splits=splits,
+            augmented=augmented_splits(augmentations),
+        )
+        callbacks = [collector, *cached.callbacks, *augmenting_callbacks(augmentations, self._experiment.seed)]
+        engine = make_engine(
+            model, trainer, self._folder, callbacks=callbacks, progress=False, validation="val" in splits
+        )
+        with step("computing features"):
+            for name in splits:
+                cached.prepare(name)
+        served = cached.datamodule()
+        model.feature_source = cached.source
+        try:
+            if "train" in splits:
+                with step("fit"), fetching():
+                    fit(engine, model, served)
+            else:
+                engine._setup_trainer(model)
+            with step("test"):
+                test_once(engine, model, served)
+        finally:
+            model.feature_source = None
+        return collector.scored()[["image", "label", "kind", "score"]]
+
+    @property
+    def _rows(self) -> pd.DataFrame:
+        """As `ScoreCollector` takes them."""
+        from extensions.data.checks.fingerprints import image_names
+
+        samples, name_of = self._part.test_data.samples, image_names(self._part)
+        paths = samples["image_path"].astype(str)
+        rows = pd.DataFrame({"path": paths, "image": paths.map(name_of), "label": samples["label_index"].astype(int)})
+        rows["kind"] = samples.get("kind", "good")
+        return rows.sort_values("image", ignore_index=True)
