@@ -14,6 +14,7 @@ from extensions.runtime.command import exit_code, workbench
 from inference.parser import parser
 
 if TYPE_CHECKING:
+    from benchmark.statistics.requirement import Requirement
     from inference.export.trained_run import TrainedRun
 
 
@@ -29,6 +30,8 @@ def export(options: argparse.Namespace) -> int:
     from inference.export.write_model import FILES, ExportOptions, export_model
     from inference.measure.cost import told_of_int8
     from inference.measure.labelled_images import LabelledImages
+    from inference.model.metadata import ModelInfo, info_path
+    from inference.model.told_thresholds import thresholds_sentence
     from inference.predict.sources import list_source_images
 
     check_replaceable(options.output, FILES)
@@ -53,6 +56,7 @@ def export(options: argparse.Namespace) -> int:
     if not agreement.agrees:
         print("the difference was allowed", file=sys.stderr)
     model_file = options.output / "model.xml"
+    print(thresholds_sentence(ModelInfo.read(info_path(model_file))))
     use = workbench("predict", "--model", model_file, "--input", "FOLDER", "--output", "output/predictions")
     print(f"exported {options.precision}: {model_file}; next: {use}")
     return 0
@@ -69,14 +73,18 @@ def _trained_run(options: argparse.Namespace, files: list[Path]) -> TrainedRun:
     from inference.export.trained_run import TrainedRun
     from inference.model.checkpoints import load_checkpoint
 
-    found = None
+    found, requirement = None, _requirement(options)
     if options.run:
-        found = find_run(options.run, options.records, options.data_root)
+        found = find_run(options.run, options.records, options.data_root, requirement=requirement)
     elif not options.checkpoint.is_file():
         msg = f"{options.checkpoint}: there is no such file; expected a checkpoint (.ckpt) of a trained model"
         raise FileNotFoundError(msg)
-    elif not files or options.precision == "int8":  # of which the images that the threshold was fitted on are wanted
-        found = find_beside(options.checkpoint, options.data_root)
+    elif requirement is not None or not files or options.precision == "int8":  # the images of its threshold are wanted
+        found = find_beside(options.checkpoint, options.data_root, requirement=requirement)
+    if requirement is not None and found is None:
+        msg = f"--requirement: no record of a run lies beside {options.checkpoint}, so there are no scores to fit "
+        msg += "thresholds on; give the run by --run KEY --records DIR"
+        raise ValueError(msg)
     if found is None:
         if not files:
             msg = (
@@ -88,6 +96,17 @@ def _trained_run(options: argparse.Namespace, files: list[Path]) -> TrainedRun:
     if found.told:
         print(found.told)
     return found.load(model_class=options.model_class)
+
+
+def _requirement(options: argparse.Namespace) -> Requirement | None:
+    from benchmark.statistics.requirement import read_requirement
+    from extensions.configuration.document import apply_overrides
+
+    try:
+        return read_requirement(apply_overrides({}, options.requirement) or None)
+    except ValueError as error:
+        msg = f"--requirement: {str(error).removeprefix('requirement: ')}"
+        raise ValueError(msg) from error
 
 
 def predict(options: argparse.Namespace) -> int:
@@ -107,6 +126,7 @@ def predict(options: argparse.Namespace) -> int:
         streams=options.streams,
         batch=1 if source.kind == "live" else options.batch,
         threshold=options.threshold,
+        upper_threshold=options.upper_threshold,
         model_class=options.model_class,
     )
     report = run(predictor, source, options.output, overlays=options.overlays)
@@ -116,7 +136,7 @@ def predict(options: argparse.Namespace) -> int:
         print(f"{report.n_failed} could not be predicted: see the column error", file=sys.stderr)
     if report.n_missing:
         print(f"the video ends {report.n_missing} frames early", file=sys.stderr)
-    print(report.sentence(predictor.info.threshold, options.output, overlays=options.overlays))
+    print(report.sentence(predictor.info, options.output, overlays=options.overlays))
     return 0 if report.is_complete else 1
 
 
@@ -181,6 +201,7 @@ def serve(options: argparse.Namespace) -> int:
             device=options.device,
             batch=1,
             threshold=options.threshold,
+            upper_threshold=options.upper_threshold,
             model_class=options.model_class,
         )
         if not is_loopback(options.host):

@@ -75,6 +75,15 @@ def _add_export(commands: Any) -> None:
     one.add_argument("--records", type=_path, default=Path("output"), help="with --run: output folder of the benchmark")
     one.add_argument("--data-root", type=_path, help=WHERE)
     _add_class(one)
+    one.add_argument(
+        "--requirement",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="K=V",
+        help="thresholds fitted anew on the run's scores, e.g. max_missed=0.01 max_false_alarms=0.05 (two: three "
+        "verdicts) or cost.missed=500 cost.false_alarm=3 cost.defect_rate=0.004 (default: the run's own)",
+    )
     one.add_argument("--output", type=_path, required=True, help="folder for the exported model; there whole or not")
     one.add_argument("--precision", choices=PRECISIONS, default="fp32", help="of the IR (default: fp32)")
     one.add_argument(
@@ -162,7 +171,12 @@ def _add_class(one: argparse.ArgumentParser) -> None:
 
 
 def _add_threshold_and_device(one: argparse.ArgumentParser) -> None:
-    one.add_argument("--threshold", type=_finite, help="on raw scores (default: the model's own)")
+    one.add_argument(
+        "--threshold", type=_finite, help="on raw scores, in place of the model's own, of both where it has two"
+    )
+    one.add_argument(
+        "--upper-threshold", type=_finite, help="with --threshold: images between the two are unsure (default: none)"
+    )
     _add_device(one)
 
 

@@ -13,12 +13,16 @@ from benchmark.one_run.options import RunOptions
 from benchmark.one_run.preparation import Prepared, prepare
 from benchmark.one_run.runner import run_experiment
 from benchmark.plan.experiment import Experiment
+from benchmark.records.kept_thresholds import kept_thresholds
+from benchmark.records.packed import read_calibration, read_scores
 from benchmark.records.record import Record
+from benchmark.records.record_sections import Thresholds
 from benchmark.records.run_files import CHECKPOINT
 from benchmark.statistics.requirement import Requirement, read_requirement
 from extensions.data.reading.files import from_data_root
 from inference.export.trained_run import TrainedRun
 from inference.model.checkpoints import load_checkpoint, record_beside
+from inference.model.scale import with_thresholds
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +37,8 @@ class FoundRun:
         prepared: Of the run with a plain test.
         place: Where its data were looked for last.
         told: Why it is this run, where `best` was asked for.
-        requirement: What its recorded thresholds keep; a fit that is done again keeps the same.
+        requirement: What its thresholds keep, or a fit that is done again; None for none.
+        is_asked: Whether that was asked for, in place of what its record says.
     """
 
     key: str
@@ -42,6 +47,7 @@ class FoundRun:
     place: Place
     told: str = ""
     requirement: Requirement | None = None
+    is_asked: bool = False
 
     @property
     def is_kept(self) -> bool:
@@ -61,7 +67,9 @@ class FoundRun:
 
         Raises:
             RuntimeError: It was not kept and cannot be fitted again, or its images are not where they are looked for.
+            ValueError: Its scores cannot be read, or allow no thresholds for what is required.
         """
+        self._thresholds()
         error = self.prepared.error
         if error is None or (self.is_kept and (self.has_images or not needs_images)):
             return
@@ -81,6 +89,7 @@ class FoundRun:
 
         Raises:
             RuntimeError: It was not kept, and fitting it again failed or leaves no model.
+            ValueError: As `check`.
         """
         self.check(needs_images=False)
         if self.is_kept:
@@ -95,12 +104,42 @@ class FoundRun:
 
     def _loaded(self, folder: Path, model_class: str | None) -> TrainedRun:
         model, info = load_checkpoint(folder / CHECKPOINT, model_class=model_class)
+        if folder == self.folder and (found := self._thresholds()) is not None:
+            info = with_thresholds(info, model, found)
+        if self.is_asked and info.threshold is None:
+            raise self._no_threshold(info.threshold_source)
         is_crossed = self.requirement is not None and self.requirement.cross_conformal is not None
         fitted = None if is_crossed else fitted_on(self.prepared, folder)  # no network scores images it was fitted on
         return TrainedRun(model, info, trained_on(self.prepared, folder), fitted)
 
+    def _thresholds(self) -> Thresholds | None:
+        """Those asked for, fitted on the scores of a kept run; None where its own count, or it is fitted again."""
+        if not (self.is_kept and self.is_asked and self.requirement is not None):
+            return None
+        record = record_beside(self.folder / CHECKPOINT)
+        if record is None:
+            raise self._no_threshold(f"no record of {CHECKPOINT} lies beside it")
+        scores, calibration = read_scores(self.folder, record), read_calibration(self.folder, record)
+        try:
+            found = kept_thresholds(scores, self.requirement, calibration=calibration)
+        except ValueError as error:
+            msg = f"run {self.key}: its scores in {self.folder} cannot be used: {error}; run it again"
+            raise ValueError(msg) from error
+        if found.image is None:
+            raise self._no_threshold(found.source)
+        return found
 
-def find_run(record_key: str, records: Path, data_root: Path | None = None) -> FoundRun:
+    def _no_threshold(self, why: str | None) -> ValueError:
+        asked = "" if self.requirement is None else f" for {self.requirement.told}"
+        return ValueError(
+            f"run {self.key}: it has no threshold{asked} ({why}); require something else, or run the benchmark with "
+            "this requirement and such images"
+        )
+
+
+def find_run(
+    record_key: str, records: Path, data_root: Path | None = None, *, requirement: Requirement | None = None
+) -> FoundRun:
     """Find a finished run and its data; no model is loaded.
 
     A network on the line sees each image once and as it is: of a run whose test images were augmented the model and
@@ -110,6 +149,7 @@ def find_run(record_key: str, records: Path, data_root: Path | None = None) -> F
         record_key: The run's key or the beginning of it, `best`, or `best:` and a data set.
         records: Output folder of the benchmark.
         data_root: Where relative data roots start; None looks at `$WORKBENCH_DATA`, then where the run found them.
+        requirement: What its thresholds are to keep; None leaves that to its record.
 
     Raises:
         ValueError: There is not exactly one such run, it did not finish, or its record cannot be used.
@@ -118,7 +158,8 @@ def find_run(record_key: str, records: Path, data_root: Path | None = None) -> F
     folder = records / record.folder
     experiment = recorded_experiment(record, folder)
     prepared, place = locate(_tested_plainly(experiment), record, folder, experiment, data_root)
-    found = FoundRun(record.key, folder, prepared, place, why, _requirement(record, folder))
+    known = requirement or _requirement(record, folder)
+    found = FoundRun(record.key, folder, prepared, place, why, known, is_asked=requirement is not None)
     return _of_plain_test(found, experiment, records)
 
 
@@ -131,14 +172,17 @@ def find_experiment(experiment: Experiment, record: Record, records: Path) -> Fo
     return _of_plain_test(found, experiment, records)
 
 
-def find_beside(checkpoint: Path, data_root: Path | None = None) -> FoundRun | None:
-    """The run that left a checkpoint, by the record beside it; None where there is no record."""
+def find_beside(
+    checkpoint: Path, data_root: Path | None = None, *, requirement: Requirement | None = None
+) -> FoundRun | None:
+    """The run that left a checkpoint, by the record beside it; None where there is no record. Else as `find_run`."""
     record = record_beside(checkpoint)
     if record is None:
         return None
     experiment = recorded_experiment(record, checkpoint.parent)
     prepared, place = locate(experiment, record, checkpoint.parent, experiment, data_root)
-    return FoundRun(record.key, checkpoint.parent, prepared, place, requirement=_requirement(record, checkpoint.parent))
+    known, is_asked = requirement or _requirement(record, checkpoint.parent), requirement is not None
+    return FoundRun(record.key, checkpoint.parent, prepared, place, requirement=known, is_asked=is_asked)
 
 
 def _requirement(record: Record, folder: Path) -> Requirement | None:

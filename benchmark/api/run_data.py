@@ -90,7 +90,8 @@ def fitted_on(prepared: Prepared, folder: Path) -> LabelledImages | None:
     if prepared.fingerprint is None or prepared.datamodule is None:
         return None
     if (calibration := getattr(prepared.datamodule, "calibration_data", None)) is not None:
-        return LabelledImages.from_samples(calibration.samples, f"the calibration images of run {prepared.key}")
+        what = f"the calibration images of run {prepared.key}"
+        return LabelledImages.from_samples(calibration.samples, what, kind="calibration images")
     samples = prepared.datamodule.test_data.samples
     what = f"the test images of run {prepared.key}"
     if (folder / SCORES).is_file():

@@ -67,9 +67,10 @@ def compare_runs(
     Returns:
         One row of `COLUMNS` for each model and precision. Differences are parts of the range of the trained model's
         scores, and of its maps, on these images. Each network judges by its own threshold: int8's is fitted anew on
-        `threshold_fitted_on`, blank where it is that of training. `n_flipped_near` counts labels that differ within the
-        tolerance of a threshold of training, `n_flipped` the others. AUROCs are those of these images. `verdict` is
-        `kept`, `rejected`, or `kept, but slower than fp32 here`.
+        `threshold_fitted_on`, blank where it is that of training. `n_flipped_near` counts images whose verdict (good,
+        defective, unsure; with one threshold the label) differs within the tolerance of a threshold of training,
+        `n_flipped` the others. `n_unsure_trained` and `n_unsure` are blank with one threshold. AUROCs are those of
+        these images. `verdict` is that on the export: `kept`, `rejected`, or `kept, but not faster than fp32 here`.
 
     Raises:
         ValueError: There is no such run, or the folder is not labelled.

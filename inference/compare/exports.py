@@ -86,6 +86,10 @@ def _compared(run: TrainedRun, images: LabelledImages, target: Path, precision: 
         "image_AUROC": found,
         "threshold_trained": predictor.info.trained_threshold,
         "threshold": predictor.info.threshold,
+        "upper_threshold_trained": predictor.info.trained_upper_threshold,
+        "upper_threshold": predictor.info.upper_threshold,
+        "n_unsure_trained": agreement.summary.n_unsure,
+        "n_unsure": agreement.summary.n_exported_unsure,
         "threshold_fitted_on": refitted.on if refitted else None,
         "megabytes": sum((target / name).stat().st_size for name in (NETWORK, "model.bin")) / 1e6,
     }

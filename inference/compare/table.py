@@ -14,8 +14,9 @@ from inference.measure.cost import is_faster, speed_sentence
 TABLE = "comparison.csv"
 COLUMNS = (
     "run", "model", "backbone", "precision", "n_images", "largest_score_difference", "mean_score_difference",
-    "largest_map_difference", "n_flipped", "n_flipped_near", "image_AUROC_trained", "image_AUROC",
-    "threshold_trained", "threshold", "threshold_fitted_on", "backbone_images_per_second",
+    "largest_map_difference", "n_flipped", "n_flipped_near", "n_unsure_trained", "n_unsure", "image_AUROC_trained",
+    "image_AUROC", "threshold_trained", "threshold", "upper_threshold_trained", "upper_threshold",
+    "threshold_fitted_on", "backbone_images_per_second",
     "network_images_per_second", "end_to_end_images_per_second", "latency_p50_ms", "megabytes", "verdict", "error",
 )  # fmt: skip
 KEPT, SLOWER, REJECTED = "kept", "kept, but not faster than fp32 here", "rejected"

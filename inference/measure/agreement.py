@@ -12,6 +12,7 @@ import numpy as np
 
 from extensions.data.reading.image_files import read_image
 from inference.measure.summary import Summary
+from inference.model.verdicts import Verdict, verdict
 
 if TYPE_CHECKING:
     from anomalib.models import AnomalibModule
@@ -42,7 +43,8 @@ class ImageAgreement:
     Attributes:
         defect: Kind of the drawn one; empty without one.
         torch_label: None without a threshold, as `exported_label`.
-        near_threshold: Whether a flipped label would be accepted.
+        near_threshold: Whether a flipped verdict would be accepted: the score is near one of the thresholds.
+        torch_verdict: `good`, `defective` or `unsure`; None without a threshold, as `exported_verdict`.
     """
 
     image: str
@@ -54,6 +56,8 @@ class ImageAgreement:
     torch_label: bool | None = None
     exported_label: bool | None = None
     near_threshold: bool | None = None
+    torch_verdict: Verdict | None = None
+    exported_verdict: Verdict | None = None
 
 
 @dataclass(frozen=True)
@@ -91,8 +95,9 @@ def compare(
 ) -> Agreement:
     """Let both score the same files.
 
-    They agree where all differences are within the tolerances and no label flipped but near the threshold. A network
-    with a threshold of its own is judged by its labels alone, held against those of the trained model at its threshold.
+    They agree where all differences are within the tolerances and no verdict flipped but near a threshold. A network
+    with thresholds of its own is judged by its verdicts alone, held against those of the trained model at its own.
+    With one threshold a verdict is a label.
 
     Args:
         model: In torch; what `Engine.predict` makes of the files is what counts.
@@ -102,7 +107,7 @@ def compare(
         tolerances: Accepted difference of a score and of a map's value, as a part of the range of the model's on these
             images.
         workspace: Folder for what the Engine writes.
-        flipped_part: Of the labels that may differ where the network has a threshold of its own.
+        flipped_part: Of the verdicts that may differ where the network has thresholds of its own.
 
     Raises:
         ValueError: An image cannot be read.
@@ -111,7 +116,8 @@ def compare(
     scores = np.array([score for score, _ in expected])
     lowest, highest = min(float(one.min()) for _, one in expected), max(float(one.max()) for _, one in expected)
     score_range, map_range = _positive(float(np.ptp(scores)), scores), _positive(highest - lowest, [highest])
-    threshold, own = predictor.info.trained_threshold, predictor.info.refitted is not None
+    own = predictor.info.refitted is not None
+    threshold, upper = predictor.info.trained_threshold, predictor.info.trained_upper_threshold
     rows: list[ImageAgreement] = []
     map_means: list[float] = []
     found = predictor.stream((place, read_image(path)) for place, (path, _) in enumerate(images))
@@ -130,9 +136,15 @@ def compare(
             map_difference=float(off.max()),
         )
         if threshold is not None:
-            near = not own and abs(score - threshold) <= tolerances[0] * score_range
-            label = score >= threshold
-            row = replace(row, torch_label=label, exported_label=outcome.pred_label, near_threshold=near)
+            distance = min(abs(score - one) for one in (threshold, upper) if one is not None)
+            row = replace(
+                row,
+                torch_label=score >= threshold,
+                exported_label=outcome.pred_label,
+                near_threshold=not own and distance <= tolerances[0] * score_range,
+                torch_verdict=verdict(score, threshold, upper),
+                exported_verdict=outcome.verdict,
+            )
         rows.append(row)
     n_accepted = flips_accepted(len(rows), flipped_part) if own else 0
     summary = _summary(rows, map_means, tolerances, score_range, map_range, predictor.info, n_accepted)
@@ -174,7 +186,7 @@ def engine_predictions(model: AnomalibModule, files: Sequence[Path], workspace: 
 
 
 def flips_accepted(n_images: int, part: float = FLIPPED_PART) -> int:
-    """Labels that may differ of so many, each network judging by its own threshold; one that lies at it always may."""
+    """Verdicts that may differ of so many, each network judging by its own thresholds; one at them always may."""
     return max(1, math.floor(part * n_images))
 
 
@@ -193,7 +205,8 @@ def _summary(
     n_accepted: int,
 ) -> Summary:
     threshold, own = info.trained_threshold, info.refitted is not None
-    flipped = [row for row in rows if row.torch_label is not None and row.torch_label != row.exported_label]
+    has_band = info.trained_upper_threshold is not None or info.upper_threshold is not None
+    flipped = [row for row in rows if row.torch_verdict != row.exported_verdict]
     n_near = sum(bool(row.near_threshold) for row in flipped)
     score_largest = float(np.max([row.difference for row in rows]))  # NaN if one is, unlike Python's max
     map_largest = float(np.max([row.map_difference for row in rows]))
@@ -220,4 +233,8 @@ def _summary(
         n_anomalous=None if threshold is None else sum(bool(row.torch_label) for row in rows),
         n_flipped=None if threshold is None else len(flipped) - n_near,
         n_flipped_near=None if threshold is None else n_near,
+        upper_threshold=info.trained_upper_threshold,
+        exported_upper_threshold=info.upper_threshold,
+        n_unsure=sum(row.torch_verdict == "unsure" for row in rows) if has_band else None,
+        n_exported_unsure=sum(row.exported_verdict == "unsure" for row in rows) if has_band else None,
     )

@@ -13,6 +13,7 @@ from inference.measure.speed import network_speed
 from inference.measure.summary import Costs, Quantized, Summary
 from inference.measure.threshold_refit import auroc, can_stand_in, refitted, score
 from inference.model.metadata import ModelInfo
+from inference.model.verdicts import n_differing
 
 if TYPE_CHECKING:
     from anomalib.models import AnomalibModule
@@ -56,8 +57,13 @@ def own_threshold(
     found = {"fp32": score(full, judged, model), "int8": fitted if judged is fitted_on else score(small, judged, model)}
     n_flipped = None
     if full.info.threshold is not None and info.threshold is not None:
-        labels = found["fp32"].scores >= full.info.threshold, found["int8"].scores >= info.threshold
-        n_flipped = int((labels[0] != labels[1]).sum())
+        n_flipped = n_differing(
+            found["fp32"].scores,
+            found["int8"].scores,
+            (full.info.threshold, full.info.upper_threshold),
+            (info.threshold, info.upper_threshold),
+        )
+    uppers = {"fp32": full.info.upper_threshold, "int8": info.upper_threshold}
     quantized = Quantized(
         threshold={"fp32": full.info.threshold, "int8": info.threshold},
         threshold_source=info.threshold_source,
@@ -66,6 +72,7 @@ def own_threshold(
         judged_on_fitted=judged is fitted_on,
         n_images=len(judged.files),
         n_flipped=n_flipped,
+        upper_threshold=uppers if any(one is not None for one in uppers.values()) else None,
     )
     aurocs = {name: auroc(scored, judged) for name, scored in found.items()} if judged.has_both else None
     return info, Costs(quantized, aurocs)
@@ -97,19 +104,28 @@ def cost_sentence(costs: Costs) -> str:
     """What was found, for a person; empty when nothing was."""
     parts = []
     if quantized := costs.quantized:
-        thresholds = {name: "none" if one is None else f"{one:.6g}" for name, one in quantized.threshold.items()}
+        told = {
+            name: _told(one, (quantized.upper_threshold or {}).get(name)) for name, one in quantized.threshold.items()
+        }
         on = "the same images" if quantized.judged_on_fitted else quantized.judged_on
         parts.append(
-            f"threshold {thresholds['int8']} fitted anew (trained: {thresholds['fp32']}): "
+            f"{'threshold' if quantized.upper_threshold is None else 'thresholds'} {told['int8']} fitted anew (trained: {told['fp32']}): "
             f"{quantized.threshold_source}, on {quantized.fitted_on}"
         )
         if quantized.n_flipped is not None:
             accepted = flips_accepted(quantized.n_images)
-            parts.append(f"{quantized.n_flipped} of {quantized.n_images} labels flipped on {on} (accepted: {accepted})")
+            what = "labels" if quantized.upper_threshold is None else "verdicts"
+            parts.append(f"{quantized.n_flipped} of {quantized.n_images} {what} flipped on {on} (accepted: {accepted})")
     if aurocs := costs.labelled_auroc:
         values = ", ".join(f"{name} {value:.4f}" for name, value in aurocs.items())
         parts.append(f"image AUROC {values}" + (f" (accepted: {AUROC_DROP} less)" if quantized else ""))
     return "; ".join(parts)
+
+
+def _told(threshold: float | None, upper: float | None) -> str:
+    if threshold is None:
+        return "none"
+    return f"{threshold:.6g}" if upper is None else f"{threshold:.6g} and {upper:.6g}"
 
 
 def is_faster(fp32: float, int8: float) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,22 +24,25 @@ class LabelledImages:
         is_anomalous: (N,) bool.
         masks: Of each image; None without one.
         what: What they are, for a person.
+        kind: The same in short, as the source of a threshold has it.
     """
 
     files: tuple[Path, ...]
     is_anomalous: np.ndarray
     masks: tuple[Path | None, ...]
     what: str
+    kind: str = "test images"
 
     @classmethod
-    def from_samples(cls, samples: pd.DataFrame, what: str) -> LabelledImages:
-        """From the samples of a datamodule's test set."""
+    def from_samples(cls, samples: pd.DataFrame, what: str, *, kind: str = "test images") -> LabelledImages:
+        """From the samples of a datamodule's data set."""
         masks = samples["mask_path"].fillna("") if "mask_path" in samples else [""] * len(samples)
         return cls(
             files=tuple(map(Path, samples["image_path"])),
             is_anomalous=samples["label_index"].to_numpy() == 1,
             masks=tuple(Path(mask) if mask else None for mask in masks),
             what=what,
+            kind=kind,
         )
 
     @classmethod
@@ -81,7 +84,8 @@ class LabelledImages:
         trained_on = {path.resolve() for path in seen}
         kept = [place for place, file in enumerate(self.files) if file.resolve() not in trained_on]
         files = tuple(self.files[place] for place in kept)
-        return LabelledImages(files, self.is_anomalous[kept], tuple(self.masks[place] for place in kept), self.what)
+        masks = tuple(self.masks[place] for place in kept)
+        return replace(self, files=files, is_anomalous=self.is_anomalous[kept], masks=masks)
 
     def __str__(self) -> str:
         n_anomalous = int(self.is_anomalous.sum())

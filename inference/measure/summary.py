@@ -17,7 +17,9 @@ class Quantized:
         judged_on: Those whose labels are held against each other.
         judged_on_fitted: Whether these are the same.
         n_images: That were judged.
-        n_flipped: Labels that differ, each network judging by its own threshold; None without thresholds.
+        n_flipped: Verdicts that differ, each network judging by its own thresholds; None without. With one threshold
+            these are the labels that differ.
+        upper_threshold: As `threshold`; None where each has one.
     """
 
     threshold: dict[str, float | None]
@@ -27,6 +29,7 @@ class Quantized:
     judged_on_fitted: bool
     n_images: int
     n_flipped: int | None
+    upper_threshold: dict[str, float | None] | None = None
 
 
 @dataclass(frozen=True)
@@ -53,8 +56,11 @@ class Summary:
         score_range: Of the trained model's scores, and `map_range` of its maps, on these images.
         threshold: Of the trained model, and `exported_threshold` of the network; None without one.
         own_threshold: Whether the network judges by a threshold of its own.
-        n_flipped_accepted: Labels that may differ.
-        n_flipped: Labels that differ, but for the `n_flipped_near` within tolerance of a threshold of training.
+        n_flipped_accepted: Verdicts that may differ.
+        n_flipped: Verdicts that differ, but for the `n_flipped_near` within tolerance of a threshold of training. With
+            one threshold these are the labels that differ.
+        upper_threshold: Of the trained model, and `exported_upper_threshold` of the network; None with one threshold.
+        n_unsure: Unsure images by the trained model, and `n_exported_unsure` by the network; None with one threshold.
     """
 
     agrees: bool
@@ -76,6 +82,10 @@ class Summary:
     n_flipped: int | None
     n_flipped_near: int | None
     costs: Costs = Costs()
+    upper_threshold: float | None = None
+    exported_upper_threshold: float | None = None
+    n_unsure: int | None = None
+    n_exported_unsure: int | None = None
 
     @property
     def on_disk(self) -> dict[str, Any]:
@@ -90,13 +100,14 @@ class Summary:
             f"{self.largest_score_difference:.2e} of the range (mean {self.mean_score_difference:.2e}), map by "
             f"{self.largest_map_difference:.2e} (mean {self.mean_map_difference:.2e})"
         )
+        what = "labels" if self.n_unsure is None else "verdicts"
         if self.n_flipped is None:
             flips = "no threshold to compare labels by"
         elif self.own_threshold:
             return (
-                f"{start}, {self.n_flipped} labels flipped, each network judging by its own threshold; accepted are "
+                f"{start}, {self.n_flipped} {what} flipped, each network judging by its own threshold; accepted are "
                 f"{self.n_flipped_accepted} flips"
             )
         else:
-            flips = f"{self.n_flipped} labels flipped ({self.n_flipped_near} more within tolerance of the threshold)"
+            flips = f"{self.n_flipped} {what} flipped ({self.n_flipped_near} more within tolerance of the threshold)"
         return f"{start}, {flips}; accepted are {self.score_tolerance:g} and {self.map_tolerance:g}, and no flips"

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from benchmark.metrics.pixel import PixelMetrics
-from benchmark.statistics.thresholds import fit_thresholds
+from benchmark.statistics.requirement import read_requirement
+from benchmark.statistics.thresholds import FittedThresholds, fit_thresholds
 from inference.measure.labelled_images import LabelledImages
 from inference.model.metadata import ModelInfo, Refitted, Scale
+from inference.model.verdicts import unsure_share
 
 if TYPE_CHECKING:
     from anomalib.models import AnomalibModule
@@ -87,18 +89,20 @@ def can_stand_in(info: ModelInfo, scored: Scored, images: LabelledImages) -> boo
         scored: By the unchanged network.
         images: Those that were scored.
     """
-    threshold = fit_thresholds(images.is_anomalous, scored.scores, None).lower
-    if threshold is None or info.threshold is None or info.score_range is None:
+    fitted = _fitted(info, scored, images)
+    pairs = (fitted.lower, info.threshold), (_upper_of(fitted), info.upper_threshold)
+    if fitted.lower is None or info.threshold is None or info.score_range is None:
         return False
-    return abs(threshold - info.threshold) <= STAND_IN * (info.score_range[1] - info.score_range[0])
+    accepted = STAND_IN * (info.score_range[1] - info.score_range[0])
+    return all(abs(found - told) <= accepted for found, told in pairs if found is not None and told is not None)
 
 
 def refitted(info: ModelInfo, scored: Scored, images: LabelledImages, model: AnomalibModule) -> ModelInfo:
-    """The facts of a network with a threshold, a pixel threshold and ranges of its own scores.
+    """The facts of a network with thresholds, a pixel threshold and ranges of its own scores.
 
-    The threshold is that of maximal F1 where the images are of both kinds, and the conformal quantile of normal ones
-    where none is anomalous: the benchmark's rule, which gave the trained model's. Without masks the pixel threshold
-    stays.
+    The thresholds keep the requirement that those of the trained model keep. Without one the threshold is that of
+    maximal F1 where the images are of both kinds, and the conformal quantile of normal ones where none is anomalous:
+    the benchmark's rule, which gave the trained model's. Without masks the pixel threshold stays.
 
     Args:
         info: Of the trained model.
@@ -106,28 +110,45 @@ def refitted(info: ModelInfo, scored: Scored, images: LabelledImages, model: Ano
         images: Those that were scored.
         model: As trained; its sensitivities hold on.
     """
-    from inference.model.checkpoints import MARGIN, scale_of
+    from inference.model.scale import ImageThresholds, scale_of, told_source
 
-    fitted = fit_thresholds(images.is_anomalous, scored.scores, None)
-    threshold, source = fitted.lower, fitted.source
+    fitted, post, is_required = _fitted(info, scored, images), model.post_processor, info.requirement is not None
+    lower, upper = fitted.lower, _upper_of(fitted)
     scores = float(scored.scores.min()), float(scored.scores.max())
-    scale = scale_of(model.post_processor, threshold, scored.pixel_threshold, scores, scored.map_range)
+    image = ImageThresholds(lower, upper, is_required=is_required)
+    scale = scale_of(post, image, scored.pixel_threshold, scores, scored.map_range)
     if scored.pixel_threshold is None:
         scale["pixel_threshold"] = info.pixel_threshold
-    if threshold is not None:
-        source += f", less {MARGIN:g} of the range of scores"
     return replace(
         info,
         **scale,
-        threshold_source=source,
+        threshold_source=fitted.source if lower is None else told_source(fitted.source, post, is_required=is_required),
+        promise=fitted.promise or None if info.promise is not None else None,
+        unsure=unsure_share(scored.scores, lower, upper) if info.unsure is not None else None,
         refitted=Refitted(
             on=str(images),
             pixel_threshold=scored.pixel_threshold is not None,
             trained=Scale(
-                info.threshold, info.threshold_source, info.pixel_threshold, info.score_range, info.map_range
+                info.threshold,
+                info.threshold_source,
+                info.pixel_threshold,
+                info.score_range,
+                info.map_range,
+                info.upper_threshold,
             ),
         ),
     )
+
+
+def _fitted(info: ModelInfo, scored: Scored, images: LabelledImages) -> FittedThresholds:
+    """Thresholds by the rule that gave the trained model's."""
+    requirement = read_requirement(info.requirement)
+    return fit_thresholds(images.is_anomalous, scored.scores, requirement, on=images.kind)
+
+
+def _upper_of(fitted: FittedThresholds) -> float | None:
+    """None with one threshold, as a `ModelInfo` has it."""
+    return fitted.upper if fitted.upper != fitted.lower else None
 
 
 def _mask(model: AnomalibModule, path: Path) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,16 +11,14 @@ from benchmark.records.record import Record
 from benchmark.records.record_file import RecordError, read_record
 from benchmark.records.run_files import RECORD
 from inference.model.metadata import ModelInfo
+from inference.model.scale import told_scale, told_source, with_thresholds
 
 if TYPE_CHECKING:
     from anomalib.models import AnomalibModule
-    from anomalib.post_processing import PostProcessor
+
+    from benchmark.records.record_sections import Thresholds
 
 CLASS_KEY = "class_path"
-# A threshold found by maximal F1 is the score of some image, whose label would be decided by rounding. So much of the
-# range of scores below it, that image is anomalous in every engine.
-MARGIN = 1e-5
-LEVELS = ("image", "pixel")
 NOT_IN_INFO = {"n_masks", "k_shot_images", "contamination"}
 
 
@@ -103,30 +102,46 @@ def record_beside(path: Path) -> Record | None:
     return record if record.files.checkpoint == path.name else None
 
 
-def describe(model: AnomalibModule, class_path: str, stored: dict[str, Any], record: Record | None) -> ModelInfo:
-    """What is known of a model's scores, thresholds and training."""
+def describe(model: AnomalibModule, class_path: str, stored: dict[str, Any], record: Record | None = None) -> ModelInfo:
+    """What is known of a model's scores, thresholds and training.
+
+    Raises:
+        ValueError: The record's threshold is not that of the model.
+    """
     from inference.model.preprocessing import preprocessing_of
 
-    scale, preprocessing = _scale(model), preprocessing_of(model)
+    scale, preprocessing = told_scale(model), preprocessing_of(model)
     source = "the checkpoint's post-processor" if scale["threshold"] is not None else None
-    dataset = None
-    if record is not None:
-        source = record.thresholds.source or source
-        dataset = {name: value for name, value in record.dataset.on_disk().items() if name not in NOT_IN_INFO}
-    if source is not None:
-        source += f", less {MARGIN:g} of the range of scores"
-    return ModelInfo(
+    info = ModelInfo(
         model=type(model).__name__,
         class_path=class_path,
         image_size=preprocessing.image_size,
         region=preprocessing.region,
-        threshold_source=source,
+        threshold_source=told_source(source, model.post_processor, is_required=False),
         backbone=stored.get("backbone"),
-        dataset=dataset,
-        run_key=record.key if record is not None else None,
         versions=versions(),
         **scale,
     )
+    if record is None:
+        return info
+    if record.thresholds.source is not None:
+        info = with_thresholds(info, model, _of_model(model, record))
+    dataset = {name: value for name, value in record.dataset.on_disk().items() if name not in NOT_IN_INFO}
+    return replace(info, dataset=dataset, run_key=record.key)
+
+
+def _of_model(model: AnomalibModule, record: Record) -> Thresholds:
+    """The record's thresholds, the lower one as the model has it: in single precision."""
+    recorded = record.thresholds
+    lower = float(getattr(model.post_processor, "image_threshold", math.nan))
+    if recorded.image is not None and not math.isclose(lower, recorded.image, rel_tol=1e-5):
+        msg = (
+            f"run {record.key}: the threshold is {lower:g} in its checkpoint and {recorded.image:g} in its record, as "
+            "where a benchmark was stopped that set both; run it again as before"
+        )
+        raise ValueError(msg)
+    upper = None if recorded.upper is None else max(recorded.upper, lower)
+    return recorded.model_copy(update={"image": lower, "upper": upper})
 
 
 def versions() -> dict[str, str]:
@@ -134,47 +149,6 @@ def versions() -> dict[str, str]:
     from importlib.metadata import version
 
     return {name: version(name) for name in ("anomaly-workbench", "anomalib", "torch", "timm", "onnx", "openvino")}
-
-
-def _scale(model: AnomalibModule) -> dict[str, Any]:
-    """Thresholds, less `MARGIN`, and ranges of the model's post-processor; None what it does not know."""
-    post = model.post_processor
-    if post is None or not hasattr(post, "image_min"):
-        return dict.fromkeys(("threshold", "pixel_threshold", "score_range", "map_range"))
-    told = [(float(getattr(post, f"{level}_min")), float(getattr(post, f"{level}_max"))) for level in LEVELS]
-    return scale_of(post, float(post.image_threshold), float(post.pixel_threshold), *told)
-
-
-def scale_of(
-    post: PostProcessor | None,
-    threshold: float | None,
-    pixel_threshold: float | None,
-    score_range: tuple[float, float],
-    map_range: tuple[float, float],
-) -> dict[str, Any]:
-    """Values of a `ModelInfo`: thresholds as a post-processor's sensitivities move them, less `MARGIN`, and ranges.
-
-    Args:
-        post: Of the model; None moves nothing.
-        threshold: On raw scores; None or NaN where it is not known.
-        pixel_threshold: The same on raw maps.
-        score_range: Least and largest score; not finite where it is not known.
-        map_range: The same for maps.
-    """
-    known: dict[str, Any] = dict.fromkeys(("threshold", "pixel_threshold", "score_range", "map_range"))
-    given = zip(LEVELS, ("threshold", "pixel_threshold"), (threshold, pixel_threshold), strict=True)
-    for (level, name, value), span, (low, high) in zip(
-        given, ("score_range", "map_range"), (score_range, map_range), strict=True
-    ):
-        has_range = math.isfinite(low) and math.isfinite(high)
-        if value is not None and math.isfinite(value):
-            # anomalib's sensitivity moves the threshold on the normalized scale: 0.5 leaves it.
-            moved = 0.5 - float(getattr(post, f"{level}_sensitivity", 0.5))
-            span_size = high - low if has_range else abs(value)
-            known[name] = value + (moved * span_size if has_range else 0.0) - MARGIN * span_size
-        if has_range:
-            known[span] = (low, high)
-    return known
 
 
 def _class_of_folder(path: Path) -> str | None:

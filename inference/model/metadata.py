@@ -7,8 +7,19 @@ from dataclasses import asdict, field
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import AfterValidator, ConfigDict, Field, FiniteFloat, PositiveInt, ValidationError
+from pydantic import (
+    AfterValidator,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    PositiveInt,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic.dataclasses import dataclass
+
+from inference.model.verdicts import Verdict, verdict
 
 FORMAT = 1
 RUNTIME_KEY = "anomaly_workbench"
@@ -39,6 +50,7 @@ class Scale:
     pixel_threshold: FiniteFloat | None
     score_range: Range | None
     map_range: Range | None
+    upper_threshold: FiniteFloat | None = None
 
 
 @dataclass(frozen=True)
@@ -67,7 +79,14 @@ class ModelInfo:
         class_path: Where the class can be imported from; None where the model did not come from a checkpoint.
         precision: `fp32`, `fp16` or `int8`, of the IR; the ONNX file is always fp32.
         threshold: An image is anomalous when `pred_score >= threshold`; None when the model has none.
+        upper_threshold: With three verdicts: an image is defective from here on, and unsure from `threshold` on; None
+            with one threshold.
         threshold_source: How it was found.
+        requirement: What the thresholds keep, as a configuration of the benchmark has it; None where nothing was
+            required.
+        promise: One sentence: what they keep on new images, from how many, and what they cannot promise; None when
+            unknown.
+        unsure: Share of unsure images among those that the thresholds were fitted on; None with one threshold.
         pixel_threshold: The same for the map.
         score_range: Least and largest score that normalization maps to a range of one; None leaves scores as they are.
         map_range: The same for the map.
@@ -86,7 +105,11 @@ class ModelInfo:
     class_path: str | None = None
     precision: Precision = "fp32"
     threshold: FiniteFloat | None = None
+    upper_threshold: FiniteFloat | None = None
     threshold_source: str | None = None
+    requirement: dict[str, Any] | None = None
+    promise: str | None = None
+    unsure: Part | None = None
     pixel_threshold: FiniteFloat | None = None
     score_range: Range | None = None
     map_range: Range | None = None
@@ -97,10 +120,28 @@ class ModelInfo:
     refitted: Refitted | None = None
     agreement: dict[str, Any] | None = None
 
+    @field_validator("upper_threshold")
+    @classmethod
+    def _is_upper(cls, upper: float | None, known: ValidationInfo) -> float | None:
+        lower = known.data.get("threshold")
+        if upper is not None and (lower is None or upper < lower):
+            msg = f"below threshold, which is {lower}" if lower is not None else "and there is no threshold"
+            raise ValueError(msg)
+        return upper
+
     @property
     def trained_threshold(self) -> float | None:
         """The threshold of the trained model's own scores."""
         return self.refitted.trained.threshold if self.refitted else self.threshold
+
+    @property
+    def trained_upper_threshold(self) -> float | None:
+        """The upper threshold of the trained model's own scores."""
+        return self.refitted.trained.upper_threshold if self.refitted else self.upper_threshold
+
+    def verdict(self, score: float) -> Verdict | None:
+        """What a raw score means; None without a threshold."""
+        return verdict(score, self.threshold, self.upper_threshold)
 
     def normalized(self, score: float) -> float | None:
         """A raw score on anomalib's scale from 0 to 1 with the threshold at 0.5; None where its range is unknown."""
@@ -141,8 +182,10 @@ class ModelInfo:
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             why = f"{type(error).__name__}: {error}"
             if isinstance(error, ValidationError):
-                name = error.errors()[0]["loc"][0]
+                first = error.errors()[0]
+                name = first["loc"][0]
                 why = f"{name} is {str(found.get(name))[:80]}"
+                why += f", {first['ctx']['error']}" if first["type"] == "value_error" else ""  # said by us
             msg = (
                 f"{where}: this is no description of a model of format {FORMAT} ({why}); "
                 "expected what `python -m inference export` writes: export the model again"

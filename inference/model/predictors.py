@@ -12,7 +12,7 @@ import time
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,9 @@ import numpy as np
 
 from inference.model.batches import BATCH, Key, batches
 from inference.model.compiling import check_files, compile_network
+from inference.model.given_thresholds import check_given, judged_by
 from inference.model.metadata import ModelInfo, info_path
+from inference.model.verdicts import Verdict
 
 if TYPE_CHECKING:
     from anomalib.models import AnomalibModule
@@ -34,6 +36,8 @@ class Prediction:
         pred_score: Raw, higher is more anomalous.
         pred_score_normalized: From 0 to 1 with the threshold at 0.5; None where the range of scores is unknown.
         pred_label: Whether `pred_score >= threshold`; None without a threshold.
+        verdict: `good`, `defective` or, between two thresholds, `unsure`; None without a threshold. `pred_label` is
+            True for both of the latter: an unsure part is not let through.
         anomaly_map: (h, w) float32, raw, of the part of the image that the network sees.
         latency_ms: What the image took of the network's time once that is warm: the time in which its batch was
             computed, divided by the images in it. Reading, waiting and writing are not in it; batches that other
@@ -45,6 +49,7 @@ class Prediction:
     pred_label: bool | None
     anomaly_map: np.ndarray
     latency_ms: float
+    verdict: Verdict | None = None
 
 
 class Predictor(ABC):
@@ -98,7 +103,8 @@ class Predictor(ABC):
     def _outcome(self, score: float, anomaly_map: np.ndarray, milliseconds: float) -> Prediction:
         threshold = self.info.threshold
         label = None if threshold is None else score >= threshold
-        return Prediction(score, self.info.normalized(score), label, anomaly_map, milliseconds)
+        verdict = self.info.verdict(score)
+        return Prediction(score, self.info.normalized(score), label, anomaly_map, milliseconds, verdict)
 
 
 class OpenVinoPredictor(Predictor):
@@ -220,6 +226,7 @@ def load_predictor(
     streams: int | None = None,
     batch: int = BATCH,
     threshold: float | None = None,
+    upper_threshold: float | None = None,
     model_class: str | None = None,
 ) -> Predictor:
     """Open a model file by its kind.
@@ -229,18 +236,21 @@ def load_predictor(
         device: OpenVINO's name of the device; a checkpoint is computed by torch on the CPU.
         streams: See `OpenVinoPredictor`.
         batch: See `OpenVinoPredictor`.
-        threshold: On raw scores, in place of the model's own.
+        threshold: On raw scores, in place of the model's own, of both where it has two.
+        upper_threshold: The upper one with it: what lies between them is unsure.
         model_class: Class of a checkpoint that does not tell it.
 
     Raises:
         FileNotFoundError: The file or one that belongs to it is not there.
-        ValueError: It is of another kind, cannot be read, or not be computed on this device.
+        ValueError: It is of another kind, cannot be read, or not be computed on this device; or an upper threshold that
+            is below the other, or alone.
 
     Example:
         >>> predictor = load_predictor(Path("model.xml"))
         >>> predictor.predict([image])[0].pred_score
     """
     path = Path(path)
+    check_given(threshold, upper_threshold)
     check_files(path)
     predictor: Predictor
     if path.suffix == ".ckpt":
@@ -254,5 +264,5 @@ def load_predictor(
         info = ModelInfo.read(info_path(path))
         predictor = OpenVinoPredictor(path, info, device=device, streams=streams, batch=batch)
     if threshold is not None:
-        predictor.info = replace(predictor.info, threshold=threshold, threshold_source="given")
+        predictor.info = judged_by(predictor.info, threshold, upper_threshold)
     return predictor

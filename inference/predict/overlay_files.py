@@ -65,7 +65,7 @@ def is_marked(path: Path) -> bool:
         return False
 
 
-def remove_earlier(output: Path, *, table: str, columns: Sequence[str]) -> None:
+def remove_earlier(output: Path, *, table: str, columns: Sequence[Sequence[str]]) -> None:
     """Remove what an earlier run of `predict` left, and nothing else: its overlays would stand beside another table.
 
     Overlays are known by their mark; the table by its columns, and a video by the frames in that table. Of before
@@ -74,7 +74,7 @@ def remove_earlier(output: Path, *, table: str, columns: Sequence[str]) -> None:
     Args:
         output: Of the run.
         table: Name of its table.
-        columns: Of it.
+        columns: Of it, and of those of earlier versions.
     """
     overlays = output / FOLDER
     gone = [path for path in overlays.rglob("*.png") if path.is_file() and is_marked(path)]
@@ -92,12 +92,12 @@ def remove_earlier(output: Path, *, table: str, columns: Sequence[str]) -> None:
             folder.rmdir()
 
 
-def _rows_of(table: Path, columns: Sequence[str]) -> list[str] | None:
+def _rows_of(table: Path, columns: Sequence[Sequence[str]]) -> list[str] | None:
     """Names of the images in a table of ours; None where there is none."""
     try:
         with table.open(newline="", encoding="utf-8") as file:
             rows = csv.reader(file)
-            if next(rows, None) != list(columns):
+            if next(rows, None) not in map(list, columns):
                 return None
             return [row[0] for row in rows if row]
     except (OSError, ValueError, csv.Error):

@@ -11,7 +11,8 @@ from inference.model.predictors import Prediction
 
 HEAT = 0.5  # at most so much of a pixel's color is the heat map's
 OUTLINE = (255, 255, 0)  # RGB
-VERDICTS = {True: ("anomalous", (220, 30, 30)), False: ("normal", (30, 150, 60)), None: ("no threshold", (90, 90, 90))}
+COLORS = {"defective": (220, 30, 30), "unsure": (185, 110, 0), "good": (30, 150, 60), None: (90, 90, 90)}  # RGB
+LABELS = {True: "anomalous", False: "normal", None: "no threshold"}
 LARGEST_SIDE = 4096  # px, of an overlay; larger images are shown smaller
 
 
@@ -19,7 +20,7 @@ def overlay(image: np.ndarray, prediction: Prediction, info: ModelInfo) -> np.nd
     """Draw a prediction over its image.
 
     Warm colors are scores near and above the pixel threshold; without one, near the highest of this map. The outline
-    is where the map reaches the threshold.
+    is where the map reaches the threshold. The line below is red for defective, amber for unsure, green for good.
 
     Args:
         image: (H, W, 3) uint8 RGB.
@@ -29,7 +30,10 @@ def overlay(image: np.ndarray, prediction: Prediction, info: ModelInfo) -> np.nd
     Returns:
         (H, W, 3) uint8 RGB, smaller where a side is more than 4096 px.
     """
-    return _with_verdict(heat_map_on(shrink_to(image, LARGEST_SIDE), prediction, info), prediction)
+    drawn = heat_map_on(shrink_to(image, LARGEST_SIDE), prediction, info)
+    has_band = info.upper_threshold is not None and prediction.verdict is not None
+    word = str(prediction.verdict) if has_band else LABELS[prediction.pred_label]
+    return _with_verdict(drawn, f"{word}  {prediction.pred_score:.4g}", COLORS[prediction.verdict])
 
 
 def heat_map_on(shown: np.ndarray, prediction: Prediction, info: ModelInfo) -> np.ndarray:
@@ -69,13 +73,11 @@ def _on_image(
     return whole
 
 
-def _with_verdict(drawn: np.ndarray, prediction: Prediction) -> np.ndarray:
+def _with_verdict(drawn: np.ndarray, text: str, color: tuple[int, int, int]) -> np.ndarray:
     """A line below the image: verdict and raw score."""
-    text, color = VERDICTS[prediction.pred_label]
     height = max(16, drawn.shape[0] // 14)
     line = np.full((height, drawn.shape[1], 3), color, np.uint8)
     scale = height / 34
-    text = f"{text}  {prediction.pred_score:.4g}"
     cv2.putText(line, text, (6, int(height * 0.72)), cv2.FONT_HERSHEY_SIMPLEX, scale, (255, 255, 255), 1, cv2.LINE_AA)
     return np.vstack([drawn, line])
 

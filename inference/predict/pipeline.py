@@ -14,9 +14,10 @@ import numpy as np
 from extensions.data.checks.remarks import sentences
 from extensions.data.reading.stored import Stored
 from extensions.runtime.progress import progress_bar
+from inference.model.metadata import ModelInfo
 from inference.model.predictors import Prediction, Predictor
 from inference.predict.overlay_files import FOLDER, VIDEO, remove_earlier
-from inference.predict.sinks import COLUMNS, TABLE, AnnotatedVideo, Overlays, Sinks, Table
+from inference.predict.sinks import COLUMNS, COLUMNS_BEFORE, TABLE, AnnotatedVideo, Overlays, Sinks, Table
 from inference.predict.sources import Item, Source
 
 
@@ -27,10 +28,11 @@ class Report:
     Attributes:
         n_done: Images with a prediction.
         n_failed: Images with an error in their row.
-        n_anomalous: Of those done.
+        n_anomalous: Of those done, the unsure ones among them.
         n_missing: Frames that a video promised and did not have.
         seconds: From the first image asked for to the last file written.
         unit: What was looked at, `image` or `frame`.
+        n_unsure: Of those done.
         remarks: Sentences about images that were read, but perhaps not as their owner thinks.
     """
 
@@ -40,6 +42,7 @@ class Report:
     n_missing: int
     seconds: float
     unit: str = "image"
+    n_unsure: int = 0
     remarks: tuple[str, ...] = ()
 
     @property
@@ -47,11 +50,16 @@ class Report:
         """Whether every image has a prediction."""
         return not self.n_failed and not self.n_missing and self.n_done > 0
 
-    def sentence(self, threshold: float | None, output: Path, *, overlays: bool) -> str:
-        """What was found, and where to look at it."""
-        units = f"{self.unit}s"
+    def sentence(self, info: ModelInfo, output: Path, *, overlays: bool) -> str:
+        """What was found by the thresholds in force, and where to look at it."""
+        units, threshold, upper = f"{self.unit}s", info.threshold, info.upper_threshold
         if threshold is None:
             found = f"{self.n_done} {units} scored; without a threshold none is judged (give one by --threshold)"
+        elif upper is not None:
+            n_defective = self.n_anomalous - self.n_unsure
+            is_are = "is" if n_defective == 1 else "are"
+            found = f"{n_defective} of {self.n_done} {units} {is_are} defective, {self.n_unsure} unsure "
+            found += f"(defective: raw score >= {upper:.6g}, unsure: from {threshold:.6g} on)"
         else:
             is_are = "is" if self.n_anomalous == 1 else "are"
             found = f"{self.n_anomalous} of {self.n_done} {units} {is_are} anomalous (raw score >= {threshold:.6g})"
@@ -78,13 +86,13 @@ def predict(
         OSError: The output cannot be written.
     """
     check_writable(output)
-    remove_earlier(output, table=TABLE, columns=COLUMNS)
+    remove_earlier(output, table=TABLE, columns=(COLUMNS, COLUMNS_BEFORE))
     images: Overlays | AnnotatedVideo | None = None
     if overlays:
         video = AnnotatedVideo(output / VIDEO, predictor.info, source.frames_per_second)
         images = Overlays(output, predictor.info, names=source.names) if source.kind == "images" else video
     started = time.perf_counter()
-    n_done = n_failed = n_anomalous = 0
+    n_done = n_failed = n_anomalous = n_unsure = 0
     remarked: dict[str, Stored] = {}
     bar = progress_bar(title="predict", total=source.total, unit="image", hidden=not progress, delay=0, leave=True)
     order: deque[Item] = deque()  # read and not yet in the table
@@ -99,14 +107,13 @@ def predict(
             if item.stored != Stored():
                 remarked[item.name] = item.stored
             n_anomalous += bool(outcome.pred_label)
+            n_unsure += outcome.verdict == "unsure"
             sinks.table.add(item.name, outcome)
             if sinks.images is not None and item.image is not None:
                 sinks.images.add(item.name, item.image, outcome)
     unit = "image" if source.kind == "images" else "frame"
-    seconds = time.perf_counter() - started
-    return Report(
-        n_done, n_failed, n_anomalous, source.missing, seconds, unit, tuple(sentences(remarked, n_files=n_done))
-    )
+    seconds, remarks = time.perf_counter() - started, tuple(sentences(remarked, n_files=n_done))
+    return Report(n_done, n_failed, n_anomalous, source.missing, seconds, unit, n_unsure, remarks)
 
 
 def _readable(source: Source, order: deque[Item]) -> Iterator[tuple[Item, np.ndarray]]:

@@ -22,7 +22,9 @@ from inference.model.predictors import Prediction
 from inference.predict.overlay_files import FOLDER, marked, overlay_names
 from inference.predict.overlays import overlay
 
-COLUMNS = ("image", "pred_score", "pred_score_normalized", "threshold", "pred_label", "latency_ms", "error")
+COLUMNS = ("image", "pred_score", "pred_score_normalized", "threshold", "pred_label", "verdict", "latency_ms", "error")
+COLUMNS_BEFORE = tuple(name for name in COLUMNS if name != "verdict")
+"""Of a table of before there were three verdicts."""
 TABLE = "predictions.csv"
 KEEP_SECONDS = 60.0
 WAITING = 8  # overlays that may wait to be written before reading stops for them
@@ -32,12 +34,13 @@ class Table:
     """`predictions.csv`: a row an image, written whole when the work ends, however it ends, and now and then before.
 
     Names are escaped where they are not UTF-8 or hold control characters, and get `./` where a spreadsheet would take
-    them for a formula. `pred_score` and `threshold` are raw; `pred_label` is 1 for anomalous, 0 for normal, blank
-    without a threshold; `latency_ms` is what the image took of the network's time, see `Prediction`.
+    them for a formula. `pred_score` and `threshold`, of two the lower one, are raw; `pred_label` is 1 for anomalous, 0
+    for normal; `verdict` is good, defective or unsure, of which the latter two are anomalous; both are blank without a
+    threshold. `latency_ms` is what the image took of the network's time, see `Prediction`.
 
     Args:
         folder: Output folder.
-        threshold: In force, raw; None without one.
+        threshold: In force, raw, of two the lower one; None without one.
     """
 
     def __init__(self, folder: Path, threshold: float | None) -> None:
@@ -56,13 +59,13 @@ class Table:
 
     def _add(self, name: str, outcome: Prediction | str) -> None:
         if isinstance(outcome, str):
-            self._writer.writerow([spreadsheet_name(name), "", "", self._threshold, "", "", escaped(outcome)])
+            self._writer.writerow([spreadsheet_name(name), "", "", self._threshold, "", "", "", escaped(outcome)])
             return
         normalized = "" if outcome.pred_score_normalized is None else f"{outcome.pred_score_normalized:.6g}"
         label = "" if outcome.pred_label is None else int(outcome.pred_label)
         score = f"{outcome.pred_score:.9g}"  # enough digits for the same float32
-        row = [spreadsheet_name(name), score, normalized, self._threshold, label, f"{outcome.latency_ms:.3f}", ""]
-        self._writer.writerow(row)
+        judged = [self._threshold, label, outcome.verdict or ""]
+        self._writer.writerow([spreadsheet_name(name), score, normalized, *judged, f"{outcome.latency_ms:.3f}", ""])
 
     def close(self) -> None:
         """Write the file."""

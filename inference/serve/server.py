@@ -56,7 +56,7 @@ def create_app(predictor: Predictor, *, max_bytes: int = 64 * 2**20, host: str =
     One image is decoded and computed at a time, in the order of arrival.
 
     Args:
-        predictor: Computes; its info's threshold decides.
+        predictor: Computes; its info's thresholds decide.
         max_bytes: Of an image file; a longer request is refused while it arrives and not kept.
         host: What is listened on. On loopback, requests that name another host are refused: pages of other sites
             could send them after they rebound their name to 127.0.0.1.
@@ -142,9 +142,10 @@ def answer(predictor: Predictor, content: bytes, *, with_map: bool = False, view
         view: Add `image` and `overlay` for the page, JPEG in base64, of at most 1024 px.
 
     Returns:
-        JSON: `pred_score` (raw, higher is more anomalous), `pred_score_normalized`, `threshold` (raw), `pred_label`,
-        `latency_ms` (of the network), `width` and `height` in px, `remarks` (sentences about how the file stores the
-        image, mostly none).
+        JSON: `pred_score` (raw, higher is more anomalous), `pred_score_normalized`, `threshold` and `upper_threshold`
+        (raw; the latter null with one threshold), `pred_label`, `verdict` (good, defective, or, between both
+        thresholds, unsure, whose label is true; null without a threshold), `latency_ms` (of the network), `width` and
+        `height` in px, `remarks` (sentences about how the file stores the image, mostly none).
 
     Raises:
         HTTPException: As `decoded`; 500 the network could not compute.
@@ -160,7 +161,9 @@ def answer(predictor: Predictor, content: bytes, *, with_map: bool = False, view
         "pred_score": prediction.pred_score,
         "pred_score_normalized": prediction.pred_score_normalized,
         "threshold": predictor.info.threshold,
+        "upper_threshold": predictor.info.upper_threshold,
         "pred_label": prediction.pred_label,
+        "verdict": prediction.verdict,
         "latency_ms": prediction.latency_ms,
         "width": image.shape[1],
         "height": image.shape[0],

@@ -91,9 +91,11 @@ def images(tiny_root):
 class Brightness(Predictor):
     """Scores an image by its mean, from 0 to 255; its map is the red channel."""
 
-    def __init__(self, threshold: float | None = 100.0) -> None:
+    def __init__(self, threshold: float | None = 100.0, upper: float | None = None) -> None:
         ranges = {"score_range": (0.0, 255.0), "map_range": (0.0, 255.0)}
-        info = ModelInfo("Brightness", (8, 8), threshold=threshold, threshold_source="given", **ranges)
+        info = ModelInfo(
+            "Brightness", (8, 8), threshold=threshold, upper_threshold=upper, threshold_source="given", **ranges
+        )
         super().__init__(info, batch=1)
         self.at_work = 0
 

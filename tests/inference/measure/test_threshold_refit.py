@@ -75,6 +75,28 @@ def test_threshold_and_ranges_are_those_of_the_networks_own_scores(shifted, imag
     assert type(info).from_json(info.to_json(), images.files[0]).refitted.trained.threshold == 100.0
 
 
+def test_both_thresholds_keep_the_requirement_of_the_trained_model(shifted, images, model):
+    required = {"requirement": {"max_missed": 0.4, "max_false_alarms": 0.3}, "promise": "told", "unsure": 0.1}
+    full = shifted(1.0, threshold=67.5, upper_threshold=82.5, **required)
+    small = shifted(3.0, threshold=67.5, upper_threshold=82.5, precision="int8", **required)
+    info, told = own_threshold(model, full, small, images, None)
+    # Scores 30, 180, 270 of good and 225, 330 of defective images. Of two defective ones one in three, the first, may
+    # be missed; of three good ones one in four, the last, may be above.
+    assert info.threshold == pytest.approx((180 + 225) / 2)
+    assert info.upper_threshold == pytest.approx((270 + 330) / 2)
+    assert info.unsure == pytest.approx(2 / 5)  # 225 and 270
+    assert info.promise.startswith("at most 40 % missed on average")
+    assert info.requirement == required["requirement"]
+    trained = info.refitted.trained
+    assert (trained.threshold, trained.upper_threshold) == (info.trained_threshold, info.trained_upper_threshold)
+    assert (trained.threshold, trained.upper_threshold) == (67.5, 82.5)
+    # Of the scores 10, 60, 90 and 75, 110 the fp32 network calls 90 defective, int8 calls 270 unsure: one differs.
+    assert told.quantized.n_flipped == 1
+    assert "thresholds 202.5 and 300 fitted anew (trained: 67.5 and 82.5)" in cost_sentence(told)
+    assert "1 of 5 verdicts flipped on the same images" in cost_sentence(told)
+    assert type(info).from_json(info.to_json(), images.files[0]) == info
+
+
 def test_normal_images_alone_give_their_conformal_quantile(shifted, images, model):
     normal = LabelledImages.from_files(images.files[:3], np.zeros(3, bool), "held-out")
     info = refitted(shifted(2.0).info, score(shifted(2.0), normal, model), normal, model)

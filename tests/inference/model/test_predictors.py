@@ -97,6 +97,11 @@ def test_missing_parts_and_other_files_are_named(exported, tmp_path):
         ({"format": 2}, "format 2"),
         ({"threshold": "abc"}, "threshold is abc"),
         ({"threshold": float("nan")}, "threshold is nan"),
+        ({"upper_threshold": float("nan")}, "upper_threshold is nan"),
+        ({"upper_threshold": -1e9}, r"upper_threshold is -1000000000.0, below threshold, which is "),
+        ({"threshold": None, "upper_threshold": 1}, "upper_threshold is 1, and there is no threshold"),
+        ({"unsure": 2}, "unsure is 2"),
+        ({"requirement": "none missed"}, "requirement is none missed"),
         ({"score_range": [1]}, "score_range is .1"),
         ({"score_range": [2, 1]}, "score_range is"),
         ({"region": [0, 0, 9, 9]}, "region is"),
@@ -114,6 +119,40 @@ def test_a_description_of_another_kind_or_model_is_told(changes, message, export
         described.write_text(json.dumps(json.loads(described.read_text()) | changes))
     with pytest.raises(ValueError, match=rf"model.json: .*{message}"):
         load_predictor(tmp_path / "model/model.xml")
+
+
+def test_a_description_of_before_there_were_three_verdicts_is_read_as_before(exported, images, tmp_path):
+    shutil.copytree(exported, tmp_path / "model")
+    described = tmp_path / "model/model.json"
+    before = json.loads(described.read_text())
+    for name in ("upper_threshold", "requirement", "promise", "unsure"):
+        del before[name]
+    described.write_text(json.dumps(before))
+    predictor, now = load_predictor(tmp_path / "model/model.xml"), load_predictor(exported / "model.xml")
+    assert (predictor.info.threshold, predictor.info.upper_threshold) == (now.info.threshold, None)
+    labels = [(one.pred_label, one.verdict) for one in predictor.predict(images)]
+    assert labels == [(one.pred_label, one.verdict) for one in now.predict(images)]
+    assert set(labels) <= {(True, "defective"), (False, "good")}
+
+
+def test_given_thresholds_take_the_place_of_both_and_promise_nothing(exported, images, tmp_path, caplog):
+    shutil.copytree(exported, tmp_path / "model")
+    described = tmp_path / "model/model.json"
+    told = {"threshold": -2.0, "upper_threshold": -1.0, "promise": "much", "unsure": 0.5}
+    described.write_text(json.dumps(json.loads(described.read_text()) | told | {"requirement": {"max_missed": 0.1}}))
+    path = tmp_path / "model/model.xml"
+    assert load_predictor(path).info.upper_threshold == -1
+    assert not caplog.text
+    one = load_predictor(path, threshold=1.0).info
+    assert (one.threshold, one.upper_threshold, one.promise, one.unsure) == (1, None, None, None)
+    assert "takes the place of both thresholds of the model, -2 and -1: no image is unsure" in caplog.text
+    two = load_predictor(path, threshold=-1e9, upper_threshold=1e9)
+    assert two.info.requirement is None
+    assert {(found.pred_label, found.verdict) for found in two.predict(images)} == {(True, "unsure")}
+    with pytest.raises(ValueError, match="--upper-threshold 1 is below --threshold 2; expected it at or above"):
+        load_predictor(path, threshold=2.0, upper_threshold=1.0)
+    with pytest.raises(ValueError, match="--upper-threshold 1: expected --threshold with it"):
+        load_predictor(path, upper_threshold=1.0)
 
 
 def test_a_network_of_someone_else_is_told(exported, tmp_path):

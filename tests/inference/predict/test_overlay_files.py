@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 from inference.predict.overlay_files import is_marked, marked, overlay_names, remove_earlier
-from inference.predict.sinks import COLUMNS
+from inference.predict.sinks import COLUMNS, COLUMNS_BEFORE
+
+TABLES = (COLUMNS, COLUMNS_BEFORE)
 
 PNG = cv2.imencode(".png", np.zeros((4, 4, 3), np.uint8))[1].tobytes()
 
@@ -55,22 +57,23 @@ def test_only_what_an_earlier_run_wrote_goes(tmp_path):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(content)
     with (tmp_path / "predictions.csv").open("w", newline="") as file:
-        csv.writer(file).writerows([COLUMNS, ["old.png", *[""] * 6], ["../notes.csv", *[""] * 6]])
-    remove_earlier(tmp_path, table="predictions.csv", columns=COLUMNS)
+        csv.writer(file).writerows([COLUMNS, ["old.png", *[""] * 7], ["../notes.csv", *[""] * 7]])
+    remove_earlier(tmp_path, table="predictions.csv", columns=TABLES)
     left = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()}
     assert left == {"overlays/b/mine.png", "overlays/notes.txt", "annotated.mp4", "notes.csv"}
     assert not (tmp_path / "overlays/a").exists()
 
 
-def test_a_video_goes_with_the_table_of_its_frames(tmp_path):
+@pytest.mark.parametrize("columns", TABLES)
+def test_a_video_goes_with_the_table_of_its_frames_of_before_verdicts_too(columns, tmp_path):
     (tmp_path / "annotated.mp4").write_bytes(b"")
     with (tmp_path / "predictions.csv").open("w", newline="") as file:
-        csv.writer(file).writerows([COLUMNS, ["line.mp4#000000", *[""] * 6]])
-    remove_earlier(tmp_path, table="predictions.csv", columns=COLUMNS)
+        csv.writer(file).writerows([columns, ["line.mp4#000000", *[""] * (len(columns) - 1)]])
+    remove_earlier(tmp_path, table="predictions.csv", columns=TABLES)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_table_of_the_users_stays(tmp_path):
     (tmp_path / "predictions.csv").write_text("image,mine\na.png,1\n")
-    remove_earlier(tmp_path, table="predictions.csv", columns=COLUMNS)
+    remove_earlier(tmp_path, table="predictions.csv", columns=TABLES)
     assert [path.name for path in tmp_path.iterdir()] == ["predictions.csv"]

@@ -108,6 +108,47 @@ def test_a_given_threshold_decides(model, tiny_root, tmp_path):
     assert (row["image"], row["threshold"], row["pred_label"]) == ("000.png", "-1.0", "1")
 
 
+def test_with_one_threshold_the_table_is_as_before_but_for_the_verdict(brightness, tmp_path):
+    before = (
+        "image,pred_score,pred_score_normalized,threshold,pred_label,latency_ms,error\n"
+        "a.png,99,0.496078,100.0,0,1.000,\n"
+        "b.png,100,0.5,100.0,1,1.000,\n"
+        "c.png,,,100.0,,,bad luck\n"
+    )
+    written = Table(tmp_path, 100.0)
+    for name, value in (("a.png", 99), ("b.png", 100)):
+        written.add(name, brightness().predict([np.full((4, 4, 3), value, np.uint8)])[0])
+    written.add("c.png", "bad luck")
+    written.close()
+    lines = [line.split(",") for line in (tmp_path / "predictions.csv").read_text().splitlines()]
+    assert [line.pop(5) for line in lines] == ["verdict", "good", "defective", ""]
+    assert "".join(",".join(line) + "\n" for line in lines) == before
+
+
+def test_three_verdicts_are_in_the_table_and_the_last_line(brightness, tmp_path):
+    items = [Item(f"{value}.png", np.full((8, 8, 3), value, np.uint8)) for value in (10, 100, 130, 149, 150, 250)]
+    source = Source("images", len(items), iter(items), names=[one.name for one in items])
+    predictor = brightness(upper=150.0)
+    report = predict(predictor, source, tmp_path, progress=False)
+    rows = table(tmp_path)
+    assert [row["verdict"] for row in rows] == ["good", "unsure", "unsure", "unsure", "defective", "defective"]
+    assert [row["pred_label"] for row in rows] == ["0", "1", "1", "1", "1", "1"]
+    assert {row["threshold"] for row in rows} == {"100.0"}
+    assert report.sentence(predictor.info, tmp_path, overlays=False).startswith(
+        "2 of 6 images are defective, 3 unsure (defective: raw score >= 150, unsure: from 100 on), in "
+    )
+
+
+def test_an_overlay_tells_unsure_by_its_color(brightness):
+    image, colors = np.full((64, 96, 3), 120, np.uint8), []
+    for lower, upper in ((130.0, None), (100.0, 130.0), (100.0, 110.0), (100.0, None)):
+        predictor = brightness(threshold=lower, upper=upper)
+        colors.append(tuple(overlay(image, predictor.predict([image])[0], predictor.info)[-1, -1].tolist()))
+    good, unsure, defective, anomalous = colors
+    assert len({good, unsure, defective}) == 3
+    assert anomalous == defective
+
+
 def test_overlays_lie_below_the_names_of_their_images(model, folder, tmp_path):
     run(model, folder, tmp_path / "out", "--overlays")
     drawn = {path.relative_to(tmp_path / "out/overlays").as_posix() for path in (tmp_path / "out").rglob("*.png")}

@@ -87,8 +87,8 @@ class Browser:
 
 
 @pytest.fixture
-def page(served, brightness, tmp_path):
-    with served(brightness(), max_bytes=2**20) as port:
+def page(request, served, brightness, tmp_path):
+    with served(brightness(upper=getattr(request, "param", None)), max_bytes=2**20) as port:
         browser = Browser(tmp_path / "profile")
         try:
             browser.call("Page.navigate", url=f"http://127.0.0.1:{port}/")
@@ -123,9 +123,24 @@ def test_images_get_verdicts_and_the_slider_decides_again_without_a_request(page
     assert page.verdicts()[:2] == ["Good", "Good"]
     page.value("id('reset').click()")
     assert page.value("threshold") == 100
+    assert page.value("id('band').hidden")
     assert page.verdicts()[:2] == ["Good", "Defective"]
     assert len(page.requests()) == n_requests
     assert {url.split("/")[2] for url in page.requests()} == {page.value("location.host")}
+
+
+@pytest.mark.parametrize("page", [220.0], indirect=True)
+def test_between_two_thresholds_the_page_says_unsure_until_one_is_moved(page, files):
+    page.choose(*files[:2])
+    assert page.verdicts() == ["Good", "Unsure"]
+    assert page.value("id('summary').textContent") == "1 unsure, 1 good"
+    assert page.value("id('band').textContent") == "unsure up to 220"
+    assert "good below 100, defective from 220 on" in page.value("id('model').textContent")
+    page.value("setThreshold(101)")
+    assert page.verdicts() == ["Good", "Defective"]
+    assert page.value("id('band').textContent") == "one threshold: none is unsure"
+    page.value("id('reset').click()")
+    assert page.verdicts() == ["Good", "Unsure"]
 
 
 def test_the_heat_map_can_be_hidden(page, files):

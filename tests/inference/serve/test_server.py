@@ -60,7 +60,9 @@ def test_an_image_is_answered_with_score_threshold_and_label(port):
         "pred_score": 150.0,
         "pred_score_normalized": pytest.approx(0.5 + 50 / 255),
         "threshold": 100.0,
+        "upper_threshold": None,
         "pred_label": True,
+        "verdict": "defective",
         "width": 9,
         "height": 6,
         "remarks": [],
@@ -249,6 +251,16 @@ def test_without_a_threshold_there_is_no_label(served, brightness):
         found = ask(number, "POST", "/predict", image(grey(3)))[1]
     assert found["threshold"] is None
     assert found["pred_label"] is None
+    assert found["verdict"] is None
+
+
+def test_between_two_thresholds_an_image_is_unsure_and_not_let_through(served, brightness):
+    with served(brightness(upper=150.0)) as number:
+        found = [ask(number, "POST", "/predict", image(grey(value)))[1] for value in (99, 100, 149, 150)]
+        assert ask(number, "GET", "/info")[1]["upper_threshold"] == 150
+    assert [one["verdict"] for one in found] == ["good", "unsure", "unsure", "defective"]
+    assert [one["pred_label"] for one in found] == [False, True, True, True]
+    assert {(one["threshold"], one["upper_threshold"]) for one in found} == {(100, 150)}
 
 
 def test_the_endpoint_says_what_the_predictor_says(exported, tiny_root, images):
