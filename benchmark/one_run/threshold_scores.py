@@ -25,10 +25,11 @@ def calibration_scores(
     Returns:
         As `benchmark.records.packed.read_calibration`.
     """
-    data = getattr(prepared.datamodule, "calibration_data", None)
-    if data is None:
+    datamodule = prepared.datamodule
+    data = getattr(datamodule, "calibration_data", None)
+    if datamodule is None or data is None:
         return None
-    part = copy.copy(prepared.datamodule)
+    part = copy.copy(datamodule)
     part.test_data = data
     return _Scoring(prepared, part, workspace, options).scores(model).assign(fold=NO_FOLD)
 

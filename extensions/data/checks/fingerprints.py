@@ -88,10 +88,13 @@ def _counts(files: pd.DataFrame) -> dict[str, int | dict[str, int]]:
     test = files[files["split"] == "test"]
     anomalous = test[test["label"] == 1]
     calibration = Counter(files.loc[files["split"] == "calibration", "kind"].tolist())
-    return {
+    counts: dict[str, int | dict[str, int]] = {
         "n_train": int((files["split"] == "train").sum()),
         "n_test_normal": int((test["label"] == 0).sum()),
         "n_test_anomalous": len(anomalous),
         "n_masks": int((anomalous["mask"] != "").sum()),
         "defect_kinds": dict(sorted(Counter(anomalous["kind"].tolist()).items())),
-    } | ({"calibration_kinds": dict(sorted(calibration.items()))} if calibration else {})
+    }
+    if calibration:
+        counts["calibration_kinds"] = dict(sorted(calibration.items()))
+    return counts
