@@ -1,0 +1,124 @@
+"""Which detector is recommended, why, and what would make it surer."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.stats import binomtest
+
+from benchmark.statistics.rates import none_seen_bound
+from benchmark.statistics.requirement import Cost, Requirement
+from benchmark.tables.decide import with_examples
+from benchmark.tables.next_steps import images_to_show
+from benchmark.tables.required import newest_requirement, parse_requirement
+from benchmark.tables.same_errors import mcnemar_p
+from tests.benchmark.fabricated import as_record, make_plan, make_record
+from tests.benchmark.tables.fabricated_scores import scored, tables_in
+
+
+@pytest.fixture(scope="module")
+def output(tmp_path_factory):
+    output = tmp_path_factory.mktemp("out")
+    sizes = {"Patchcore": (2.6, 80e6), "Padim": (2.5, 20e6), "Cflow": (0.4, 10e6)}
+    for noise, (model, (gap, size)) in enumerate(sizes.items()):
+        memory = {"peak_memory_bytes": 1_500_000_000, "model_bytes": int(size)}
+        scored(output, model=model, gap=gap, noise=noise, memory=memory)
+    return output
+
+
+def test_without_a_requirement_rank_1_is_recommended_and_ties_are_named_with_what_they_are_better_at(output):
+    (one,) = tables_in(output).decisions
+    best, tied = one.recommendation
+    assert best.startswith("Patchcore, resnet18 has the highest image AUROC of 3 ranked detectors")
+    assert tied == "Padim, resnet18 cannot be told from it and is 4 times smaller."
+    assert [row.label for row in one.leading] == ["Patchcore, resnet18", "Padim, resnet18"]
+    assert [point.requirement.told for point in one.points] == [
+        "at most 5 % false alarms", "at most 1 % false alarms", "no defect missed"
+    ]  # fmt: skip
+    assert any("requirement:" in text for text in one.next_steps)
+    assert any(text.startswith("One seed") for text in one.how_sure)
+
+
+def test_a_requirement_recommends_who_meets_it_best(output):
+    asked = Requirement(max_missed=0.05)
+    tables = tables_in(output, requirement=asked)
+    (one,) = tables.decisions
+    board = tables.leaderboard.set_index("model")["false_alarms"]
+    assert one.leading[0].model == board.idxmin()
+    assert "has the fewest false alarms" in one.recommendation[0]
+    point, thresholds = one.points[0], one.leading[0].thresholds
+    assert (point.requirement, point.false_alarms) == (asked, board.min())
+    defective = one.leading[0].scores.query("label == 1")["score"]
+    assert (defective < thresholds.lower).mean() <= 0.05
+
+
+def test_a_cost_is_told(output):
+    asked = Requirement(cost=Cost(missed=500, false_alarm=3, defect_rate=0.004))
+    tables = tables_in(output, requirement=asked)
+    (one,) = tables.decisions
+    costs = tables.leaderboard.set_index("model")["cost_per_1000"]
+    assert one.leading[0].model == costs.idxmin()
+    assert f"{costs.min():,.1f} for 1,000 parts" in one.recommendation[0]
+
+
+def test_two_rates_prefer_the_least_unsure(output):
+    tables = tables_in(output, requirement=Requirement(max_missed=0.05, max_false_alarms=0.05))
+    (one,) = tables.decisions
+    assert one.leading[0].model == tables.leaderboard.set_index("model")["unsure"].idxmin()
+    assert one.leading[0].thresholds.lower <= one.leading[0].thresholds.upper
+
+
+def test_drawn_defects_are_said_to_be_drawn(tmp_path):
+    scored(tmp_path, gap=2.0, synthetic=True)
+    (one,) = tables_in(tmp_path).decisions
+    assert one.dataset == "elpv (synthetic)"
+    assert one.recommendation[0].startswith("On drawn defects")
+    assert "only detector with a rank" in one.recommendation[1]
+
+
+def test_where_nothing_has_a_rank_the_decision_says_why(tmp_path):
+    scored(tmp_path, gap=2.0, converged=False)
+    (one,) = tables_in(tmp_path).decisions
+    assert one.recommendation == ("No detector has all of its runs finished and converged yet.",)
+    assert (one.points, one.command) == ((), "")
+
+
+def test_the_command_exports_the_best_seed(tmp_path):
+    runs = [scored(tmp_path, gap=gap, seed=seed, noise=seed) for seed, gap in enumerate((1.0, 2.0, 1.5))]
+    (one,) = tables_in(tmp_path).decisions
+    assert f"--run {runs[1]['key']}" in one.command
+    assert one.leading[0].key == runs[1]["key"]
+    assert not any("Run 3 seeds" in text for text in one.next_steps)
+    assert with_examples(one, ()).examples == ()
+
+
+@pytest.mark.parametrize("rate", [0.01, 0.02, 0.05, 0.3])
+def test_images_to_show_a_rate_are_the_fewest(rate):
+    n = images_to_show(rate)
+    assert none_seen_bound(n) <= rate < none_seen_bound(n - 1)
+
+
+def test_mcnemar_is_the_sign_test_of_the_discordant_images():
+    first, second = np.array([1.0] * 9 + [0.0] * 11), np.array([0.0] * 8 + [1.0] * 3 + [0.0] * 9)
+    assert mcnemar_p(first, second) == pytest.approx(binomtest(2, 10).pvalue)
+    assert mcnemar_p(first, first) == 1.0
+
+
+def test_the_requirement_is_that_of_the_plan_whose_runs_are_newest():
+    old, new = make_record(seed=0), make_record(seed=1, started="2026-03-01T00:00:00+00:00")
+    plans = [make_plan(new) | {"requirement": {"max_missed": 0.0}}, make_plan(old) | {"sweep": "old"}]
+    from benchmark.records.sweep_plan import SweepPlan
+
+    found = newest_requirement([SweepPlan.model_validate(plan) for plan in plans], [as_record(old), as_record(new)])
+    assert found == Requirement(max_missed=0.0)
+    assert newest_requirement([], []) is None
+
+
+def test_a_requirement_of_the_command_line_is_read_and_a_wrong_one_refused_in_a_sentence():
+    assert parse_requirement([]) is None
+    assert parse_requirement(["max_false_alarms=0.02"]) == Requirement(max_false_alarms=0.02)
+    cost = ["cost.missed=500", "cost.false_alarm=3", "cost.defect_rate=0.004"]
+    assert parse_requirement(cost) == Requirement(cost=Cost(missed=500, false_alarm=3, defect_rate=0.004))
+    for wrong, told in ((["max_missed=1.5"], "from 0 to 1"), (["max_missed=0", *cost], "both"), (["x"], "expected")):
+        with pytest.raises(ValueError, match=told):
+            parse_requirement(wrong)
