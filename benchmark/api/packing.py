@@ -28,6 +28,7 @@ from benchmark.records.section import Section
 from benchmark.records.sweep_plan import SweepPlan
 from benchmark.report.write import write_csv
 from benchmark.tables.leaderboard import build_tables
+from benchmark.tables.stored_scores import StoredScores
 from extensions.runtime.disk import room_for
 from extensions.runtime.escaped import writable_content
 
@@ -156,7 +157,9 @@ def _write_leaderboard(stage: Path, to: Path) -> None:
         if (to / name).is_dir():
             (stage / name).symlink_to((to / name).resolve())
     found = load(stage)
-    tables = build_tables(found.records, found.plans, probes=found.probes, warnings=found.warnings)
+    tables = build_tables(
+        found.records, found.plans, probes=found.probes, warnings=found.warnings, stored=StoredScores(stage)
+    )
     write_csv(tables, stage / "leaderboard.csv", to)
 
 

@@ -17,7 +17,7 @@ from benchmark.metrics.pixel import PixelMetrics
 from benchmark.one_run.example_images import ImageKeeper
 from benchmark.records.kept_thresholds import kept_thresholds
 from benchmark.records.record_sections import Files, Thresholds
-from benchmark.records.run_files import RESAMPLES, SCORES, write_text
+from benchmark.records.run_files import CALIBRATION, RESAMPLES, SCORES, write_text
 from benchmark.statistics.requirement import Requirement
 from benchmark.statistics.resampling import resample_counts
 
@@ -161,13 +161,17 @@ class ScoreCollector(Callback):
         return pd.DataFrame(found) if found else None
 
 
-def write_evaluation(evaluation: Evaluation, workspace: Path) -> Files:
-    """Write the tables of an evaluation beside a record; return their names."""
+def write_evaluation(evaluation: Evaluation, workspace: Path, *, calibration: pd.DataFrame | None = None) -> Files:
+    """Write the tables of an evaluation beside a record, and the scores of calibration images; return their names."""
     write_text(workspace / SCORES, evaluation.scores.to_csv(index=False))
-    if evaluation.resamples is None:
-        return Files(scores=SCORES)
-    write_text(workspace / RESAMPLES, evaluation.resamples.to_csv(index=False, float_format="%.5g"))
-    return Files(scores=SCORES, resamples=RESAMPLES)
+    found = {"scores": SCORES}
+    if evaluation.resamples is not None:
+        write_text(workspace / RESAMPLES, evaluation.resamples.to_csv(index=False, float_format="%.5g"))
+        found["resamples"] = RESAMPLES
+    if calibration is not None:
+        write_text(workspace / CALIBRATION, calibration.to_csv(index=False))
+        found["calibration"] = CALIBRATION
+    return Files(**found)
 
 
 def set_thresholds(model: AnomalibModule, evaluation: Evaluation) -> None:

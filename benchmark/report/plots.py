@@ -11,8 +11,37 @@ import pandas as pd
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from benchmark.statistics.many_categories import OverallRanking
+
 BEYOND = {"better": "▲", "worse": "▼"}
 BASELINES = {"random": ("0.5", ":"), "oracle": ("black", "--")}
+
+
+def plot_critical_difference(overall: OverallRanking, path: Path) -> None:
+    """Draw the average ranks of detectors over categories; a bar joins those that cannot be told apart.
+
+    Demsar 2006, https://www.jmlr.org/papers/v7/demsar06a.html.
+
+    Args:
+        overall: :attr:`benchmark.tables.frames.Frames.overall`.
+        path: PNG or SVG to write.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+    from scikit_posthocs import critical_difference_diagram
+
+    names = list(overall.detectors)
+    alike = pd.DataFrame(0.0, index=names, columns=names)
+    for group in overall.groups:
+        alike.loc[list(group), list(group)] = 1.0
+    figure = Figure(figsize=(9, 1.5 + 0.25 * len(names)), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    critical_difference_diagram(dict(zip(names, overall.average_ranks, strict=True)), alike, ax=axes)
+    limit = overall.critical_difference
+    told = "" if limit is None else f"; critical difference {limit:.2f}"
+    axes.set_title(f"Average rank by image AUROC over {overall.n_categories} categories, 1 is best{told}", fontsize=10)
+    figure.savefig(path, dpi=150)
 
 
 def plot_ranking(refinement: pd.DataFrame, path: Path) -> None:

@@ -92,6 +92,8 @@ def _plots(tables: Frames) -> dict[str, Callable[[Frames, Path, Path], None]]:
     for metric in CHANGED:
         if len(tables.augmentation) and tables.augmentation[f"{metric}_change"].notna().any():
             found[f"augmentation_{metric}.png"] = partial(_plot_augmentation, metric=metric)
+    if tables.overall is not None:
+        found["critical_difference.png"] = _plot_overall
     if tables.refinement.empty:
         return found
     from benchmark.report.plots import plot_ranking
@@ -103,6 +105,13 @@ def _plots(tables: Frames) -> dict[str, Callable[[Frames, Path, Path], None]]:
         if tables.rounds[metric].notna().any():
             found[f"refinement_{metric}.png"] = partial(_plot_rounds, metric=metric)
     return found
+
+
+def _plot_overall(tables: Frames, path: Path, output: Path) -> None:
+    from benchmark.report.plots import plot_critical_difference
+
+    if tables.overall is not None:
+        plot_critical_difference(tables.overall, path)
 
 
 def _plot_augmentation(tables: Frames, path: Path, output: Path, *, metric: str) -> None:

@@ -11,6 +11,8 @@ from benchmark.metrics.metric_table import METRICS
 from benchmark.records.probes import Line, probe_labels
 from benchmark.records.record import PROTOCOL_VERSION, Record
 from benchmark.records.sweep_plan import SweepPlan
+from benchmark.statistics.many_categories import OverallRanking
+from benchmark.tables.overall import overall_sentences
 from benchmark.tables.times import latency_sessions, time_warnings
 
 PROTOCOL = (
@@ -29,6 +31,14 @@ PROTOCOL = (
      "stated quantile of held-out normal images; it is never the source of a reported F1."),
     ("Training", "Early stopping sees training images only. A run counts as converged when its loss curve was flat "
      "at its end."),
+    ("How sure", "A 95 % interval is over the test images: what others of the same kind would give (whole groups where "
+     "images have groups); ± is over seeds. They answer different questions. AUROC by DeLong, counts by Clopper and "
+     "Pearson, all others by a bootstrap of the images."),
+    ("Differences", "Two detectors are compared on the same test images: AUROC by DeLong, other metrics by a paired "
+     "bootstrap. p is adjusted by Holm over the pairs of a data set and metric. A rank 1–3 cannot be told from these "
+     "places. With many detectors only large differences are told."),
+    ("Missed and false alarms", "Counted at the requirement, else at at most 5 % false alarms: each half of the test "
+     "images is judged by thresholds that were fitted on the other half, or all by those of calibration images."),
     ("Latency", "From one decoded image to score and map: pre-processor, network, map; reading the file is no part of "
      "it. All networks of a sweep are timed together, in turns and several times round; the value is the "
      "median over the turns' medians. Runs of the same network (class, arguments, sizes of all tensors, image size) "
@@ -53,6 +63,7 @@ def about_frame(
     leaderboard: pd.DataFrame,
     warnings: Sequence[str],
     probes: Sequence[Line] = (),
+    overall: OverallRanking | str = "",
 ) -> pd.DataFrame:
     """Rows of section, name, value.
 
@@ -62,10 +73,12 @@ def about_frame(
         leaderboard: One row per model and data set, ranked.
         probes: Of backbones, whose data are told.
         warnings: What the reader should know of files that could not be read.
+        overall: Detectors over many categories, or why there is no such ranking.
     """
     rows = [("Result", dataset, sentence) for dataset, sentence in best_sentences(leaderboard, records)]
     found = (*warnings, *_data_differences(records), *_differences(records), *time_warnings(leaderboard))
     rows += [("Warnings", "", text) for text in found]
+    rows += [("Over categories", *row) for row in overall_sentences(overall)] if overall else []
     rows += [("Runs", *row) for row in _sweeps(records, plans)]
     rows += [("Latency", *row) for row in latency_sessions(records)]
     rows += [("Environment", name, _shares(found)) for name, found in _environments(records).items()]

@@ -8,6 +8,7 @@ import pandas as pd
 
 from benchmark.metrics.metric_table import METRICS
 from benchmark.records.record import Record
+from benchmark.statistics.many_categories import OverallRanking
 from benchmark.tables.certainty import CERTAINTY
 from benchmark.tables.decision import Decision
 from benchmark.tables.gallery import GalleryImage
@@ -48,6 +49,7 @@ class Frames:
         gallery: Images that show what these decide: missed, false alarms, typical ones.
         differences: Each pair of rows of a data set compared on the same test images, see `differences_frame`.
         decisions: For each data set which detector to put on the line, with its reasons.
+        overall: Detectors over the categories of all data sets; None where there are too few, which About tells.
     """
 
     leaderboard: pd.DataFrame
@@ -63,6 +65,7 @@ class Frames:
     gallery: list[GalleryImage] = field(default_factory=list)
     differences: pd.DataFrame = field(default_factory=pd.DataFrame)
     decisions: list[Decision] = field(default_factory=list)
+    overall: OverallRanking | None = None
 
     @property
     def table(self) -> pd.DataFrame:

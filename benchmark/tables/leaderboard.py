@@ -22,6 +22,7 @@ from benchmark.tables.decide import decide
 from benchmark.tables.differences import compare_rows, differences_frame, set_rank_ranges
 from benchmark.tables.frames import COLUMNS, Frames
 from benchmark.tables.judged_row import judge
+from benchmark.tables.overall import overall
 from benchmark.tables.ranking import order, rank
 from benchmark.tables.refinement_frames import refinement_frame, rounds_frame
 from benchmark.tables.required import newest_requirement
@@ -68,6 +69,7 @@ def build_tables(
     judged = judge(means, parts, rows, stored, asked)
     compared = compare_rows(judged)
     set_rank_ranges(judged, compared)
+    ranking = overall(means, parts)
     counted = [record for row in rows for record in row.counted]
     leaderboard = _frame(means)
     told = (*warnings, *(stored.sentences if stored is not None else ()))
@@ -81,7 +83,7 @@ def build_tables(
         by_category=_frame(parts),
         runs=runs_frame(records, {record.folder for record in counted}, _settings(rows)),
         failures=failures_frame(rows, drawn),
-        about=about_frame(finished, plans, leaderboard, told, probes),
+        about=about_frame(finished, plans, leaderboard, told, probes, ranking),
         refinement=refinement_frame(rounds),
         rounds=rounds,
         augmentation=augmentation_frame(records),
@@ -94,6 +96,7 @@ def build_tables(
             if cell.counted is not None
         ],
         differences=differences_frame(compared),
+        overall=None if isinstance(ranking, str) else ranking,
         decisions=[] if stored is None else decide(judged, compared, asked, stored, reasons=reasons),
     )
 

@@ -70,7 +70,14 @@ def _sample(runs: Sequence[Record], stored: StoredScores) -> Sample | None:
             scores=np.stack([other.scores for other in scores]),
             folds=first.folds,
             ids=first.ids,
+            pixel=_pixel([stored.resamples(run) for run in runs]),
         )
     except ValueError as error:
         stored.tell(f"{runs[0].detector} on {runs[0].dataset.label}: {error}".rstrip("."))
         return None
+
+
+def _pixel(seeds: Sequence[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """By the name of a metric ``(S, B)``; those alone that every seed has, with as many resamples."""
+    names = [name for name in seeds[0] if all(name in one and one[name].shape == seeds[0][name].shape for one in seeds)]
+    return {name: np.stack([one[name] for one in seeds]) for name in names}

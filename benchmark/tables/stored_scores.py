@@ -9,7 +9,7 @@ import numpy as np
 
 from benchmark.metrics.image import image_metrics
 from benchmark.records.kept_thresholds import usable_calibration
-from benchmark.records.packed import read_calibration, read_scores
+from benchmark.records.packed import read_calibration, read_resamples, read_scores
 from benchmark.records.record import Record
 from benchmark.records.record_file import RecordError
 from benchmark.statistics.requirement import Requirement
@@ -67,6 +67,15 @@ class StoredScores:
             return None
         found = found.sort_values("image", kind="stable")
         return found["label"].to_numpy(np.int64), found["score"].to_numpy(np.float64)
+
+    def resamples(self, record: Record) -> dict[str, np.ndarray]:
+        """By the name of a pixel metric ``(B,)``, its values in the resamples; empty where the run left none."""
+        try:
+            found = read_resamples(self.output, record)
+        except (RecordError, ValueError) as error:
+            self.tell(" ".join(str(error).split()).rstrip("."))
+            return {}
+        return {str(name): found[name].to_numpy() for name in found.columns}
 
     def completed(self, record: Record) -> Record:
         """The record with the image metrics that its protocol did not have, computed from its scores."""

@@ -4,7 +4,7 @@ import openpyxl
 import pandas as pd
 import pytest
 
-from benchmark.metrics.columns import LEADERBOARD, column, compares
+from benchmark.metrics.columns import BY_CATEGORY, column, compares
 from benchmark.report.html import _shades
 from benchmark.report.xlsx import write_xlsx
 from tests.benchmark.fabricated import make_record, tables_of
@@ -23,9 +23,9 @@ def timed(model: str, latency: float, *, session: str | None = "a", fit: float |
 
 def colored(records, tmp_path) -> set[str]:
     write_xlsx(tables_of(records), tmp_path / "l.xlsx")
-    sheet = openpyxl.load_workbook(tmp_path / "l.xlsx")["Leaderboard"]
+    sheet = openpyxl.load_workbook(tmp_path / "l.xlsx")["By category"]
     places = {str(area.sqref).split(":")[0].rstrip("0123456789") for area in sheet.conditional_formatting}
-    letters = {openpyxl.utils.get_column_letter(i + 1): name for i, name in enumerate(LEADERBOARD)}
+    letters = {openpyxl.utils.get_column_letter(i + 1): name for i, name in enumerate(BY_CATEGORY)}
     return {letters[place] for place in places}
 
 
