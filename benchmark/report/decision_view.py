@@ -109,7 +109,10 @@ def _of_unseen(point: OperatingPoint) -> Confusion:
         ("called defective", "called good"),
         (
             ("defective", (count(found), f"{count(point.missed)} missed")),
-            ("good", (f"{count(point.false_alarms)} false alarms", count(passed))),
+            (
+                "good",
+                (f"{count(point.false_alarms)} false alarm{'s' * (count(point.false_alarms) != '1')}", count(passed)),
+            ),
         ),
         f"With the threshold set for {point.requirement.told}; no threshold saw the images it judges.",
     )

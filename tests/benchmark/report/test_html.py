@@ -16,6 +16,7 @@ from benchmark.api.output_tables import write_tables
 from benchmark.metrics.columns import column
 from benchmark.metrics.decision_columns import DIFFERENCES
 from benchmark.report.html import MAX_DIFFERENCES, format_number, write_html
+from benchmark.statistics.many_categories import overall_ranking
 from benchmark.statistics.operating_point import OperatingPoint
 from benchmark.statistics.requirement import STANDARD
 from benchmark.tables.decision import Decision, LeadingRow, Thresholds
@@ -207,8 +208,11 @@ def decided(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pairs = [("bottle", "image_AUROC", "a", f"b{i}", 0.02, -0.01, 0.05, 0.2, "no") for i in range(MAX_DIFFERENCES)]
     pairs += [("bottle", "image_AUROC", "b0", f"c{i}", 0.02, -0.01, 0.05, 0.2, "no") for i in range(9)]
     path = tmp_path_factory.mktemp("page") / "leaderboard.html"
+    overall = overall_ranking(pd.DataFrame({"a": range(6), "b": range(1, 7), "c": range(-1, 5)}).astype(float))
+    assert not isinstance(overall, str)
     filled = replace(
         tables,
+        overall=overall,
         decisions=[decision()],
         gallery=list(decision().examples),
         differences=pd.DataFrame(pairs, columns=names).reindex(columns=list(DIFFERENCES)),
@@ -233,8 +237,9 @@ def test_the_page_opens_with_the_decision(decided: Path) -> None:
 def test_images_have_words_and_lead_to_their_file(decided: Path) -> None:
     tags = Page(decided.read_text(encoding="utf-8")).tags
     images = [attributes for tag, attributes in tags if tag == "img"]
-    assert len(images) == 4
-    assert all(EVIL in str(image["alt"]) and str(image["src"]).startswith("data:image/jpeg") for image in images)
+    assert ["svg" in str(image["src"]) for image in images] == [False, False, True, False, False]
+    assert all(str(image["src"]).startswith("data:image/") for image in images)
+    assert sum(EVIL in str(image["alt"]) for image in images) == 4
     assert {attributes["href"] for tag, attributes in tags if tag == "a"} == {"runs/a%20b/images/missed-0.jpg"}
 
 
