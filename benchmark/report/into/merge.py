@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from xml.dom.minidom import Element
 from xml.sax.saxutils import escape
 
-from benchmark.report.into.package import CONTENT_TYPES, Package, children, new_element, relations_part
+from benchmark.report.into.package import CONTENT_TYPES, Package, children, new_element, relations_part, root_of
 from benchmark.report.into.sheet_parts import empty_sheet, formulas, moved_sheet, without_results
 from benchmark.report.into.styles import merged_styles
 from benchmark.report.into.workbook_part import Sheet, WorkbookPart
@@ -92,7 +92,7 @@ def _moved_parts(target: Package, ours: Package, sheets: Iterable[Sheet], looks:
         if relations_part(part) in ours.parts:
             links = ours.xml(relations_part(part))
             by_id = {one.id: one for one in ours.relations(part)}
-            for entry in children(links.documentElement):
+            for entry in children(root_of(links)):
                 relation = by_id[entry.getAttribute("Id")]
                 if not relation.external:
                     entry.setAttribute("Target", f"/{new[relation.target]}")
@@ -112,8 +112,8 @@ def _free_prefix(target: Package) -> str:
 def _add_types(target: Package, ours: Package, new: dict[str, str]) -> None:
     """Say of each new part what it is."""
     types, source = target.xml(CONTENT_TYPES), ours.xml(CONTENT_TYPES)
-    root = types.documentElement
-    by_part, by_suffix = _types(source.documentElement)
+    root = root_of(types)
+    by_part, by_suffix = _types(root_of(source))
     _, known = _types(root)
     for part, name in new.items():
         suffix = part.rpartition(".")[2].lower()
@@ -143,7 +143,7 @@ def _stale(target: Package, sheet: Sheet) -> str:
     part = f"xl/worksheets/{_free_prefix(target)}stale{sheet.place}.xml"
     target.parts[part] = empty_sheet(STALE)
     types = target.xml(CONTENT_TYPES)
-    root = types.documentElement
+    root = root_of(types)
     root.appendChild(new_element(root, "Override", {"PartName": f"/{part}", "ContentType": _SHEET_TYPE}))
     target.put(CONTENT_TYPES, types)
     return part

@@ -95,7 +95,7 @@ class Package:
         types = self.xml(CONTENT_TYPES)
         for entry in list(types.getElementsByTagNameNS("*", "Override")):
             if entry.getAttribute("PartName").lstrip("/") in gone:
-                entry.parentNode.removeChild(entry)
+                root_of(types).removeChild(entry)
         self.put(CONTENT_TYPES, types)
 
 
@@ -103,6 +103,18 @@ def relations_part(part: str) -> str:
     """Name of the part that says what a part names."""
     folder, name = posixpath.split(part)
     return posixpath.join(folder, "_rels", f"{name}.rels")
+
+
+def root_of(document: Document) -> Element:
+    """The outermost element.
+
+    Raises:
+        ValueError: There is none.
+    """
+    if document.documentElement is None:
+        msg = "a part is empty"
+        raise ValueError(msg)
+    return document.documentElement
 
 
 def child(parent: Element, name: str) -> Element | None:
@@ -118,7 +130,7 @@ def children(parent: Element) -> list[Element]:
 def new_element(parent: Element, name: str, attributes: dict[str, str] | None = None) -> Element:
     """A new element with the prefix of `parent`; it has no place yet."""
     tag = f"{parent.prefix}:{name}" if parent.prefix else name
-    found = parent.ownerDocument.createElementNS(parent.namespaceURI, tag)
+    found = Document().createElementNS(parent.namespaceURI, tag)
     for key, value in (attributes or {}).items():
         found.setAttribute(key, value)
     return found
@@ -131,5 +143,5 @@ def adopted(node: Element, parent: Element) -> Element:
         if inner.nodeType == inner.ELEMENT_NODE:
             copy.appendChild(adopted(inner, parent))
         elif inner.nodeType == inner.TEXT_NODE:
-            copy.appendChild(parent.ownerDocument.createTextNode(inner.data))
+            copy.appendChild(Document().createTextNode(inner.data))
     return copy

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from xml.dom.minidom import Element, parseString
 
-from benchmark.report.into.package import adopted, child, children, new_element
+from benchmark.report.into.package import adopted, child, children, new_element, root_of
 
 FIRST_FORMAT = 164  # number formats below are built into spreadsheet programs
 ORDER = ("numFmts", "fonts", "fills", "borders", "cellStyleXfs", "cellXfs", "cellStyles", "dxfs")
@@ -17,7 +17,7 @@ def merged_styles(theirs: bytes, ours: bytes) -> tuple[bytes, list[int]]:
     A look that is there already is used and not added, so that writing again adds nothing.
     """
     target, source = parseString(theirs), parseString(ours)
-    to, of = target.documentElement, source.documentElement
+    to, of = root_of(target), root_of(source)
     maps = {name: [_place(_group(to, group), node) for node in _listed(of, group)] for name, group in _PARTS.items()}
     formats = _number_formats(to, of)
     cells = _group(to, "cellXfs")

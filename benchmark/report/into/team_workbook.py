@@ -10,7 +10,7 @@ from pathlib import Path
 from xml.parsers.expat import ExpatError
 
 from benchmark.report.into.merge import merge
-from benchmark.report.into.package import MAIN, Package, child, children
+from benchmark.report.into.package import MAIN, Package, child, children, root_of
 from benchmark.report.into.team_cells import read_team_columns
 from benchmark.report.into.workbook_part import Sheet, WorkbookPart
 from benchmark.report.locks import ReportError, check_closed
@@ -139,14 +139,14 @@ def _checked(path: Path, package: Package) -> dict[str, TeamColumns]:
 
 def _check_sheet(path: Path, package: Package, sheet: Sheet) -> None:
     """Whether a sheet of ours holds something of the team's that would be lost."""
-    root = package.xml(sheet.part).documentElement
+    root = root_of(package.xml(sheet.part))
     protection = child(root, "sheetProtection")
     if protection is not None and protection.getAttribute("sheet") in ("1", "true"):
         msg = f"{path}: its sheet {sheet.name} is protected, so nothing was changed; unprotect the sheet"
         raise ReportError(msg)
     found = [one.kind for one in package.relations(sheet.part) if one.kind not in _OURS]
     drawings = [one.target for one in package.relations(sheet.part) if one.kind == "drawing"]
-    if not sheet.name.startswith(WITH_DRAWINGS) and any(children(package.xml(one).documentElement) for one in drawings):
+    if not sheet.name.startswith(WITH_DRAWINGS) and any(children(root_of(package.xml(one))) for one in drawings):
         found.append("drawing")  # LibreOffice gives an empty one to any sheet
     for part in (one.target for one in package.relations(sheet.part) if one.kind == "comments"):
         notes = [node.getAttribute("ref") for node in package.xml(part).getElementsByTagNameNS("*", "comment")]

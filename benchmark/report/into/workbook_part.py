@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from xml.dom.minidom import Element
 
-from benchmark.report.into.package import RELATIONS, Package, child, children, new_element, relations_part
+from benchmark.report.into.package import RELATIONS, Package, child, children, new_element, relations_part, root_of
 from benchmark.report.xlsx.book import MARK
 
 OWN_NAMES = (MARK, "_xlnm.Print_Area", "_xlnm.Print_Titles", "_xlnm._FilterDatabase")
@@ -34,7 +34,7 @@ class WorkbookPart:
         self.name = next(one.target for one in package.relations("") if one.kind == "officeDocument")
         self._document = package.xml(self.name)
         self._links = package.xml(relations_part(self.name))
-        self.root: Element = self._document.documentElement
+        self.root = root_of(self._document)
 
     def sheets(self) -> Iterator[Sheet]:
         """In their order."""
@@ -65,7 +65,7 @@ class WorkbookPart:
         listed = self._sheets()
         ids = {entry.getAttribute("Id") for entry in self._relationships()}
         link = next(f"rId{number}" for number in range(1, len(ids) + 2) if f"rId{number}" not in ids)
-        root = self._links.documentElement
+        root = root_of(self._links)
         wanted = {"Id": link, "Type": _SHEET_TYPE, "Target": f"/{part}"}
         root.appendChild(new_element(root, "Relationship", wanted))
         number = 1 + max((int(entry.getAttribute("sheetId")) for entry in listed), default=0)
@@ -85,7 +85,7 @@ class WorkbookPart:
         ours = {str(place) for place in places}
         for entry in self._names():
             if entry.getAttribute("localSheetId") in ours and entry.getAttribute("name") in OWN_NAMES:
-                entry.parentNode.removeChild(entry)
+                self._made("definedNames").removeChild(entry)
         parent = self._made("definedNames")
         for name, place, reference in names:
             entry = new_element(parent, "definedName", {"name": name, "localSheetId": str(place)})
@@ -108,7 +108,7 @@ class WorkbookPart:
         chains = [one for one in self.package.relations(self.name) if one.kind == "calcChain"]
         for entry in self._relationships():
             if entry.getAttribute("Id") in {one.id for one in chains}:
-                entry.parentNode.removeChild(entry)
+                root_of(self._links).removeChild(entry)
         if chains:
             self.package.remove(one.target for one in chains)
 
@@ -126,7 +126,7 @@ class WorkbookPart:
         return [] if parent is None else children(parent)
 
     def _relationships(self) -> list[Element]:
-        return children(self._links.documentElement)
+        return children(root_of(self._links))
 
     def _made(self, name: str) -> Element:
         """A child of the workbook, made at its place in the order of the schema where there is none."""

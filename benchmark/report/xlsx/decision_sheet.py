@@ -124,11 +124,11 @@ def _add_points(page: _Page, points: Sequence[OperatingPoint]) -> None:
 def _told(point: OperatingPoint) -> tuple[str, ...]:
     """Its cells in the order of `WIDE_POINTS`."""
     texts = point_texts(point)
-    rates = [
-        (rate.count, f"{rate.per_1000} ({rate.between})" if rate.between else "")
-        for rate in (texts.missed, texts.false_alarms)
-    ]
-    return (texts.requirement, *rates[0], *rates[1], texts.unsure, texts.cost)
+    rates = []
+    for rate, interval in ((texts.missed, point.missed_interval), (texts.false_alarms, point.false_alarm_interval)):
+        low, high = (round(1000 * share) for share in interval)
+        rates += [rate.count, f"{rate.per_1000} ({low} to {high})" if rate.per_1000 else ""]
+    return (texts.requirement, *rates, texts.unsure, texts.cost)
 
 
 def _add_cells(page: _Page, texts: Sequence[str], kinds: Sequence[str], widths: Mapping[str, int]) -> None:

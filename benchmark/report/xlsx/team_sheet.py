@@ -46,8 +46,13 @@ def _write_values(sheets: Sheets, sheet: Worksheet, row: int, at: int, values: S
         if isinstance(value, str):
             sheet.write_string(row, place, value, sheets.format("cell", wrap=True))
         elif isinstance(value, datetime.date | datetime.time | datetime.timedelta):
-            has_time = not isinstance(value, datetime.date) or getattr(value, "hour", 0) or getattr(value, "minute", 0)
-            number = "yyyy-mm-dd" if not has_time else "yyyy-mm-dd hh:mm" if hasattr(value, "year") else "[hh]:mm:ss"
+            number = "[hh]:mm:ss"
+            if isinstance(value, datetime.date):
+                number = (
+                    "yyyy-mm-dd hh:mm"
+                    if getattr(value, "hour", None) or getattr(value, "minute", None)
+                    else "yyyy-mm-dd"
+                )
             sheet.write_datetime(row, place, value, sheets.format("cell", number=number))
         else:
             write(sheet, row, place, value, sheets.format("cell", wrap=True))
