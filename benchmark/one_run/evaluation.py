@@ -168,14 +168,14 @@ def _median(scores: np.ndarray) -> float | None:
 def write_evaluation(evaluation: Evaluation, workspace: Path, *, calibration: pd.DataFrame | None = None) -> Files:
     """Write the tables of an evaluation beside a record, and the scores of calibration images; return their names."""
     write_text(workspace / SCORES, evaluation.scores.to_csv(index=False))
-    found = {"scores": SCORES}
+    files = Files(scores=SCORES)
     if evaluation.resamples is not None:
         write_text(workspace / RESAMPLES, evaluation.resamples.to_csv(index=False, float_format="%.5g"))
-        found["resamples"] = RESAMPLES
+        files = files.model_copy(update={"resamples": RESAMPLES})
     if calibration is not None:
         write_text(workspace / CALIBRATION, calibration.to_csv(index=False))
-        found["calibration"] = CALIBRATION
-    return Files(**found)
+        files = files.model_copy(update={"calibration": CALIBRATION})
+    return files
 
 
 def set_thresholds(model: AnomalibModule, evaluation: Evaluation) -> None:
