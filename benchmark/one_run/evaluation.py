@@ -164,14 +164,14 @@ class ScoreCollector(Callback):
 def write_evaluation(evaluation: Evaluation, workspace: Path, *, calibration: pd.DataFrame | None = None) -> Files:
     """Write the tables of an evaluation beside a record, and the scores of calibration images; return their names."""
     write_text(workspace / SCORES, evaluation.scores.to_csv(index=False))
-    found = {"scores": SCORES}
+    found = Files(scores=SCORES)
     if evaluation.resamples is not None:
         write_text(workspace / RESAMPLES, evaluation.resamples.to_csv(index=False, float_format="%.5g"))
-        found["resamples"] = RESAMPLES
+        found = found.model_copy(update={"resamples": RESAMPLES})
     if calibration is not None:
         write_text(workspace / CALIBRATION, calibration.to_csv(index=False))
-        found["calibration"] = CALIBRATION
-    return Files(**found)
+        found = found.model_copy(update={"calibration": CALIBRATION})
+    return found
 
 
 def set_thresholds(model: AnomalibModule, evaluation: Evaluation) -> None:
