@@ -33,7 +33,7 @@ Detectors = dict[str, Sample]
 
 
 def detectors(output: Path) -> Iterator[tuple[str, Detectors]]:
-    """By data set and category, every detector with a score of each test image; at least two, all on the same images."""
+    """By data set and category, every detector with a score of each test image; at least two."""
     archive, stored = load(output), StoredScores(output)
     found: dict[str, Detectors] = {}
     for row in group_runs(archive.records, []):

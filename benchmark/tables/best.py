@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from benchmark.records.archive import Archive
 from benchmark.records.record import Record
+from benchmark.tables.differences import RANKED_BY, compare_rows
 from benchmark.tables.export_commands import command
-from benchmark.tables.leaderboard import build_tables
+from benchmark.tables.judged_row import with_samples
+from benchmark.tables.leaderboard import build_tables, ranked_lines
 from benchmark.tables.ranking import best_of
 from benchmark.tables.stored_scores import StoredScores
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 BEST = "best"
 N_NAMED = 3
@@ -53,10 +51,10 @@ def best_run(asked: str, archive: Archive, output: Path) -> Best:
         ValueError: There is none, or more than one; those that there are are listed with a command.
     """
     name = asked.partition(":")[2]
-    found = best_runs(archive, output)
+    found = best_runs(archive)
     chosen = [one for one in found if not name or name in (one.where, one.record.dataset.name)]
     if len(chosen) == 1:
-        return chosen[0]
+        return _with_ties(chosen[0], ties(archive, output, dataset=chosen[0].record.dataset.name))
     if not found:
         msg = (
             f"--run {asked}: no run in {output} has a rank (it needs images with and without defects to test on, "
@@ -71,42 +69,41 @@ def best_run(asked: str, archive: Archive, output: Path) -> Best:
     raise ValueError(msg)
 
 
-def best_runs(archive: Archive, output: Path) -> list[Best]:
-    """The best run of each data set and category that has one, in the order of the leaderboard.
-
-    Args:
-        archive: Of an output folder.
-        output: That folder, for the scores of the runs.
-    """
-    tables = build_tables(archive.records, archive.plans, stored=StoredScores(output))
-    board = tables.leaderboard
+def best_runs(archive: Archive) -> list[Best]:
+    """The best run of each data set and category that has one, in the order of the leaderboard."""
+    board = build_tables(archive.records, archive.plans).leaderboard
     by_key = {record.key: record for record in archive.records if record.is_finished}
     found: list[Best] = []
     for _, row in board[board["rank"] == 1].drop_duplicates("dataset").iterrows():
         runs = [by_key[key] for key in row["run_keys"].split(";")]
-        ties = _ties(tables.differences, row["dataset"])
         categories = list(dict.fromkeys(run.dataset.category for run in runs))
         for category in categories:
             of_one = [run for run in runs if run.dataset.category == category]
             where = f"{row['dataset']}/{category}" if len(categories) > 1 else row["dataset"]
-            found.append(_best(where, of_one, ties))
+            found.append(_best(where, of_one))
     return found
 
 
-def _ties(differences: pd.DataFrame, dataset: str) -> list[str]:
-    """Labels of the rows that the test images do not tell from the first."""
-    own = differences[(differences["dataset"] == dataset) & (differences["metric"] == "image_AUROC")]
-    of_first = own[own["first"] == own["first"].iloc[0]] if len(own) else own
-    return list(of_first.loc[of_first["told_apart"] == "no", "second"])
+def ties(archive: Archive, output: Path, *, dataset: str) -> list[str]:
+    """Labels of the rows that the test images do not tell from the first of a data set by image AUROC."""
+    rows, means, _ = ranked_lines(archive.records, archive.plans)
+    own = with_samples([line for line in means if line["dataset"] == dataset], rows, StoredScores(output))
+    pairs = compare_rows(own, metrics=(RANKED_BY,))
+    return [one.second.label for one in pairs if one.first is own[0] and one.found is not None and not one.told_apart]
 
 
-def _best(where: str, runs: Sequence[Record], ties: Sequence[str]) -> Best:
+def _best(where: str, runs: Sequence[Record]) -> Best:
     record = best_of(runs)
     auroc = record.measured("image_AUROC")
     told = f"best on {where}: {record.detector}, run {record.key}, image AUROC {auroc:.4f}"
     if len(runs) > 1:
         told += f" (seed {record.seed}, the best of {len(runs)} seeds)"
-    if ties:
-        rest = f" and {len(ties) - N_NAMED} more" if len(ties) > N_NAMED else ""
-        told += f"; cannot be told from it on these test images: {'; '.join(ties[:N_NAMED])}{rest}"
     return Best(where, record, told)
+
+
+def _with_ties(best: Best, labels: Sequence[str]) -> Best:
+    if not labels:
+        return best
+    more = f" and {len(labels) - N_NAMED} more" if len(labels) > N_NAMED else ""
+    told = f"{best.told}; on these test images it cannot be told from {'; '.join(labels[:N_NAMED])}{more}"
+    return replace(best, told=told)

@@ -41,7 +41,7 @@ class Compared:
         return self.p_adjusted < ALPHA
 
 
-def compare_rows(rows: Sequence[JudgedRow]) -> list[Compared]:
+def compare_rows(rows: Sequence[JudgedRow], *, metrics: Sequence[str] = COMPARED) -> list[Compared]:
     """All pairs of rows that have a rank and scores, in the order of the rows, of each data set and metric."""
     ranked = [row for row in rows if row.rank is not None and row.samples is not None]
     found: list[Compared] = []
@@ -49,7 +49,7 @@ def compare_rows(rows: Sequence[JudgedRow]) -> list[Compared]:
         pairs = list(itertools.combinations([row for row in ranked if row.dataset == dataset], 2))
         alike = {row: _images(row) for pair in pairs for row in pair}
         found += [Compared(first=a, second=b, found=None) for a, b in pairs if alike[a] != alike[b]]
-        for metric in COMPARED:
+        for metric in metrics:
             differences = [
                 Compared(first=a, second=b, found=compare(a.samples, b.samples, metric=metric))
                 for a, b in pairs

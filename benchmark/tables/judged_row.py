@@ -71,6 +71,21 @@ def row_labels(lines: Sequence[Mapping[str, Any]]) -> list[str]:
     ]
 
 
+def with_samples(means: Sequence[dict[str, Any]], rows: Sequence[Row], stored: StoredScores) -> list[JudgedRow]:
+    """The lines of rows with their test images alone: enough to compare them."""
+    return [
+        JudgedRow(
+            label=label,
+            line=line,
+            runs=[record for record in rows[line["_row"]].counted if record.is_finished],
+            samples=row_samples(rows[line["_row"]], line["_categories"], stored),
+            calibration=None,
+            point=None,
+        )
+        for line, label in zip(means, row_labels(means), strict=True)
+    ]
+
+
 def judge(
     means: Sequence[dict[str, Any]],
     parts: Sequence[dict[str, Any]],

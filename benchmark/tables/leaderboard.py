@@ -60,12 +60,8 @@ def build_tables(
     if stored is not None:
         records = [stored.completed(record) for record in records]
     asked = requirement or newest_requirement(plans, records)
-    rows = group_runs(
-        [record for record in records if not (record.is_finished and record.experiment.only_ranks)],
-        [_trained(plan) for plan in plans],
-    )
     drawn = {record.dataset.name for record in records if record.dataset.synthetic}
-    means, parts = _lines(rows, drawn)
+    rows, means, parts = ranked_lines(records, plans)
     judged = judge(means, parts, rows, stored, asked)
     compared = compare_rows(judged)
     set_rank_ranges(judged, compared)
@@ -101,8 +97,18 @@ def build_tables(
     )
 
 
-def _lines(rows: Sequence[Row], drawn: set[str]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """A line a row, ranked, and one for each of its categories, in the order in which they are shown."""
+def ranked_lines(
+    records: Sequence[Record], plans: Sequence[SweepPlan]
+) -> tuple[list[Row], list[dict[str, Any]], list[dict[str, Any]]]:
+    """The rows, a line for each, ranked, and one for each of its categories, in the order in which they are shown.
+
+    `_row` of a line is the place of its row, `_categories` are those that it should have.
+    """
+    rows = group_runs(
+        [record for record in records if not (record.is_finished and record.experiment.only_ranks)],
+        [_trained(plan) for plan in plans],
+    )
+    drawn = {record.dataset.name for record in records if record.dataset.synthetic}
     categories: dict[str, set[str]] = {}
     for row in rows:
         categories.setdefault(row.dataset, set()).update(category for category, _ in row.cells)
@@ -120,7 +126,7 @@ def _lines(rows: Sequence[Row], drawn: set[str]) -> tuple[list[dict[str, Any]], 
     means.sort(key=order)
     place = {line["_row"]: i for i, line in enumerate(means)}
     parts.sort(key=lambda line: (line["dataset"], line["category"], place[line["_row"]]))
-    return means, parts
+    return rows, means, parts
 
 
 def _trained(plan: SweepPlan) -> SweepPlan:

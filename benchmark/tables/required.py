@@ -29,6 +29,9 @@ def parse_requirement(pairs: Sequence[str]) -> Requirement | None:
     Raises:
         ValueError: One sentence: what was found, what was expected.
     """
+    if bare := [pair for pair in pairs if "=" not in pair]:
+        msg = f"--requirement {bare[0]}: expected KEY=VALUE, for instance max_false_alarms=0.02"
+        raise ValueError(msg)
     try:
         return read_requirement(apply_overrides({}, pairs)) if pairs else None
     except ValueError as error:

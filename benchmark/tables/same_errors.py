@@ -22,7 +22,7 @@ def errors(
     Returns:
         ``(N,)`` shares of the seeds, of the images of all categories in the order of their names.
     """
-    known = calibration or [None] * len(samples)
+    known: Sequence[Calibration | None] = calibration or [None] * len(samples)
     return np.concatenate([_of_one(sample, requirement, one) for sample, one in zip(samples, known, strict=True)])
 
 

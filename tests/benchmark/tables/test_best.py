@@ -8,6 +8,7 @@ from benchmark.records.archive import load
 from benchmark.tables.best import best_run, best_runs, is_best
 from benchmark.tables.export_commands import exports
 from tests.benchmark.fabricated import make_record, make_sweep, tables_of, write
+from tests.benchmark.tables.fabricated_scores import scored
 
 
 def with_auroc(value: float | None, **facts):
@@ -46,7 +47,7 @@ def test_of_several_data_sets_they_are_listed_with_a_command(tmp_path):
 
 def test_each_category_has_its_own(tmp_path):
     archive = load(write(tmp_path, make_sweep()))
-    found = best_runs(archive, tmp_path)
+    found = best_runs(archive)
     assert [one.where for one in found] == ["bottle/back", "bottle/front", "tiles/back", "tiles/front"] or [
         one.where for one in found
     ] == ["bottle/front", "bottle/back", "tiles/front", "tiles/back"]
@@ -55,6 +56,13 @@ def test_each_category_has_its_own(tmp_path):
     assert front.record.seed == 2  # each seed of the made-up sweep is better than the one before
     with pytest.raises(ValueError, match=r"best:bottle/back is"):
         best_run("best:bottle", archive, tmp_path)
+
+
+def test_what_the_test_images_do_not_tell_from_it_is_named(tmp_path):
+    for noise, (model, gap) in enumerate({"Patchcore": 2.6, "Padim": 2.5, "Cflow": 0.4}.items()):
+        scored(tmp_path, model=model, gap=gap, noise=noise)
+    told = best_run("best", load(tmp_path), tmp_path).told
+    assert told.endswith("; on these test images it cannot be told from Padim, resnet18")
 
 
 def test_without_a_rank_there_is_no_best(tmp_path):
