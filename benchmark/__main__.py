@@ -11,9 +11,13 @@ from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from benchmark.parser import parser
 from extensions.runtime.command import exit_code, workbench
+
+if TYPE_CHECKING:
+    from benchmark.one_run.options import RunOptions
 
 DEFAULT_OUTPUT = Path("output")
 SHEET = "leaderboard.xlsx"
@@ -55,11 +59,13 @@ def run(options: argparse.Namespace) -> int:
     except ConfigError as error:
         msg = f"{options.config}: {error}"
         raise ConfigError(msg) from error
-    experiments = select(experiments, filters)
+    experiments, requirement = select(experiments, filters), requirement_of(config)
     name = str(config.get("name") or options.config.stem)
     output = options.output or DEFAULT_OUTPUT / name
     if options.dry_run:
-        return _dry_run(experiments, output, options.overwrite, data_root)
+        return _dry_run(
+            experiments, output, RunOptions(overwrite=options.overwrite, data_root=data_root, requirement=requirement)
+        )
     _check_writable(output)
     sinks = open_sinks([config.get("log"), *options.log])  # a missing package ends here
     has_room = True
@@ -73,7 +79,7 @@ def run(options: argparse.Namespace) -> int:
                     overwrite=options.overwrite,
                     images=IMAGES if config.get("images") is None else int(config["images"]),
                     data_root=data_root,
-                    requirement=requirement_of(config),
+                    requirement=requirement,
                 ),
                 keep=config.get("keep", "best"),
                 executor=executor,
@@ -177,18 +183,19 @@ def portable_command(arguments: Sequence[str]) -> str:
     return shlex.join(["python", "-m", "benchmark", *told])
 
 
-def _dry_run(experiments: Sequence, output: Path, overwrite: str, data_root: Path | None) -> int:
+def _dry_run(experiments: Sequence, output: Path, options: RunOptions) -> int:
     from benchmark.one_run.preparation import prepare
+    from benchmark.one_run.refitted_thresholds import lacks_scores_for
     from benchmark.one_run.runner import is_due
     from benchmark.records.store import Store
 
     store, todo = Store(output), 0
     for experiment in experiments:
-        prepared = prepare(experiment, data_root)
+        prepared = prepare(experiment, options.data_root)
         record = store.read(prepared.folder)
         state = f"not possible: {prepared.error}" if prepared.error else "to do"
-        if not is_due(record, overwrite) and record:
-            state = record.status
+        if record and not is_due(record, options.overwrite):
+            state = state if lacks_scores_for(record, output, options.requirement) else record.status
         todo += state == "to do"
         what = (experiment.model_name, experiment.backbone, experiment.settings, prepared.dataset, prepared.category)
         print(f"{prepared.key}  {'  '.join(filter(None, what))}  seed {experiment.seed}: {' '.join(state.split())}")

@@ -146,7 +146,7 @@ class ScoreCollector(Callback):
             thresholds=thresholds,
             ranges=ranges,
             image_size=self._image_size,
-            medians=tuple(float(np.median(scores[labels == one])) if (labels == one).any() else None for one in (0, 1)),
+            medians=(_median(scores[labels == 0]), _median(scores[labels == 1])),
             resamples=self._resamples(),
         )
 
@@ -159,6 +159,10 @@ class ScoreCollector(Callback):
         draws = resample_counts(self.samples["label"].to_numpy(), self.samples["image"].tolist())
         found = self._pixel.resampled(draws)
         return pd.DataFrame(found) if found else None
+
+
+def _median(scores: np.ndarray) -> float | None:
+    return float(np.median(scores)) if len(scores) else None
 
 
 def write_evaluation(evaluation: Evaluation, workspace: Path, *, calibration: pd.DataFrame | None = None) -> Files:

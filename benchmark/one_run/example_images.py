@@ -98,9 +98,9 @@ class ImageKeeper:
         drawn = {one.image for _, one in found}
         for kind, sample, median in zip((TYPICAL_GOOD, TYPICAL_DEFECTIVE), self._sample, medians, strict=True):
             if median is not None:
-                left = [one for one in sample.descending() if one.image not in drawn]
-                left.sort(key=lambda one, middle=median: (abs(one.score - middle), one.image))
-                found += [(kind, one) for one in left[: self.n]]
+                left = [(abs(one.score - median), one.image, one) for one in sample.descending()]
+                left = sorted(entry for entry in left if entry[1] not in drawn)
+                found += [(kind, one) for *_, one in left[: self.n]]
         return found
 
 

@@ -111,7 +111,8 @@ def measure(record: Record, prepared: Prepared, workspace: Path, options: RunOpt
             keep_image(workspace, image)
     elif options.timed_later:
         keep_for_timing(workspace, image, lambda path: engine.trainer.save_checkpoint(path, weights_only=True))
-    chosen = collector.images.chosen(evaluation.medians, evaluation.thresholds.image)
+    kept = evaluation.thresholds
+    chosen = collector.images.chosen(evaluation.medians, kept.image, kept.upper)
     images = draw(chosen, workspace, map_range=evaluation.ranges.get("pixel", (0.0, 1.0)))
     speed = {
         "fit_seconds": known.whole_seconds,

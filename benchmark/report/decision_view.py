@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from benchmark.report.curves_svg import plots
 from benchmark.report.svg_plot import Plot
 from benchmark.statistics.operating_point import Interval, OperatingPoint
-from benchmark.tables.decision import Decision, LeadingRow
+from benchmark.tables.decision import Decision, LeadingRow, Thresholds
 from benchmark.tables.gallery import GalleryImage
 
 
@@ -64,15 +64,11 @@ class ShownDecision:
 
 
 def shown_decision(decision: Decision, *, is_first: bool) -> ShownDecision:
-    """A decision to be shown; its first point is that of its first leading row."""
-    of_rows = [decision.points[0] if decision.points else None, *(None for _ in decision.leading[1:])]
+    """A decision to be shown."""
     return ShownDecision(
         decision=decision,
         points=[point_texts(point) for point in decision.points],
-        leading=[
-            ShownRow(row, confusion(row, point), plots(row))
-            for row, point in zip(decision.leading, of_rows, strict=False)
-        ],
+        leading=[ShownRow(row, confusion(row), plots(row)) for row in decision.leading],
         examples=embedded(decision.examples),
         is_first=is_first,
     )
@@ -91,28 +87,38 @@ def point_texts(point: OperatingPoint) -> PointTexts:
         false_alarms=_rate(point.false_alarms, point.n_good, point.false_alarm_interval),
         unsure="" if point.unsure is None else f"{point.unsure:.1%}",
         cost="" if point.cost is None else f"{point.cost:,.0f}" if point.cost >= 100 else f"{point.cost:.3g}",
-        note=point.note,
+        note=point.note[:1].upper() + point.note[1:],
     )
 
 
-def confusion(row: LeadingRow, point: OperatingPoint | None) -> Confusion | None:
+def confusion(row: LeadingRow) -> Confusion | None:
     """What a row calls good and defective; None where neither counts nor thresholds of one category are known.
 
-    Args:
-        row: Its scores are those of one run.
-        point: Of the row, at thresholds that did not see the images they judge; goes first, for it is the fairer one.
+    The row's point goes first, for its thresholds did not see the images they judge.
     """
+    point = row.point
     if point is not None and point.unsure is None and point.n_defective and point.n_good:
-        found, passed = point.n_defective - point.missed, point.n_good - point.false_alarms
-        return Confusion(
-            ("called defective", "called good"),
-            (("defective", (count(found), f"{count(point.missed)} missed")),
-             ("good", (f"{count(point.false_alarms)} false alarms", count(passed)))),
-            f"With the threshold set for {point.requirement.told}; no threshold saw the images it judges.",
-        )  # fmt: skip
-    levels, several = row.thresholds, "category" in row.scores and row.scores["category"].nunique() > 1
-    if levels is None or several or row.scores.empty:
-        return None
+        return _of_unseen(point)
+    several = "category" in row.scores and row.scores["category"].nunique() > 1
+    return None if row.thresholds is None or several or row.scores.empty else _of_run(row, row.thresholds)
+
+
+def _of_unseen(point: OperatingPoint) -> Confusion:
+    found, passed = point.n_defective - point.missed, point.n_good - point.false_alarms
+    return Confusion(
+        ("called defective", "called good"),
+        (
+            ("defective", (count(found), f"{count(point.missed)} missed")),
+            (
+                "good",
+                (f"{count(point.false_alarms)} false alarm{'s' * (count(point.false_alarms) != '1')}", count(passed)),
+            ),
+        ),
+        f"With the threshold set for {point.requirement.told}; no threshold saw the images it judges.",
+    )
+
+
+def _of_run(row: LeadingRow, levels: Thresholds) -> Confusion:
     called = (row.scores["score"] >= levels.lower).astype(int) + (row.scores["score"] >= levels.upper)
     has_band = levels.lower < levels.upper
     verdicts = (2, 1, 0) if has_band else (2, 0)

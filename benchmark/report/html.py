@@ -5,8 +5,9 @@ from __future__ import annotations
 import base64
 import math
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,17 +24,15 @@ from benchmark.metrics.columns import (
     is_shown,
     shown_dataset,
 )
+from benchmark.metrics.decision_columns import DIFFERENCES
 from benchmark.report.decision_view import embedded, shown_decision
 from benchmark.report.scatter import N_COLORS, scatter_plot, scatter_points
+from benchmark.statistics.many_categories import OverallRanking
 from benchmark.tables.augmentation_frames import AUGMENTATION, CHANGED
 from benchmark.tables.export_commands import Export, exports
 from benchmark.tables.leaderboard import Frames
 
 TEMPLATES = Path(__file__).parent / "templates"
-DIFFERENCES = (
-    "dataset", "metric", "first", "second", "difference", "low", "high", "p_adjusted", "told_apart", "n_images",
-    "n_seeds", "note",
-)  # fmt: skip
 MAX_DIFFERENCES = 60  # rows; where there are more, the page has those of the first row of each data set
 _DETAILS = (
     "checkpoint",
@@ -68,10 +67,11 @@ def write_html(tables: Frames, path: Path, output: Path) -> None:
         datasets=list(dict.fromkeys(_shown(line) for _, line in tables.leaderboard.iterrows())),
         leaderboard=_table(tables.leaderboard, LEADERBOARD, compared=("dataset",), exports=runs),
         decisions=[shown_decision(one, is_first=i == 0) for i, one in enumerate(tables.decisions)],
-        differences=_table(differences, [name for name in DIFFERENCES if name in differences])
+        differences=_table(differences, [name for name in DIFFERENCES if name not in ("p", "method")])
         if len(differences)
         else None,
         n_differences=len(tables.differences),
+        critical_difference=_critical_difference(tables.overall),
         by_category=_table(
             tables.by_category,
             [name for name in BY_CATEGORY if name in (*LEADERBOARD, "category")],
@@ -199,12 +199,25 @@ def _augmentation_charts(frame: pd.DataFrame) -> list[tuple[str, str]]:
     """The bar chart of each metric that augmentations changed: its name, and the image inline."""
     from benchmark.report.plots import plot_augmentation
 
-    found = []
-    for metric in CHANGED:
-        if len(frame) and frame[f"{metric}_change"].notna().any():
-            with tempfile.TemporaryDirectory() as folder:
-                path = Path(folder) / "chart.svg"
-                plot_augmentation(frame, path, metric=metric)
-                image = base64.b64encode(path.read_bytes()).decode("ascii")
-            found.append((metric.replace("_", " "), f"data:image/svg+xml;base64,{image}"))
-    return found
+    return [
+        (metric.replace("_", " "), _inline(partial(plot_augmentation, frame, metric=metric)))
+        for metric in CHANGED
+        if len(frame) and frame[f"{metric}_change"].notna().any()
+    ]
+
+
+def _critical_difference(overall: OverallRanking | None) -> str:
+    """The plot inline; empty where there is none."""
+    if overall is None:
+        return ""
+    from benchmark.report.plots import plot_critical_difference
+
+    return _inline(partial(plot_critical_difference, overall))
+
+
+def _inline(draw: Callable[[Path], None]) -> str:
+    """What `draw` writes into an SVG file, as the address of an image."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "plot.svg"
+        draw(path)
+        return f"data:image/svg+xml;base64,{base64.b64encode(path.read_bytes()).decode('ascii')}"

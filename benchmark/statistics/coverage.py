@@ -28,9 +28,9 @@ class CoverageRow:
         n_good: Images in a draw.
         n_defective: Images in a draw.
         truth: The true value; blank where it differs from draw to draw.
-        promised: Share of draws in which the truth is held.
-        coverage: Share in which it was.
-        below: Share in which the truth lay below the interval.
+        promised: Share of draws in which the truth is held; of thresholds one less the rate.
+        coverage: Share in which it was; of thresholds the mean share of new images that are not called wrongly.
+        below: Share in which the truth lay below the interval; blank where there is none.
         above: Likewise above.
         mean_width: Of the intervals.
         draws: How many.

@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmark.statistics.coverage import CoverageRow, auroc_rows, difference_rows, metric_rows
+from benchmark.statistics.threshold_coverage import threshold_rows
 
 if TYPE_CHECKING:
     import pandas as pd
 
 logger = logging.getLogger(__name__)
 
-ROWS: tuple[Callable[[int], Iterable[CoverageRow]], ...] = (auroc_rows, difference_rows, metric_rows)
+ROWS: tuple[Callable[[int], Iterable[CoverageRow]], ...] = (auroc_rows, difference_rows, metric_rows, threshold_rows)
 """Each takes the number of draws and gives its rows; another promise is one more of them."""
 DRAWS = 2000
 

@@ -184,8 +184,9 @@ def operating_point(
         return None  # its threshold comes from training images
     counts = np.zeros(3)  # missed, false alarms, unsure
     fitted: list[FittedThresholds] = []
-    for sample, known in zip(samples, calibration or [None] * len(samples), strict=True):
-        judged = [_judge(sample, seed, requirement, known) for seed in range(len(sample.scores))]
+    for place, sample in enumerate(samples):
+        own = None if calibration is None else calibration[place]
+        judged = [_judge(sample, seed, requirement, own) for seed in range(len(sample.scores))]
         counts += np.mean([numbers for numbers, _ in judged], axis=0)
         fitted += [one for _, used in judged for one in used]
     if any(one.lower is None for one in fitted):

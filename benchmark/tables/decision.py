@@ -33,6 +33,7 @@ class LeadingRow:
         scores: A row an image: image, label (0 good, 1 defective), kind, score (raw, higher is more anomalous); of
             several categories `category` tells them apart.
         thresholds: Those of the run at the requirement; None where it has none.
+        point: What the row does at the requirement, or at the first standard point; None where that is not known.
     """
 
     label: str
@@ -43,6 +44,7 @@ class LeadingRow:
     key: str
     scores: pd.DataFrame
     thresholds: Thresholds | None = None
+    point: OperatingPoint | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

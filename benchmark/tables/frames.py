@@ -46,7 +46,7 @@ class Frames:
         augmentation: A row per detector, augmentation and where, see `augmentation_frame`; empty where there is none.
         backbones: A row per backbone and pre-processing, see `backbone_frame`; empty where there is one and no probe.
         leading: The counted records of the best rows of each data set, with their rank.
-        gallery: Images that these decided best and worst.
+        gallery: Images that show what these decide: missed, false alarms, typical ones.
         differences: Each pair of rows of a data set compared on the same test images, see `differences_frame`.
         decisions: For each data set which detector to put on the line, with its reasons.
         overall: Detectors over the categories of all data sets; None where there are too few, which About tells.

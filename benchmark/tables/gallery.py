@@ -11,11 +11,11 @@ from PIL import Image
 
 from benchmark.metrics.columns import shown_dataset
 from benchmark.records.record import Record
-from benchmark.records.record_sections import FALSE_ALARM, KINDS, MISSED, Panel
+from benchmark.records.record_sections import FALSE_ALARM, MISSED, Panel
 
 MAX_RANK = 2
 MAX_IMAGES = 60
-WORDS = ("good", "defective")
+GOOD, DEFECTIVE, UNSURE = "good", "defective", "unsure"
 
 
 @dataclass(frozen=True)
@@ -75,21 +75,19 @@ def gallery(leading: Sequence[tuple[int, Record]], output: Path) -> list[Gallery
     return [image for image in found if image is not None]
 
 
-def examples(images: Sequence[GalleryImage], *, key: str) -> tuple[GalleryImage, ...]:
-    """One missed defect, one false alarm and one typical good image of a run, as far as there are any."""
-    of_run = [image for image in images if image.key == key]
-    first = [next((image for image in of_run if image.kind == kind), None) for kind in KINDS[:3]]
-    return tuple(image for image in first if image is not None)
-
-
 def _is_true(panel: Panel, record: Record) -> bool:
-    """Whether the record's threshold, which may have been fitted anew, still makes it what it was drawn as."""
-    threshold = record.thresholds.image
-    if panel.kind == MISSED:
-        return threshold is not None and panel.score < threshold
-    if panel.kind == FALSE_ALARM:
-        return threshold is not None and panel.score >= threshold
-    return True
+    """Whether the record's thresholds, which may have been fitted anew, still make it what it was drawn as."""
+    wrong = {MISSED: GOOD, FALSE_ALARM: DEFECTIVE}.get(panel.kind)
+    return wrong is None or _called(panel.score, record) == wrong
+
+
+def _called(score: float, record: Record) -> str:
+    lower, upper = record.thresholds.image, record.thresholds.upper
+    if lower is None:
+        return ""
+    if score < lower:
+        return GOOD
+    return DEFECTIVE if upper is None or score >= upper else UNSURE
 
 
 def _gallery_image(rank: int, record: Record, listed: Panel, output: Path) -> GalleryImage | None:
@@ -105,17 +103,16 @@ def _gallery_image(rank: int, record: Record, listed: Panel, output: Path) -> Ga
                 jpeg = converted.getvalue()
     except OSError:
         return None
-    threshold = record.thresholds.image
     return GalleryImage(
         dataset=shown_dataset(record.dataset.name, synthetic=record.dataset.synthetic),
         category=record.dataset.category,
         rank=rank,
         detector=" on ".join(filter(None, [record.model, record.backbone])),
         kind=listed.kind,
-        truth=WORDS[listed.label],
-        called="" if threshold is None else WORDS[listed.score >= threshold],
+        truth=DEFECTIVE if listed.label else GOOD,
+        called=_called(listed.score, record),
         score=listed.score,
-        threshold=threshold,
+        threshold=record.thresholds.image,
         image=listed.image,
         jpeg=jpeg,
         size=size,

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pandas as pd
 import pytest
 
@@ -47,13 +49,13 @@ def test_costs_are_readable(cost: float, told: str) -> None:
 
 
 def test_confusion_of_the_point_is_that_of_unseen_images() -> None:
-    found = confusion(row(5, 5), point())
+    found = confusion(replace(row(5, 5), point=point()))
     assert found is not None
     assert found.rows == (("defective", ("85", "15 missed")), ("good", ("4.3 false alarms", "45.7")))
 
 
 def test_confusion_of_scores_counts_from_the_threshold_on() -> None:
-    found = confusion(row(5, 5), None)
+    found = confusion(row(5, 5))
     assert found is not None
     assert found.columns == ("called defective", "called good")
     assert found.rows == (("defective", ("2", "1")), ("good", ("2", "2")))
@@ -61,14 +63,14 @@ def test_confusion_of_scores_counts_from_the_threshold_on() -> None:
 
 
 def test_confusion_with_two_thresholds_has_a_third_verdict() -> None:
-    found = confusion(row(2, 8), None)
+    found = confusion(row(2, 8))
     assert found is not None
     assert found.columns == ("called defective", "unsure", "called good")
     assert found.rows == (("defective", ("1", "1", "1")), ("good", ("1", "2", "1")))
 
 
 def test_scores_of_several_categories_have_no_confusion_at_one_threshold() -> None:
-    assert confusion(row(5, 5, SCORES.assign(category=list("aaaabbb"))), None) is None
+    assert confusion(row(5, 5, SCORES.assign(category=list("aaaabbb")))) is None
 
 
 @pytest.mark.parametrize(("value", "told"), [(15.0, "15"), (14.333, "14.3"), (0.04, "0"), (0.5, "0.5")])

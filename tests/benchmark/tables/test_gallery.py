@@ -6,7 +6,7 @@ from typing import Any
 from PIL import Image
 
 from benchmark.records.record import Record
-from benchmark.tables.gallery import MAX_IMAGES, examples, gallery
+from benchmark.tables.gallery import MAX_IMAGES, gallery
 from tests.benchmark.fabricated import as_record, make_record
 
 KINDS = (("missed", 1, 0.5), ("false alarm", 0, 2.5), ("typical good", 0, 0.1), ("typical defective", 1, 2.0))
@@ -37,8 +37,6 @@ def test_images_say_what_is_true_and_what_was_decided(tmp_path: Path) -> None:
         ("typical defective", "defective", "defective"),
     ]  # fmt: skip
     assert all((tmp_path / image.file).read_bytes() == image.jpeg for image in images)
-    assert [one.kind for one in examples(images, key=record.key)] == ["missed", "false alarm", "typical good"]
-    assert examples(images, key="other") == ()
 
 
 def test_images_of_earlier_records_still_show(tmp_path: Path) -> None:
@@ -53,6 +51,15 @@ def test_what_a_new_threshold_makes_right_is_not_called_wrong(tmp_path: Path) ->
     moved = record.thresholds.model_copy(update={"image": 0.4})
     images = gallery([(1, record.model_copy(update={"thresholds": moved}))], tmp_path)
     assert {image.kind for image in images} == {"false alarm", "typical good", "typical defective"}
+
+
+def test_between_two_thresholds_an_image_is_unsure(tmp_path: Path) -> None:
+    record = record_with(tmp_path, *KINDS)
+    band = record.thresholds.model_copy(update={"image": 0.4, "upper": 2.2})
+    images = gallery([(1, record.model_copy(update={"thresholds": band}))], tmp_path)
+    assert [(image.kind, image.called) for image in images[::2]] == [
+        ("false alarm", "defective"), ("typical good", "good"), ("typical defective", "unsure"),
+    ]  # fmt: skip
 
 
 def test_where_there_are_too_many_each_category_shows_some_of_the_best_model(tmp_path: Path) -> None:
