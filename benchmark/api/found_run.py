@@ -118,7 +118,8 @@ class FoundRun:
             return None
         record = record_beside(self.folder / CHECKPOINT)
         if record is None:
-            raise self._no_threshold(f"no record of {CHECKPOINT} lies beside it")
+            msg = f"no record of {CHECKPOINT} lies beside it"
+            raise self._no_threshold(msg)
         scores, calibration = read_scores(self.folder, record), read_calibration(self.folder, record)
         try:
             found = kept_thresholds(scores, self.requirement, calibration=calibration)

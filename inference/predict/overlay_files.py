@@ -97,7 +97,7 @@ def _rows_of(table: Path, columns: Sequence[Sequence[str]]) -> list[str] | None:
     try:
         with table.open(newline="", encoding="utf-8") as file:
             rows = csv.reader(file)
-            if next(rows, None) not in map(list, columns):
+            if next(rows, None) not in [list(one) for one in columns]:
                 return None
             return [row[0] for row in rows if row]
     except (OSError, ValueError, csv.Error):
