@@ -67,6 +67,13 @@ class Requirement:
         return ", ".join(parts)
 
     @property
+    def as_options(self) -> list[str]:
+        """As a command line has it, such as ``max_false_alarms=0.02`` or ``cost.missed=500``."""
+        found = self.on_disk
+        cost = found.pop("cost", {})
+        return [f"{name}={value:g}" for name, value in (found | {f"cost.{n}": v for n, v in cost.items()}).items()]
+
+    @property
     def on_disk(self) -> dict[str, Any]:
         """As a configuration has it; what is not given is left out."""
         found: dict[str, Any] = {

@@ -66,10 +66,17 @@ def decide(
                     *_other_categories(choice, rows_told),
                 ),
                 leading=rows_told,
-                command=command(_run(choice.best).key, stored.output),
+                command=_command(choice.best, requirement, stored),
             )
         )
     return found
+
+
+def _command(best: JudgedRow, requirement: Requirement | None, stored: StoredScores) -> str:
+    """Exports the model with the thresholds that the decision tells of."""
+    record, asked = _run(best), requirement or STANDARD[0]
+    is_kept = best.point is None or record.thresholds.requirement == asked.on_disk
+    return command(record.key, stored.output, requirement=None if is_kept else asked)
 
 
 def with_examples(decision: Decision, images: Sequence[GalleryImage]) -> Decision:
@@ -122,16 +129,19 @@ def _leading(row: JudgedRow, requirement: Requirement | None, stored: StoredScor
 
 
 def _thresholds(record: Record, requirement: Requirement | None, stored: StoredScores) -> Thresholds | None:
-    """Those that the record keeps, or at another requirement those of all test images."""
-    kept = record.thresholds
-    if kept.requirement == (requirement.on_disk if requirement is not None else None):
+    """Those that the record keeps or, at another requirement, those that its export fits to the stored scores."""
+    kept, asked = record.thresholds, requirement or STANDARD[0]
+    if kept.requirement == asked.on_disk:
         if kept.image is None:
             return None
         upper = kept.image if kept.upper is None else kept.upper
         return Thresholds(lower=kept.image, upper=upper, source=kept.source or "")
-    scores = stored.of(record)
-    fitted = None if scores is None else fit_thresholds(scores.labels, scores.scores, requirement)
-    if fitted is None or fitted.lower is None or fitted.upper is None:
+    scores, calibration = stored.of(record), stored.calibration(record, asked)
+    if scores is None or (asked.cross_conformal is not None and calibration is None):
+        return None
+    labels, values = (scores.labels, scores.scores) if calibration is None else calibration
+    fitted = fit_thresholds(labels, values, asked, on="test images" if calibration is None else "calibration images")
+    if fitted.lower is None or fitted.upper is None:
         return None
     return Thresholds(lower=fitted.lower, upper=fitted.upper, source=fitted.source)
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from benchmark.statistics.requirement import Requirement
 from benchmark.tables.frames import Frames
 from benchmark.tables.ranking import sort_key
 
@@ -43,9 +44,16 @@ def exports(tables: Frames, output: Path) -> list[list[Export]]:
     return found
 
 
-def command(key: str, output: Path) -> str:
-    """The command that exports a run, to be run where the benchmark was."""
+def command(key: str, output: Path, *, requirement: Requirement | None = None) -> str:
+    """The command that exports a run, to be run where the benchmark was.
+
+    Args:
+        key: Of the run.
+        output: Folder of its record.
+        requirement: That its thresholds are to be fitted anew for; None keeps those of the run.
+    """
     here = Path.cwd()
     if output.is_absolute() and output.is_relative_to(here):
         output = output.relative_to(here)
-    return shlex.join(["workbench", "export", "--run", key, "--records", str(output), "--output", "model"])
+    told = ["workbench", "export", "--run", key, "--records", str(output), "--output", "model"]
+    return shlex.join([*told, *(["--requirement", *requirement.as_options] if requirement else [])])

@@ -108,9 +108,10 @@ def cost_sentence(costs: Costs) -> str:
             name: _told(one, (quantized.upper_threshold or {}).get(name)) for name, one in quantized.threshold.items()
         }
         on = "the same images" if quantized.judged_on_fitted else quantized.judged_on
+        word = "threshold" if quantized.upper_threshold is None else "thresholds"
         parts.append(
-            f"{'threshold' if quantized.upper_threshold is None else 'thresholds'} {told['int8']} fitted anew (trained: {told['fp32']}): "
-            f"{quantized.threshold_source}, on {quantized.fitted_on}"
+            f"{word} {told['int8']} fitted anew (trained: {told['fp32']}): {quantized.threshold_source}, on "
+            f"{quantized.fitted_on}"
         )
         if quantized.n_flipped is not None:
             accepted = flips_accepted(quantized.n_images)
