@@ -110,7 +110,8 @@ def table(options: argparse.Namespace) -> int:
             f"{options.output}: no folder 'runs' in it, nor packed runs; expected the output folder of `workbench run`"
         )
         raise ValueError(msg)
-    print("\n".join(str(path) for path in write_tables(options.output, requirement=requirement)))
+    written = write_tables(options.output, requirement=requirement, into=options.into)
+    print("\n".join(map(str, written)))
     print(f"written again from the records: open {options.output / SHEET}{_next(options.output)}")
     return 0
 

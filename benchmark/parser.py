@@ -59,6 +59,9 @@ def _add_table(commands: Any) -> None:
     set_help(one, "Write the tables again from the records; nothing is run.", example="--output output/quickstart")
     one.add_argument("--output", type=Path, required=True, help="output folder of `run`")
     one.add_argument(
+        "--into", type=Path, metavar="XLSX", help="your own workbook: our sheets in it, too; all else in it stays"
+    )
+    one.add_argument(
         "--requirement", nargs="+", action="extend", default=[], metavar="K=V",
         help="what missed defects and false alarms are counted at, e.g. max_false_alarms=0.02, max_missed=0 or "
         "cost.missed=500 cost.false_alarm=3 cost.defect_rate=0.004 (default: that of the newest sweep)",

@@ -26,7 +26,11 @@ DEFAULT_OUTPUT = Path("output/notebook")
 
 
 def write_tables(
-    output: Path, *, formats: Sequence[str] = tuple(FORMATS), requirement: Requirement | None = None
+    output: Path,
+    *,
+    formats: Sequence[str] = tuple(FORMATS),
+    requirement: Requirement | None = None,
+    into: Path | None = None,
 ) -> list[Path]:
     """Write ``leaderboard.*`` from the records in ``output``, and plots beside them; return the paths.
 
@@ -34,6 +38,8 @@ def write_tables(
         output: Folder of ``benchmark run``.
         formats: Which to write.
         requirement: What missed defects and false alarms are counted at; default: that of the newest sweep.
+        into: A team's own workbook, in which our sheets are written or refreshed, too; see
+            `benchmark.report.into.write_into`.
 
     Raises:
         ReportError: A file is open in another program or cannot be written. The other formats are written all the same.
@@ -56,7 +62,13 @@ def write_tables(
         for one in tables.decisions
     ]
     tables = replace(tables, gallery=gallery(tables.leading, output), decisions=decisions)
-    return write_reports(tables, output, formats=formats)
+    written = write_reports(tables, output, formats=formats)
+    if into is not None:
+        from benchmark.report.into import write_into
+
+        write_into(tables, into, output)
+        written.append(into)
+    return written
 
 
 def read_augmentation(output: Path | str = DEFAULT_OUTPUT) -> pd.DataFrame:

@@ -13,11 +13,8 @@ from typing import Any
 
 import pandas as pd
 
+from benchmark.report.locks import ReportError, check_closed
 from benchmark.tables.leaderboard import Frames
-
-
-class ReportError(RuntimeError):
-    """A table could not be written; the records are untouched."""
 
 
 def write_reports(tables: Frames, output: Path, *, formats: Sequence[str]) -> list[Path]:
@@ -129,10 +126,7 @@ def _plot_rounds(tables: Frames, path: Path, output: Path, *, metric: str) -> No
 @contextmanager
 def _replacing(path: Path) -> Iterator[Path]:
     """A temporary file that takes the place of ``path`` when all went well."""
-    for lock in (path.with_name(f"~${path.name}"), path.with_name(f".~lock.{path.name}#")):
-        if lock.exists():
-            msg = f"it is open in a spreadsheet program (close it there; if it is not open, delete {lock.name})"
-            raise ReportError(msg)
+    check_closed(path)
     handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
     os.close(handle)
     temporary = Path(name)
