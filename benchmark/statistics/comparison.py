@@ -50,9 +50,8 @@ def compare(first: Sequence[Sample], second: Sequence[Sample], *, metric: str) -
     over seeds; every other metric by the resamples that both share. In both the variance of the mean over seeds is
     added where each has at least two seeds, for a fit with another seed is as much chance as another test image.
 
-    Differs from DeLong et al.: with seeds Student's quantile replaces the normal one (Satterthwaite), and where no
-    image is placed differently, which leaves a variance of 0, what n pairs that share no image cannot show is the
-    interval.
+    Differs from DeLong et al.: with seeds Student's quantile replaces the normal one (Satterthwaite). Where no image
+    makes a difference, which leaves a variance of 0, the interval is what n pairs that share no image cannot show.
 
     Args:
         first: A category each.
@@ -124,8 +123,8 @@ def _delong(first: Sequence[Sample], second: Sequence[Sample], orders: Sequence[
         ]
     )
     value = images.value + spread.value
-    n_pairs = len(first) * min(min(sample.n_units) for sample in first)
     if value < 1e-18:
+        n_pairs = _n_pairs(first)
         slack = none_seen_bound(n_pairs)
         return difference, difference - slack, difference + slack, (1 - abs(difference)) ** n_pairs
     # The variance over images is taken as known, as DeLong et al. do; that over a few seeds is not.
@@ -141,18 +140,25 @@ def _paired_bootstrap(first: Sequence[Sample], second: Sequence[Sample], metric:
     if lacking:
         msg = f"A sample has no {metric}; expected one of {', '.join(sample_values(lacking[0]))}."
         raise ValueError(msg)
-    values, resamples = zip(row_values(first, metric), row_values(second, metric), strict=True)
-    difference = values[0] - values[1]
-    drawn = resamples[0] - resamples[1]
+    (value, drawn), (other_value, other_drawn) = row_values(first, metric), row_values(second, metric)
+    difference, drawn = value - other_value, drawn - other_drawn
     drawn = drawn[np.isfinite(drawn)]
     if not np.isfinite(difference) or not len(drawn):
         return (np.nan,) * 4
     noise = np.sqrt(spread.value) * _students(len(drawn), spread.degrees_of_freedom) if spread.value else 0.0
     drawn = drawn + noise
     low, high = np.quantile(drawn, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    if high - low < 1e-9:
+        slack = none_seen_bound(_n_pairs(first))
+        low, high = difference - slack, difference + slack
     # A rounding error apart is not apart.
     as_far = int((np.abs(drawn - difference) >= abs(difference) - 1e-9).sum())
     return float(difference), float(low), float(high), min(1.0, (1 + as_far) / (1 + len(drawn)))
+
+
+def _n_pairs(row: Sequence[Sample]) -> int:
+    """Pairs of a good and a defective image that share none, in as many categories as large as the smallest."""
+    return len(row) * min(min(sample.n_units) for sample in row)
 
 
 def _students(n: int, degrees_of_freedom: float) -> np.ndarray:

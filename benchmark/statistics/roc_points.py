@@ -1,4 +1,4 @@
-"""How sure a point of the ROC curve is: exact bounds from ranks, for a bootstrap cannot see beyond the last image."""
+"""How sure a point of the ROC curve is: bounds from ranks, for a bootstrap cannot see beyond the last image."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from benchmark.metrics.curves import ROUNDING
 from benchmark.statistics.rates import CONFIDENCE, Interval, binomial_interval
 from benchmark.statistics.sample import Sample
 
@@ -13,9 +14,10 @@ from benchmark.statistics.sample import Sample
 def recall_interval(sample: Sample, *, fpr: float) -> Interval:
     """Of the recall at a false positive rate of the good images of the line, not of the test images alone.
 
-    Half of the error goes to the threshold, whose bounds are ranks of good scores, and half to the share of defective
-    images from there up (Clopper-Pearson). With few good images the lower end is 0: none of them shows where a rate
-    of 1 % lies. With groups the numbers of groups count. Over seeds the ends are averaged.
+    Two things are uncertain: where the threshold lies, whose bounds are ranks of good scores, and the share of
+    defective images from there up (Clopper-Pearson). Their distances from the value add in squares, as in
+    :func:`mean_interval`. With few good images the lower end is 0: none of them shows where a rate of 1 % lies. With
+    groups the numbers of groups count. Over seeds the ends are averaged.
 
     Args:
         sample: With images of both classes.
@@ -54,19 +56,22 @@ def _ends(first: np.ndarray, second: np.ndarray, *, rate: float, units: tuple[in
     """
     from scipy.stats import binom
 
-    confidence = (1 + CONFIDENCE) / 2
-    tail = (1 - confidence) / 2
-    descending = np.sort(first)[::-1]
+    tail = (1 - CONFIDENCE) / 2
+    descending = np.append(np.sort(first)[::-1], -np.inf)
     share = len(first) / units[0]
-    # Of n scores, k above the true threshold is likely where few <= k <= many.
-    few, many = binom.ppf(tail, units[0], rate), binom.ppf(1 - tail, units[0], rate)
-    above, below = int(np.ceil(few * share)) - 1, int(np.ceil(many * share))
-    strict = descending[above] if above >= 0 else np.inf
-    loose = descending[below] if below < len(first) else -np.inf
-    counts = [float(np.mean(second > strict)) * units[1], float(np.mean(second >= loose)) * units[1]]
-    low, _ = binomial_interval(counts[0], units[1], confidence=confidence)
-    _, high = binomial_interval(counts[1], units[1], confidence=confidence)
-    return low, high
+    # Of all scores, between few and many are likely above the true threshold; on these images `allowed` may be.
+    few, many = (int(np.ceil(binom.ppf(at, units[0], rate) * share)) for at in (tail, 1 - tail))
+    allowed = int(np.floor(rate * len(first) + ROUNDING))
+    strict = descending[few - 1] if few else np.inf
+    # Ties at the threshold are called alike, so what is allowed lies above the next score.
+    least, value, most = (
+        float(np.mean(second > strict)),
+        float(np.mean(second > descending[min(allowed, len(first))])),
+        float(np.mean(second >= descending[min(many, len(first))])),
+    )
+    low, high = binomial_interval(value * units[1], units[1])
+    down, up = np.hypot(value - min(least, value), value - low), np.hypot(max(most, value) - value, high - value)
+    return max(0.0, value - float(down)), min(1.0, value + float(up))
 
 
 def mean_interval(values: Sequence[float], intervals: Sequence[Interval]) -> Interval:

@@ -55,9 +55,10 @@ def test_row_is_no_better_than_itself(metric):
     assert (found.difference, found.p) == (0, 1)
 
 
-def test_two_faultless_detectors_cannot_be_told_apart_and_the_interval_says_how_little_is_known():
+@pytest.mark.parametrize("metric", ["image_AUROC", "image_AveragePrecision", "image_F1Score"])
+def test_two_faultless_detectors_cannot_be_told_apart_and_the_interval_says_how_little_is_known(metric):
     first = made_sample(n_good=20, n_defective=60, shift=50)
-    found = compare([first], [another(first, noise=0.5)], metric="image_AUROC")
+    found = compare([first], [another(first, noise=0.5)], metric=metric)
     assert (found.difference, found.p) == (0, 1)
     assert found.high == pytest.approx(0.139, abs=5e-4)
     assert found.low == -found.high
