@@ -148,7 +148,7 @@ class PixelMetrics:
     def _normal(self) -> dict[str, float | None]:
         """The metrics whose thresholds come from normal images."""
         counts = _whole(self._by_image.table())
-        found = {name: float(value[0]) for name, value in normal_image_metrics(counts).items()}
+        found: dict[str, float | None] = {n: float(values[0]) for n, values in normal_image_metrics(counts).items()}
         normals = counts.normals.sum(axis=(0, 1))  # (G,)
         if "pixel_AUPIMO" in found and normals[np.flatnonzero(normals)[-1]] > PIMO_BOUNDS[0] * normals.sum():
             del found["pixel_AUPIMO"]

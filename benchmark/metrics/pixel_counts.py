@@ -68,7 +68,7 @@ class PixelCounts:
     without its lowest ``dropped_bits``. As many are dropped as it takes for no image to fill more than 4,096 bins and
     all together no more than 2 million. So the bins do not depend on the order of images.
 
-    Memory: 16 bytes an entry, at most 32 MB, and four times that in passing.
+    Memory: 16 bytes an entry, at most 32 MB, and some 130 MB in passing where they are brought together.
     """
 
     def __init__(self) -> None:
