@@ -38,7 +38,7 @@ def add_decisions(sheets: Sheets, decisions: Sequence[Decision], *, links: str) 
         for number, row in enumerate(decision.leading):
             if number == 1:  # two fit the second page
                 breaks.append(page.row)
-            _add_leading(page, row, decision.points[0] if decision.points and not number else None)
+            _add_leading(page, row)
         page.row += 1
     page.sheet.set_h_pagebreaks(breaks[1:])
     return page.curves
@@ -169,15 +169,15 @@ def _scale(image: GalleryImage) -> float:
     return min(IMAGE[0] / image.size[0], IMAGE[1] / image.size[1])
 
 
-def _add_leading(page: _Page, row: LeadingRow, point: OperatingPoint | None) -> None:
-    """A row's name, its confusion matrix (of a point, where one is given), and charts beside it."""
+def _add_leading(page: _Page, row: LeadingRow) -> None:
+    """A row's name, its confusion matrix, and charts beside it."""
     page.across(f"{row.label}  (place {row.place})", page.sheets.format("label"))
     page.row += 1
     sheet, third = page.sheet, (N_COLUMNS - 3) // 3
     for number, chart in enumerate(page.curves.charts(row)):
         chart.set_size({"width": third * COLUMN - 6, "height": TALL})
         sheet.insert_chart(page.row, 4 + number * third, chart, {"object_position": 2, "x_offset": 3, "y_offset": 2})
-    found = confusion(row, point)
+    found = confusion(row)
     if found is not None:
         _add_confusion(page, found)
     page.row += math.ceil((TALL + 8) / 20)
