@@ -124,7 +124,7 @@ def _leading(row: JudgedRow, requirement: Requirement | None, stored: StoredScor
             }
         ),
         thresholds=_thresholds(record, requirement, stored),
-        point=next(iter(_points(row, requirement)), None),
+        point=row.point,
     )
 
 

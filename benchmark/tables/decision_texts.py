@@ -110,12 +110,15 @@ def _times(ratio: float) -> str:
 def _sure(best: JudgedRow) -> Iterable[str]:
     point = best.point
     low, high = best.number("image_AUROC_low"), best.number("image_AUROC_high")
-    if point is not None and low is not None and high is not None:
+    if best.samples and low is not None and high is not None:
+        n_defective, n_good = (sum(getattr(one, name) for one in best.samples) for name in ("n_defective", "n_good"))
         yield (
             f"Image AUROC {best.number('image_AUROC'):.3f}, 95 % interval {told_interval(low, high)}, from "
-            f"{point.n_defective} defective and {point.n_good} good test images."
+            f"{n_defective} defective and {n_good} good test images."
         )
-    if point is None:
+    if point is None and best.samples:
+        yield "Too few test images to fit a threshold on half of them, so nothing tells what would be missed."
+    elif point is None:
         yield "The scores of the test images are not there, so nothing tells how sure these numbers are."
     else:
         missed, alarms = point.missed_interval, point.false_alarm_interval
