@@ -48,6 +48,13 @@ def test_bootstrap_is_that_of_a_naive_loop():
     assert found.p == pytest.approx((1 + as_far) / 1001, abs=0.002)
 
 
+def test_a_great_difference_survives_holm_over_many_pairs():
+    first = made_sample(n_good=60, n_defective=60, shift=3)
+    found = compare([first], [another(first, noise=8)], metric="image_AveragePrecision")
+    assert found.p < 1e-4
+    assert holm([found.p, *[0.5] * 400])[0] < 0.05
+
+
 @pytest.mark.parametrize("metric", ["image_AUROC", "image_F1Score", "image_recall_at_FPR5"])
 def test_row_is_no_better_than_itself(metric):
     row = [made_sample(n_good=20, n_defective=20)]
