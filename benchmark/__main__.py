@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import csv
 import shlex
 import sys
 import tempfile
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +16,7 @@ from extensions.runtime.command import exit_code, workbench
 
 if TYPE_CHECKING:
     from benchmark.one_run.options import RunOptions
+    from benchmark.statistics.requirement import Requirement
 
 DEFAULT_OUTPUT = Path("output")
 SHEET = "leaderboard.xlsx"
@@ -35,7 +34,6 @@ def main(arguments: Sequence[str] | None = None, *, prog: str = "python -m bench
 
 def run(options: argparse.Namespace) -> int:
     """`benchmark run`: run what has no record yet, then write the tables."""
-    from benchmark.api.output_tables import write_tables
     from benchmark.execute.executor import parse_executor
     from benchmark.execute.sweep import run_sweep, select
     from benchmark.log import open_sinks
@@ -92,15 +90,14 @@ def run(options: argparse.Namespace) -> int:
         has_room = False  # nor for the tables
         raise
     finally:
-        written = write_tables(output) if has_room and holds_runs(output) else []
+        written, following = _written(output) if has_room and holds_runs(output) else ([], "")
     print("\n".join(str(path) for path in written))
-    print(_outcome(counts, output))
+    print(f"{_outcome(counts)}: open {output / SHEET}{following}")
     return 0 if counts["finished"] == len(experiments) else 1
 
 
 def table(options: argparse.Namespace) -> int:
     """`benchmark table`: write the tables again from the records."""
-    from benchmark.api.output_tables import write_tables
     from benchmark.records.archive import holds_runs
     from benchmark.tables.required import parse_requirement
 
@@ -110,9 +107,9 @@ def table(options: argparse.Namespace) -> int:
             f"{options.output}: no folder 'runs' in it, nor packed runs; expected the output folder of `workbench run`"
         )
         raise ValueError(msg)
-    written = write_tables(options.output, requirement=requirement, into=options.into)
+    written, following = _written(options.output, requirement=requirement, into=options.into)
     print("\n".join(map(str, written)))
-    print(f"written again from the records: open {options.output / SHEET}{_next(options.output)}")
+    print(f"written again from the records: open {options.output / SHEET}{following}")
     return 0
 
 
@@ -204,21 +201,22 @@ def _dry_run(experiments: Sequence, output: Path, options: RunOptions) -> int:
     return 0
 
 
-def _outcome(counts: Counter[str], output: Path) -> str:
-    """How the runs ended, the file to open and the command to type next."""
+def _outcome(counts: Counter[str]) -> str:
+    """How the runs ended."""
     done, others = counts["finished"], {status: n for status, n in sorted(counts.items()) if status != "finished"}
     told = ", ".join(f"{n} {status}" for status, n in ({"failed": 0} | others).items())
-    return f"{done} {'run' if done == 1 else 'runs'} finished, {told}: open {output / SHEET}{_next(output)}"
+    return f"{done} {'run' if done == 1 else 'runs'} finished, {told}"
 
 
-def _next(output: Path) -> str:
-    """The command that exports the best run of the first data set; nothing where no run is ranked."""
-    with suppress(OSError), (output / "leaderboard.csv").open(encoding="utf-8", newline="") as file:
-        for row in csv.DictReader(file):
-            if row["rank"] == "1" and row["run_keys"]:
-                key = row["run_keys"].split(";")[0]
-                return f"; next: {workbench('export', '--run', key, '--records', output, '--output', 'model')}"
-    return ""
+def _written(
+    output: Path, *, requirement: Requirement | None = None, into: Path | None = None
+) -> tuple[list[Path], str]:
+    """The tables as files, and the command that the first decision of them ends with; empty where none does."""
+    from benchmark.api.output_tables import output_tables, write_tables
+
+    tables = output_tables(output, requirement=requirement)
+    command = next((shlex.split(one.command) for one in tables.decisions if one.command), None)
+    return write_tables(output, tables=tables, into=into), f"; next: {workbench(*command[1:])}" if command else ""
 
 
 def _check_writable(output: Path) -> None:

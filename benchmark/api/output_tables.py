@@ -13,6 +13,7 @@ from benchmark.report.write import FORMATS, write_reports
 from benchmark.statistics.requirement import Requirement
 from benchmark.tables.augmentation_frames import augmentation_frame
 from benchmark.tables.decide import with_examples
+from benchmark.tables.frames import Frames
 from benchmark.tables.gallery import gallery
 from benchmark.tables.leaderboard import build_tables
 from benchmark.tables.stored_scores import StoredScores
@@ -29,7 +30,7 @@ def write_tables(
     output: Path,
     *,
     formats: Sequence[str] = tuple(FORMATS),
-    requirement: Requirement | None = None,
+    tables: Frames | None = None,
     into: Path | None = None,
 ) -> list[Path]:
     """Write ``leaderboard.*`` from the records in ``output``, and plots beside them; return the paths.
@@ -37,12 +38,29 @@ def write_tables(
     Args:
         output: Folder of ``benchmark run``.
         formats: Which to write.
-        requirement: What missed defects and false alarms are counted at; default: that of the newest sweep.
+        tables: Of `output_tables`; default: those at the requirement of the newest sweep.
         into: A team's own workbook, in which our sheets are written or refreshed, too; see
             `benchmark.report.into.write_into`.
 
     Raises:
         ReportError: A file is open in another program or cannot be written. The other formats are written all the same.
+    """
+    tables = tables or output_tables(output)
+    written = write_reports(tables, output, formats=formats)
+    if into is not None:
+        from benchmark.report.into import write_into
+
+        write_into(tables, into, output)
+        written.append(into)
+    return written
+
+
+def output_tables(output: Path, *, requirement: Requirement | None = None) -> Frames:
+    """All tables of an output folder, with the images of its gallery; what cannot be read is logged.
+
+    Args:
+        output: Folder of ``benchmark run``.
+        requirement: What missed defects and false alarms are counted at; default: that of the newest sweep.
     """
     archive = load(output)
     stored = StoredScores(output)
@@ -61,14 +79,7 @@ def write_tables(
         with_examples(one, gallery([(1, runs[one.leading[0].key])], output) if one.leading else ())
         for one in tables.decisions
     ]
-    tables = replace(tables, gallery=gallery(tables.leading, output), decisions=decisions)
-    written = write_reports(tables, output, formats=formats)
-    if into is not None:
-        from benchmark.report.into import write_into
-
-        write_into(tables, into, output)
-        written.append(into)
-    return written
+    return replace(tables, gallery=gallery(tables.leading, output), decisions=decisions)
 
 
 def read_augmentation(output: Path | str = DEFAULT_OUTPUT) -> pd.DataFrame:
