@@ -28,20 +28,31 @@ def tables() -> dict[str, str | None]:
     """Markdown of each table by the name that its markers bear; None for one whose results are not there yet."""
     from benchmark.api.output_tables import read_leaderboard
 
-    quickstart, reference = (read_leaderboard(ROOT / "results" / name) for name in ("quickstart", "reference"))
+    known = {name: read_leaderboard(ROOT / "results" / name) for name in ("quickstart", "reference")}
+    quickstart, reference = known.values()
     published = yaml.safe_load((ROOT / "results" / "published.yaml").read_text(encoding="utf-8"))
     found: dict[str, str | None] = {"quickstart": markdown(quickstart), "quickstart_short": short(quickstart)}
-    found |= model_tables({name: read_leaderboard(ROOT / "results" / name) for name in STUDIES})
-    found["few_shot"] = few_shot_table(read_leaderboard(ROOT / "results" / "few_shot"))
+    others = {name: plain_leaderboard(ROOT / "results" / name) for name in STUDIES if name not in known}
+    found |= model_tables(known | others)
+    found["few_shot"] = few_shot_table(plain_leaderboard(ROOT / "results" / "few_shot"))
     found["speed"] = speed_table(ROOT / "results" / "speed" / "speed.json")
-    for dataset, known in published.items():
+    for dataset, rows in published.items():
         name = {"bottle": "mvtecad"}.get(dataset, dataset)
         ours = reference[reference["dataset"].str.lower() == name]
-        found[dataset] = markdown(ours) + "\n\nPublished:\n\n" + published_markdown(known)
+        found[dataset] = markdown(ours) + "\n\nPublished:\n\n" + published_markdown(rows)
     found |= refinement_tables(ROOT / "results" / "refinement")
     for name in ("augmentation", "augmentation_bottle"):
         found[name] = augmentation_table(ROOT / "results" / name)
     return found | backbone_tables(ROOT / "results" / "backbones") | line_tables(ROOT / "results" / "inference")
+
+
+def plain_leaderboard(output: Path) -> pd.DataFrame:
+    """A leaderboard without intervals and places, which take seconds to compute."""
+    from benchmark.records.archive import load
+    from benchmark.tables.leaderboard import build_tables
+
+    archive = load(output)
+    return build_tables(archive.records, archive.plans).leaderboard
 
 
 def backbone_tables(output: Path) -> dict[str, str | None]:
@@ -300,7 +311,7 @@ def markdown(frame: pd.DataFrame) -> str:
     heads = ("", "detector", "backbone", "settings", "data", *LABELS, "ms/image", "status")
     lines = [f"| {' | '.join(heads)} |", "|" + "---|" * len(heads)]
     for row in frame.to_dict("records"):
-        rank = "" if pd.isna(row["rank"]) else f"{row['rank']:.0f}"
+        rank = row.get("rank_range") or ("" if pd.isna(row["rank"]) else f"{row['rank']:.0f}")
         data = row["dataset"] + (" (synthetic defects)" if row["synthetic"] else "")
         texts = " | ".join(str(row[name]) for name in ("model", "backbone", "settings"))
         latency = "" if pd.isna(row["latency_ms"]) else f"{row['latency_ms']:.0f}"
@@ -309,12 +320,21 @@ def markdown(frame: pd.DataFrame) -> str:
 
 
 def short(frame: pd.DataFrame) -> str:
-    """The rows of `markdown` that fit a page: rank, detector, data, headline metrics, speed."""
-    lines = [f"|  | detector | data | {' | '.join(LABELS)} | ms/image |", "|" + "---|" * 8]
+    """The rows that fit a page: places, detector, data, image AUROC with its interval, errors, pixel AUROC, speed."""
+    heads = ("place", "detector", "data", "image AUROC (95 %)", "missed", "false alarms", "pixel AUROC", "ms/image")
+    lines = [f"| {' | '.join(heads)} |", "|" + "---|" * len(heads)]
     for row in frame.to_dict("records"):
-        rank = "" if pd.isna(row["rank"]) else f"{row['rank']:.0f}"
-        latency = "" if pd.isna(row["latency_ms"]) else f"{row['latency_ms']:.0f}"
-        lines.append(f"| {rank} | {row['model']} | {row['dataset']} | {headline(row)} | {latency} |")
+        cells = (
+            row["rank_range"] or "",
+            row["model"],
+            row["dataset"],
+            f"{row['image_AUROC']:.3f} ({row['image_AUROC_interval']})",
+            row["missed_told"],
+            row["false_alarms_told"],
+            "" if pd.isna(row["pixel_AUROC"]) else f"{row['pixel_AUROC']:.3f}",
+            "" if pd.isna(row["latency_ms"]) else f"{row['latency_ms']:.0f}",
+        )
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
