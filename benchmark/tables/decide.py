@@ -60,7 +60,7 @@ def decide(
                 dataset=name,
                 recommendation=recommendation(choice, is_drawn=bool(own[0].line["synthetic"])),
                 points=_points(choice.best, requirement),
-                how_sure=how_sure(choice.best),
+                how_sure=how_sure(choice),
                 next_steps=(
                     *next_steps(choice, pairs, is_required=requirement is not None),
                     *_other_categories(choice, rows_told),
@@ -77,6 +77,15 @@ def _command(best: JudgedRow, requirement: Requirement | None, stored: StoredSco
     record, asked = _run(best), requirement or STANDARD[0]
     is_kept = best.point is None or record.thresholds.requirement == asked.on_disk
     return command(record.key, stored.output, requirement=None if is_kept else asked)
+
+
+def as_judged(record: Record, row: LeadingRow) -> Record:
+    """The run of a row with the thresholds that the decision tells of, which its images are to be judged by."""
+    if row.thresholds is None:
+        return record
+    lower, upper = row.thresholds.lower, row.thresholds.upper
+    levels = {"image": lower, "upper": upper if upper > lower else None}
+    return record.model_copy(update={"thresholds": record.thresholds.model_copy(update=levels)})
 
 
 def with_examples(decision: Decision, images: Sequence[GalleryImage]) -> Decision:

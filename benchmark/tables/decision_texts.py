@@ -28,9 +28,16 @@ def recommendation(choice: Choice, *, is_drawn: bool) -> tuple[str, ...]:
     return (first, f"On the same test images it is told apart from {each}.")
 
 
-def how_sure(best: JudgedRow) -> tuple[str, ...]:
+def how_sure(choice: Choice) -> tuple[str, ...]:
     """Intervals, counts, seeds and what so few images cannot show."""
-    return tuple(_sure(best))
+    found = tuple(_sure(choice.best))
+    if choice.n_ranked < 2:
+        return found
+    chosen = (
+        f"It was chosen among {choice.n_ranked} detectors by these test images, so its own numbers are likely to be a "
+        "little better than on new ones."
+    )
+    return (*found, chosen)
 
 
 def advantages(best: JudgedRow, other: JudgedRow) -> dict[str, float]:

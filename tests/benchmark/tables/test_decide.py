@@ -8,7 +8,7 @@ from scipy.stats import binomtest
 
 from benchmark.statistics.rates import none_seen_bound
 from benchmark.statistics.requirement import Cost, Requirement
-from benchmark.tables.decide import with_examples
+from benchmark.tables.decide import as_judged, with_examples
 from benchmark.tables.next_steps import images_to_show
 from benchmark.tables.required import newest_requirement, parse_requirement
 from benchmark.tables.same_errors import mcnemar_p
@@ -37,6 +37,7 @@ def test_without_a_requirement_rank_1_is_recommended_and_ties_are_named_with_wha
     ]  # fmt: skip
     assert any("requirement:" in text for text in one.next_steps)
     assert any(text.startswith("One seed") for text in one.how_sure)
+    assert "chosen among 3 detectors by these test images" in one.how_sure[-1]
 
 
 def test_a_requirement_recommends_who_meets_it_best(output):
@@ -74,6 +75,16 @@ def test_drawn_defects_are_said_to_be_drawn(tmp_path):
     assert one.dataset == "elpv (synthetic)"
     assert one.recommendation[0].startswith("On drawn defects")
     assert "only detector with a rank" in one.recommendation[1]
+
+
+def test_images_are_judged_by_the_thresholds_that_the_decision_tells_of(output):
+    (one,) = tables_in(output, requirement=Requirement(max_missed=0.2, max_false_alarms=0.01)).decisions
+    row = one.leading[0]
+    judged = as_judged(as_record(make_record()), row).thresholds
+    assert (judged.image, judged.upper) == (row.thresholds.lower, row.thresholds.upper)
+    (one,) = tables_in(output).decisions
+    judged = as_judged(as_record(make_record()), one.leading[0]).thresholds
+    assert (judged.image, judged.upper) == (one.leading[0].thresholds.lower, None)
 
 
 def test_where_nothing_has_a_rank_the_decision_says_why(tmp_path):
