@@ -122,7 +122,7 @@ def calibration(where: str, label: str, sample: Sample, *, n_draws: int) -> Iter
         "at most 10 % missed": Requirement(max_missed=0.10),
     }
     for n in (0, 10, 30, 100):
-        if N_GOOD > len(good) / 2 or n > len(defective) / 2:
+        if len(good) / 2 < N_GOOD or n > len(defective) / 2:
             continue
         for told, requirement in asked.items():
             if not n and told != "at most 5 % false alarms":
