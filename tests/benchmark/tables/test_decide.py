@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
-from scipy.stats import binomtest
 
 from benchmark.statistics.rates import none_seen_bound
 from benchmark.statistics.requirement import Cost, Requirement
 from benchmark.tables.decide import as_judged, with_examples
 from benchmark.tables.next_steps import images_to_show
 from benchmark.tables.required import newest_requirement, parse_requirement
-from benchmark.tables.same_errors import mcnemar_p
 from tests.benchmark.fabricated import as_record, make_plan, make_record
 from tests.benchmark.tables.fabricated_scores import scored, tables_in
 
@@ -107,12 +104,6 @@ def test_the_command_exports_the_best_seed(tmp_path):
 def test_images_to_show_a_rate_are_the_fewest(rate):
     n = images_to_show(rate)
     assert none_seen_bound(n) <= rate < none_seen_bound(n - 1)
-
-
-def test_mcnemar_is_the_sign_test_of_the_discordant_images():
-    first, second = np.array([1.0] * 9 + [0.0] * 11), np.array([0.0] * 8 + [1.0] * 3 + [0.0] * 9)
-    assert mcnemar_p(first, second) == pytest.approx(binomtest(2, 10).pvalue)
-    assert mcnemar_p(first, first) == 1.0
 
 
 def test_the_requirement_is_that_of_the_plan_whose_runs_are_newest():
