@@ -8,48 +8,36 @@ import numpy as np
 
 from benchmark.metrics.curves import ROUNDING
 from benchmark.statistics.auroc import Variance
+from benchmark.statistics.bootstrap import kept_counts
 from benchmark.statistics.comparison import shifted_p, with_spread
 from benchmark.statistics.costs import expected_cost
 from benchmark.statistics.requirement import Requirement
-from benchmark.statistics.resampling import resample_counts
 from benchmark.statistics.sample import Sample
 from benchmark.statistics.thresholds import Calibration
 from benchmark.statistics.weighted_curve import WeightedCurve
 
 
-def errors_p(
-    first: Sequence[Sample],
-    second: Sequence[Sample],
-    requirement: Requirement,
-    *,
-    calibrations: tuple[Sequence[Calibration] | None, Sequence[Calibration] | None] = (None, None),
-) -> float:
-    """Two-sided p that two detectors are alike in what a requirement counts, see `resampled_errors`.
+def errors_p(first: np.ndarray, second: np.ndarray) -> float:
+    """Two-sided p that two detectors are alike in what a requirement counts: a paired bootstrap of the test images.
 
-    A paired bootstrap on the same test images. Thresholds are fitted anew in each resample, for where they lie is as
-    much chance as the images that are judged: a test of the errors at fixed thresholds, such as McNemar's, tells every
-    third pair of equal detectors apart at 5 %. With two seeds or more of each their variance is added.
+    Thresholds are fitted anew in each resample, for where they lie is as much chance as the images that are judged: a
+    test of the errors at fixed thresholds, such as McNemar's, tells every third pair of equal detectors apart at 5 %.
+    With two seeds or more of each their variance is added.
 
     Args:
-        first: Test images, a category each.
-        second: The same images under another detector.
-        requirement: What the thresholds keep.
-        calibrations: Of each the images that thresholds are fitted on; None fits them on the other half.
+        first: ``(S, 1 + B)`` from `resampled_errors`.
+        second: Likewise, of the same images; its seeds may be other ones.
 
     Returns:
         1 where either has no value.
     """
-    found = [
-        resampled_errors(row, requirement, calibration=own)
-        for row, own in zip((first, second), calibrations, strict=True)
-    ]
-    drawn = found[0].mean(axis=0) - found[1].mean(axis=0)
+    drawn = first.mean(axis=0) - second.mean(axis=0)
     difference, drawn = float(drawn[0]), drawn[1:][np.isfinite(drawn[1:])]
     if not np.isfinite(difference) or not len(drawn):
         return 1.0
     spread = Variance(value=0.0, doubt=0.0)
-    if min(len(values) for values in found) > 1:
-        parts = [(float(values[:, 0].var(ddof=1)) / len(values), len(values) - 1) for values in found]
+    if min(len(first), len(second)) > 1:
+        parts = [(float(one[:, 0].var(ddof=1)) / len(one), len(one) - 1) for one in (first, second)]
         spread = Variance(value=sum(v for v, _ in parts), doubt=sum(v**2 / free for v, free in parts))
     return shifted_p(difference, with_spread(drawn, spread))
 
@@ -78,11 +66,11 @@ def resampled_errors(
 
 def _counts(sample: Sample, requirement: Requirement, calibration: Calibration | None) -> np.ndarray:
     """Missed, false alarms and unsure of each seed, ``(S, 3, 1 + B)``."""
-    truth, drawn = sample.labels == 1, _drawn(sample.labels, sample.ids, sample.groups)
+    truth, drawn = sample.labels == 1, kept_counts(sample.labels, sample.ids, sample.groups)
     if calibration is not None:
         known = calibration.labels == 1
-        names = [f"calibration/{place}" for place in range(len(known))]
-        counts = _drawn(calibration.labels, names)
+        names = tuple(f"calibration/{place}" for place in range(len(known)))
+        counts = kept_counts(calibration.labels, names)
         fitted = [WeightedCurve(known, scores, counts) for scores in calibration.scores]
         judged = [WeightedCurve(truth, scores, drawn) for scores in sample.scores]
         return np.array([_judged(one, other, requirement) for one, other in zip(fitted, judged, strict=True)])
@@ -94,12 +82,6 @@ def _counts(sample: Sample, requirement: Requirement, calibration: Calibration |
         curves = [WeightedCurve(truth[half], scores[half], drawn[:, half]) for half in halves]
         found.append(_judged(curves[0], curves[1], requirement) + _judged(curves[1], curves[0], requirement))
     return np.array(found)
-
-
-def _drawn(labels: np.ndarray, names: Sequence[str], groups: Sequence[str] | None = None) -> np.ndarray:
-    """Every image once, then the resamples, ``(1 + B, N)``."""
-    counts = resample_counts(labels, names, groups=groups)
-    return np.vstack([np.ones((1, len(labels)), counts.dtype), counts])
 
 
 def _judged(fitted: WeightedCurve, judged: WeightedCurve, requirement: Requirement) -> np.ndarray:

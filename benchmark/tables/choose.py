@@ -6,10 +6,12 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from benchmark.statistics.comparison import holm
 from benchmark.statistics.operating_point import OperatingPoint
 from benchmark.statistics.requirement import Requirement
-from benchmark.statistics.resampled_errors import errors_p
+from benchmark.statistics.resampled_errors import errors_p, resampled_errors
 from benchmark.tables.differences import ALPHA, RANKED_BY, Compared
 from benchmark.tables.judged_row import JudgedRow
 
@@ -104,13 +106,16 @@ def _by_errors(
 ) -> list[tuple[float, float]]:
     """The same by the errors that the requirement counts, on the same images, with Holm over the other rows."""
     apart = {one.first if one.second is best else one.second for one in compared if one.found is None}
+    own = _errors(best, requirement)
     p_values = [
-        errors_p(best.samples, row.samples, requirement, calibrations=(best.calibration, row.calibration))
-        if best.samples and row.samples and row.point is not None and row not in apart
-        else 1.0
+        errors_p(own, _errors(row, requirement)) if row.point is not None and row not in apart else 1.0
         for row in others
     ]
     return list(zip(p_values, holm(p_values), strict=True))
+
+
+def _errors(row: JudgedRow, requirement: Requirement) -> np.ndarray:
+    return resampled_errors(row.samples or (), requirement, calibration=row.calibration)
 
 
 def _is_of(one: Compared, row: JudgedRow) -> bool:

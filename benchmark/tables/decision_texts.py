@@ -124,7 +124,10 @@ def _sure(best: JudgedRow) -> Iterable[str]:
             f"{n_defective} defective and {n_good} good test images."
         )
     if point is None and best.samples:
-        yield "Too few test images to fit a threshold on half of them, so nothing tells what would be missed."
+        yield (
+            "Too few images of a kind to fit a threshold on others than those it judges, or (with cross_conformal) no "
+            "training images that were scored in folds, so nothing tells what would be missed."
+        )
     elif point is None:
         yield "The scores of the test images are not there, so nothing tells how sure these numbers are."
     else:

@@ -19,6 +19,10 @@ REQUIREMENTS = [
 ]
 
 
+def p_of(first, second, requirement):
+    return errors_p(resampled_errors([first], requirement), resampled_errors([second], requirement))
+
+
 def counted(point):
     """What a requirement counts, from an operating point."""
     if point.requirement.has_band:
@@ -71,17 +75,17 @@ def test_equal_detectors_are_rarely_told_apart_and_unequal_ones_are():
         own = rng.normal(size=(2, 1, 100))
         one, other = (dataclasses.replace(first, scores=first.scores + noise) for noise in own)
         worse = dataclasses.replace(first, scores=first.scores - 3 * first.labels)
-        p_values["equal"].append(errors_p([one], [other], requirement))
-        p_values["unequal"].append(errors_p([first], [worse], requirement))
+        p_values["equal"].append(p_of(one, other, requirement))
+        p_values["unequal"].append(p_of(first, worse, requirement))
     assert np.mean(np.array(p_values["equal"]) < 0.05) <= 0.15
     assert np.mean(np.array(p_values["unequal"]) < 0.05) >= 0.85
 
 
 def test_a_detector_cannot_be_told_from_itself_nor_where_a_threshold_needs_images_that_lack():
     sample = made_sample(n_good=20, n_defective=20)
-    assert errors_p([sample], [sample], Requirement(max_missed=0.0)) == 1.0
+    assert p_of(sample, sample, Requirement(max_missed=0.0)) == 1.0
     one_half = dataclasses.replace(sample, folds=np.zeros(40, int))
-    assert errors_p([one_half], [one_half], Requirement(max_missed=0.0)) == 1.0
+    assert p_of(one_half, one_half, Requirement(max_missed=0.0)) == 1.0
 
 
 def test_spread_over_seeds_makes_a_difference_less_sure():
@@ -89,4 +93,4 @@ def test_spread_over_seeds_makes_a_difference_less_sure():
     second = dataclasses.replace(first, scores=first.scores - 0.8 * first.labels)
     apart = dataclasses.replace(second, scores=second.scores + np.array([[0], [1], [-1]]) * first.labels)
     requirement = Requirement(max_false_alarms=0.1)
-    assert errors_p([first], [apart], requirement) > errors_p([first], [second], requirement)
+    assert p_of(first, apart, requirement) > p_of(first, second, requirement)
