@@ -69,12 +69,5 @@ table[
 ]
 
 # %% [markdown]
-# Which one to put on the line, where at most 5 % of the good parts may be rejected, why, and how sure that is:
-
-# %%
-decision = benchmark.read_decisions(output, requirement={"max_false_alarms": 0.05})[0]
-print(*decision.recommendation, *decision.how_sure, sep="\n")
-
-# %% [markdown]
 # The same as a spreadsheet, with a sheet for each question, and as a page: `leaderboard.xlsx` and `leaderboard.html` in
 # the output folder. `benchmark.run(..., log="tensorboard")`, `"wandb"` or `"mlflow"` sends each run there, too.
