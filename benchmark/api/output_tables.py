@@ -12,7 +12,7 @@ from benchmark.records.archive import load
 from benchmark.report.write import FORMATS, write_reports
 from benchmark.statistics.requirement import Requirement, read_requirement
 from benchmark.tables.augmentation_frames import augmentation_frame
-from benchmark.tables.decide import as_judged, with_examples
+from benchmark.tables.decide import with_examples
 from benchmark.tables.decision import Decision
 from benchmark.tables.frames import Frames
 from benchmark.tables.gallery import gallery
@@ -77,9 +77,7 @@ def output_tables(output: Path, *, requirement: Requirement | None = None) -> Fr
         logger.warning("%s: %s", output, sentence)
     runs = {record.key: record for record in archive.records if record.is_finished}
     decisions = [
-        with_examples(one, gallery([(1, as_judged(runs[one.leading[0].key], one.leading[0]))], output))
-        if one.leading
-        else one
+        with_examples(one, gallery([(1, runs[one.leading[0].key])], output)) if one.leading else one
         for one in tables.decisions
     ]
     return replace(tables, gallery=gallery(tables.leading, output), decisions=decisions)

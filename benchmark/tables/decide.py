@@ -9,6 +9,7 @@ import pandas as pd
 
 from benchmark.metrics.columns import shown_dataset
 from benchmark.records.record import Record
+from benchmark.records.record_sections import FALSE_ALARM, MISSED
 from benchmark.statistics.requirement import STANDARD, Requirement
 from benchmark.statistics.thresholds import operating_point
 from benchmark.tables.choose import Choice, choose
@@ -16,14 +17,14 @@ from benchmark.tables.decision import Decision, LeadingRow, Thresholds
 from benchmark.tables.decision_texts import how_sure, recommendation
 from benchmark.tables.differences import Compared
 from benchmark.tables.export_commands import command
-from benchmark.tables.gallery import GalleryImage
+from benchmark.tables.gallery import DEFECTIVE, GOOD, UNSURE, GalleryImage
 from benchmark.tables.judged_row import JudgedRow
 from benchmark.tables.next_steps import next_steps
 from benchmark.tables.ranking import best_of
 from benchmark.tables.stored_scores import StoredScores
 
 N_LEADING = 3
-EXAMPLES = (("missed",), ("false alarm",), ("typical defective", "typical good", "best"))
+EXAMPLES = ((MISSED,), (FALSE_ALARM,), ("typical defective", "typical good", "best"))
 """Kinds of gallery images of which a decision shows one each, the first that there is."""
 
 
@@ -79,21 +80,27 @@ def _command(best: JudgedRow, requirement: Requirement | None, stored: StoredSco
     return command(record.key, stored.output, requirement=None if is_kept else asked)
 
 
-def as_judged(record: Record, row: LeadingRow) -> Record:
-    """The run of a row with the thresholds that the decision tells of, which its images are to be judged by."""
-    if row.thresholds is None:
-        return record
-    lower, upper = row.thresholds.lower, row.thresholds.upper
-    levels = {"image": lower, "upper": upper if upper > lower else None}
-    return record.model_copy(update={"thresholds": record.thresholds.model_copy(update=levels)})
-
-
 def with_examples(decision: Decision, images: Sequence[GalleryImage]) -> Decision:
-    """The decision with one missed, one false alarm and one typical of its recommended run's images."""
+    """The decision with one missed, one false alarm and one typical of its recommended run's images.
+
+    They are called what the decision's thresholds make of them, which may be others than those they were drawn at.
+    """
+    thresholds = decision.leading[0].thresholds if decision.leading else None
+    called = images if thresholds is None else [one for image in images for one in _called(image, thresholds)]
     found = []
     for kinds in EXAMPLES:
-        found += [image for kind in kinds for image in images if image.kind == kind][:1]
+        found += [image for kind in kinds for image in called if image.kind == kind][:1]
     return replace(decision, examples=tuple(found))
+
+
+def _called(image: GalleryImage, thresholds: Thresholds) -> list[GalleryImage]:
+    """The image as these thresholds call it; none where it is no example of what it was drawn for any more."""
+    is_defective, is_accepted = image.score >= thresholds.upper, image.score < thresholds.lower
+    called = DEFECTIVE if is_defective else GOOD if is_accepted else UNSURE
+    kind = {(DEFECTIVE, GOOD): MISSED, (GOOD, DEFECTIVE): FALSE_ALARM}.get((image.truth, called), image.kind)
+    if kind in (MISSED, FALSE_ALARM) and called in (image.truth, UNSURE):
+        return []
+    return [replace(image, kind=kind, called=called, threshold=thresholds.lower)]
 
 
 def _points(best: JudgedRow, requirement: Requirement | None) -> tuple:

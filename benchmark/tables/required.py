@@ -11,16 +11,23 @@ from extensions.configuration import apply_overrides
 
 
 def newest_requirement(plans: Sequence[SweepPlan], records: Sequence[Record]) -> Requirement | None:
-    """That of the plan whose runs were started last; None where it requires nothing."""
-    started: dict[str, str] = {}
-    for record in records:
-        started[record.experiment_id] = max(record.started, started.get(record.experiment_id, ""))
-    last = max(
-        plans,
-        key=lambda plan: max((started.get(entry.experiment_id, "") for entry in plan.experiments), default=""),
-        default=None,
-    )
-    return None if last is None else read_requirement(last.requirement)
+    """That of the plan whose runs were started last; None where it requires nothing.
+
+    Of plans for the same runs it is the one that the newest of them keeps: a sweep that asks for another fits it anew.
+    """
+    newest: dict[str, Record] = {}
+    for record in sorted(records, key=lambda record: record.started):
+        newest[record.experiment_id] = record
+
+    def recency(plan: SweepPlan) -> tuple[str, bool]:
+        own = [newest[entry.experiment_id] for entry in plan.experiments if entry.experiment_id in newest]
+        last = max(own, key=lambda record: record.started, default=None)
+        asked = read_requirement(plan.requirement)
+        is_kept = last is not None and last.thresholds.requirement == (asked.on_disk if asked else None)
+        return ("" if last is None else last.started, is_kept)
+
+    found = max(plans, key=recency, default=None)
+    return None if found is None else read_requirement(found.requirement)
 
 
 def parse_requirement(pairs: Sequence[str]) -> Requirement | None:

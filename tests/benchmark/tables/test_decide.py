@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,10 +12,11 @@ import benchmark
 from benchmark.statistics.rates import none_seen_bound
 from benchmark.statistics.requirement import STANDARD, Cost, Requirement
 from benchmark.statistics.thresholds import fit_cross_conformal
-from benchmark.tables.decide import as_judged, with_examples
+from benchmark.tables.decide import with_examples
 from benchmark.tables.next_steps import images_to_show
 from benchmark.tables.required import newest_requirement, parse_requirement
 from tests.benchmark.fabricated import as_record, make_plan, make_record, write
+from tests.benchmark.report.decided import make_decision, make_example, make_row
 from tests.benchmark.tables.fabricated_scores import scored, tables_in
 
 
@@ -76,16 +79,6 @@ def test_drawn_defects_are_said_to_be_drawn(tmp_path):
     assert one.dataset == "elpv (synthetic)"
     assert one.recommendation[0].startswith("On drawn defects")
     assert "only detector with a rank" in one.recommendation[1]
-
-
-def test_images_are_judged_by_the_thresholds_that_the_decision_tells_of(output):
-    (one,) = tables_in(output, requirement=Requirement(max_missed=0.0, max_false_alarms=0.01)).decisions
-    row = one.leading[0]
-    judged = as_judged(as_record(make_record()), row).thresholds
-    assert (judged.image, judged.upper) == (row.thresholds.lower, row.thresholds.upper)
-    (one,) = tables_in(output).decisions
-    judged = as_judged(as_record(make_record()), one.leading[0]).thresholds
-    assert (judged.image, judged.upper) == (one.leading[0].thresholds.lower, None)
 
 
 def test_where_nothing_has_a_rank_the_decision_says_why(tmp_path):
@@ -153,6 +146,32 @@ def test_the_requirement_is_that_of_the_plan_whose_runs_are_newest():
     found = newest_requirement([SweepPlan.model_validate(plan) for plan in plans], [as_record(old), as_record(new)])
     assert found == Requirement(max_missed=0.0)
     assert newest_requirement([], []) is None
+
+
+def test_of_plans_for_the_same_runs_the_requirement_is_the_one_that_they_keep():
+    run = make_record()
+    run["thresholds"] |= {"requirement": {"max_missed": 0.0}}
+    plans = [make_plan(run), make_plan(run) | {"requirement": {"max_missed": 0.0}}]
+    from benchmark.records.sweep_plan import SweepPlan
+
+    for order in (plans, plans[::-1]):
+        found = newest_requirement([SweepPlan.model_validate(plan) for plan in order], [as_record(run)])
+        assert found == Requirement(max_missed=0.0)
+
+
+def test_examples_are_called_what_the_thresholds_of_the_decision_make_of_them():
+    one = replace(make_decision(), leading=(make_row(lower=1.5, upper=1.5),))
+    drawn = [
+        replace(make_example("false alarm"), truth="good", called="defective", score=1.2, threshold=1.0),
+        replace(make_example("typical good"), truth="good", called="good", score=1.6, threshold=1.7),
+        replace(make_example("typical defective"), truth="defective", called="defective", score=1.4, threshold=1.0),
+        replace(make_example("missed"), truth="defective", called="good", score=1.9, threshold=2.0),
+    ]
+    found = with_examples(one, drawn).examples
+    assert [(image.kind, image.called, image.score) for image in found] == [
+        ("missed", "good", 1.4), ("false alarm", "defective", 1.6)
+    ]  # fmt: skip
+    assert {image.threshold for image in found} == {1.5}
 
 
 def test_a_requirement_of_the_command_line_is_read_and_a_wrong_one_refused_in_a_sentence():
