@@ -8,6 +8,7 @@ import numpy as np
 from benchmark.metrics import curves
 from benchmark.metrics.histogram import ScoreHistogram
 from benchmark.metrics.pixel_counts import CountTable, PixelCounts
+from benchmark.metrics.resampled_curves import from_above
 from benchmark.metrics.resampled_pixels import (
     PIMO_BOUNDS,
     PRO_LIMITS,
@@ -50,6 +51,7 @@ class PixelMetrics:
         self._by_image = PixelCounts()
         self._n_regions = 0
         self._n_images = 0
+        self._computed: dict[str, float | None] | None = None  # of the images so far
 
     def update(
         self, anomaly_maps: np.ndarray, masks: np.ndarray, folds: np.ndarray, *, rows: np.ndarray | None = None
@@ -82,6 +84,7 @@ class PixelMetrics:
             sizes = self._add_regions(one_map, mask)
             self._by_image.add(one_map.ravel(), mask.ravel(), row=int(row), fold=int(fold), region_sizes=sizes)
         self._n_images += len(maps)
+        self._computed = None
 
     def compute(self) -> dict[str, float | None]:
         """All pixel-level metrics of the images so far.
@@ -110,7 +113,9 @@ class PixelMetrics:
             *(curves.pro_area(overlap, negatives, fpr_limit=limit) for limit in PRO_LIMITS.values()),
             curves.same_score_share(positives, negatives) / 2,
         )
-        return found | {f"pixel_{name}": value for name, value in zip(COUNTED, values, strict=True)} | self._normal()
+        found |= {f"pixel_{name}": value for name, value in zip(COUNTED, values, strict=True)} | self._normal()
+        self._computed = dict(found)
+        return found
 
     def resampled(self, draws: np.ndarray) -> dict[str, np.ndarray]:
         """Pixel-level metrics of test sets drawn from the images so far.
@@ -123,7 +128,7 @@ class PixelMetrics:
         Returns:
             By name ``(B,)`` values; without metrics that are None or that those bins give to no better than 0.005.
         """
-        fine = self.compute()
+        fine = self._computed or self.compute()
         if fine["pixel_AUROC"] is None:
             return {}
         whole = np.ones((1, draws.shape[1]), dtype=draws.dtype)
@@ -148,7 +153,8 @@ class PixelMetrics:
     def _normal(self) -> dict[str, float | None]:
         """The metrics whose thresholds come from normal images."""
         counts = _whole(self._by_image.table())
-        found: dict[str, float | None] = {n: float(values[0]) for n, values in normal_image_metrics(counts).items()}
+        of_normal = normal_image_metrics(counts, from_above(counts.positives), from_above(counts.negatives))
+        found: dict[str, float | None] = {name: float(values[0]) for name, values in of_normal.items()}
         normals = counts.normals.sum(axis=(0, 1))  # (G,)
         if "pixel_AUPIMO" in found and normals[np.flatnonzero(normals)[-1]] > PIMO_BOUNDS[0] * normals.sum():
             del found["pixel_AUPIMO"]

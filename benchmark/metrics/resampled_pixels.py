@@ -62,33 +62,37 @@ def resampled_metrics(table: CountTable, draws: np.ndarray) -> dict[str, np.ndar
 
 def drawn_metrics(counts: DrawnCounts) -> dict[str, np.ndarray]:
     """By name ``(B,)`` values of the metrics that vary with the images."""
-    positives, negatives = counts.positives.sum(axis=0), counts.negatives.sum(axis=0)
+    of_folds = [curves.from_above(one) for one in (counts.positives, counts.negatives)]
+    tp, fp = (one.sum(axis=0) for one in of_folds)
+    overlap = curves.from_above(counts.overlap)
     return {
-        "pixel_AUROC": curves.auroc(positives, negatives),
-        "pixel_AveragePrecision": curves.average_precision(positives, negatives),
-        "pixel_F1Score": curves.cross_fit_f1(counts.positives, counts.negatives),
-        "pixel_F1Max": curves.best_f1(positives, negatives)[1],
-        **{name: curves.pro_area(counts.overlap, negatives, fpr_limit=one) for name, one in PRO_LIMITS.items()},
-        **normal_image_metrics(counts),
+        "pixel_AUROC": curves.auroc(tp, fp),
+        "pixel_AveragePrecision": curves.average_precision(tp, fp),
+        "pixel_F1Score": curves.cross_fit_f1(*of_folds),
+        "pixel_F1Max": curves.best_f1(tp, fp)[1],
+        **{name: curves.pro_area(overlap, fp, fpr_limit=one) for name, one in PRO_LIMITS.items()},
+        **normal_image_metrics(counts, *of_folds),
     }
 
 
-def normal_image_metrics(counts: DrawnCounts) -> dict[str, np.ndarray]:
+def normal_image_metrics(counts: DrawnCounts, tp: np.ndarray, fp: np.ndarray) -> dict[str, np.ndarray]:
     """Those whose thresholds come from normal images alone: ``pixel_AUPIMO`` and ``pixel_F1LabelFree``, ``(B,)``.
 
     Of label-free F1: the threshold of a fold is the lowest one from which upward at most 0.1 % of the pixels lie that
     are in normal images of the other fold; no mask of a defect has a say. As the thresholds of MVTec AD 2 (mean plus
     three standard deviations of normal images, 0.13 % of a normal distribution), but from ranks.
 
+    ``tp`` and ``fp``, ``(2, B, K)``, are the positives and negatives of the counts from each bin upward.
+
     Each is left out where a draw lacks what it needs: normal pixels, in either fold for the F1; an anomalous image.
     """
     found = {}
-    n_normal = counts.normals.sum(axis=2)  # (2, B)
-    if n_normal.sum(axis=0).all() and counts.recalls.any(axis=1).all():
-        found["pixel_AUPIMO"] = curves.pimo_area(counts.recalls, counts.normals.sum(axis=0), fpr_bounds=PIMO_BOUNDS)
-    if n_normal.all():
-        first = curves.quantile_entry(counts.normals[::-1], NORMAL_SHARE)
-        found["pixel_F1LabelFree"] = curves.f1_of_folds(counts.positives, counts.negatives, first)
+    normals = curves.from_above(counts.normals)
+    if normals[..., 0].sum(axis=0).all() and counts.recalls.any(axis=1).all():
+        recalls = curves.from_above(counts.recalls)
+        found["pixel_AUPIMO"] = curves.pimo_area(recalls, normals.sum(axis=0), fpr_bounds=PIMO_BOUNDS)
+    if normals[..., 0].all():
+        found["pixel_F1LabelFree"] = curves.f1_of_folds(tp, fp, curves.quantile_entry(normals[::-1], NORMAL_SHARE))
     return found
 
 

@@ -44,13 +44,14 @@ def counts() -> tuple[np.ndarray, np.ndarray]:
 )
 def test_many_at_once_are_each_of_them_alone(counts, many: Callable, one: Callable) -> None:
     positives, negatives = counts
+    tp, fp = resampled.from_above(positives), resampled.from_above(negatives)
     expected = [one(p, n) for p, n in zip(positives, negatives, strict=True)]
-    np.testing.assert_allclose(many(positives, negatives), expected, atol=1e-12)
+    np.testing.assert_allclose(many(tp, fp), expected, atol=1e-12)
 
 
 def test_cross_fit_f1_equals_a_loop_over_folds(counts) -> None:
     positives, negatives = np.stack([counts[0], counts[0][::-1]]), np.stack([counts[1], counts[1][:, ::-1]])
-    found = resampled.cross_fit_f1(positives, negatives)
+    found = resampled.cross_fit_f1(resampled.from_above(positives), resampled.from_above(negatives))
     for draw in range(N_DRAWS):
         tp = fp = 0.0
         for fold in (0, 1):
@@ -62,10 +63,10 @@ def test_cross_fit_f1_equals_a_loop_over_folds(counts) -> None:
 
 
 def test_a_quantile_that_the_highest_entry_exceeds_calls_nothing() -> None:
-    normals = np.array([[[90.0, 9, 1, 0], [0, 0, 0, 5]]])  # (1, 2, K)
+    normals = resampled.from_above(np.array([[[90.0, 9, 1, 0], [0, 0, 0, 5]]]))  # (1, 2, K)
     np.testing.assert_array_equal(resampled.quantile_entry(normals, 0.01), [[2, 4]])
     np.testing.assert_array_equal(resampled.quantile_entry(normals, 0.1), [[1, 4]])
-    ones = np.ones((2, 1, 4))
+    ones = resampled.from_above(np.ones((2, 1, 4)))
     np.testing.assert_array_equal(resampled.f1_of_folds(ones, ones, np.array([[4], [4]])), [0.0])
 
 

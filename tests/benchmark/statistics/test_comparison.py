@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from MLstatkit import Delong_test
 from sklearn.metrics import roc_auc_score
+from statsmodels.stats.multitest import multipletests
 
 from benchmark.metrics.image import image_metrics
 from benchmark.statistics.comparison import compare, holm, rank_ranges
@@ -129,6 +130,14 @@ def test_rows_are_means_over_categories():
 
 def test_holm_multiplies_the_smallest_by_their_number_and_leaves_what_was_not_compared():
     np.testing.assert_allclose(holm([0.03, np.nan, 0.01, 0.5]), [0.06, np.nan, 0.03, 0.5])
+    assert holm([]) == []
+
+
+@pytest.mark.parametrize("n", [1, 2, 9, 50])
+def test_holm_equals_that_of_statsmodels(n):
+    p = np.random.default_rng(n).random(n).round(2) ** 3  # with ties
+    np.testing.assert_array_equal(holm(p.tolist()), multipletests(p, method="holm")[1])
+    assert (holm(p.tolist()) >= p).all()
 
 
 def test_ranks_are_ranges_where_rows_are_not_told_apart():

@@ -1,6 +1,7 @@
 """Thresholds of a run's requirement in its export, and those that `export --requirement` fits anew."""
 
 import json
+import os
 import re
 import shutil
 
@@ -45,8 +46,16 @@ def run(experiment, tmp_path_factory):
 def copied(run, tmp_path):
     """The run in a folder that a test may change: key, output folder, folder of the run."""
     record, output = run
-    shutil.copytree(output, tmp_path / "records")
+    shutil.copytree(output, tmp_path / "records", copy_function=linked_checkpoint)
     return record.key, tmp_path / "records", tmp_path / "records" / record.folder
+
+
+def linked_checkpoint(source, target):
+    """As `shutil.copy2`, but a checkpoint, which no test writes in, is linked."""
+    if str(source).endswith(".ckpt"):
+        os.link(source, target)
+    else:
+        shutil.copy2(source, target)
 
 
 def fitted_on(run, requirement):
