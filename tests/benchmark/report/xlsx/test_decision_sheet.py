@@ -51,7 +51,7 @@ def test_cost_and_unsure_have_columns_only_where_there_is_one(book: Workbook) ->
 
 
 def test_confusion_of_the_first_row_repeats_the_counts_above_it(book: Workbook) -> None:
-    assert {"3 missed", "1 false alarms"} <= set(_texts(book))
+    assert {"3 missed", "1 false alarm"} <= set(_texts(book))
 
 
 def test_every_leading_row_has_three_charts(book: Workbook) -> None:
