@@ -29,6 +29,7 @@ from extensions.runtime.atomic_write import write_whole
 
 N_SPLITS = 200
 N_DRAWS = 1000
+N_GOOD = 30  # of the labelled images; how many defective ones there are varies
 Detectors = dict[str, Sample]
 
 
@@ -121,8 +122,7 @@ def calibration(where: str, label: str, sample: Sample, *, n_draws: int) -> Iter
         "at most 10 % missed": Requirement(max_missed=0.10),
     }
     for n in (0, 10, 30, 100):
-        n_good = n or 30
-        if n_good > len(good) / 2 or n > len(defective) / 2:
+        if len(good) / 2 < N_GOOD or n > len(defective) / 2:
             continue
         for told, requirement in asked.items():
             if not n and told != "at most 5 % false alarms":
@@ -130,7 +130,7 @@ def calibration(where: str, label: str, sample: Sample, *, n_draws: int) -> Iter
             missed, alarms = [], []
             for _ in range(n_draws):
                 used = np.concatenate(
-                    [rng.choice(good, n_good, replace=False), rng.choice(defective, n, replace=False)]
+                    [rng.choice(good, N_GOOD, replace=False), rng.choice(defective, n, replace=False)]
                 )
                 scores = sample.scores[rng.integers(sample.n_seeds)]
                 fitted = fit_thresholds(sample.labels[used], scores[used], requirement, on="calibration images")
@@ -141,7 +141,7 @@ def calibration(where: str, label: str, sample: Sample, *, n_draws: int) -> Iter
             yield {
                 "data": where,
                 "detector": label,
-                "good": n_good,
+                "good": N_GOOD,
                 "defective": n,
                 "threshold": told,
                 **spread("missed", missed),

@@ -2,6 +2,7 @@ from .api.interactive import record_run as record_run
 from .api.interactive import refine as refine
 from .api.interactive import run as run
 from .api.output_tables import read_augmentation as read_augmentation
+from .api.output_tables import read_decisions as read_decisions
 from .api.output_tables import read_leaderboard as read_leaderboard
 from .api.output_tables import write_tables as write_tables
 from .api.run_object import Run as Run

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from benchmark.records.archive import load
 from benchmark.report.write import FORMATS, write_reports
-from benchmark.statistics.requirement import Requirement
+from benchmark.statistics.requirement import Requirement, read_requirement
 from benchmark.tables.augmentation_frames import augmentation_frame
 from benchmark.tables.decide import with_examples
+from benchmark.tables.decision import Decision
 from benchmark.tables.frames import Frames
 from benchmark.tables.gallery import gallery
 from benchmark.tables.leaderboard import build_tables
@@ -76,10 +77,26 @@ def output_tables(output: Path, *, requirement: Requirement | None = None) -> Fr
         logger.warning("%s: %s", output, sentence)
     runs = {record.key: record for record in archive.records if record.is_finished}
     decisions = [
-        with_examples(one, gallery([(1, runs[one.leading[0].key])], output) if one.leading else ())
+        with_examples(one, gallery([(1, runs[one.leading[0].key])], output)) if one.leading else one
         for one in tables.decisions
     ]
     return replace(tables, gallery=gallery(tables.leading, output), decisions=decisions)
+
+
+def read_decisions(
+    output: Path | str = DEFAULT_OUTPUT, *, requirement: Mapping[str, Any] | None = None
+) -> list[Decision]:
+    """For each data set of an output folder which detector to put on the line, with its reasons.
+
+    Args:
+        output: Folder of ``benchmark run``.
+        requirement: What the line asks for, as a configuration has it, such as ``{"max_false_alarms": 0.02}``; default:
+            that of the newest sweep.
+
+    Raises:
+        ValueError: The requirement cannot be read; one sentence says what was expected.
+    """
+    return output_tables(Path(output), requirement=read_requirement(requirement)).decisions
 
 
 def read_augmentation(output: Path | str = DEFAULT_OUTPUT) -> pd.DataFrame:

@@ -33,7 +33,7 @@ def sample_values(sample: Sample) -> dict[str, np.ndarray]:
     Those of a sample are kept, for every comparison of its row asks for them. A pixel metric starts with the mean of
     its resamples, for its own value stands in the record alone.
     """
-    counts = _kept_counts(sample.labels.tobytes(), sample.labels.dtype.str, sample.ids, sample.groups)
+    counts = kept_counts(sample.labels, sample.ids, sample.groups)
     seeds = [weighted_metrics(sample.labels, scores, sample.folds, counts) for scores in sample.scores]
     found = {name: np.stack([seed[name] for seed in seeds]) for name in IMAGE_METRICS}
     for name, values in sample.pixel.items():
@@ -41,9 +41,13 @@ def sample_values(sample: Sample) -> dict[str, np.ndarray]:
     return found
 
 
-@lru_cache(maxsize=16)
-def _kept_counts(labels: bytes, dtype: str, ids: tuple[str, ...], groups: tuple[str, ...] | None) -> np.ndarray:
+def kept_counts(labels: np.ndarray, ids: tuple[str, ...], groups: tuple[str, ...] | None = None) -> np.ndarray:
     """Every image once, then the resamples, ``(1 + B, N)``; kept, for the rows of a data set share them."""
+    return _counts(labels.tobytes(), labels.dtype.str, ids, groups)
+
+
+@lru_cache(maxsize=16)
+def _counts(labels: bytes, dtype: str, ids: tuple[str, ...], groups: tuple[str, ...] | None) -> np.ndarray:
     truth = np.frombuffer(labels, dtype)
     drawn = resample_counts(truth, ids, groups=groups, n_resamples=RESAMPLES)
     return np.vstack([np.ones((1, len(truth)), drawn.dtype), drawn])

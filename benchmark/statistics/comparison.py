@@ -135,12 +135,6 @@ def _delong(first: Sequence[Sample], second: Sequence[Sample], orders: Sequence[
 
 
 def _paired_bootstrap(first: Sequence[Sample], second: Sequence[Sample], metric: str, spread: Variance) -> Found:
-    """Resamples shifted to no difference give p; beyond all of them, a normal distribution of their spread does.
-
-    Without it 1,000 resamples could show no p below 0.001, and Holm's correction over 50 pairs would tell none apart.
-    """
-    from scipy.stats import norm
-
     lacking = [sample for sample in (*first, *second) if metric not in sample_values(sample)]
     if lacking:
         msg = f"A sample has no {metric}; expected one of {', '.join(sample_values(lacking[0]))}."
@@ -150,19 +144,39 @@ def _paired_bootstrap(first: Sequence[Sample], second: Sequence[Sample], metric:
     drawn = drawn[np.isfinite(drawn)]
     if not np.isfinite(difference) or not len(drawn):
         return (np.nan,) * 4
-    noise = np.sqrt(spread.value) * _students(len(drawn), spread.degrees_of_freedom) if spread.value else 0.0
-    drawn = drawn + noise
+    drawn = with_spread(drawn, spread)
     low, high = np.quantile(drawn, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
-    varies = high - low >= 1e-9
-    if not varies:
+    if high - low < 1e-9:
         slack = none_seen_bound(_n_pairs(first))
         low, high = difference - slack, difference + slack
+    return float(difference), float(low), float(high), shifted_p(float(difference), drawn)
+
+
+def shifted_p(difference: float, drawn: np.ndarray) -> float:
+    """Two-sided p of a paired bootstrap: resamples shifted to no difference, beyond all of them a normal distribution.
+
+    Without the latter 1,000 resamples could show no p below 0.001, and Holm's correction over 50 pairs would tell none
+    apart.
+
+    Args:
+        difference: On the images themselves.
+        drawn: ``(B,)`` in the resamples, finite.
+    """
+    from scipy.stats import norm
+
     # A rounding error apart is not apart.
     as_far = int((np.abs(drawn - difference) >= abs(difference) - 1e-9).sum())
     p = min(1.0, (1 + as_far) / (1 + len(drawn)))
-    if varies and not as_far:
-        p = min(p, float(2 * norm.sf(abs(difference) / drawn.std())))
-    return float(difference), float(low), float(high), p
+    if not as_far and (spread := float(drawn.std())) > 1e-9:
+        p = min(p, float(2 * norm.sf(abs(difference) / spread)))
+    return p
+
+
+def with_spread(drawn: np.ndarray, spread: Variance) -> np.ndarray:
+    """Differences in resamples ``(B,)`` with the spread over seeds added."""
+    if not spread.value:
+        return drawn
+    return drawn + np.sqrt(spread.value) * _students(len(drawn), spread.degrees_of_freedom)
 
 
 def _n_pairs(row: Sequence[Sample]) -> int:

@@ -17,7 +17,6 @@ from benchmark.statistics.sample import Sample
 
 GOOD_ALONE = Requirement(max_false_alarms=0.01)
 """What a threshold keeps where nothing is required and no defect is known."""
-PARTS = 1000  # a cost is told for so many
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -194,7 +193,9 @@ def operating_point(
     missed, false_alarms, unsure = map(float, counts)
     n_defective, n_good = sum(one.n_defective for one in samples), sum(one.n_good for one in samples)
     cost = requirement.cost
-    has_both = n_defective > 0 and n_good > 0
+    expense = None
+    if cost and n_defective and n_good:
+        expense = float(expected_cost(missed / n_defective, false_alarms / n_good, cost, parts=1000))
     lacking = "" if cost else next((one.promise for one in fitted if not one.supported), "")
     if lacking and calibration is None:
         lacking += " (each half of the test images is judged by a threshold of the other)"
@@ -207,9 +208,7 @@ def operating_point(
         n_good=n_good,
         false_alarm_interval=binomial_interval(false_alarms, n_good),
         unsure=unsure / (n_defective + n_good) if requirement.has_band else None,
-        cost=PARTS * float(expected_cost(missed / n_defective, false_alarms / n_good, cost))
-        if cost and has_both
-        else None,
+        cost=expense,
         supported=not lacking,
         note=lacking,
     )

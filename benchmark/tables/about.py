@@ -36,7 +36,8 @@ PROTOCOL = (
      "Pearson, all others by a bootstrap of the images."),
     ("Differences", "Two detectors are compared on the same test images: AUROC by DeLong, other metrics by a paired "
      "bootstrap. p is adjusted by Holm over the pairs of a data set and metric. A rank 1–3 cannot be told from these "
-     "places. With many detectors only large differences are told."),
+     "places. With many detectors only large differences are told. At a requirement the recommended detector is "
+     "compared by what it counts, such as missed defects, in a paired bootstrap that fits the thresholds anew."),
     ("Missed and false alarms", "Counted at the requirement, else at at most 5 % false alarms: each half of the test "
      "images is judged by thresholds that were fitted on the other half, or all by those of calibration images."),
     ("Latency", "From one decoded image to score and map: pre-processor, network, map; reading the file is no part of "

@@ -11,9 +11,9 @@ import numpy as np
 from benchmark.statistics.comparison import holm
 from benchmark.statistics.operating_point import OperatingPoint
 from benchmark.statistics.requirement import Requirement
+from benchmark.statistics.resampled_errors import errors_p, resampled_errors
 from benchmark.tables.differences import ALPHA, RANKED_BY, Compared
 from benchmark.tables.judged_row import JudgedRow
-from benchmark.tables.same_errors import errors, mcnemar_p
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -54,7 +54,7 @@ def choose(rows: Sequence[JudgedRow], compared: Sequence[Compared], requirement:
     else:
         key = sort_by(requirement)
         best = min(judged, key=lambda row: (key(row.point), row.rank) if row.point else ((math.inf,), 0))
-        others = [row for row in judged if row is not best]
+        others = [row for row in ranked if row is not best]
         p_values = _by_errors(best, others, compared, requirement)
     return Choice(
         best=best,
@@ -104,20 +104,18 @@ def _by_rank(best: JudgedRow, others: Sequence[JudgedRow], compared: Sequence[Co
 def _by_errors(
     best: JudgedRow, others: Sequence[JudgedRow], compared: Sequence[Compared], requirement: Requirement
 ) -> list[tuple[float, float]]:
-    """The same by the errors that the requirement counts, on the same images, with Holm over the other rows.
-
-    McNemar's test weighs no costs: with a cost, and on other images, the pairs compared by image AUROC tell.
-    """
-    if requirement.cost is not None:
-        return _by_rank(best, others, compared)
+    """The same by the errors that the requirement counts, on the same images, with Holm over the other rows."""
     apart = {one.first if one.second is best else one.second for one in compared if one.found is None}
     own = _errors(best, requirement)
-    p_values = [1.0 if row in apart else mcnemar_p(own, _errors(row, requirement)) for row in others]
+    p_values = [
+        errors_p(own, _errors(row, requirement)) if row.point is not None and row not in apart else 1.0
+        for row in others
+    ]
     return list(zip(p_values, holm(p_values), strict=True))
 
 
 def _errors(row: JudgedRow, requirement: Requirement) -> np.ndarray:
-    return errors(row.samples or (), requirement, calibration=row.calibration)
+    return resampled_errors(row.samples or (), requirement, calibration=row.calibration)
 
 
 def _is_of(one: Compared, row: JudgedRow) -> bool:

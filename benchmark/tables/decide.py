@@ -11,7 +11,7 @@ from benchmark.metrics.columns import shown_dataset
 from benchmark.records.record import Record
 from benchmark.records.record_sections import FALSE_ALARM, MISSED
 from benchmark.statistics.requirement import STANDARD, Requirement
-from benchmark.statistics.thresholds import fit_thresholds, operating_point
+from benchmark.statistics.thresholds import operating_point
 from benchmark.tables.choose import Choice, choose
 from benchmark.tables.decision import Decision, LeadingRow, Thresholds
 from benchmark.tables.decision_texts import how_sure, recommendation
@@ -61,7 +61,7 @@ def decide(
                 dataset=name,
                 recommendation=recommendation(choice, is_drawn=bool(own[0].line["synthetic"])),
                 points=_points(choice.best, requirement),
-                how_sure=how_sure(choice.best),
+                how_sure=how_sure(choice),
                 next_steps=(
                     *next_steps(choice, pairs, is_required=requirement is not None),
                     *_other_categories(choice, rows_told),
@@ -147,19 +147,11 @@ def _leading(row: JudgedRow, requirement: Requirement | None, stored: StoredScor
 def _thresholds(record: Record, requirement: Requirement | None, stored: StoredScores) -> Thresholds | None:
     """Those that the record keeps or, at another requirement, those that its export fits to the stored scores."""
     kept, asked = record.thresholds, requirement or STANDARD[0]
-    if kept.requirement == asked.on_disk:
-        if kept.image is None:
-            return None
-        upper = kept.image if kept.upper is None else kept.upper
-        return Thresholds(lower=kept.image, upper=upper, source=kept.source or "")
-    scores, calibration = stored.of(record), stored.calibration(record, asked)
-    if scores is None or (asked.cross_conformal is not None and calibration is None):
+    found = kept if kept.requirement == asked.on_disk else stored.thresholds(record, asked)
+    if found is None or found.image is None:
         return None
-    labels, values = (scores.labels, scores.scores) if calibration is None else calibration
-    fitted = fit_thresholds(labels, values, asked, on="test images" if calibration is None else "calibration images")
-    if fitted.lower is None or fitted.upper is None:
-        return None
-    return Thresholds(lower=fitted.lower, upper=fitted.upper, source=fitted.source)
+    upper = found.image if found.upper is None else found.upper
+    return Thresholds(lower=found.image, upper=upper, source=found.source or "")
 
 
 def _other_categories(choice: Choice, leading: Sequence[LeadingRow]) -> tuple[str, ...]:

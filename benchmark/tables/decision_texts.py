@@ -29,9 +29,16 @@ def recommendation(choice: Choice, *, is_drawn: bool) -> tuple[str, ...]:
     return (first, f"On the same test images it is told apart from {each}.")
 
 
-def how_sure(best: JudgedRow) -> tuple[str, ...]:
+def how_sure(choice: Choice) -> tuple[str, ...]:
     """Intervals, counts, seeds and what so few images cannot show."""
-    return tuple(_sure(best))
+    found = tuple(_sure(choice.best))
+    if choice.n_ranked < 2:
+        return found
+    chosen = (
+        f"It was chosen among {choice.n_ranked} detectors by these test images, so its own numbers are likely to be a "
+        "little better than on new ones."
+    )
+    return (*found, chosen)
 
 
 def advantages(best: JudgedRow, other: JudgedRow) -> dict[str, float]:
@@ -123,7 +130,10 @@ def _sure(best: JudgedRow) -> Iterable[str]:
                 f"(image AUROC {CHANCE}): it is no detector for these defects yet."
             )
     if point is None and best.samples:
-        yield "Too few test images to fit a threshold on half of them, so nothing tells what would be missed."
+        yield (
+            "Too few images of a kind to fit a threshold on others than those it judges, or (with cross_conformal) no "
+            "training images that were scored in folds, so nothing tells what would be missed."
+        )
     elif point is None:
         yield "The scores of the test images are not there, so nothing tells how sure these numbers are."
     else:

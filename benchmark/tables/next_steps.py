@@ -31,9 +31,10 @@ def next_steps(choice: Choice, compared: Sequence[Compared], *, is_required: boo
     if choice.ties:
         found += _apart(best, choice.ties[0], compared)
     if len(choice.alike) < len(choice.ties):
+        n_worse = len(choice.ties) - len(choice.alike)
         found.append(
-            f"{len(choice.ties) - len(choice.alike)} of the detectors that cannot be told from it among "
-            f"{choice.n_ranked} are worse when compared with it alone: compare fewer, on new test images."
+            f"{n_worse} of the detectors that cannot be told from it among {choice.n_ranked} "
+            f"{'is' if n_worse == 1 else 'are'} worse when compared with it alone: compare fewer, on new test images."
         )
     if (best.number("n_seeds") or 0) < SEEDS:
         found.append(f"Run {SEEDS} seeds (seeds: [0, 1, 2]).")

@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from benchmark.metrics.image import image_metrics
-from benchmark.records.kept_thresholds import usable_calibration
+from benchmark.records.kept_thresholds import kept_thresholds, usable_calibration
 from benchmark.records.packed import read_calibration, read_resamples, read_scores
 from benchmark.records.record import Record
 from benchmark.records.record_file import RecordError
+from benchmark.records.record_sections import Thresholds
 from benchmark.statistics.requirement import Requirement
 
 MOST_TOLD = 5
@@ -67,6 +68,17 @@ class StoredScores:
             return None
         found = found.sort_values("image", kind="stable")
         return found["label"].to_numpy(np.int64), found["score"].to_numpy(np.float64)
+
+    def thresholds(self, record: Record, requirement: Requirement) -> Thresholds | None:
+        """What the run's export fits for a requirement that its record does not keep; None where it left no scores."""
+        if self.of(record) is None:
+            return None
+        try:
+            calibration = read_calibration(self.output, record)
+            return kept_thresholds(read_scores(self.output, record), requirement, calibration=calibration)
+        except (RecordError, ValueError) as error:
+            self.tell(" ".join(str(error).split()).rstrip("."))
+            return None
 
     def resamples(self, record: Record) -> dict[str, np.ndarray]:
         """By the name of a pixel metric ``(B,)``, its values in the resamples; empty where the run left none."""

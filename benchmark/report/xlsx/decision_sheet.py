@@ -36,7 +36,9 @@ def add_decisions(sheets: Sheets, decisions: Sequence[Decision], *, links: str) 
         _add_answer(page, decision)
         _add_examples(page, decision.examples, links)
         for number, row in enumerate(decision.leading):
-            if number == 1:  # two fit the second page
+            if (
+                number == (0 if decision.examples else 1) or number == 2
+            ):  # printed, one row fits below what has no images
                 breaks.append(page.row)
             _add_leading(page, row)
         page.row += 1

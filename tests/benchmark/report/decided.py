@@ -63,7 +63,7 @@ def make_decision(*, dataset: str = "elpv", cost: Cost | None = None, upper: flo
         points=(point,),
         how_sure=("One seed.",),
         next_steps=("Run 3 seeds.",),
-        leading=(make_row(upper=upper), make_row(label="Padim, resnet18")),
+        leading=(replace(make_row(upper=upper), point=point), make_row(label="Padim, resnet18")),
         examples=(make_example(), make_example("false alarm", file="")),
         command="workbench export --run 0123456789abcdef --records output --output model",
     )

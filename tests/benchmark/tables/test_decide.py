@@ -5,16 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
-from scipy.stats import binomtest
 
+import benchmark
 from benchmark.statistics.rates import none_seen_bound
-from benchmark.statistics.requirement import Cost, Requirement
+from benchmark.statistics.requirement import STANDARD, Cost, Requirement
+from benchmark.statistics.thresholds import fit_cross_conformal
 from benchmark.tables.decide import with_examples
 from benchmark.tables.next_steps import images_to_show
 from benchmark.tables.required import newest_requirement, parse_requirement
-from benchmark.tables.same_errors import mcnemar_p
-from tests.benchmark.fabricated import as_record, make_plan, make_record
+from tests.benchmark.fabricated import as_record, make_plan, make_record, write
 from tests.benchmark.report.decided import make_decision, make_example, make_row
 from tests.benchmark.tables.fabricated_scores import scored, tables_in
 
@@ -40,6 +41,7 @@ def test_without_a_requirement_rank_1_is_recommended_and_ties_are_named_with_wha
     ]  # fmt: skip
     assert any("requirement:" in text for text in one.next_steps)
     assert any(text.startswith("One seed") for text in one.how_sure)
+    assert "chosen among 3 detectors by these test images" in one.how_sure[-1]
 
 
 def test_a_requirement_recommends_who_meets_it_best(output):
@@ -95,16 +97,45 @@ def test_the_command_exports_the_best_seed(tmp_path):
     assert with_examples(one, ()).examples == ()
 
 
+def test_a_row_without_scores_is_not_said_to_be_told_apart(tmp_path):
+    kept = scored(tmp_path, model="Patchcore", gap=3.0)
+    gone = scored(tmp_path, model="Padim", gap=0.2, noise=1)
+    (tmp_path / gone["folder"] / "scores.csv").unlink()
+    (one,) = tables_in(tmp_path, requirement=Requirement(max_false_alarms=0.1)).decisions
+    assert one.leading[0].key == kept["key"]
+    assert "Padim, resnet18 cannot be told from it" in one.recommendation[1]
+
+
+def test_thresholds_of_a_decision_are_those_that_an_export_fits(tmp_path):
+    record = scored(tmp_path, model="Patchcore", gap=2.0)
+    rows = pd.DataFrame(
+        {"image": [f"t{i}" for i in range(40)], "label": 0, "kind": "good", "score": np.arange(40) / 20}
+    )
+    rows["fold"] = np.arange(40) % 4
+    rows.to_csv(tmp_path / record["folder"] / "calibration.csv", index=False)
+    record["files"]["calibration"] = "calibration.csv"
+    write(tmp_path, [record])
+    asked = Requirement(max_false_alarms=0.1, cross_conformal=4)
+    (one,) = tables_in(tmp_path, requirement=asked).decisions
+    assert one.leading[0].thresholds.source == fit_cross_conformal(rows["score"].to_numpy(), asked).source
+    without = Requirement(max_false_alarms=0.1, cross_conformal=5)
+    (one,) = tables_in(tmp_path, requirement=without).decisions
+    assert one.leading[0].thresholds is None
+    assert any("no training images that were scored in folds" in text for text in one.how_sure)
+
+
+def test_decisions_are_read_at_a_requirement_as_a_configuration_has_it(output):
+    (one,) = benchmark.read_decisions(output, requirement={"max_missed": 0.05})
+    assert one.points[0].requirement == Requirement(max_missed=0.05)
+    assert benchmark.read_decisions(str(output))[0].points[0].requirement == STANDARD[0]
+    with pytest.raises(ValueError, match="expected a share from 0 to 1"):
+        benchmark.read_decisions(output, requirement={"max_missed": 5})
+
+
 @pytest.mark.parametrize("rate", [0.01, 0.02, 0.05, 0.3])
 def test_images_to_show_a_rate_are_the_fewest(rate):
     n = images_to_show(rate)
     assert none_seen_bound(n) <= rate < none_seen_bound(n - 1)
-
-
-def test_mcnemar_is_the_sign_test_of_the_discordant_images():
-    first, second = np.array([1.0] * 9 + [0.0] * 11), np.array([0.0] * 8 + [1.0] * 3 + [0.0] * 9)
-    assert mcnemar_p(first, second) == pytest.approx(binomtest(2, 10).pvalue)
-    assert mcnemar_p(first, first) == 1.0
 
 
 def test_the_requirement_is_that_of_the_plan_whose_runs_are_newest():

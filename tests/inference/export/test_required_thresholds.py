@@ -126,7 +126,7 @@ def test_what_so_few_images_do_not_support_is_told(copied):
     [
         (["max_missed=0.1"], lambda path: path.unlink(), r"scores.csv cannot be read .*: .*run again with --overwrite"),
         (["max_missed=0.1"], lambda path: with_scores(path.parent, [0, 0], [1, 2]),
-         r"has no threshold for at most 10 % missed \(none, for no image of the test images is defective\); require"),
+         r"has no threshold for at most 10 % missed \(none, for there are no defective test images\); require"),
         (["max_missed=0.1"], lambda path: with_scores(path.parent, [0, 1], [1, np.inf]),
          "its scores in .* cannot be used: thresholds need a finite score"),
         (["max_false_alarms=0.1", "cross_conformal=5"], lambda _: None, "no training images were scored in 5 folds"),
