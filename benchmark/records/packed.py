@@ -104,7 +104,31 @@ def score_texts(output: Path, record: Record, *, name: str = SCORES, packed_name
         found = f"columns {', '.join(rows.columns)}" if len(rows) else "no rows"
         msg = f"{used}: run {record.key} has {found}, expected rows of {', '.join(SCORE_COLUMNS)}; {_AGAIN}"
         raise RecordError(msg)
+    if fault := _score_fault(rows, is_calibration=name == CALIBRATION):
+        msg = f"{used}: run {record.key} has {fault}; {_AGAIN}"
+        raise RecordError(msg)
     return rows
+
+
+def _score_fault(rows: pd.DataFrame, *, is_calibration: bool) -> str | None:
+    """What no run writes, and the first cell of it; None for nothing."""
+    import numpy as np
+    import pandas as pd
+
+    numbers = {name: pd.to_numeric(rows[name], errors="coerce") for name in ("label", "score", "fold")}
+    fold = numbers["fold"]
+    faults = (
+        (~numbers["label"].isin((0, 1)), "label", "0 or 1"),
+        (~np.isfinite(numbers["score"]), "score", "a finite number"),
+        (~((fold >= -1) & (fold % 1 == 0)) if is_calibration else ~fold.isin((0, 1)), "fold",
+         "a whole number from -1 on" if is_calibration else "0 or 1"),
+        (rows["image"].duplicated(), "image", "each image once"),
+    )  # fmt: skip
+    return next(
+        (f"the {name} {rows[name][is_wrong].iloc[0]!r}, expected {what}" for is_wrong, name, what in faults
+         if is_wrong.any()),
+        None,
+    )  # fmt: skip
 
 
 def _numbers(texts: pd.DataFrame) -> pd.DataFrame:
@@ -212,4 +236,7 @@ def _is_of(line: bytes, sweep: str) -> bool:
 def _texts(path: Path, stamp: tuple[int, int]) -> pd.DataFrame:
     import pandas as pd
 
+    if path.suffix == ".csv" and (content := path.read_bytes()) and not content.endswith(b"\n"):
+        msg = "its last line is not whole"
+        raise ValueError(msg)
     return pd.read_csv(path, dtype=str, keep_default_na=False)

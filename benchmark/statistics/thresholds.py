@@ -151,7 +151,7 @@ def _promise(bound: Bound, rate: float, kind: str, errors: str) -> str:
         kept = f"at most {percent(rate)} {errors} on average, for parts like the {bound.n} {kind} images"
         return f"{kept} (a new kind of defect is not promised)" if kind == "defective" else kept
     lowest = percent(smallest_rate(bound.n), digits=2)
-    return f"with {bound.n} {kind} images at least {lowest} {errors} must be allowed for"
+    return f"with {bound.n} {kind} image{'s' if bound.n != 1 else ''} at least {lowest} {errors} must be allowed for"
 
 
 def operating_point(
@@ -197,6 +197,8 @@ def operating_point(
     if cost and n_defective and n_good:
         expense = float(expected_cost(missed / n_defective, false_alarms / n_good, cost, parts=1000))
     lacking = "" if cost else next((one.promise for one in fitted if not one.supported), "")
+    if lacking and calibration is None:
+        lacking += " (each half of the test images is judged by a threshold of the other)"
     return OperatingPoint(
         requirement=requirement,
         missed=missed,

@@ -12,6 +12,7 @@ from benchmark.tables.judged_row import JudgedRow
 
 SMALLER, FASTER = 1.5, 1.25  # times; less is not worth a sentence
 N_NAMED = 2
+CHANCE = 0.5
 
 
 def recommendation(choice: Choice, *, is_drawn: bool) -> tuple[str, ...]:
@@ -123,6 +124,11 @@ def _sure(best: JudgedRow) -> Iterable[str]:
             f"Image AUROC {best.number('image_AUROC'):.3f}, 95 % interval {told_interval(low, high)}, from "
             f"{n_defective} defective and {n_good} good test images."
         )
+        if low <= CHANCE:
+            yield (
+                f"That is {'worse than' if high < CHANCE else 'not shown to be better than'} chance "
+                f"(image AUROC {CHANCE}): it is no detector for these defects yet."
+            )
     if point is None and best.samples:
         yield (
             "Too few images of a kind to fit a threshold on others than those it judges, or (with cross_conformal) no "

@@ -83,9 +83,12 @@ def _none_allowed(kind: str, what: str) -> str:
 
 
 def _halved(point: OperatingPoint) -> Iterable[str]:
+    times = (
+        4 if point.missed or point.false_alarms else 2
+    )  # without an error the interval is narrower by n, not its root
     yield (
-        f"Half as wide an interval takes four times as many test images: {3 * point.n_defective:,} more defective and "
-        f"{3 * point.n_good:,} more good ones."
+        f"Half as wide an interval takes {'four times' if times == 4 else 'twice'} as many test images: "
+        f"{(times - 1) * point.n_defective:,} more defective and {(times - 1) * point.n_good:,} more good ones."
     )
     yield (
         "Say what the line needs, such as requirement: {max_false_alarms: 0.02} in the configuration or "
@@ -116,7 +119,12 @@ def _apart(best: JudgedRow, other: JudgedRow, compared: Sequence[Compared]) -> I
     z = float(norm.isf(pair.found.p / 2))
     n = pair.found.n_images
     wanted = math.inf if z <= 0 else n * (1.96 / z) ** 2
-    if wanted >= MOST:
+    if not pair.found.difference:
+        yield (
+            f"{best.label} and {other.label} have the same image AUROC on these test images: only more, or more "
+            "difficult, ones tell them apart."
+        )
+    elif wanted >= MOST:
         yield f"{best.label} and {other.label} are as good as equal: more test images will hardly tell them apart."
     elif wanted > n:
         yield (

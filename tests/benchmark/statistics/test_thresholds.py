@@ -163,7 +163,10 @@ def test_a_half_without_enough_good_images_says_what_it_supports() -> None:
 
     assert point is not None
     assert not point.supported
-    assert point.note == "with 10 good images at least 9.1 % false alarms must be allowed for"
+    assert point.note.startswith("with 10 good images at least 9.1 % false alarms must be allowed for (each half of")
+    single = operating_point([sample(2, 20)], Requirement(max_false_alarms=0.01))
+    assert single is not None
+    assert single.note.startswith("with 1 good image at least 50 %")
 
 
 def test_what_cannot_be_judged_is_none() -> None:

@@ -11,7 +11,7 @@ from benchmark.records.archive import load
 from benchmark.statistics.requirement import Requirement
 from benchmark.statistics.thresholds import operating_point
 from benchmark.tables.certainty import CERTAINTY, told_count, told_interval
-from benchmark.tables.leaderboard import COLUMNS
+from benchmark.tables.leaderboard import COLUMNS, build_tables
 from benchmark.tables.stored_scores import StoredScores
 from tests.benchmark.tables.fabricated_scores import scored, tables_in
 
@@ -96,3 +96,37 @@ def test_texts():
     assert told_interval(0.931, 0.984) == "0.93–0.98"
     assert told_interval(0.9991, 0.9999) == "0.999–1.000"
     assert (told_count(15.0, 100), told_count(15.333, 100)) == ("15 of 100", "15.3 of 100")
+
+
+@pytest.mark.parametrize(
+    ("found", "changed", "told"),
+    [(",crack,", ",crack,inf", "a finite number"), (",1,crack", ",2,crack", "'2', expected 0 or 1"),
+     (",1\n", ",7\n", "the fold '7', expected 0 or 1"), ("bad/000", "bad/001", "expected each image once"),
+     ("\n", "", "its last line is not whole")],
+)  # fmt: skip
+def test_a_damaged_score_is_told_with_its_file_and_the_other_rows_keep_their_intervals(tmp_path, found, changed, told):
+    damaged = scored(tmp_path, gap=2.0)
+    scored(tmp_path, gap=1.5, model="Padim", noise=1)
+    path = tmp_path / damaged["folder"] / "scores.csv"
+    whole = path.read_text()
+    place = whole.rindex(found)
+    path.write_text(whole[:place] + changed + whole[place + len(found) :])
+    archive, stored = load(tmp_path), StoredScores(tmp_path)
+    tables = build_tables(archive.records, archive.plans, stored=stored)
+    assert any("scores.csv" in sentence and told in sentence for sentence in stored.sentences)
+    assert tables.leaderboard.set_index("model")["missed"].notna().to_dict() == {"Patchcore": False, "Padim": True}
+
+
+def test_a_detector_that_is_no_better_than_chance_is_said_to_be_none(tmp_path):
+    scored(tmp_path, gap=0.0)
+    (one,) = tables_in(tmp_path).decisions
+    assert any("not shown to be better than chance" in sentence for sentence in one.how_sure)
+
+
+def test_detectors_without_an_error_are_not_called_equal(tmp_path):
+    scored(tmp_path, gap=50.0)
+    scored(tmp_path, gap=50.0, model="Padim", noise=1)
+    (one,) = tables_in(tmp_path).decisions
+    assert any("same image AUROC on these test images" in sentence for sentence in one.next_steps)
+    assert not any("as good as equal" in sentence for sentence in one.next_steps)
+    assert any("twice as many test images: 60 more defective and 40 more good" in text for text in one.next_steps)
