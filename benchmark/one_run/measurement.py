@@ -34,7 +34,7 @@ def measure(record: Record, prepared: Prepared, workspace: Path, options: RunOpt
     from benchmark.one_run.latency import measure_latency, moved_to
     from benchmark.one_run.memory import PeakMemory, model_bytes
     from benchmark.one_run.shared_fit import last_fit
-    from benchmark.one_run.threshold_scores import calibration_scores, cross_conformal_scores
+    from benchmark.one_run.threshold_scores import calibration_scores, check_calibration, cross_conformal_scores
     from benchmark.one_run.training import device_of, make_engine, validates
     from benchmark.plan.augmentation import augmented_splits, augmenting_callbacks
     from extensions.cache import open_cache
@@ -57,6 +57,7 @@ def measure(record: Record, prepared: Prepared, workspace: Path, options: RunOpt
     n_images = 0 if any(one.where in ("test", "both") for one in augmentations) else options.images
     collector = ScoreCollector(rows, with_masks=bool(found.counts["n_masks"]), n_images=n_images)
     with quiet():
+        check_calibration(prepared, options)
         calibration = cross_conformal_scores(prepared, workspace, options)
     known = last_fit.take(prepared, options.shared_fits)
     device = device_of(experiment.trainer)

@@ -6,15 +6,37 @@ import copy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
 from benchmark.one_run.options import RunOptions
 from benchmark.one_run.preparation import Prepared, backbone_id
 from benchmark.records.kept_thresholds import NO_FOLD
+from benchmark.statistics.thresholds import fit_thresholds
 
 if TYPE_CHECKING:
     from anomalib.data import AnomalibDataModule
     from anomalib.models import AnomalibModule
+
+
+def check_calibration(prepared: Prepared, options: RunOptions) -> None:
+    """Refuse images of `calibration_dir` that allow no threshold at the requirement, before the fit.
+
+    Raises:
+        ValueError: They are all good, or all defective, and it needs the others.
+    """
+    data, asked = getattr(prepared.datamodule, "calibration_data", None), options.requirement
+    if data is None or (asked is not None and asked.cross_conformal is not None):
+        return
+    labels = data.samples["label_index"].to_numpy()
+    fitted = fit_thresholds(labels, np.zeros(len(labels)), asked, on="images")
+    if fitted.lower is None:
+        told = "a threshold without a requirement" if asked is None else f"requirement ({asked.told})"
+        msg = (
+            f"{told}: {fitted.source} in calibration_dir of data set {prepared.dataset!r}; put some there, or leave "
+            "calibration_dir out"
+        )
+        raise ValueError(msg)
 
 
 def calibration_scores(

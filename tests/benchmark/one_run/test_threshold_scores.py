@@ -162,3 +162,23 @@ def test_more_folds_than_training_images_are_one_sentence(root, tmp_path):
     assert record.error.message == (
         "requirement: cross_conformal is 9, but data set 'tiny' has 8 training images that differ; expected 2 to 8"
     )
+
+
+@pytest.mark.parametrize(
+    ("folder", "asked", "lacking"),
+    [("dent", Requirement(max_false_alarms=0.1), "good"), ("good", Requirement(max_missed=0.1), "defective"),
+     ("dent", None, "good")],
+)  # fmt: skip
+def test_images_of_calibration_dir_that_allow_no_threshold_are_refused_before_the_fit(
+    root, tmp_path, folder, asked, lacking
+):
+    there = tmp_path / "tiny"
+    shutil.copytree(root, there)
+    for other in (there / "limits").iterdir():
+        if other.name != folder:
+            shutil.rmtree(other)
+    options = RunOptions(progress=False, requirement=asked)
+    record = run_experiment(experiment(there, calibration_dir="limits"), tmp_path / "output", options=options)
+    assert record is not None
+    assert record.error is not None
+    assert f"no {lacking} images in calibration_dir" in record.error.message
