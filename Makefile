@@ -48,8 +48,9 @@ readme: $(READY)  ## fill the tables of README.md, docs and models from the comm
 speed: $(READY)  ## ours against stock anomalib in one run: output/speed/
 	$(BIN)/python -m benchmark speed --output output/speed $(if $(DATA_ROOT),--data-root $(DATA_ROOT))
 
-statistics: $(READY) ## draw the table that shows how often intervals keep their promise: results/statistics/coverage.csv
+statistics: $(READY) ## do intervals keep their promise, and what is a tie mark worth on real records: results/statistics
 	$(BIN)/python -m benchmark.statistics.simulation --output results/statistics/coverage.csv
+	$(BIN)/python .ci/decision_studies.py --records results/quickstart results/reference results/piped
 
 clean:           ## remove the environment and all output
 	rm -rf $(VENV) output

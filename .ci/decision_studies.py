@@ -27,7 +27,7 @@ from benchmark.tables.row_samples import row_samples
 from benchmark.tables.stored_scores import StoredScores
 from extensions.runtime.atomic_write import write_whole
 
-N_SPLITS = 200
+N_SPLITS = 60
 N_DRAWS = 1000
 N_GOOD = 30  # of the labelled images; how many defective ones there are varies
 Detectors = dict[str, Sample]

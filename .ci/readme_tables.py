@@ -30,8 +30,10 @@ def tables() -> dict[str, str | None]:
 
     known = {name: read_leaderboard(ROOT / "results" / name) for name in ("quickstart", "reference")}
     quickstart, reference = known.values()
+    piped = read_leaderboard(ROOT / "results" / "piped")
     published = yaml.safe_load((ROOT / "results" / "published.yaml").read_text(encoding="utf-8"))
     found: dict[str, str | None] = {"quickstart": markdown(quickstart), "quickstart_short": short(quickstart)}
+    found["piped"] = short(piped, with_backbone=True)
     others = {name: plain_leaderboard(ROOT / "results" / name) for name in STUDIES if name not in known}
     found |= model_tables(known | others)
     found["few_shot"] = few_shot_table(plain_leaderboard(ROOT / "results" / "few_shot"))
@@ -319,14 +321,14 @@ def markdown(frame: pd.DataFrame) -> str:
     return "\n".join(lines)
 
 
-def short(frame: pd.DataFrame) -> str:
+def short(frame: pd.DataFrame, *, with_backbone: bool = False) -> str:
     """The rows that fit a page: places, detector, data, image AUROC with its interval, errors, pixel AUROC, speed."""
     heads = ("place", "detector", "data", "image AUROC (95 %)", "missed", "false alarms", "pixel AUROC", "ms/image")
     lines = [f"| {' | '.join(heads)} |", "|" + "---|" * len(heads)]
     for row in frame.to_dict("records"):
         cells = (
             row["rank_range"] or "",
-            row["model"],
+            f"{row['model']}, {row['backbone']}" if with_backbone else row["model"],
             row["dataset"],
             f"{row['image_AUROC']:.3f} ({row['image_AUROC_interval']})",
             row["missed_told"],
