@@ -15,7 +15,7 @@ from benchmark.statistics.rates import CONFIDENCE, Interval
 from benchmark.statistics.simulated_scores import SHAPES, Pair, Setting, draw, draw_pair
 
 SIZES = ((20, 60), (100, 10), (100, 100), (5, 20))
-"""Good and defective images; rules were chosen on the first, the others are unseen."""
+"""Good and defective images; rules were chosen on the first and, among some, on 100 and 10; the others are unseen."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,6 +1,6 @@
 """Draw the table that shows how often intervals, tests and thresholds keep their promise.
 
-``python -m benchmark.statistics.simulation --output results/statistics/coverage.csv``; about three minutes on a CPU.
+``python -m benchmark.statistics.simulation --output results/statistics/coverage.csv``; some minutes on a CPU.
 """
 
 from __future__ import annotations
