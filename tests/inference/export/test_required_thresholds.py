@@ -137,7 +137,7 @@ def test_what_so_few_images_do_not_support_is_told(copied):
         (["max_missed=0.1"], lambda path: with_scores(path.parent, [0, 0], [1, 2]),
          r"has no threshold for at most 10 % missed \(none, for there are no defective test images\); require"),
         (["max_missed=0.1"], lambda path: with_scores(path.parent, [0, 1], [1, np.inf]),
-         "its scores in .* cannot be used: thresholds need a finite score"),
+         "scores.csv: run .* has the score 'inf', expected a finite number; restore the file"),
         (["max_false_alarms=0.1", "cross_conformal=5"], lambda _: None, "no training images were scored in 5 folds"),
         (["max_missed=2"], lambda _: None, "--requirement: max_missed is 2; expected a share from 0 to 1"),
         (["max_missed=0.1", "cost.missed=5"], lambda _: None, "--requirement: .*both max_missed and cost"),
