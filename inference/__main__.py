@@ -14,7 +14,6 @@ from extensions.runtime.command import exit_code, workbench
 from inference.parser import parser
 
 if TYPE_CHECKING:
-    from benchmark.statistics.requirement import Requirement
     from inference.export.trained_run import TrainedRun
 
 
@@ -70,10 +69,11 @@ def _trained_run(options: argparse.Namespace, files: list[Path]) -> TrainedRun:
         files: Of `--calibration`; with them the training images are not needed.
     """
     from benchmark.api.found_run import find_beside, find_run
+    from benchmark.tables.required import parse_requirement
     from inference.export.trained_run import TrainedRun
     from inference.model.checkpoints import load_checkpoint
 
-    found, requirement = None, _requirement(options)
+    found, requirement = None, parse_requirement(options.requirement)
     if options.run:
         found = find_run(options.run, options.records, options.data_root, requirement=requirement)
     elif not options.checkpoint.is_file():
@@ -96,17 +96,6 @@ def _trained_run(options: argparse.Namespace, files: list[Path]) -> TrainedRun:
     if found.told:
         print(found.told)
     return found.load(model_class=options.model_class)
-
-
-def _requirement(options: argparse.Namespace) -> Requirement | None:
-    from benchmark.statistics.requirement import read_requirement
-    from extensions.configuration.document import apply_overrides
-
-    try:
-        return read_requirement(apply_overrides({}, options.requirement) or None)
-    except ValueError as error:
-        msg = f"--requirement: {str(error).removeprefix('requirement: ')}"
-        raise ValueError(msg) from error
 
 
 def predict(options: argparse.Namespace) -> int:

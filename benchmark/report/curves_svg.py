@@ -44,7 +44,7 @@ def score_histogram(scores: pd.DataFrame, thresholds: Thresholds | None, *, labe
         thresholds: Drawn as lines, also where they lie beyond all scores.
         label: Of the row, for the text that stands for the plot.
     """
-    levels = sorted({thresholds.lower, thresholds.upper}) if thresholds is not None else []
+    levels = thresholds.levels if thresholds is not None else []
     low, high = min([scores["score"].min(), *levels]), max([scores["score"].max(), *levels])
     edges = np.linspace(low, high if high > low else low + 1, N_BINS + 1)
     counts = [np.histogram(scores.loc[scores["label"] == one, "score"], edges)[0] for one in (0, 1)]
@@ -78,7 +78,7 @@ def roc_plot(parts: Sequence[tuple[str, pd.DataFrame]], thresholds: Thresholds |
         false_alarms, found, _ = roc_curve(scores["label"], scores["score"])
         lines.append(Line(points=axes.points(false_alarms, found), look=_look(parts), title=name or label))
     marks = []
-    for level in _levels(thresholds):
+    for level in thresholds.levels if thresholds is not None else ():
         found, false_alarms, _ = _rates(parts[0][1], level)
         title = f"at {level:.4g}: {found:.1%} of the defects found, {false_alarms:.1%} false alarms"
         marks.append(Mark(x=axes.x(false_alarms), y=axes.y(found), look="level", title=title))
@@ -102,7 +102,7 @@ def precision_recall_plot(
         precision, recall, _ = precision_recall_curve(scores["label"], scores["score"], drop_intermediate=True)
         lines.append(Line(points=axes.points(recall, precision), look=_look(parts), title=name or label))
     marks = []
-    for level in _levels(thresholds):
+    for level in thresholds.levels if thresholds is not None else ():
         found, _, right = _rates(parts[0][1], level)
         if right is not None:
             title = f"at {level:.4g}: {found:.1%} of the defects found, {right:.1%} of the alarms are defects"
@@ -137,10 +137,6 @@ def _mean_told(parts: Sequence[tuple[str, pd.DataFrame]], metric: str) -> str:
 
 def _look(parts: Sequence[object]) -> str:
     return "curve" if len(parts) == 1 else "curve thin"
-
-
-def _levels(thresholds: Thresholds | None) -> list[float]:
-    return sorted({thresholds.lower, thresholds.upper}) if thresholds is not None else []
 
 
 def _rates(scores: pd.DataFrame, level: float) -> tuple[float, float, float | None]:

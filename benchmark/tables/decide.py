@@ -17,7 +17,7 @@ from benchmark.tables.decision import Decision, LeadingRow, Thresholds
 from benchmark.tables.decision_texts import how_sure, recommendation
 from benchmark.tables.differences import Compared
 from benchmark.tables.export_commands import command
-from benchmark.tables.gallery import DEFECTIVE, GOOD, UNSURE, GalleryImage
+from benchmark.tables.gallery import DEFECTIVE, GOOD, UNSURE, GalleryImage, called
 from benchmark.tables.judged_row import JudgedRow
 from benchmark.tables.next_steps import next_steps
 from benchmark.tables.ranking import best_of
@@ -86,21 +86,20 @@ def with_examples(decision: Decision, images: Sequence[GalleryImage]) -> Decisio
     They are called what the decision's thresholds make of them, which may be others than those they were drawn at.
     """
     thresholds = decision.leading[0].thresholds if decision.leading else None
-    called = images if thresholds is None else [one for image in images for one in _called(image, thresholds)]
+    judged = images if thresholds is None else [one for image in images for one in _called(image, thresholds)]
     found = []
     for kinds in EXAMPLES:
-        found += [image for kind in kinds for image in called if image.kind == kind][:1]
+        found += [image for kind in kinds for image in judged if image.kind == kind][:1]
     return replace(decision, examples=tuple(found))
 
 
 def _called(image: GalleryImage, thresholds: Thresholds) -> list[GalleryImage]:
     """The image as these thresholds call it; none where it is no example of what it was drawn for any more."""
-    is_defective, is_accepted = image.score >= thresholds.upper, image.score < thresholds.lower
-    called = DEFECTIVE if is_defective else GOOD if is_accepted else UNSURE
-    kind = {(DEFECTIVE, GOOD): MISSED, (GOOD, DEFECTIVE): FALSE_ALARM}.get((image.truth, called), image.kind)
-    if kind in (MISSED, FALSE_ALARM) and called in (image.truth, UNSURE):
+    verdict = called(image.score, thresholds.lower, thresholds.upper)
+    kind = {(DEFECTIVE, GOOD): MISSED, (GOOD, DEFECTIVE): FALSE_ALARM}.get((image.truth, verdict), image.kind)
+    if kind in (MISSED, FALSE_ALARM) and verdict in (image.truth, UNSURE):
         return []
-    return [replace(image, kind=kind, called=called, threshold=thresholds.lower)]
+    return [replace(image, kind=kind, called=verdict, threshold=thresholds.lower)]
 
 
 def _points(best: JudgedRow, requirement: Requirement | None) -> tuple:

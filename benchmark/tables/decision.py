@@ -21,6 +21,11 @@ class Thresholds:
     upper: float
     source: str
 
+    @property
+    def levels(self) -> list[float]:
+        """The thresholds there are, one or two, ascending."""
+        return sorted({self.lower, self.upper})
+
 
 @dataclass(frozen=True, kw_only=True)
 class LeadingRow:

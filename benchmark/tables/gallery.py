@@ -78,11 +78,11 @@ def gallery(leading: Sequence[tuple[int, Record]], output: Path) -> list[Gallery
 def _is_true(panel: Panel, record: Record) -> bool:
     """Whether the record's thresholds, which may have been fitted anew, still make it what it was drawn as."""
     wrong = {MISSED: GOOD, FALSE_ALARM: DEFECTIVE}.get(panel.kind)
-    return wrong is None or _called(panel.score, record) == wrong
+    return wrong is None or called(panel.score, record.thresholds.image, record.thresholds.upper) == wrong
 
 
-def _called(score: float, record: Record) -> str:
-    lower, upper = record.thresholds.image, record.thresholds.upper
+def called(score: float, lower: float | None, upper: float | None) -> str:
+    """What thresholds call an image of this raw score; empty without one, `upper` is None with one alone."""
     if lower is None:
         return ""
     if score < lower:
@@ -110,7 +110,7 @@ def _gallery_image(rank: int, record: Record, listed: Panel, output: Path) -> Ga
         detector=" on ".join(filter(None, [record.model, record.backbone])),
         kind=listed.kind,
         truth=DEFECTIVE if listed.label else GOOD,
-        called=_called(listed.score, record),
+        called=called(listed.score, record.thresholds.image, record.thresholds.upper),
         score=listed.score,
         threshold=record.thresholds.image,
         image=listed.image,

@@ -37,10 +37,10 @@ def parse_requirement(pairs: Sequence[str]) -> Requirement | None:
         ValueError: One sentence: what was found, what was expected.
     """
     if bare := [pair for pair in pairs if "=" not in pair]:
-        msg = f"--requirement {bare[0]}: expected KEY=VALUE, for instance max_false_alarms=0.02"
+        msg = f"--requirement: found {bare[0]!r}, expected KEY=VALUE, for instance max_false_alarms=0.02"
         raise ValueError(msg)
     try:
-        return read_requirement(apply_overrides({}, pairs)) if pairs else None
+        return read_requirement(apply_overrides({}, pairs) or None)
     except ValueError as error:
-        msg = f"--requirement {' '.join(pairs)}: {error}"
+        msg = f"--requirement: {str(error).removeprefix('requirement: ')}"
         raise ValueError(msg) from error

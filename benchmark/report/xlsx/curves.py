@@ -28,7 +28,7 @@ def rates(row: LeadingRow) -> list[Rates]:
         return []
     labels, scores = _arrays(row)
     found = []
-    for cut in sorted({row.thresholds.lower, row.thresholds.upper}):
+    for cut in row.thresholds.levels:
         called = scores >= cut
         right = float(labels[called].mean()) if called.any() else None
         found.append(Rates(float(called[labels == 0].mean()), float(called[labels == 1].mean()), right))

@@ -16,7 +16,7 @@ LABELS = np.arange(N) % 2
 FOLDS = np.arange(N) // 2 % 2
 
 
-def test_set(seed: int = 0, *, n: int = N, side: int = SIDE) -> tuple[np.ndarray, np.ndarray]:
+def made_set(seed: int = 0, *, n: int = N, side: int = SIDE) -> tuple[np.ndarray, np.ndarray]:
     """Smooth maps and masks (n, side, side); odd images have one or two defects, of which some hardly show."""
     rng = np.random.default_rng(seed)
     masks = np.zeros((n, side, side), dtype=bool)
@@ -27,9 +27,6 @@ def test_set(seed: int = 0, *, n: int = N, side: int = SIDE) -> tuple[np.ndarray
     noise = 6 * ndimage.gaussian_filter(rng.normal(size=masks.shape), (0, 2, 2))
     shown = rng.uniform(0.2, 3, (n, 1, 1)) * ndimage.gaussian_filter(masks.astype(float), (0, 1, 1))
     return np.exp(0.3 * (noise + 0.5 * rng.normal(size=(n, 1, 1)) + shown)).astype(np.float32), masks
-
-
-test_set.__test__ = False  # type: ignore[attr-defined]
 
 
 def counted(maps: np.ndarray, masks: np.ndarray, folds: np.ndarray, **rows: np.ndarray) -> PixelMetrics:
@@ -74,7 +71,7 @@ def slow_metrics(maps: np.ndarray, masks: np.ndarray, folds: np.ndarray) -> dict
 
 
 def test_resampled_metrics_are_those_of_the_images_literally_drawn() -> None:
-    maps, masks = test_set()
+    maps, masks = made_set()
     draws = resample_counts(LABELS, [f"{i}.png" for i in range(N)], n_resamples=8)
     order = np.random.default_rng(0).permutation(N)
     found = counted(maps[order], masks[order], FOLDS[order], rows=order).resampled(draws)
@@ -88,7 +85,7 @@ def test_resampled_metrics_are_those_of_the_images_literally_drawn() -> None:
 
 
 def test_metrics_of_the_whole_test_set_are_those_of_slow_loops() -> None:
-    maps, masks = test_set(1)
+    maps, masks = made_set(1)
     found = counted(maps, masks, FOLDS).compute()
     expected = slow_metrics(maps, masks, FOLDS)
     assert {name: found[name] for name in expected} == pytest.approx(expected, abs=1e-3)
@@ -102,7 +99,7 @@ def test_aupimo_equals_that_of_anomalib(steps: bool, monkeypatch) -> None:
     bounds = (1e-3, 1e-1)  # a rate that tiny maps resolve
     monkeypatch.setattr("benchmark.metrics.pixel.PIMO_BOUNDS", bounds)
     monkeypatch.setattr(resampled_pixels, "PIMO_BOUNDS", bounds)
-    maps, masks = test_set(2)
+    maps, masks = made_set(2)
     if steps:
         maps = np.round(maps, 2)
     found = counted(maps, masks, FOLDS)
@@ -115,12 +112,12 @@ def test_aupimo_equals_that_of_anomalib(steps: bool, monkeypatch) -> None:
 
 
 def test_aupimo_is_blank_where_its_false_positive_rate_is_less_than_a_pixel() -> None:
-    found = counted(*test_set(), FOLDS).compute()
+    found = counted(*made_set(), FOLDS).compute()
     assert [name for name, value in found.items() if value is None] == ["pixel_AUPIMO"]
 
 
 def test_drawing_every_image_once_gives_the_metrics_themselves() -> None:
-    metrics = counted(*test_set(), FOLDS)
+    metrics = counted(*made_set(), FOLDS)
     found, exact = metrics.resampled(np.ones((2, N), np.int32)), metrics.compute()
     for name, values in found.items():
         np.testing.assert_allclose(values, exact[name], atol=1e-12)
@@ -130,7 +127,7 @@ def test_drawing_every_image_once_gives_the_metrics_themselves() -> None:
 
 
 def test_steps_of_images_and_draws_change_nothing(monkeypatch) -> None:
-    metrics = counted(*test_set(), FOLDS)
+    metrics = counted(*made_set(), FOLDS)
     draws = resample_counts(LABELS, [f"{i}" for i in range(N)], n_resamples=20)
     expected = metrics.resampled(draws)
     monkeypatch.setattr(resampled_pixels, "IMAGES_AT_ONCE", 5)
@@ -140,7 +137,7 @@ def test_steps_of_images_and_draws_change_nothing(monkeypatch) -> None:
 
 
 def test_a_metric_that_the_common_bins_cannot_tell_is_left_out(monkeypatch) -> None:
-    maps, masks = test_set()
+    maps, masks = made_set()
     draws = np.ones((2, N), int)
     monkeypatch.setattr("benchmark.metrics.pixel_counts.MAX_OF_IMAGE", 2)
     found = counted(maps, masks, FOLDS)
@@ -152,14 +149,14 @@ def test_a_metric_that_some_draw_has_not_is_left_out(monkeypatch) -> None:
     monkeypatch.setattr(resampled_pixels, "DRAWS_AT_ONCE", 2)
     draws = np.ones((6, N), int)
     draws[3, (LABELS == 0) & (FOLDS == 0)] = 0  # no normal image of this fold is drawn
-    found = counted(*test_set(), FOLDS).resampled(draws)
+    found = counted(*made_set(), FOLDS).resampled(draws)
     assert "pixel_F1LabelFree" not in found
     assert {len(values) for values in found.values()} == {6}
 
 
 @pytest.mark.parametrize("value", [False, True])
 def test_one_class_has_no_resamples(value: bool) -> None:
-    maps, masks = test_set()
+    maps, masks = made_set()
     assert counted(maps, np.full_like(masks, value), FOLDS).resampled(np.ones((2, N), int)) == {}
     assert PixelMetrics().resampled(np.ones((2, N), int)) == {}
 
@@ -185,12 +182,12 @@ def test_common_bins_are_few_keep_the_order_and_are_narrow_where_normal_pixels_a
 def test_intervals_hold_the_truth_about_as_often_as_they_say() -> None:
     """Of 150 small test sets of 16 images; the truth is that of 600 others."""
     n, side = 16, 16
-    truth = counted(*test_set(99, n=600, side=side), np.arange(600) // 2 % 2).compute()
+    truth = counted(*made_set(99, n=600, side=side), np.arange(600) // 2 % 2).compute()
     names = ("pixel_AUROC", "pixel_AveragePrecision")
     held = dict.fromkeys(names, 0)
     draws = resample_counts(np.arange(n) % 2, [str(i) for i in range(n)], n_resamples=200)
     for seed in range(150):
-        found = counted(*test_set(seed, n=n, side=side), np.arange(n) // 2 % 2).resampled(draws)
+        found = counted(*made_set(seed, n=n, side=side), np.arange(n) // 2 % 2).resampled(draws)
         for name in names:
             low, high = np.quantile(found[name], (0.025, 0.975))
             held[name] += low <= truth[name] <= high
