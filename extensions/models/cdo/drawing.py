@@ -45,9 +45,7 @@ def draw_defects(
     return torch.where(marked, ((after / 255 - shift) / scale).to(images), images), marked
 
 
-def _draw(
-    images: np.ndarray, index: int, drawing: Drawing, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray]:
+def _draw(images: np.ndarray, index: int, drawing: Drawing, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """One image (H, W, 3) uint8 with what was drawn on it, and where (H, W)."""
     image = images[index]
     if drawing == "noise":
