@@ -1,6 +1,7 @@
 """CDO as a Lightning module."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -105,7 +106,7 @@ class Cdo(HeldOutMixin, Stfpm):
             pre_processor=processor, post_processor=post_processor, evaluator=evaluator, visualizer=visualizer
         )
         self.model = CdoModel(layers, architecture(backbone), score=score)
-        self.loss_settings = {"gamma": gamma, "margin": margin, "overlap": overlap}
+        self.collaborative_loss = partial(collaborative_loss, gamma=gamma, margin=margin, overlap=overlap)
         self.drawing = drawing
         self.lr_decay = lr_decay
         self.optimizer_settings = {"lr": lr, "weight_decay": weight_decay}
@@ -137,7 +138,7 @@ class Cdo(HeldOutMixin, Stfpm):
     def _loss_with_defects(self, batch: Batch, *, seed: int) -> torch.Tensor:
         """The loss on the batch's known defects and on its other images with defects drawn on them."""
         images, marked = self.with_defects(batch, seed=seed)
-        return collaborative_loss(self.model.compare_drawn(images), marked, **self.loss_settings)
+        return self.collaborative_loss(self.model.compare_drawn(images), marked)
 
     def with_defects(self, batch: Batch, *, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Draw defects on the images of a batch that have none.
