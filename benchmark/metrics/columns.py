@@ -103,6 +103,8 @@ _TEXTS = (
            note="Number of training images, where it was limited."),
     Column(name="contamination_ratio", heading="Contamination", format="0.0%", width=13, optional=True,
            note="Share of anomalous images put among the training images."),
+    Column(name="known_defects", heading="Known defects", format="0", width=13, optional=True,
+           note="Defects that were trained on as such, with their masks; they are not tested."),
     Column(name="repeats", heading="Repeats", format="0", width=8,
            note="How often each injected defect was put among the training images, a little shifted."),
     Column(name="detector", heading="Detector", width=22,
@@ -185,8 +187,8 @@ _RESULTS = (
     "image_size", "layers", "epochs", "stopped_by", "n_seeds",
 )  # fmt: skip
 _DECISIONS = ("label_free_Accuracy", "label_free_Precision", "label_free_Recall", "label_free_F1Score")
-_ORIGIN = ("k_shot", "contamination_ratio", "threshold_source", "checkpoint", "run_keys", "weights_sha256",
-           "pixel_binning_error")  # fmt: skip
+_ORIGIN = ("k_shot", "contamination_ratio", "known_defects", "threshold_source", "checkpoint", "run_keys",
+           "weights_sha256", "pixel_binning_error")  # fmt: skip
 _PLACED = (*_ORIGIN, *_DECISIONS)
 _REST = (*_PLACED, *(m.name for m in METRICS if m.name not in {*_RESULTS, *_PLACED}))  # those without a place last
 

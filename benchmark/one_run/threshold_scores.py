@@ -57,9 +57,10 @@ def calibration_scores(
 
 
 def cross_conformal_scores(prepared: Prepared, workspace: Path, options: RunOptions) -> pd.DataFrame | None:
-    """Scores of the training images, each by a model fitted on the other folds; None where that is not asked for.
+    """Scores of the good training images, each by a model fitted on the other folds; None where that is not asked for.
 
-    The folds are dealt by content and the run's seed. Each fit is that of the run, but for the images it lacks.
+    Known defects train all of these models and are scored by none. The folds are dealt by content and the run's seed.
+    Each fit is that of the run, but for the images it lacks.
 
     Returns:
         As `benchmark.records.packed.read_calibration`.
@@ -70,13 +71,16 @@ def cross_conformal_scores(prepared: Prepared, workspace: Path, options: RunOpti
     from extensions.data.checks.copies import contents_of
     from extensions.data.checks.inspection import inspect_files
     from extensions.data.splits import dealt
+    from extensions.models.common.known_defects import is_known_defect
 
     n_folds = options.requirement.cross_conformal if options.requirement is not None else None
     if n_folds is None:
         return None
     datamodule, seed = prepared.datamodule, prepared.experiment.seed
     assert datamodule is not None
-    samples = datamodule.train_data.samples
+    everything = datamodule.train_data.samples
+    is_known = is_known_defect(everything)
+    samples, known = everything[~is_known], everything[is_known]
     contents = contents_of(samples["image_path"], inspect_files(samples["image_path"]))
     if len(set(contents)) < n_folds:
         msg = (
@@ -88,7 +92,7 @@ def cross_conformal_scores(prepared: Prepared, workspace: Path, options: RunOpti
     found = []
     for fold in range(n_folds):
         part = copy.copy(datamodule)
-        part.train_data = _part(datamodule.train_data, samples[folds != fold])
+        part.train_data = _part(datamodule.train_data, pd.concat([samples[folds != fold], known]))
         part.test_data = _part(datamodule.train_data, samples[folds == fold])
         found.append(_Scoring(prepared, part, workspace, options).fitted_scores().assign(fold=fold))
     return pd.concat(found, ignore_index=True)
@@ -116,6 +120,7 @@ class _Scoring:
 
         from benchmark.one_run.training import validates
         from extensions.configuration import instantiate_model
+        from extensions.models.common.known_defects import check_known_defects
         from extensions.models.common.limits import check_n_train
         from extensions.runtime.downloads import fetching
         from extensions.runtime.explained import step
@@ -124,6 +129,7 @@ class _Scoring:
         with step("building the model"), fetching():
             model: AnomalibModule = instantiate_model(self._experiment.model)
         check_n_train(model, len(self._part.train_data))
+        check_known_defects(model, self._part)
         validation = validates(model, self._part)
         return self.scores(model, splits=("train", "test", "val") if validation else ("train", "test"))
 

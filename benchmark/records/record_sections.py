@@ -26,6 +26,7 @@ class Dataset(Section):
         contamination_ratio: Share of anomalous images put among the training images, as asked for.
         contamination: What of it was realised.
         defect_kinds: Test images of each kind.
+        known_kinds: Defects of each kind that were trained on as such, with their masks; empty where there were none.
         calibration_kinds: Images of each kind that thresholds alone were fitted on; empty where there were none.
         image_size: Height and width that the network saw, px.
     """
@@ -43,8 +44,14 @@ class Dataset(Section):
     n_test_anomalous: int | None = None
     n_masks: int | None = None
     defect_kinds: dict[str, int] = {}
+    known_kinds: dict[str, int] = {}
     calibration_kinds: dict[str, int] = {}
     image_size: list[int] = []
+
+    @property
+    def n_known_defects(self) -> int | None:
+        """How many defects were trained on as such, None for none."""
+        return sum(self.known_kinds.values()) or None
 
     @property
     def label(self) -> str:

@@ -158,7 +158,7 @@ def _frame(lines: list[dict[str, Any]]) -> pd.DataFrame:
     """Lines with `COLUMNS` and `TOLD`; whole numbers stay whole beside blanks."""
     names = [*COLUMNS, *TOLD]
     frame = pd.DataFrame([{name: line.get(name) for name in names} for line in lines], columns=names)
-    whole = ("rank", "n_seeds", "n_categories", "k_shot", "n_defective", "n_good")
+    whole = ("rank", "n_seeds", "n_categories", "k_shot", "known_defects", "n_defective", "n_good")
     number = (*MEASURED, *(f"{name}_std" for name in HEADLINE), "contamination_ratio", *INTERVALS)
     number += tuple(name for name in POINT if name not in whole)
     return frame.astype(dict.fromkeys(whole, "Int64") | dict.fromkeys(number, "float64"))

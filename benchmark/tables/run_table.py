@@ -30,6 +30,7 @@ _FACTS: dict[str, Callable[[Record], Any]] = {
     "synthetic": lambda r: r.dataset.synthetic,
     "k_shot": lambda r: r.dataset.k_shot,
     "contamination_ratio": lambda r: r.dataset.contamination_ratio,
+    "known_defects": lambda r: r.dataset.n_known_defects,
     "latency_session": lambda r: r.speed.latency_session,
     "latency_note": lambda r: r.speed.latency_note,
     "seconds": lambda r: r.seconds,

@@ -42,6 +42,7 @@ def summary(row: Row, categories: list[str]) -> dict[str, Any]:
         "threshold_source": _joined(seen, lambda r: r.thresholds.source),
         "k_shot": found[0].dataset.k_shot if found else None,
         "contamination_ratio": found[0].dataset.contamination_ratio if found else None,
+        "known_defects": found[0].dataset.n_known_defects if found else None,
         "synthetic": any(record.dataset.synthetic for record in seen),
         "weights_sha256": _joined(seen, lambda r: r.weights_sha256),
         "run_keys": ";".join(record.key for record in done) or None,

@@ -1,5 +1,6 @@
 from .autoencoder_ocsvm.lightning_model import AutoencoderOcSvm as AutoencoderOcSvm
 from .backbone_ocsvm.lightning_model import BackboneOcSvm as BackboneOcSvm
+from .cdo.lightning_model import Cdo as Cdo
 from .cflow.lightning_model import Cflow as Cflow
 from .contrastive_stfpm.lightning_model import ContrastiveStfpm as ContrastiveStfpm
 from .conv_autoencoder.callbacks import ReconstructionStrip as ReconstructionStrip

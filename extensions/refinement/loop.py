@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import pandas as pd
 
+from extensions.models.common.known_defects import is_known_defect
 from extensions.refinement.evidence import Evidence
 from extensions.refinement.plan import ASKS_DETECTOR, REVIEW, Plan
 from extensions.refinement.rules import RULES
@@ -152,6 +153,7 @@ def refine(
         held_out: (n,) bool, which images `train` does not train on; None for none.
         on_round: Gets a sentence about each round that is finished.
     """
+    _check_no_known_defects(datamodule)
     names = training_names(datamodule)
     held_out = np.zeros(len(names), bool) if held_out is None else held_out
     result = Refinement(names, injected_mask(datamodule), np.zeros(len(names), int), held_out)
@@ -185,6 +187,15 @@ def refine(
         trained, last.seconds["train"] = _timed(train, with_training(datamodule, last.kept))
         result.rounds[-1] = replace(last, trained=trained)
     return result
+
+
+def _check_no_known_defects(datamodule: AnomalibDataModule) -> None:
+    if n := int(is_known_defect(datamodule.train_data.samples).sum()):
+        msg = (
+            f"refinement: the training images of data set {datamodule.name!r} hold {n} known defects, which would be "
+            "the first suspects; set known_defects to 0 and leave known_defects_dir out, or drop the refinement"
+        )
+        raise ValueError(msg)
 
 
 def _check_dropped(dropped: tuple[str, ...], names: list[str]) -> None:

@@ -30,7 +30,7 @@ class Fingerprint:
         files: columns split (train, test, val, calibration), image (relative to the root), sha256, label (0, 1), mask
             (the mask's sha256, "" without one), kind ("good" or the kind of defect).
         counts: n_train, n_test_normal, n_test_anomalous, n_masks, defect_kinds (test images of each kind);
-            calibration_kinds (likewise) where thresholds have images of their own.
+            known_kinds (likewise, of defects that are trained on as such) and calibration_kinds where there are any.
     """
 
     sha256: str
@@ -95,6 +95,10 @@ def _counts(files: pd.DataFrame) -> dict[str, int | dict[str, int]]:
         "n_masks": int((anomalous["mask"] != "").sum()),
         "defect_kinds": dict(sorted(Counter(anomalous["kind"].tolist()).items())),
     }
+    # What is injected into the training images passes for normal.
+    known = files[(files["split"] == "train") & (files["label"] == 1)]
+    if len(known):
+        counts["known_kinds"] = dict(sorted(Counter(known["kind"].tolist()).items()))
     if calibration:
         counts["calibration_kinds"] = dict(sorted(calibration.items()))
     return counts

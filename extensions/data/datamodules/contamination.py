@@ -7,15 +7,19 @@ from typing import Any
 
 import pandas as pd
 
-from extensions.data.checks.copies import contents_of
-from extensions.data.checks.inspection import inspect_files
 from extensions.data.datamodules.checked_arguments import checked_ratio
 from extensions.data.datamodules.datamodule import WorkbenchDataModule
 from extensions.data.datamodules.elpv import Elpv
 from extensions.data.datamodules.folder import Folder
 from extensions.data.datamodules.listing import COLUMNS
 from extensions.data.datamodules.mvtec_ad import MVTecAD
-from extensions.data.datamodules.set_aside import injection_order, largest_possible, n_available, n_injected
+from extensions.data.datamodules.set_aside import (
+    injection_order,
+    kind_of_each,
+    largest_possible,
+    n_available,
+    n_injected,
+)
 from extensions.data.errors import DatasetError
 from extensions.data.synthetic.shifted_copies import shifted_copies
 from extensions.runtime.progress import progress_bar
@@ -120,7 +124,7 @@ class Contaminated(WorkbenchDataModule):
         train, val = self.train_data.samples, self.val_data.samples
         injected = train[train["injected"]]
         self._injected = frozenset(injected["image_path"])
-        self.contamination_ratio = len(injected) / max(1, len(train))
+        self.contamination_ratio = len(injected) / max(1, int((~train["known"]).sum()))
         self._contamination = {
             "ratio": self.contamination_ratio,
             "requested_ratio": self._requested_ratio,
@@ -136,13 +140,7 @@ class Contaminated(WorkbenchDataModule):
     def _draw_test(self, samples: pd.DataFrame) -> pd.DataFrame:
         """The samples with the defects that were set aside left out of the test set, or moved to training."""
         samples = super()._draw_test(samples).assign(injected=False)
-        defects = samples[(samples["split"] == "test") & (samples["label_index"] == 1)]
-        facts = inspect_files(defects["image_path"], title=f"reading {self.name}")
-        # Of images with equal content the one whose name comes first stands for all.
-        defects = defects.assign(
-            content=contents_of(defects["image_path"], facts),
-            name=[self.relative(path) for path in defects["image_path"]],
-        ).sort_values("name")
+        defects = self._tested_defects(samples)
         n_normal = int((samples["split"] == "train").sum())
         order = self._set_aside(defects, n_normal)
         tested = samples.drop(index=defects.index[defects["content"].isin(order)])
@@ -152,8 +150,7 @@ class Contaminated(WorkbenchDataModule):
 
     def _set_aside(self, defects: pd.DataFrame, n_normal: int) -> list[str]:
         """Contents of the defects that are not tested, in the order in which they are injected."""
-        kinds = defects.groupby("content")["kind"]
-        kind_of = dict(kinds.first()[kinds.nunique() == 1])
+        kind_of = kind_of_each(defects)
         self._n_set_aside = n_injected(self.largest_ratio, n_normal)
         if self._n_set_aside and not kind_of:
             msg = (

@@ -19,6 +19,7 @@ from extensions.data.checks.inspection import inspect_files
 from extensions.data.datamodules.checked_arguments import checked_k_shot, checked_mode, checked_ratio, checked_seed
 from extensions.data.datamodules.dataset import WorkbenchDataset
 from extensions.data.datamodules.kind_folders import list_calibration
+from extensions.data.datamodules.known_defects import checked_counts, list_known, take_known, with_known
 from extensions.data.datamodules.listing import Listing
 from extensions.data.errors import DatasetError
 from extensions.data.reading.files import absolute, from_data_root, relative_name
@@ -57,6 +58,15 @@ class WorkbenchDataModule(RemembersArguments, AnomalibDataModule):
         calibration_dir: folder of images that thresholds alone are fitted on: those of its subfolder ``good``, and
             those of its other subfolders as defects; it may have good ones only. None of them may be trained or tested
             on. Relative to the folder of the data set.
+        known_defects: train on so many defects of the test set, too, in proportion to their kinds, as what they are:
+            with label 1, their masks, and true in the column ``known``. They are not tested, never held out, and no
+            part of ``k_shot``. Only detectors that learn from defects take them, such as `extensions.Cdo`. ``seed``
+            draws them by their content, the seed of the run does not; what fewer draw more draw, too, if
+            ``set_aside`` is the same.
+        set_aside: take so many defects out of the test set, ``known_defects`` or more, so that runs with more and fewer
+            are tested on the same images; None takes ``known_defects``.
+        known_defects_dir: folder of more known defects, ``<kind>/<name>.png`` with ``ground_truth/<kind>/
+            <name>_mask.png``; all of them are trained on. Relative to the folder of the data set.
 
     Attributes:
         calibration_data: these images, after ``setup``; None without them.
@@ -94,6 +104,9 @@ class WorkbenchDataModule(RemembersArguments, AnomalibDataModule):
         k_shot: int | None = None,
         k_shot_seed: int | None = None,
         calibration_dir: str | Path | None = None,
+        known_defects: int = 0,
+        set_aside: int | None = None,
+        known_defects_dir: str | Path | None = None,
     ) -> None:
         super().__init__(
             train_batch_size=train_batch_size,
@@ -110,6 +123,8 @@ class WorkbenchDataModule(RemembersArguments, AnomalibDataModule):
         self.k_shot = checked_k_shot(k_shot)
         self.k_shot_seed = None if k_shot_seed is None else checked_seed(k_shot_seed, "k_shot_seed")
         self.calibration_dir = calibration_dir
+        self.known_defects_dir = known_defects_dir
+        self.known_defects, self.set_aside = checked_counts(known_defects, set_aside)
         self.calibration_data: WorkbenchDataset | None = None
         self._run_seed: int | None = None
         self._k_shot_images: list[str] = []
@@ -158,17 +173,22 @@ class WorkbenchDataModule(RemembersArguments, AnomalibDataModule):
         listing = self._list()
         folder = self._calibration_folder
         calibration = list_calibration(folder, root=self.root, name=self.name) if folder else Listing()
+        folder = self._known_folder
+        known = list_known(folder, root=self.root, name=self.name) if folder else Listing()
         samples = self._split_test(listing.frame())
-        listed = [*listing.problems, *calibration.problems]
-        everything = pd.concat([samples, calibration.frame()], ignore_index=True) if calibration.rows else samples
-        raise_problems(everything, listed, name=self.name, root=self.root)
-        samples = self._draw_test(samples)
+        listed = [*listing.problems, *calibration.problems, *known.problems]
+        parts = [samples, *(part.frame() for part in (calibration, known) if part.rows)]
+        raise_problems(pd.concat(parts, ignore_index=True), listed, name=self.name, root=self.root)
+        samples, drawn = self._take_known(self._draw_test(samples))
         train, test = (samples[samples["split"] == split] for split in ("train", "test"))
         train, val, test = self._split_val(train, test)
         train = self._draw_few(train)
         has_masks = any((part["mask_path"] != "").any() for part in (train, val, test))
         self._task = TaskType.SEGMENTATION if has_masks else TaskType.CLASSIFICATION
-        self.train_data = self._dataset(train)
+        train = with_known(train, drawn, known.frame())
+        # Masks of known defects do not give the test images masks.
+        task = TaskType.SEGMENTATION if train["known"].any() else self._task
+        self.train_data = WorkbenchDataset(train, name=self.name, task=task)
         self.test_data = self._dataset(test)
         self.val_data = self._dataset(val)
         self.calibration_data = self._dataset(calibration.frame()) if calibration.rows else None
@@ -183,6 +203,10 @@ class WorkbenchDataModule(RemembersArguments, AnomalibDataModule):
     def _calibration_folder(self) -> Path | None:
         return absolute(self.calibration_dir, base=self._folder_of_relative) if self.calibration_dir else None
 
+    @property
+    def _known_folder(self) -> Path | None:
+        return absolute(self.known_defects_dir, base=self._folder_of_relative) if self.known_defects_dir else None
+
     def _split_test(self, samples: pd.DataFrame) -> pd.DataFrame:
         """The samples with test images chosen, where the layout does not say which they are."""
         return samples
@@ -190,6 +214,25 @@ class WorkbenchDataModule(RemembersArguments, AnomalibDataModule):
     def _draw_test(self, samples: pd.DataFrame) -> pd.DataFrame:
         """The checked samples with drawn test images in place of real ones, where that is asked for."""
         return samples
+
+    def _take_known(self, samples: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """The samples without the defects that are set aside, and those of them that are known in training."""
+        if not self.set_aside:
+            return samples, samples.iloc[:0]
+        return take_known(
+            samples,
+            self._tested_defects(samples),
+            n=self.known_defects,
+            n_set_aside=self.set_aside,
+            seed=self.seed,
+            name=self.name,
+        )
+
+    def _tested_defects(self, samples: pd.DataFrame) -> pd.DataFrame:
+        """The defects of the test set by name, with their content: of copies the first one stands for all."""
+        defects = samples[(samples["split"] == "test") & (samples["label_index"] == 1)]
+        names = [self.relative(path) for path in defects["image_path"]]
+        return defects.assign(content=self._contents(defects), name=names).sort_values("name")
 
     def _split_val(self, train: pd.DataFrame, test: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
         """Training, validation and test samples by ``val_split_mode``."""

@@ -127,7 +127,7 @@ class Folder(WorkbenchDataModule):
     @property
     def _excluded(self) -> list[Path]:
         """Folders that are not read for one above them."""
-        return [*self._named, *([self._calibration_folder] if self._calibration_folder else [])]
+        return [*self._named, *(path for path in (self._calibration_folder, self._known_folder) if path is not None)]
 
     @property
     def _own_mask_dirs(self) -> list[Path]:

@@ -3,6 +3,8 @@
 from collections import Counter
 from collections.abc import Mapping
 
+import pandas as pd
+
 from extensions.data.splits import content_hash_rank
 
 _STEPS = 1000  # a largest possible ratio is named with three decimals
@@ -11,6 +13,12 @@ _STEPS = 1000  # a largest possible ratio is named with three decimals
 def n_injected(ratio: float, n_normal: int) -> int:
     """Defects beside ``n_normal`` normal images, so that they are ``ratio`` of the mixture."""
     return round(ratio / (1 - ratio) * n_normal)
+
+
+def kind_of_each(defects: pd.DataFrame) -> dict[str, str]:
+    """Content (a hash) to kind of the defects that carry one kind only; of columns ``content`` and ``kind``."""
+    kinds = defects.groupby("content")["kind"]
+    return dict(kinds.first()[kinds.nunique() == 1])
 
 
 def n_available(kind_of: Mapping[str, str]) -> int:

@@ -48,7 +48,7 @@ class CachedRun:
         layers: More layers of the same backbone that other runs will ask for.
         device: Where features are computed.
         splits: `train`, `test`, and `val` where the fit validates.
-        augmented: Those of them that callbacks of the trainer augment.
+        augmented: Those of them that callbacks of the trainer augment; a model adds those that it `draws_on`.
 
     Attributes:
         source: Of the model's features, and a callback that the Engine must be given; None where none are kept.
@@ -80,7 +80,8 @@ class CachedRun:
             return
         fixed, self._crop = split_repeatable(parts[0])
         self._normalize = parts[1]
-        images = self._image_splits(cache, fixed, splits, augmented)
+        changed = {*augmented, *getattr(model, "draws_on", ())}
+        images = self._image_splits(cache, fixed, splits, changed)
         extractor = getattr(model.model, getattr(model, "extractor_name", ""), None)
         store, own = None, [""]
         if images and isinstance(extractor, FrozenFeatureExtractor) and extractor.is_single:

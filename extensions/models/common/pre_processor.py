@@ -52,3 +52,10 @@ def size_pair(size: ImageSize, argument: str) -> tuple[int, int]:
         msg = f"{argument} is {size!r}; expected one positive number of px or (height, width)."
         raise ValueError(msg)
     return pair[0], pair[1]
+
+
+def last_normalization(transform: Transform | None) -> Normalize | None:
+    """The normalization at the end of a pre-processor's transform, None without one."""
+    if isinstance(transform, Compose):
+        return last_normalization(transform.transforms[-1]) if transform.transforms else None
+    return transform if isinstance(transform, Normalize) else None

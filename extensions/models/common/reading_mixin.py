@@ -10,6 +10,7 @@ from anomalib.visualization import ImageVisualizer
 from torch.utils.data import DataLoader
 
 from extensions.data.datamodules.stock_datasets import read_as_ours
+from extensions.models.common.known_defects import check_known_defects
 from extensions.models.common.mixin_base import MixinBase
 from extensions.models.common.visualizer import UprightVisualizer
 
@@ -34,6 +35,15 @@ class ReadingMixin(MixinBase):
         strategy = self.trainer.strategy
         if not isinstance(strategy.process_dataloader, LoaderReader):
             strategy.process_dataloader = LoaderReader(self.trainer, strategy.process_dataloader)
+
+    def on_fit_start(self) -> None:
+        """Refuse known defects that the model would take for good images.
+
+        Raises:
+            ValueError: It names the model, the data set, the number of defects, and what to do.
+        """
+        super().on_fit_start()
+        check_known_defects(self, getattr(self.trainer, "datamodule", None))
 
     def configure_callbacks(self) -> Any:
         """As in anomalib, with a visualizer that shows images as the model saw them."""

@@ -1,6 +1,5 @@
 """STFPM with a contrastive head as a Lightning module."""
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,12 +10,12 @@ from anomalib.metrics import Evaluator
 from anomalib.models import Stfpm as AnomalibStfpm
 from anomalib.visualization import Visualizer
 from torch import nn
-from torchvision.transforms import v2
 
 from extensions.backbones import architecture
 from extensions.configuration.checked_values import check_values, check_whole
 from extensions.models.common.held_out_mixin import HeldOutMixin, holds_out_training_images
-from extensions.models.common.pre_processor import ImageSize
+from extensions.models.common.pre_processor import ImageSize, last_normalization
+from extensions.models.common.step_seed import seed_of_step
 from extensions.models.common.training_pass import evaluating
 from extensions.models.contrastive_stfpm.loss import contrastive_loss, matching_loss
 from extensions.models.contrastive_stfpm.torch_model import ContrastiveStfpmModel
@@ -149,7 +148,7 @@ class ContrastiveStfpm(HeldOutMixin, Stfpm):
         teacher, student = self.model(batch.image)
         loss = matching_loss(teacher, student).mean()
         if self.contrastive_loss is not None:
-            views = self.views(batch.image, seed=self._seed_of_step())
+            views = self.views(batch.image, seed=seed_of_step(self))
             first, second = self.model.project(views.flatten(0, 1)).chunk(2)  # (N, K) each
             contrast = self.contrastive_loss(first, second)
             self.log("train_matching_loss", loss.item(), on_step=False, on_epoch=True)
@@ -181,7 +180,7 @@ class ContrastiveStfpm(HeldOutMixin, Stfpm):
         Returns:
             (2, N, 3, H, W), as the pre-processor would give them.
         """
-        normalize = _normalization(getattr(self.pre_processor, "transform", None))
+        normalize = last_normalization(getattr(self.pre_processor, "transform", None))
         return make_views(images, settings=self.view_settings, normalize=normalize, seed=seed)
 
     def embed(self, images: torch.Tensor) -> torch.Tensor:
@@ -212,11 +211,6 @@ class ContrastiveStfpm(HeldOutMixin, Stfpm):
             maps = self.model(images.to(self.device)).anomaly_map.flatten(1)  # (N, H * W)
         return maps.topk(max(1, maps.shape[1] // 40), dim=1).values.mean(dim=1)  # (N,)
 
-    def _seed_of_step(self) -> int:
-        """Different for each step, equal for equal seeds of the run; nothing is drawn."""
-        text = f"{torch.initial_seed()} {self.global_step}"
-        return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4])
-
     def _network(self, backbone: str, layers: Sequence[str]) -> ContrastiveStfpmModel:
         size = self.projection_size if self.contrastive_weight else None
         return ContrastiveStfpmModel(layers, architecture(backbone), projection_size=size)
@@ -242,10 +236,3 @@ def _check_queue(queue_size: int, trainer: Any) -> None:
             "each image itself among those it is to be told from."
         )
         raise ValueError(msg)
-
-
-def _normalization(transform: v2.Transform | None) -> v2.Normalize | None:
-    """The normalization at the end of a pre-processor's transform, None without one."""
-    if isinstance(transform, v2.Compose):
-        return _normalization(transform.transforms[-1]) if transform.transforms else None
-    return transform if isinstance(transform, v2.Normalize) else None

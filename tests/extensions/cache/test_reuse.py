@@ -87,7 +87,7 @@ def experiment(root: Path, weights: Path, name: str = "Patchcore", **changes) ->
         "abnormal_dir": "test/bad", "mask_dir": "mask/bad", "train_batch_size": 4, "eval_batch_size": 3,
         "num_workers": 0,
     } | changes.pop("data", {})  # fmt: skip
-    arguments = {"backbone": "resnet18", "weights": str(weights), "image_size": 32, **MODELS[name], **changes}
+    arguments = {"backbone": "resnet18", "weights": str(weights), "image_size": 32, **MODELS.get(name, {}), **changes}
     trainer = {} if name in ("Patchcore", "Padim") else {"max_epochs": 2}
     return Experiment(
         model={"class_path": f"extensions.{name}", "init_args": arguments},
@@ -371,3 +371,12 @@ def test_images_that_every_epoch_reads_are_opened_once(root, tmp_path, monkeypat
         assert record.status == "finished", record.error
         found.append(opened["images"])
     assert found[1] <= found[0]
+
+
+def test_features_of_images_that_a_model_draws_on_are_not_computed_before(root, weights, tmp_path, work):
+    one = experiment(root, weights, "Cdo")
+    cold, warm = finish(one, tmp_path / "cold"), finish(one, tmp_path / "warm")
+    assert cold.reused.train.on_disk() == {"images": 0, "features": 0, "of": 8}
+    assert warm.reused.train.on_disk() == {"images": 8, "features": 0, "of": 8}
+    assert warm.reused.test.on_disk() == {"images": 8, "features": 8, "of": 8}
+    np.testing.assert_allclose(scores(tmp_path / "warm"), scores(tmp_path / "cold"), rtol=1e-4)

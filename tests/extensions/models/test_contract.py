@@ -18,6 +18,7 @@ ON_BACKBONES = {
     "Cflow": {"coupling_blocks": 2, "condition_vector": 16},
     "Stfpm": {},
     "ContrastiveStfpm": {"projection_size": 8},
+    "Cdo": {},
     "ReverseDistillation": {},
     "Fastflow": {"flow_steps": 2, "hidden_ratio": 0.25},
     "BackboneOcSvm": {"nu": 0.5},
@@ -45,6 +46,9 @@ OTHERWISE = {
     "ContrastiveStfpm": {
         "contrastive_weight": 0, "projection_size": 4, "temperature": 1.0, "queue_size": 3,
         "views": {"min_scale": 0.5}, "momentum": 0.1, **RATES,
+    },
+    "Cdo": {
+        "gamma": 0.0, "margin": False, "overlap": False, "drawing": "nsa", "score": "top", "lr_decay": 1.0, **RATES,
     },
     "ReverseDistillation": {"anomaly_map_mode": "multiply", "lr": 0.5},
     "Fastflow": {"flow_steps": 1, "conv3x3_only": True, "hidden_ratio": 0.5, "lr_schedule": "cosine", **RATES},

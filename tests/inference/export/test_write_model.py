@@ -132,6 +132,7 @@ def test_other_models_agree_too(name, arguments, fit, normal, tmp_path):
     [
         ("Cflow", {"coupling_blocks": 2, "condition_vector": 16}),
         ("ContrastiveStfpm", {"projection_size": 8}),
+        ("Cdo", {}),
         ("ReverseDistillation", {}),
         ("Fastflow", {"flow_steps": 2, "hidden_ratio": 0.25}),
         ("ConvAutoencoder", {}),
