@@ -83,8 +83,8 @@ class _LayerHook(nn.Module):
         """Transform the maps, and note down how."""
         if output.ndim != 4:
             msg = (
-                f"layer {self.layer} gives {tuple(output.shape)}, expected maps (N, C, h, w), which can be transformed: "
-                "choose a backbone of convolutions."
+                f"layer {self.layer} gives {tuple(output.shape)}, expected maps (N, C, h, w) to transform: choose a "
+                "backbone of convolutions."
             )
             raise ValueError(msg)
         transformed, matrices = self.transformer(output)
