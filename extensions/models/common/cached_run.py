@@ -80,7 +80,8 @@ class CachedRun:
             return
         fixed, self._crop = split_repeatable(parts[0])
         self._normalize = parts[1]
-        images = self._image_splits(cache, fixed, splits, augmented)
+        viewed = {"train"} if getattr(model, "support_views", False) else set()
+        images = self._image_splits(cache, fixed, splits, viewed.union(augmented))
         extractor = getattr(model.model, getattr(model, "extractor_name", ""), None)
         store, own = None, [""]
         if images and isinstance(extractor, FrozenFeatureExtractor) and extractor.is_single:
