@@ -60,4 +60,14 @@ def _lite_name(name: str, places: list[tuple[int, int]]) -> str:
     return f"blocks.{stage}.{block}.{parts[part]}.{rest}"
 
 
-KEY_MAPS: dict[str, Callable[[Mapping, str], dict]] = {"efficientnet_lite": efficientnet_lite}
+def registration(tensors: Mapping[str, T], architecture: str) -> dict[str, T]:
+    """From RegAD's registration network to the backbone in it; what else it has is left out."""
+    del architecture
+    prefix = "extractor.feature_extractor."
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+
+
+KEY_MAPS: dict[str, Callable[[Mapping, str], dict]] = {
+    "efficientnet_lite": efficientnet_lite,
+    "registration": registration,
+}

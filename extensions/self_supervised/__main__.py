@@ -141,7 +141,10 @@ def _export(config: dict[str, Any], options: argparse.Namespace, output: Path) -
             raise ConfigError(msg)
     file = export(output, tag=str(tag), license=license, half=half, config=options.config, replace=options.replace)
     name = file.name.removesuffix(".safetensors")
-    print(f"{file}\nany model now takes `backbone: {name}`; next: {workbench('run', '--config', 'CONFIG')}")
+    takes = f"any model now takes `backbone: {name}`"
+    if "Registration" in str((config.get("model") or {}).get("class_path")):
+        takes = f"extensions.RegAd now takes `registration: {file.name}`"
+    print(f"{file}\n{takes}; next: {workbench('run', '--config', 'CONFIG')}")
     return 0
 
 

@@ -113,7 +113,7 @@ class Cdo(HeldOutMixin, Stfpm):
         self._set_backbone(backbone, layers, weights=weights, pre_trained=pre_trained)
 
     @property
-    def draws_on(self) -> tuple[str, ...]:
+    def changed_splits(self) -> tuple[str, ...]:
         """Splits whose images the backbone does not see as they are, so that nobody computes their features before."""
         return () if self.drawing == "none" else ("train", "val")
 

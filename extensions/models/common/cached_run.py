@@ -48,7 +48,7 @@ class CachedRun:
         layers: More layers of the same backbone that other runs will ask for.
         device: Where features are computed.
         splits: `train`, `test`, and `val` where the fit validates.
-        augmented: Those of them that callbacks of the trainer augment; a model adds those that it `draws_on`.
+        augmented: Those of them that callbacks of the trainer augment; a model adds its `changed_splits`.
 
     Attributes:
         source: Of the model's features, and a callback that the Engine must be given; None where none are kept.
@@ -80,7 +80,7 @@ class CachedRun:
             return
         fixed, self._crop = split_repeatable(parts[0])
         self._normalize = parts[1]
-        changed = {*augmented, *getattr(model, "draws_on", ())}
+        changed = {*augmented, *getattr(model, "changed_splits", ())}
         images = self._image_splits(cache, fixed, splits, changed)
         extractor = getattr(model.model, getattr(model, "extractor_name", ""), None)
         store, own = None, [""]

@@ -13,10 +13,11 @@ from extensions.configuration.checked_values import check_whole
 from extensions.models.common.backbone_mixin import BackboneMixin
 from extensions.models.common.pre_processor import ImageSize
 from extensions.models.common.refit_mixin import RefitMixin
+from extensions.models.common.support_views_mixin import SupportViewsMixin
 from extensions.models.padim.torch_model import PadimModel, derive_n_features
 
 
-class Padim(RefitMixin, BackboneMixin, AnomalibPadim):
+class Padim(SupportViewsMixin, RefitMixin, BackboneMixin, AnomalibPadim):
     """PaDiM: Mahalanobis distance of each position's features to a Gaussian fitted at that position.
 
     Defard et al., "PaDiM: a Patch Distribution Modeling Framework for Anomaly Detection and Localization", 2021,
@@ -33,6 +34,8 @@ class Padim(RefitMixin, BackboneMixin, AnomalibPadim):
         center_crop: Height and width in px of the center to keep after resizing, by the default pre-processor.
         n_features: Channels drawn at random out of those of all layers; memory grows with its square. None takes
             100 for ResNet-18 and 550 for Wide-ResNet-50-2 as in the paper, else 100 or all where there are fewer.
+        support_views: Fits to 22 views of each training image, turned, shifted, mirrored and gray, see
+            `extensions.models.common.support_views`; for fits to a handful of images.
         pre_processor: True builds the default, False leaves images as they are.
         post_processor: As in anomalib.
         evaluator: As in anomalib.
@@ -60,6 +63,7 @@ class Padim(RefitMixin, BackboneMixin, AnomalibPadim):
         image_size: ImageSize = 256,
         center_crop: ImageSize | None = None,
         n_features: int | None = None,
+        support_views: bool = False,
         pre_processor: nn.Module | bool = True,
         post_processor: nn.Module | bool = True,
         evaluator: Evaluator | bool = True,
@@ -75,6 +79,7 @@ class Padim(RefitMixin, BackboneMixin, AnomalibPadim):
             pre_processor=processor, post_processor=post_processor, evaluator=evaluator, visualizer=visualizer
         )
         self.hparams["n_features"] = n_features
+        self.support_views = support_views
         self.model = PadimModel(
             backbone=architecture(backbone), layers=layers, pre_trained=False, n_features=n_features
         )

@@ -17,11 +17,12 @@ from extensions.models.common.backbone_mixin import BackboneMixin
 from extensions.models.common.fit_order import FitOrder
 from extensions.models.common.pre_processor import ImageSize
 from extensions.models.common.refit_mixin import RefitMixin
+from extensions.models.common.support_views_mixin import SupportViewsMixin
 from extensions.models.patchcore.coreset import check_method
 from extensions.models.patchcore.torch_model import PatchcoreModel
 
 
-class Patchcore(RefitMixin, BackboneMixin, AnomalibPatchcore):
+class Patchcore(SupportViewsMixin, RefitMixin, BackboneMixin, AnomalibPatchcore):
     """PatchCore: distance of each patch to a coreset of normal patches.
 
     Roth et al., "Towards Total Recall in Industrial Anomaly Detection", 2022, https://arxiv.org/abs/2106.08265.
@@ -47,6 +48,8 @@ class Patchcore(RefitMixin, BackboneMixin, AnomalibPatchcore):
         max_memory_bytes: Limit for the training patches in memory; more of them go to a file in the cache folder
             (`$WORKBENCH_CACHE`), which is deleted after the fit. None for a quarter of the physical memory of the
             device. Changes no result. `PatchcoreModel` gives the peaks of fit and predict.
+        support_views: Fits to 22 views of each training image, turned, shifted, mirrored and gray, see
+            `extensions.models.common.support_views`; for fits to a handful of images.
         pre_processor: True builds the default, False leaves images as they are.
         post_processor: As in anomalib.
         evaluator: As in anomalib.
@@ -80,6 +83,7 @@ class Patchcore(RefitMixin, BackboneMixin, AnomalibPatchcore):
         neighborhood: int = 3,
         precision: str | PrecisionType = "float32",
         max_memory_bytes: int | None = None,
+        support_views: bool = False,
         pre_processor: nn.Module | bool = True,
         post_processor: nn.Module | bool = True,
         evaluator: Evaluator | bool = True,
@@ -103,6 +107,7 @@ class Patchcore(RefitMixin, BackboneMixin, AnomalibPatchcore):
         )
         self.hparams["precision"] = precision.value
         self.coreset_sampling_ratio = coreset_sampling_ratio
+        self.support_views = support_views
         self.model = PatchcoreModel(
             backbone=architecture(backbone),
             pre_trained=False,
@@ -129,6 +134,8 @@ class Patchcore(RefitMixin, BackboneMixin, AnomalibPatchcore):
         """Forget what an earlier fit collected, and say how much will come."""
         super().on_train_epoch_start()
         n_batches = self.trainer.num_training_batches
+        if self.support_views:  # an image at a time
+            n_batches *= self.trainer.train_dataloader.batch_size
         self.model.embedding_store.expect(int(n_batches) if math.isfinite(n_batches) else None)
 
 

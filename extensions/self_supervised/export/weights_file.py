@@ -13,6 +13,7 @@ from filelock import FileLock
 from extensions.backbones.manifest import rows_of, weights_folder
 from extensions.configuration import ConfigError, load_config
 from extensions.runtime.atomic_write import write_whole
+from extensions.self_supervised.export.registration_file import check_registration
 from extensions.self_supervised.fit.pretraining import ENCODER, RECORD
 from extensions.self_supervised.methods.encoder import build_encoder, load_encoder
 
@@ -22,7 +23,9 @@ MANIFEST = "manifest.yaml"
 def export(output: Path, *, tag: str, license: str, config: Path, half: bool = True, replace: bool = False) -> Path:
     """Write `<arch>.<tag>.safetensors` and its manifest row; models then take `backbone: <arch>.<tag>`.
 
-    Convolutions are stored in half precision, what belongs to normalization in single.
+    Of a `Registration` it is the whole network, for `extensions.RegAd` as `registration: <arch>.<tag>.safetensors`; the
+    backbone in it can be taken by its name, too. Convolutions are stored in half precision, what belongs to
+    normalization in single.
 
     Args:
         output: Folder of a finished pretraining.
@@ -45,11 +48,15 @@ def export(output: Path, *, tag: str, license: str, config: Path, half: bool = T
         raise ConfigError(msg)
     record, tensors = _read(output)
     backbone = str(record["backbone"]).split(".", 1)[0]
-    load_encoder(build_encoder(backbone), tensors, name=backbone, origin=str(output / ENCODER))
+    if registered := record.get("network"):
+        check_registration(backbone, tensors, origin=str(output / ENCODER), **registered)
+    else:
+        load_encoder(build_encoder(backbone), tensors, name=backbone, origin=str(output / ENCODER))
     stored = {key: tensor.half() if half and _shrinks(tensor) else tensor for key, tensor in tensors.items()}
     from safetensors.torch import save
 
-    content = save(stored)
+    told = {"backbone": backbone, **{key: json.dumps(value) for key, value in (registered or {}).items()}}
+    content = save(stored, metadata=told)
     folder, name = weights_folder(), f"{backbone}.{tag}"
     file = folder / f"{name}.safetensors"
     digest = hashlib.sha256(content).hexdigest()
@@ -65,6 +72,7 @@ def export(output: Path, *, tag: str, license: str, config: Path, half: bool = T
         "normalization": record["normalization"],
         "how_made": _how_made(record, config),
     }
+    row |= {"layers": registered["layers"], "key_map": "registration"} if registered else {}
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / ".manifest.lock", timeout=60):
         text = _with_row(folder / MANIFEST, row)

@@ -57,7 +57,8 @@ class KnnMonitor:
         """(N, K) pooled output, in eval mode."""
         with evaluating(method.encoder):
             parts = [method.encoder(batch.to(method.device)).float().cpu() for batch in self._batches(method, split)]
-        return torch.cat(parts).numpy()
+        features = torch.cat(parts)
+        return (features.mean(dim=(2, 3)) if features.ndim == 4 else features).numpy()  # of a registration maps
 
     def _batches(self, method: Method, split: LabelledImages) -> Iterator[torch.Tensor]:
         settings: dict[str, Any] = method.normalization

@@ -85,7 +85,8 @@ def pretrain(asked: Pretraining, output: Path, *, restart: bool = False) -> dict
     output.mkdir(parents=True, exist_ok=True)
     resumed = checkpoint.exists() and not restart
     stopped_at = _stopped_at(checkpoint, asked) if resumed else (0, 0)
-    asked.data.prepare(asked.method.view_maker(asked.data.image_size), seed=asked.seed)
+    views = asked.method.view_maker(asked.data.image_size)
+    asked.data.prepare(views, seed=asked.seed, one_class=asked.method.one_class)
     assert asked.data.found is not None
     asked.method.prepare(asked.data.found)
     _check_size(asked)
@@ -174,6 +175,7 @@ def _record(asked: Pretraining, trainer: Trainer, curve: Curve) -> dict[str, Any
         "identity": asked.identity,
         "config": asked.config,
         "backbone": asked.method.backbone,
+        "network": asked.method.network_settings,
         "method": type(asked.method).__name__,
         "normalization": asked.method.normalization,
         "images": {"n": len(found), "classes": counts, "sha256": found.sha256},

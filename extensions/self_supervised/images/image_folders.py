@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
-import torch
 from lightning.pytorch import LightningDataModule
 from PIL import Image
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
 from extensions.configuration.checked_values import check_values
 from extensions.data.checks.remarks import of_one, sentences
@@ -20,14 +19,11 @@ from extensions.data.errors import warn_once
 from extensions.data.reading.image_files import read_stored
 from extensions.data.reading.stored import Stored
 from extensions.runtime.progress import progress_bar
-from extensions.runtime.seeding import seeded
 from extensions.self_supervised.images.image_list import ImageList, find_images
+from extensions.self_supervised.images.view_dataset import OneClassBatches, OneClassViews, ViewDataset, ViewMaker
 
 MEMORY = 4 * 2**30  # bytes of decoded images that are kept
 STORED = 1.5  # times the size of a view: what the shorter side is reduced to when decoded
-
-Views = dict[str, torch.Tensor]
-ViewMaker = Callable[[np.ndarray, int, Callable[[], np.ndarray]], Views]
 
 
 class ImageFolders(LightningDataModule):
@@ -43,9 +39,11 @@ class ImageFolders(LightningDataModule):
         batch_size: Images in a batch; the last, smaller one of an epoch is left out.
         num_workers: Processes that make views; 0 makes them in this one.
         data_root: Where relative folders start; None for `$WORKBENCH_DATA`, else the working directory.
+        subfolder: Of each class, such as `train/good`: only images in it are taken. None takes all.
+        leave_out: Classes not to learn from, such as the product that is to be tested.
 
     Raises:
-        ValueError: Numbers out of range.
+        ValueError: Numbers out of range, or a subfolder that is no relative path.
 
     Example:
         >>> data = ImageFolders(["pretraining_pool"], image_size=96, batch_size=128)
@@ -59,34 +57,49 @@ class ImageFolders(LightningDataModule):
         batch_size: int = 128,
         num_workers: int = 2,
         data_root: str | Path | None = None,
+        subfolder: str | None = None,
+        leave_out: Sequence[str] = (),
     ) -> None:
         super().__init__()
         check_values(
             image_size=(image_size, image_size >= 8, "8 or more"),
             batch_size=(batch_size, batch_size >= 2, "2 or more"),
             num_workers=(num_workers, num_workers >= 0, "0 or more"),
+            subfolder=(subfolder, subfolder is None or _is_inside(subfolder), "a relative path such as train/good"),
+            leave_out=(leave_out, not isinstance(leave_out, str), "a list of classes, such as [bottle]"),
         )
         self.folders, self.data_root, self.image_size = list(folders), data_root, image_size
         self.batch_size, self.num_workers = batch_size, num_workers
+        self.subfolder, self.leave_out = subfolder, tuple(leave_out)
         self.found: ImageList | None = None
         self.dataset: ViewDataset | None = None
         self.n_seen = 0
 
-    def prepare(self, make_views: ViewMaker, *, seed: int) -> None:
-        """Find and decode the images; `make_views` makes of each what the model learns from.
+    def prepare(self, make_views: ViewMaker, *, seed: int, one_class: bool = False) -> None:
+        """Find and decode the images.
+
+        Args:
+            make_views: Makes of each what the model learns from.
+            seed: Of all draws.
+            one_class: Whether a batch, and the other images that `make_views` draws, are of one class; then the last
+                batch of a class is smaller and not left out.
 
         Raises:
             ValueError: Folders without images, fewer of them than a batch, or images that cannot be read.
         """
-        self.found = find_images(self.folders, self.data_root)
-        if len(self.found) < self.batch_size:
+        self.found = find_images(self.folders, self.data_root, subfolder=self.subfolder, leave_out=self.leave_out)
+        if len(self.found) < self.batch_size and not one_class:
             msg = (
                 f"found {len(self.found)} images in {', '.join(self.folders)}, fewer than a batch of "
                 f"{self.batch_size}; set data.init_args.batch_size to {len(self.found)} or less, or add images"
             )
             raise ValueError(msg)
         stored = round(STORED * self.image_size)
-        self.dataset = ViewDataset(Decoded(self.found.paths, stored), self.found.labels, make_views, seed=seed)
+        images, labels = Decoded(self.found.paths, stored), self.found.labels
+        if one_class:
+            self.dataset = OneClassViews(images, labels, make_views, seed=seed, batch_size=self.batch_size)
+        else:
+            self.dataset = ViewDataset(images, labels, make_views, seed=seed)
 
     def go_on(self, epoch: int, n_seen: int) -> None:
         """Begin within an epoch: after so many of its batches, in each process.
@@ -99,12 +112,16 @@ class ImageFolders(LightningDataModule):
     def train_dataloader(self) -> DataLoader:
         """Batches in the order that the epoch draws; in distributed training each process gets its share of them."""
         assert self.dataset is not None, "call prepare first"
-        if self.trainer is not None and self.n_seen:
-            n_seen = self.n_seen % max(1, len(self.dataset) // (self.batch_size * self.trainer.world_size))
-            self.dataset.start = n_seen * self.batch_size * self.trainer.world_size
         workers: dict[str, Any] = {"num_workers": self.num_workers}
         if self.num_workers:
             workers["multiprocessing_context"] = "fork" if os.name == "posix" else None
+        if isinstance(self.dataset, OneClassViews):
+            batches = self.dataset.batches
+            self.dataset.start = sum(map(len, batches()[: self.n_seen % len(batches())]))
+            return DataLoader(self.dataset, batch_sampler=OneClassBatches(self.dataset), **workers)
+        if self.trainer is not None and self.n_seen:
+            n_seen = self.n_seen % max(1, len(self.dataset) // (self.batch_size * self.trainer.world_size))
+            self.dataset.start = n_seen * self.batch_size * self.trainer.world_size
         return DataLoader(self.dataset, batch_size=self.batch_size, drop_last=True, pin_memory=False, **workers)
 
 
@@ -168,27 +185,6 @@ class Decoded:
         return [image for image, _ in read]
 
 
-class ViewDataset(Dataset):
-    """Views of images; item `i` is that of the i-th image in this epoch's order, `start` images further on.
-
-    Attributes:
-        epoch: Decides the order and all that is drawn.
-        start: Images of the epoch that were seen before the run was stopped.
-    """
-
-    def __init__(self, images: Decoded, labels: Sequence[int], make_views: ViewMaker, *, seed: int) -> None:
-        self._images, self._labels, self._make_views = images, labels, make_views
-        self._seed = seed
-        self.epoch, self.start = 0, 0
-
-    def __len__(self) -> int:
-        return len(self._images)
-
-    def __getitem__(self, item: int) -> Views:
-        order = np.random.default_rng([self._seed, self.epoch]).permutation(len(self))
-        index = int(order[(item + self.start) % len(self)])
-        rng = np.random.default_rng([self._seed, self.epoch, index])
-        with seeded(int(rng.integers(2**32))):
-            return self._make_views(
-                self._images[index], self._labels[index], lambda: self._images[int(rng.integers(len(self)))]
-            )
+def _is_inside(subfolder: str) -> bool:
+    path = PurePosixPath(subfolder)
+    return bool(path.parts) and not path.is_absolute() and ".." not in path.parts

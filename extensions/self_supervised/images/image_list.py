@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from extensions.configuration.errors import did_you_mean
 from extensions.data.checks.data_check import bad_names
 from extensions.data.checks.left_out import left_out, tell
 from extensions.data.checks.masks_beside import set_apart
@@ -21,7 +22,7 @@ class ImageList:
         paths: Of the files, sorted within each folder.
         labels: Class of each image, an index into `classes`.
         classes: Names, sorted: the subfolder, or the folder's own name for images that lie in it directly; with
-            several folders `folder/subfolder`.
+            several folders `folder/class`.
         names: Of the images, relative to their folder's parent.
     """
 
@@ -42,15 +43,29 @@ class ImageList:
         return digest.hexdigest()
 
 
-def find_images(folders: Sequence[str | Path], data_root: str | Path | None = None) -> ImageList:
+def find_images(
+    folders: Sequence[str | Path],
+    data_root: str | Path | None = None,
+    *,
+    subfolder: str | None = None,
+    leave_out: Sequence[str] = (),
+) -> ImageList:
     """All images under some folders; a relative one starts at `data_root`, else at `$WORKBENCH_DATA`.
 
     Masks beside the images and in folders of their own are left out, which is logged, as are files that are images
     but for their endings.
 
+    Args:
+        folders: Of images.
+        data_root: Where relative ones start.
+        subfolder: Of each class, such as `train/good`: only what lies in it is taken. A folder that has it itself is
+            one class.
+        leave_out: Classes not to take, by their names with or without `folder/`.
+
     Raises:
-        ValueError: No folder is given, one is not there, holds no image or lies in another, there is a single
-            image in all, or files have names that are not UTF-8.
+        ValueError: No folder is given, one is not there, holds no image or lies in another, a class lacks the
+            subfolder, there is no class of a name to leave out, there is a single image in all, or files have names
+            that are not UTF-8.
     """
     if isinstance(folders, str | Path) or not folders:
         msg = f"folders is {folders!r}; expected a list of folders with images, such as [pretraining_pool]"
@@ -62,7 +77,8 @@ def find_images(folders: Sequence[str | Path], data_root: str | Path | None = No
             raise ValueError(msg)
     rows: list[tuple[Path, str, str]] = []
     for place in places:
-        rows += _rows(place, several=len(places) > 1)
+        rows += _rows(place, several=len(places) > 1, subfolder=subfolder)
+    rows = _without(rows, leave_out)
     if len(rows) < 2:
         msg = f"{escaped(places[0])}: found a single image; expected two or more, for there is nothing to tell it from"
         raise ValueError(msg)
@@ -71,12 +87,31 @@ def find_images(folders: Sequence[str | Path], data_root: str | Path | None = No
     return ImageList(paths, tuple(classes.index(kind) for kind in kinds), classes, names)
 
 
-def _rows(place: Path, *, several: bool) -> list[tuple[Path, str, str]]:
+def _without(rows: list[tuple[Path, str, str]], leave_out: Sequence[str]) -> list[tuple[Path, str, str]]:
+    """The rows of the other classes."""
+    kinds = sorted({kind for _, kind, _ in rows})
+    for name in leave_out:
+        if not any(name in (kind, kind.rsplit("/", 1)[-1]) for kind in kinds):
+            near = did_you_mean(name, kinds)
+            msg = f"leave_out: there is no class {name!r} among {', '.join(map(escaped, kinds[:20]))}{near}"
+            raise ValueError(msg)
+    left = [row for row in rows if not {row[1], row[1].rsplit("/", 1)[-1]}.intersection(leave_out)]
+    if not left:
+        msg = f"leave_out: all classes are left out ({', '.join(leave_out)}); expected one or more to learn from"
+        raise ValueError(msg)
+    return left
+
+
+def _rows(place: Path, *, several: bool, subfolder: str | None) -> list[tuple[Path, str, str]]:
     if not place.is_dir():
         msg = f"{escaped(place)}: no such folder; give an existing one, or --data-root for where relative ones start"
         raise ValueError(msg)
-    paths, misplaced = set_apart(list_images(place), place, place.parent)
-    tell(place, [*misplaced, *left_out(place, place.parent)])
+    taken = [place] if subfolder is None else _class_folders(place, subfolder)
+    paths: list[Path] = []
+    for folder in taken:
+        images, misplaced = set_apart(list_images(folder), folder, place.parent)
+        tell(place, [*misplaced, *left_out(folder, place.parent)])
+        paths += images
     if not paths:
         msg = f"{escaped(place)}: no images found (.png, .jpg, .bmp, .tif ...); expected them in the folder or its "
         msg += "subfolders"
@@ -86,6 +121,23 @@ def _rows(place: Path, *, several: bool) -> list[tuple[Path, str, str]]:
     rows = []
     for path in paths:
         inside = path.relative_to(place).parts
-        kind = inside[0] if len(inside) > 1 else place.name
+        is_own = len(inside) == 1 or (subfolder is not None and taken == [place / subfolder])
+        kind = place.name if is_own else inside[0]
         rows.append((path, f"{place.name}/{kind}" if several else kind, relative_name(path, place.parent)))
     return rows
+
+
+def _class_folders(place: Path, subfolder: str) -> list[Path]:
+    """The subfolder of the folder itself, or of each folder in it."""
+    if (place / subfolder).is_dir():
+        return [place / subfolder]
+    classes = [path for path in sorted(place.iterdir()) if path.is_dir() and not path.name.startswith(".")]
+    lacking = [path.name for path in classes if not (path / subfolder).is_dir()] if classes else [place.name]
+    if lacking:
+        msg = (
+            f"{escaped(place)}: no {subfolder!r} in {', '.join(map(escaped, lacking[:3]))}"
+            f"{f' and {len(lacking) - 3} more' if len(lacking) > 3 else ''}; expected it in every folder there: name "
+            "the folders that have it"
+        )
+        raise ValueError(msg)
+    return [path / subfolder for path in classes]

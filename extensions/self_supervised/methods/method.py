@@ -2,16 +2,17 @@
 
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from lightning.pytorch import LightningModule
+from torch import nn
 from torch.nn import functional as F
 
 from extensions.backbones import normalization
 from extensions.configuration.checked_values import check_values
-from extensions.self_supervised.images.image_folders import ViewMaker, Views
 from extensions.self_supervised.images.image_list import ImageList
+from extensions.self_supervised.images.view_dataset import ViewMaker, Views
 from extensions.self_supervised.methods.encoder import build_encoder
 
 STAMP = "workbench_pretraining"  # key of a checkpoint
@@ -37,6 +38,8 @@ class Method(LightningModule):
         WeightsError: Weights that do not fit.
     """
 
+    one_class: ClassVar[bool] = False  # whether the images of a batch, and those drawn beside them, are of one class
+
     def __init__(
         self,
         backbone: str = "resnet18",
@@ -56,11 +59,20 @@ class Method(LightningModule):
             warmup_epochs=(warmup_epochs, warmup_epochs >= 0, "0 or more"),
         )
         self.backbone = backbone
-        self.encoder = build_encoder(backbone, weights=weights, pre_trained=pre_trained)
+        self.encoder = self.build_network(weights=weights, pre_trained=pre_trained)
         self.encoder.to(memory_format=torch.channels_last)  # a fifth less time a step on a CPU
         self.optimizer_settings = {"lr": lr, "momentum": momentum, "weight_decay": weight_decay}
         self.warmup_epochs = warmup_epochs
         self.stamp: dict[str, str] = {}
+
+    def build_network(self, *, weights: str | Path | None, pre_trained: bool) -> nn.Module:
+        """What is trained and exported; the arguments are those of `Method`."""
+        return build_encoder(self.backbone, weights=weights, pre_trained=pre_trained)
+
+    @property
+    def network_settings(self) -> dict[str, Any]:
+        """What beside the backbone's name builds the network again, plain data; empty for a plain backbone."""
+        return {}
 
     @property
     def n_features(self) -> int:

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as TF
 
-from extensions.self_supervised.images.image_folders import ViewMaker, Views
+from extensions.self_supervised.images.view_dataset import ViewMaker, Views
 from extensions.self_supervised.methods.method import Method
 
 N_POSITIONS = 8

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from extensions.configuration.checked_values import check_values
 from extensions.models.contrastive_stfpm.loss import contrastive_loss
 from extensions.models.contrastive_stfpm.views import MILD, check_view_settings
-from extensions.self_supervised.images.image_folders import ViewMaker, Views
+from extensions.self_supervised.images.view_dataset import ViewMaker, Views
 from extensions.self_supervised.methods.method import Method
 
 QUEUE = "workbench_queue"  # key of a checkpoint

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from extensions.configuration.checked_values import check_values
 from extensions.data.synthetic.defects import GENERATORS, draw_defect
 from extensions.models.contrastive_stfpm.views import check_view_settings
-from extensions.self_supervised.images.image_folders import ViewMaker, Views
+from extensions.self_supervised.images.view_dataset import ViewMaker, Views
 from extensions.self_supervised.methods.method import Method
 
 DEFECTS = ("nsa", "cutpaste")

@@ -35,9 +35,9 @@ RATES = {"lr": 0.5, "weight_decay": 0.5}
 OTHERWISE = {
     "Patchcore": {
         "coreset_sampling_ratio": 0.5, "coreset": "random", "max_memory_bytes": 0,
-        "num_neighbors": 1, "neighborhood": 5, "precision": "float16",
+        "num_neighbors": 1, "neighborhood": 5, "precision": "float16", "support_views": True,
     },
-    "Padim": {"n_features": 10},
+    "Padim": {"n_features": 10, "support_views": True},
     "Cflow": {
         "fiber_batch_size": 7, "lr": 0.5, "lr_schedule": "cosine", "decoder": "other", "condition_vector": 8,
         "coupling_blocks": 1, "clamp_alpha": 1.0, "permute_soft": True,

@@ -127,8 +127,8 @@ def test_features_that_a_run_knows_of_the_files_are_not_taken_for_those_of_drawn
     expected = model.model.eval().compare_drawn(batch().image)
     model.feature_source = Stale()
     assert torch.equal(model.model.compare_drawn(batch().image), expected)
-    assert model.draws_on == ("train", "val")
-    assert build(drawing="none").draws_on == ()
+    assert model.changed_splits == ("train", "val")
+    assert build(drawing="none").changed_splits == ()
 
 
 def test_score_is_the_maximum_or_the_mean_of_the_top_hundredth(images):

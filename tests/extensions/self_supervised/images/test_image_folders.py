@@ -142,3 +142,28 @@ def test_low_16_bit_images_are_told_whether_kept_or_read_again(tmp_path, caplog,
     (told,) = [record.message for record in caplog.records if "lowest sixteenth" in record.message]
     assert "(largest value 4000 of 65535: 12 bits stored in 16)" in told
     assert told.startswith("2 of 3" if memory else f"{paths[1]}, and perhaps others: ")
+
+
+def test_a_subfolder_of_each_class_is_all_that_is_taken_and_classes_are_left_out_by_name(parts, tmp_path):
+    for product in ("cans", "nuts", "lids"):
+        shutil.copytree(parts / "spots", tmp_path / "line" / product / "train" / "good")
+        shutil.copytree(parts / "stripes", tmp_path / "line" / product / "test" / "bent")
+    line = tmp_path / "line"
+    found = find_images([line], subfolder="train/good")
+    assert (found.classes, len(found)) == (("cans", "lids", "nuts"), 18)
+    assert all("/train/good/" in name for name in found.names)
+    assert find_images([line], subfolder="train/good", leave_out=["lids"]).classes == ("cans", "nuts")
+    own = find_images([line / "cans"], subfolder="train/good")
+    assert (own.classes, len(own)) == (("cans",), 6)
+    both = find_images([line / "cans", line / "nuts"], subfolder="train/good", leave_out=["cans"])
+    assert both.classes == ("nuts/nuts",)
+    for changed, expected in (
+        ({"leave_out": ["lid"]}, r"no class 'lid' among cans, lids, nuts; did you mean lids\?"),
+        ({"leave_out": ["cans", "nuts", "lids"]}, "all classes are left out"),
+        ({"subfolder": "train/ok"}, "line: no 'train/ok' in cans, lids, nuts; expected it in every folder"),
+    ):
+        with pytest.raises(ValueError, match=expected):
+            find_images([line], **({"subfolder": "train/good"} | changed))
+    for changed in ({"subfolder": "../other"}, {"leave_out": "cans"}):
+        with pytest.raises(ValueError, match=next(iter(changed))):
+            ImageFolders([str(line)], **changed)

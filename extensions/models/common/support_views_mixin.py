@@ -1,0 +1,59 @@
+"""Memory-bank models that are fitted to 22 views of each training image."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, ClassVar
+
+import torch
+from torchvision.transforms import v2
+
+from extensions.models.common.mixin_base import MixinBase
+from extensions.models.common.support_views import support_views
+
+
+class SupportViewsMixin(MixinBase):
+    """Mix-in for models on a frozen backbone whose fit collects training images: put it before `BackboneMixin`.
+
+    Attributes:
+        support_views: Whether the fit sees the 22 views of `extensions.models.common.support_views` of each training
+            image. Each image then passes the network, for features are cached of images as they are.
+    """
+
+    only_for_fit: ClassVar[frozenset[str]] = frozenset({"support_views"})
+    support_views: bool = False
+
+    @property
+    def changed_splits(self) -> tuple[str, ...]:
+        """Splits whose images the backbone does not see as they are, so that nobody computes their features before."""
+        return ("train",) if self.support_views else ()
+
+    def training_step(self, batch: Any, *args: Any, **kwargs: Any) -> Any:
+        """Collect a batch; of views those of one image at a time, so that memory does not grow with the batch."""
+        if not self.support_views:
+            return super().training_step(batch, *args, **kwargs)
+        transform = getattr(self.pre_processor, "transform", None)
+        steps = transform.transforms if isinstance(transform, v2.Compose) else [transform]
+        normalized = next(({"mean": one.mean, "std": one.std} for one in steps if isinstance(one, v2.Normalize)), {})
+        with self._unknown_features():
+            for image in batch.image:  # (3, H, W)
+                self.model(support_views(image[None], **normalized))
+        return torch.tensor(0.0, requires_grad=True, device=self.device)  # as anomalib's: nothing is optimized
+
+    def fit(self) -> None:
+        """Fit to what was collected."""
+        if not self.support_views:
+            super().fit()
+            return
+        with self._unknown_features():  # a bank of these images as they are is another
+            super().fit()
+
+    @contextmanager
+    def _unknown_features(self) -> Iterator[None]:
+        """Nobody is asked for features of the images in the batch at work."""
+        source, self.feature_source = self.feature_source, None
+        try:
+            yield
+        finally:
+            self.feature_source = source
