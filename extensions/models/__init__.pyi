@@ -7,5 +7,6 @@ from .conv_autoencoder.lightning_model import ConvAutoencoder as ConvAutoencoder
 from .fastflow.lightning_model import Fastflow as Fastflow
 from .padim.lightning_model import Padim as Padim
 from .patchcore.lightning_model import Patchcore as Patchcore
+from .reg_ad.lightning_model import RegAd as RegAd
 from .reverse_distillation.lightning_model import ReverseDistillation as ReverseDistillation
 from .stfpm.lightning_model import Stfpm as Stfpm

@@ -85,13 +85,17 @@ class BackboneMixin(ReadingMixin, CheckpointMixin):
                 msg = f"weights={str(weights)!r} is given but pre_trained=False ignores it: drop one of the two."
                 raise ValueError(msg)
             return
-        extractor: TimmFeatureExtractor = getattr(self.model, self.extractor_name)
         try:
-            self.backbone_weights = backbones.load_backbone_weights(extractor, backbone, weights)
+            self.backbone_weights = self._load_weights(backbone, weights)
         except WeightsNotFoundError as error:
             # A checkpoint may still bring them (`test --ckpt_path`), so this matters only at the first use.
             self._missing_weights = error
             self._missing_weights_hook = self.model.register_forward_pre_hook(self._require_weights)
+
+    def _load_weights(self, backbone: str, weights: str | Path | None) -> ResolvedWeights:
+        """Find the weights and load them into the extractor."""
+        extractor: TimmFeatureExtractor = getattr(self.model, self.extractor_name)
+        return backbones.load_backbone_weights(extractor, backbone, weights)
 
     def _require_weights(self, *_: object) -> None:
         if self._missing_weights is not None:

@@ -31,7 +31,11 @@ class AnomalyMapGenerator(AnomalibAnomalyMapGenerator):
         Returns:
             (N, 1, height, width), higher is more anomalous.
         """
-        if not SeparableUpsampler.can_do(embedding):
-            return super().compute_anomaly_map(embedding, mean, inv_covariance, image_size)
         distances = self.compute_distance(embedding, [mean, inv_covariance])
-        return self._upsample(distances, image_size or distances.shape[-2:], self.blur.kernel)
+        return self.enlarge(distances, image_size or distances.shape[-2:])
+
+    def enlarge(self, distances: torch.Tensor, image_size: tuple[int, int] | torch.Size) -> torch.Tensor:
+        """Distances (N, 1, h, w) as blurred maps of this height and width in px."""
+        if not SeparableUpsampler.can_do(distances):
+            return self.smooth_anomaly_map(self.up_sample(distances, image_size))
+        return self._upsample(distances, image_size, self.blur.kernel)

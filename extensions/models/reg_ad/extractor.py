@@ -8,6 +8,7 @@ from anomalib.models.components import TimmFeatureExtractor
 from torch import nn
 
 from extensions.backbones import layer_table
+from extensions.backbones.feature_source import FeatureSource
 from extensions.models.reg_ad.spatial_transformer import SpatialTransformer, compose, invert, pooled_size, sample
 
 Matrices = dict[str, torch.Tensor]
@@ -28,13 +29,26 @@ class TransformedFeatureExtractor(TimmFeatureExtractor):
         backbone: timm architecture.
         layers: Layers in use, in the network's order.
         transformer: Kind of transform, see `spatial_transformer.PARTS`.
+        requires_grad: False for a network that only computes features.
+
+    Attributes:
+        source: As that of every model's extractor; features of transformed maps are never cached, so nobody is asked.
 
     Raises:
         ValueError: A layer is not the output of one module that gives maps (N, C, h, w).
     """
 
-    def __init__(self, backbone: str, layers: Sequence[str], *, transformer: str = "rotation_scale") -> None:
-        super().__init__(backbone=backbone, layers=layers, pre_trained=False, requires_grad=True)
+    source: FeatureSource | None = None
+
+    def __init__(
+        self,
+        backbone: str,
+        layers: Sequence[str],
+        *,
+        transformer: str = "rotation_scale",
+        requires_grad: bool = True,
+    ) -> None:
+        super().__init__(backbone=backbone, layers=layers, pre_trained=False, requires_grad=requires_grad)
         strides = {layer.name: layer.reduction for layer in layer_table(backbone)}
         self.transformers = nn.ModuleList()
         for layer, channels in zip(layers, self.out_dims, strict=True):

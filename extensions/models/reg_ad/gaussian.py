@@ -95,18 +95,18 @@ class PositionGaussians(DynamicBufferMixin):
 
 def _products(samples: torch.Tensor, maps: torch.Tensor) -> torch.Tensor:
     """Y v at each position of a layer: (P, n, C) and (N, C, h, w) -> (N, n, h, w)."""
-    found = samples @ _columns(maps)  # (P, n, N)
-    return found.permute(2, 1, 0).reshape(-1, samples.shape[1], *maps.shape[-2:])
+    found = _rows(maps) @ samples.mT  # (P, N, n)
+    return found.permute(1, 2, 0).reshape(-1, samples.shape[1], *maps.shape[-2:])
 
 
 def _lengths(factors: torch.Tensor, maps: torch.Tensor) -> torch.Tensor:
     """Squared length of each position's vector times its factor: (P, m, m) and (N, m, h, w) -> (N, P)."""
-    return (factors @ _columns(maps)).square().sum(dim=1).T
+    return (_rows(maps) @ factors.mT).square().sum(dim=2).T
 
 
-def _columns(maps: torch.Tensor) -> torch.Tensor:
-    """(N, C, h, w) -> (P, C, N); contiguous, for torch multiplies many small strided matrices 20 times slower."""
-    return maps.flatten(2).permute(2, 1, 0).contiguous()
+def _rows(maps: torch.Tensor) -> torch.Tensor:
+    """(N, C, h, w) -> (P, N, C); contiguous, for torch multiplies many small strided matrices 20 times slower."""
+    return maps.flatten(2).permute(2, 0, 1).contiguous()
 
 
 def _sample_factors(samples: Sequence[torch.Tensor], sizes: Sequence[tuple[int, int]]) -> torch.Tensor:

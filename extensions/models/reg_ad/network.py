@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from extensions import backbones
 from extensions.models.reg_ad.extractor import TransformedFeatureExtractor
-from extensions.models.reg_ad.spatial_transformer import PARTS
+from extensions.models.reg_ad.spatial_transformer import check_transformer
 
 
 class RegistrationNetwork(nn.Module):
@@ -34,9 +34,7 @@ class RegistrationNetwork(nn.Module):
         self, backbone: str = "resnet18", layers: Sequence[str] | None = None, *, transformer: str = "rotation_scale"
     ) -> None:
         super().__init__()
-        if transformer not in PARTS:
-            msg = f"transformer is {transformer!r}, expected one of {', '.join(PARTS)}."
-            raise ValueError(msg)
+        check_transformer(transformer)
         backbones.register()
         architecture = backbones.architecture(backbone)
         if layers is None:

@@ -5,7 +5,6 @@ https://arxiv.org/abs/1506.02025.
 """
 
 import math
-from collections.abc import Callable
 
 import torch
 from torch import nn
@@ -53,7 +52,7 @@ class SpatialTransformer(nn.Module):
             nn.ReLU(),
             nn.MaxPool2d(3, stride=2, padding=1),
         )
-        self.pool: Callable[[torch.Tensor], torch.Tensor] = nn.AdaptiveAvgPool2d(pooled)
+        self.pooled = pooled
         names = PARTS[transformer]
         self.regression = nn.Sequential(nn.Linear(16 * pooled**2, 1024), nn.ReLU(), nn.Linear(1024, len(names)))
         nn.init.zeros_(self.regression[-1].weight)
@@ -62,13 +61,24 @@ class SpatialTransformer(nn.Module):
 
     def matrices(self, maps: torch.Tensor) -> torch.Tensor:
         """The transform of each map: (N, C, h, w) -> (N, 2, 3), from places in the result to places in the map."""
-        pooled = self.pool(self.localization(maps)).flatten(1)  # (N, 16 * pooled²)
+        pooled = mean_to(self.localization(maps), self.pooled).flatten(1)  # (N, 16 * pooled²)
         return matrices_of(self.regression(pooled), self.transformer)
 
     def forward(self, maps: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Transform maps, and say how."""
         matrices = self.matrices(maps)
         return sample(maps, matrices), matrices
+
+
+def check_transformer(transformer: str) -> None:
+    """Refuse a transform that there is not.
+
+    Raises:
+        ValueError: It lists those that there are.
+    """
+    if transformer not in PARTS:
+        msg = f"transformer is {transformer!r}, expected one of {', '.join(PARTS)}."
+        raise ValueError(msg)
 
 
 def pooled_size(reduction: int) -> int:
@@ -118,5 +128,23 @@ def compose(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
 
 def sample(maps: torch.Tensor, matrices: torch.Tensor) -> torch.Tensor:
     """Values of maps at the transformed places, bilinear, mirrored at the edges: (N, C, h, w) -> (N, C, h, w)."""
-    grid = F.affine_grid(matrices, list(maps.shape), align_corners=False)
+    height, width = maps.shape[-2:]
+    rows, columns = ((2 * torch.arange(n, device=maps.device) + 1) / n - 1 for n in (height, width))
+    places = torch.cartesian_prod(rows, columns).flip(1)  # (h * w, 2), x before y
+    places = torch.cat([places, torch.ones_like(places[:, :1])], dim=1).to(maps.dtype)
+    grid = (places @ matrices.mT).reshape(-1, height, width, 2)
     return F.grid_sample(maps, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
+
+
+def mean_to(maps: torch.Tensor, side: int) -> torch.Tensor:
+    """Means over `side` x `side` overlapping windows, as `adaptive_avg_pool2d`, which ONNX lacks: (N, C, side, side)."""
+    if tuple(maps.shape[-2:]) == (side, side):
+        return maps
+    rows, columns = (maps.new_tensor(_shares(n, side)) for n in maps.shape[-2:])
+    return rows @ maps @ columns.mT
+
+
+def _shares(n: int, side: int) -> list[list[float]]:
+    """What each of n values adds to each of `side` means."""
+    windows = [(start * n // side, math.ceil((start + 1) * n / side)) for start in range(side)]
+    return [[(first <= place < end) / (end - first) for place in range(n)] for first, end in windows]
