@@ -3,8 +3,9 @@
 import copy
 import os
 from abc import abstractmethod
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pandas as pd
 from anomalib import TaskType
@@ -20,6 +21,7 @@ from extensions.data.datamodules.checked_arguments import checked_k_shot, checke
 from extensions.data.datamodules.dataset import WorkbenchDataset
 from extensions.data.datamodules.kind_folders import list_calibration
 from extensions.data.datamodules.listing import Listing
+from extensions.data.datamodules.together import ONE_EACH, ONE_FOR_ALL
 from extensions.data.errors import DatasetError
 from extensions.data.reading.files import absolute, from_data_root, relative_name
 from extensions.data.splits import few, held_out
@@ -129,6 +131,16 @@ class WorkbenchDataModule(RemembersArguments, AnomalibDataModule):
         return self._root
 
     @property
+    def product_names(self) -> list[str]:
+        """The products that are trained on together; empty for a data set that is one product."""
+        return []
+
+    @property
+    def training(self) -> str:
+        """``one_for_all`` where several products train together, else ``one_each``."""
+        return ONE_FOR_ALL if len(self.product_names) > 1 else ONE_EACH
+
+    @property
     def k_shot_images(self) -> list[str]:
         """Names of the images that ``k_shot`` drew, as in records; empty without it; known after ``setup``."""
         self.setup()
@@ -173,6 +185,12 @@ class WorkbenchDataModule(RemembersArguments, AnomalibDataModule):
         self.val_data = self._dataset(val)
         self.calibration_data = self._dataset(calibration.frame()) if calibration.rows else None
         tell_near_copies(all_samples(self), name=self.name, root=self.root)
+
+    def _adopt(self, parts: Mapping[str, Self]) -> None:
+        """Take over what the parts of a joined data set know of their draws."""
+        self._k_shot_images = sorted(self.relative(path) for path in self.train_data.samples["image_path"]) * bool(
+            self.k_shot
+        )
 
     @property
     def _folder_of_relative(self) -> Path:
