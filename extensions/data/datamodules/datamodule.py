@@ -21,8 +21,8 @@ from extensions.data.datamodules.checked_arguments import checked_k_shot, checke
 from extensions.data.datamodules.dataset import WorkbenchDataset
 from extensions.data.datamodules.kind_folders import list_calibration
 from extensions.data.datamodules.listing import Listing
-from extensions.data.datamodules.together import ONE_EACH, ONE_FOR_ALL
 from extensions.data.errors import DatasetError
+from extensions.data.joint_training import ONE_EACH, ONE_FOR_ALL
 from extensions.data.reading.files import absolute, from_data_root, relative_name
 from extensions.data.splits import few, held_out
 from extensions.runtime.cache_folder import cache_folder
@@ -185,6 +185,17 @@ class WorkbenchDataModule(RemembersArguments, AnomalibDataModule):
         self.val_data = self._dataset(val)
         self.calibration_data = self._dataset(calibration.frame()) if calibration.rows else None
         tell_near_copies(all_samples(self), name=self.name, root=self.root)
+
+    def per_product(self, arguments: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """For a benchmark: these arguments, once for each product that is tested, so that it alone is.
+
+        Args:
+            arguments: with which this datamodule was built.
+
+        Raises:
+            DatasetMissingError: which products there are is told by folders that are not there.
+        """
+        return [dict(arguments)]
 
     def _adopt(self, parts: Mapping[str, Self]) -> None:
         """Take over what the parts of a joined data set know of their draws."""

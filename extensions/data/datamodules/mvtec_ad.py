@@ -1,7 +1,7 @@
 """Data sets laid out as MVTec AD: train/good, test/<kind>, ground_truth/<kind>/<name>_mask.png."""
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,8 @@ from extensions.data.datamodules.kind_folders import images_of, subfolders, tell
 from extensions.data.datamodules.listing import Listing
 from extensions.data.datamodules.together import set_up_together
 from extensions.data.errors import DatasetError, DatasetMissingError, Kind, Problem
+from extensions.data.joint_training import ALL, ONE_EACH, ONE_FOR_ALL, TESTED
 from extensions.data.reading.files import from_data_root, list_images, relative_name
-
-ALL = "all"
-"""In place of a category: every one that is there."""
 
 
 class MVTecAD(WorkbenchDataModule):
@@ -41,6 +39,8 @@ class MVTecAD(WorkbenchDataModule):
             directory.
         test_category: of several the one that is tested on, and validated on where validation images are test images;
             None for all. A benchmark tests each in turn, see ``docs/data.md``.
+        training: of several categories, for a benchmark: ``one_for_all`` trains one detector on all of them,
+            ``one_each`` is as if each was listed on its own.
         kwargs: see `WorkbenchDataModule`.
 
     Example:
@@ -55,10 +55,12 @@ class MVTecAD(WorkbenchDataModule):
         name: str | None = None,
         data_root: str | Path | None = None,
         test_category: str | None = None,
+        training: str = ONE_FOR_ALL,
         **kwargs: Any,
     ) -> None:
         self._categories = checked_products(category, test_category)
         self.test_category = test_category
+        self._is_one_each = checked_training(training) == ONE_EACH
         super().__init__(
             name=name or "MVTecAD",
             root=from_data_root(root, data_root),
@@ -95,6 +97,14 @@ class MVTecAD(WorkbenchDataModule):
             raise DatasetMissingError(msg)
         return found
 
+    def per_product(self, arguments: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """See `WorkbenchDataModule.per_product`: with one model for all of them each is the ``test_category`` once."""
+        names = self.product_names or list(self._categories)
+        if len(names) == 1 or self._is_one_each:
+            rest = {name: value for name, value in arguments.items() if name not in (*TESTED, "training")}
+            return [rest | {"category": name} for name in names if self.test_category in (None, name)]
+        return [{**arguments, "test_category": name} for name in names if self.test_category in (None, name)]
+
     def _setup(self, stage: str | None = None) -> None:
         names = self.product_names
         if not names:
@@ -106,12 +116,20 @@ class MVTecAD(WorkbenchDataModule):
                 f"{', '.join(names)}; name one of these"
             )
             raise DatasetError(msg)
+        if self._is_one_each:
+            msg = (
+                f"training is {ONE_EACH!r} with {len(names)} categories of data set {self.name!r}; a benchmark makes one "
+                f"data set of each, elsewhere name one category, or set training to {ONE_FOR_ALL!r}"
+            )
+            raise DatasetError(msg)
         set_up_together(self, {name: self._part(name) for name in names}, tested=self.test_category)
 
     def _part(self, category: str) -> "MVTecAD":
         """One category with the arguments of this data set."""
         args, kwargs = self._given or ((), {})
-        positional = dict(zip(("root", "category", "name", "data_root", "test_category"), args, strict=False))
+        positional = dict(
+            zip(("root", "category", "name", "data_root", "test_category", "training"), args, strict=False)
+        )
         return type(self)(**(positional | kwargs | {"category": category, "test_category": None}))
 
     def _list(self) -> Listing:
@@ -168,6 +186,14 @@ def checked_products(category: str | Sequence[str], test_category: str | None) -
         )
         raise ValueError(msg)
     return names
+
+
+def checked_training(training: str) -> str:
+    """How detectors are trained, or a ValueError that lists the ways."""
+    if training not in (ONE_FOR_ALL, ONE_EACH):
+        msg = f"training is {training!r}; expected {ONE_FOR_ALL} or {ONE_EACH}"
+        raise ValueError(msg)
+    return training
 
 
 def list_layout(folder: Path, *, root: Path) -> Listing:

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
     from extensions.data.datamodules.datamodule import WorkbenchDataModule
 
-ONE_FOR_ALL, ONE_EACH = "one_for_all", "one_each"
-"""How a detector was trained: on several products together, or on one."""
 PRODUCT = "product"
 """The column of the samples that names the product of each image."""
 _OF_TEST = (ValSplitMode.SAME_AS_TEST, ValSplitMode.FROM_TEST)
@@ -62,7 +60,9 @@ def set_up_together(
     train, test = _joined(parts, "train"), _joined(shown, "test")
     val = _joined(shown if whole.val_split_mode in _OF_TEST else parts, "val")
     _drop_partial_masks(whole.name, test, val)
-    calibration = _joined({name: part for name, part in shown.items() if part.calibration_data is not None}, "calibration")
+    calibration = _joined(
+        {name: part for name, part in shown.items() if part.calibration_data is not None}, "calibration"
+    )
     has_masks = any((frame["mask_path"] != "").any() for frame in (train, val, test))
     whole._task = TaskType.SEGMENTATION if has_masks else TaskType.CLASSIFICATION
     whole.train_data, whole.val_data, whole.test_data = (whole._dataset(frame) for frame in (train, val, test))
@@ -83,7 +83,9 @@ def _joined(parts: Mapping[str, WorkbenchDataModule], split: str) -> pd.DataFram
 
 def _check_across(parts: Mapping[str, WorkbenchDataModule], *, name: str, root: Path) -> None:
     """Images of equal pixels in two products; within one it has been checked."""
-    samples = pd.concat([all_samples(part).assign(**{PRODUCT: name}) for name, part in parts.items()], ignore_index=True)
+    samples = pd.concat(
+        [all_samples(part).assign(**{PRODUCT: name}) for name, part in parts.items()], ignore_index=True
+    )
     samples = samples[~samples["image_path"].map(is_built).astype(bool)]
     facts = inspect_files(samples["image_path"], title=f"reading {name}")
     contents = pd.Series(contents_of(samples["image_path"], facts), index=samples.index)
