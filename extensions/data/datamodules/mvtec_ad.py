@@ -87,7 +87,7 @@ class MVTecAD(WorkbenchDataModule):
         """
         if self._categories:
             return list(self._categories) if len(self._categories) > 1 else []
-        there = [path for path in subfolders(self.root)] if self.root.is_dir() else []
+        there = subfolders(self.root) if self.root.is_dir() else []
         found = [path.name for path in there if (path / "train").is_dir() or (path / "test").is_dir()]
         if not found:
             msg = (
@@ -118,8 +118,8 @@ class MVTecAD(WorkbenchDataModule):
             raise DatasetError(msg)
         if self._is_one_each:
             msg = (
-                f"training is {ONE_EACH!r} with {len(names)} categories of data set {self.name!r}; a benchmark makes one "
-                f"data set of each, elsewhere name one category, or set training to {ONE_FOR_ALL!r}"
+                f"training is {ONE_EACH!r} with {len(names)} categories of data set {self.name!r}; a benchmark makes "
+                f"one data set of each, elsewhere name one category, or set training to {ONE_FOR_ALL!r}"
             )
             raise DatasetError(msg)
         set_up_together(self, {name: self._part(name) for name in names}, tested=self.test_category)
