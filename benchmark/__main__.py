@@ -53,7 +53,7 @@ def run(options: argparse.Namespace) -> int:
     for key, value in map(_pair, options.filter):
         filters.setdefault(key, []).append(value)
     try:
-        experiments = expand(config, folder=options.config.parent)
+        experiments = expand(config, folder=options.config.parent, data_root=data_root)
     except ConfigError as error:
         msg = f"{options.config}: {error}"
         raise ConfigError(msg) from error

@@ -186,9 +186,8 @@ def set_thresholds(model: AnomalibModule, evaluation: Evaluation) -> None:
     values = {"_image_threshold": evaluation.thresholds.image, "_pixel_threshold": evaluation.thresholds.pixel}
     for level, (low, high) in evaluation.ranges.items():
         values |= {f"{level}_min": low, f"{level}_max": high}
-    for name, value in values.items():
-        if value is not None:
-            getattr(post_processor, name).copy_(torch.tensor(value))
+    for name, value in values.items():  # NaN, as anomalib has it, in place of what another test may have left
+        getattr(post_processor, name).copy_(torch.tensor(float("nan") if value is None else value))
 
 
 def test_samples(samples: pd.DataFrame, files: pd.DataFrame, name_of: Callable[[str], str]) -> pd.DataFrame:

@@ -15,6 +15,7 @@ from benchmark.records.canonical_experiment import CanonicalExperiment
 from benchmark.records.record import PROTOCOL_VERSION, Record
 from benchmark.records.record_sections import Dataset, Weights
 from benchmark.records.run_files import run_folder
+from extensions.data.joint_training import ALL, ONE_EACH, spans_products, tested_product, training_of
 
 if TYPE_CHECKING:
     from anomalib.data import AnomalibDataModule
@@ -94,7 +95,8 @@ def named(experiment: Experiment) -> tuple[str, str]:
     """Data set and category as the configuration names them, for what could not be instantiated."""
     arguments = experiment.data.get("init_args") or {}
     default = str(experiment.data["class_path"]).rsplit(".", 1)[-1]
-    return str(arguments.get("name") or default), str(arguments.get("category") or "")
+    category = tested_product(arguments) or arguments.get("category") or (ALL if spans_products(arguments) else "")
+    return str(arguments.get("name") or default), category if isinstance(category, str) else "+".join(category)
 
 
 def find_weights(experiment: Experiment) -> Weights | None:
@@ -137,9 +139,12 @@ def record_header(prepared: Prepared, *, sweep: str = "", started: str = "") -> 
         "sha256": found.sha256 if found else None,
         "k_shot": getattr(datamodule, "k_shot", None),
         "contamination_ratio": getattr(datamodule, "contamination_ratio", 0.0),
+        "training": training_of(experiment.data.get("init_args") or {}),
     }
     if found:  # what was drawn, where there was anything to draw from
         drawn = {name: getattr(datamodule, name, None) for name in ("k_shot_images", "contamination")}
+        drawn |= {"products": getattr(datamodule, "product_names", None)}
+        dataset |= {"training": getattr(datamodule, "training", ONE_EACH)}
         dataset |= {name: value for name, value in drawn.items() if value} | found.counts
     return Record(
         protocol_version=PROTOCOL_VERSION,

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.plan.experiment import Experiment, constructor_defaults
+from benchmark.plan.products import per_product
 from benchmark.plan.validation import (
     check_config,
     check_experiments,
@@ -31,7 +32,7 @@ class ModelEntry:
     seeds: tuple[int, ...]
 
 
-def expand(config: dict[str, Any], *, folder: Path = Path()) -> list[Experiment]:
+def expand(config: dict[str, Any], *, folder: Path = Path(), data_root: Path | None = None) -> list[Experiment]:
     """List the experiments of a benchmark configuration, in the order they are run.
 
     `models` and `data` are lists of `{class_path, init_args}`, or `{config: file}` naming a configuration of the
@@ -43,6 +44,10 @@ def expand(config: dict[str, Any], *, folder: Path = Path()) -> list[Experiment]
     The same holds for `augmentation`: one entry or a list of them, of which each may be a list of two, one for training
     and one for test images; `null` augments nothing.
     Data sets vary slowest, then seeds, then models: the table has every row soonest, and the spread of each last.
+
+    A data set of several products is one run for each, which tests it alone: products vary fastest, so that runs which
+    share a fit follow each other, see `per_product`. Which products there are may be told by the folders below
+    `data_root` alone (None: `$WORKBENCH_DATA`, else the working directory).
 
     What stands there twice is run once.
 
@@ -56,6 +61,8 @@ def expand(config: dict[str, Any], *, folder: Path = Path()) -> list[Experiment]
     augmentations = [found for entry in entries for found in variants(entry)]
     data = data_entries(config["data"], folder)
     refinements = [found for entry in config.get("refinement") or [None] for found in variants(entry)]
+    refined = any(refinement is not None for refinement in refinements)
+    products = [per_product(spec, refined=refined, data_root=data_root) for spec in data]
     seeds = list(dict.fromkeys(seed for entry in models for seed in entry.seeds))
     experiments = check_experiments(
         [
@@ -68,10 +75,11 @@ def expand(config: dict[str, Any], *, folder: Path = Path()) -> list[Experiment]
                 augmentation=augmentation,
                 resources=entry.resources,
             )
-            for spec, seed, entry, refinement, augmentation in itertools.product(
-                data, seeds, models, refinements, augmentations
+            for tested, seed, entry, refinement, augmentation in itertools.product(
+                products, seeds, models, refinements, augmentations
             )
             if seed in entry.seeds
+            for spec in tested
         ]
     )
     check_fitted_on(requirement_of(config), experiments)

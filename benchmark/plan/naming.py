@@ -7,9 +7,10 @@ from typing import Any
 
 from benchmark.plan.experiment import constructor_defaults
 from benchmark.records.canonical_experiment import is_location
+from extensions.data.joint_training import TESTED, training_of
 
 _SECTIONS = ("model", "trainer", "data", "refinement", "augmentation")
-_UNTOLD = frozenset({"category", "num_workers", "max_memory_bytes"})
+_UNTOLD = frozenset({"category", "num_workers", "max_memory_bytes", *TESTED})
 _MOST = 80  # characters of a value
 
 Argument = tuple[str, str]
@@ -77,7 +78,9 @@ def _arguments(experiment: Mapping[str, Any]) -> dict[Argument, Any]:
             found[section, section] = content
         elif "class_path" in content:
             found[section, "class_path"] = content["class_path"]
-            found |= {(section, name): value for name, value in (content.get("init_args") or {}).items()}
+            arguments = content.get("init_args") or {}
+            found |= {(section, name): value for name, value in arguments.items()}
+            found |= {(section, "training"): training_of(arguments)} if section == "data" else {}
         else:
             found |= {(section, name): value for name, value in content.items()}
     return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from benchmark.records.section import Section
+from extensions.data.joint_training import TESTED, training_of
 
 
 class ClassSpec(Section):
@@ -12,6 +13,11 @@ class ClassSpec(Section):
 
     class_path: str = ""
     init_args: dict[str, Any] = {}
+
+    @property
+    def training(self) -> str:
+        """Of data: `one_for_all` where several products train together, else `one_each`."""
+        return training_of(self.init_args)
 
 
 class AugmentationPart(Section):
@@ -50,5 +56,5 @@ class CanonicalExperiment(Section):
 
 
 def is_location(argument: str) -> bool:
-    """Whether an argument of a datamodule says where data lie or what they are called, and nothing of their use."""
-    return argument in {"category", "name", "root"} or argument.endswith("_dir")
+    """Whether an argument of a datamodule says where data lie, what they are called or which are tested, and nothing of their use."""
+    return argument in {"category", "name", "products", "root", *TESTED} or argument.endswith("_dir")

@@ -11,6 +11,7 @@ from typing import Any
 from benchmark.records.canonical_experiment import CanonicalExperiment, ClassSpec, is_location
 from benchmark.records.record import Record
 from benchmark.records.sweep_plan import PlanEntry, SweepPlan
+from extensions.data.joint_training import TESTED
 
 
 @dataclass
@@ -136,9 +137,10 @@ def _row_key(source: Record | PlanEntry, ambiguous: set[tuple], dataset: str) ->
     model = experiment.model.on_disk() or [source.model, source.backbone, source.settings]
     rest = [experiment.trainer, experiment.refinement, [part.on_disk() for part in experiment.augmentation]]
     telling = {name: value for name, value in arguments.items() if not is_location(name)}
-    key = (dataset, _text(model), _text(rest), _text(telling))
+    key = (dataset, _text(model), _text(rest), _text(telling), experiment.data.training)
     if key in ambiguous:
-        return (*key, _text({name: value for name, value in arguments.items() if name != "category"}))
+        left = {name: value for name, value in arguments.items() if name not in ("category", *TESTED)}
+        return (*key, _text(left))
     return key
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import Field
 
 from benchmark.records.section import Section
+from extensions.data.joint_training import ONE_EACH
 
 
 class Weights(Section):
@@ -29,6 +30,8 @@ class Dataset(Section):
         known_kinds: Defects of each kind that were trained on as such, with their masks; empty where there were none.
         calibration_kinds: Images of each kind that thresholds alone were fitted on; empty where there were none.
         image_size: Height and width that the network saw, px.
+        training: `one_for_all` where the model was trained on several products together, else `one_each`.
+        products: Those that it was trained on together; empty for one.
     """
 
     name: str
@@ -47,6 +50,8 @@ class Dataset(Section):
     known_kinds: dict[str, int] = {}
     calibration_kinds: dict[str, int] = {}
     image_size: list[int] = []
+    training: str = ONE_EACH
+    products: list[str] = []
 
     @property
     def n_known_defects(self) -> int | None:

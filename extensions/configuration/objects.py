@@ -176,6 +176,8 @@ def _plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         parts = [_plain(part) for part in value]
         return _NOT_DATA if _NOT_DATA in parts else parts
+    if isinstance(value, RemembersArguments) and isinstance(value, base_class("data")):  # a product of several
+        return {"class_path": _path(type(value), "data"), "init_args": _arguments(value, "data")}
     if hasattr(value, "item") and getattr(value, "ndim", None) == 0:
         return value.item()  # a number of torch's
     return _NOT_DATA

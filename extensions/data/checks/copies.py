@@ -76,6 +76,6 @@ def near_copies(samples: pd.DataFrame, facts: Mapping[str, FileFacts], *, root: 
     return problems
 
 
-@functools.lru_cache(maxsize=8)  # a grid sets the same images up for each of its runs
+@functools.lru_cache(maxsize=128)  # a grid sets the same images up for each of its runs, all products of each
 def _pairs(descriptors: tuple[bytes, ...], groups: tuple[int, ...]) -> list[tuple[int, int]]:
     return near_pairs([np.frombuffer(descriptor, np.uint16) for descriptor in descriptors], groups)

@@ -79,7 +79,7 @@ def find_problems(samples: pd.DataFrame, *, name: str, root: Path) -> list[Probl
     if len(drawn) < MOST_DRAWN * len(images):  # else the images of this data set are like that
         problems += [Problem(Kind.DRAWN, relative_name(path, root)) for path in drawn]
     problems += mask_problems(samples, images, masks, root=root)
-    return problems + _repeated(samples, images, root=root)
+    return problems + repeated(samples, images, root=root)
 
 
 def bad_names(paths: Iterable[str | Path], *, root: Path) -> list[Problem]:
@@ -129,7 +129,7 @@ def root_of(datamodule: AnomalibDataModule, samples: pd.DataFrame) -> Path:
     return Path(root) if root else Path(os.path.commonpath([Path(path).parent for path in samples["image_path"]]))
 
 
-def _repeated(samples: pd.DataFrame, facts: dict[str, FileFacts], *, root: Path) -> list[Problem]:
+def repeated(samples: pd.DataFrame, facts: dict[str, FileFacts], *, root: Path) -> list[Problem]:
     """Images of equal pixels, in whatever format, that stand in the table more than once."""
     rows_of: dict[str, list[tuple[str, int, str]]] = defaultdict(list)
     contents = contents_of(samples["image_path"], facts)

@@ -37,6 +37,11 @@ class Fingerprint:
     files: pd.DataFrame
     counts: dict[str, int | dict[str, int]]
 
+    @property
+    def training_sha256(self) -> str:
+        """Over the rows that are not tested on; validation images that are test images are not among them."""
+        return _sha256(self.files[self.files["split"].isin(["train", "val"])])
+
 
 def fingerprint(datamodule: AnomalibDataModule) -> Fingerprint:
     """Fingerprint any anomalib datamodule; sets it up when that has not been done.
@@ -61,9 +66,12 @@ def fingerprint(datamodule: AnomalibDataModule) -> Fingerprint:
     ).sort_values(["split", "image"], ignore_index=True)
     if problems := bad_names(samples["image_path"], root=root_of(datamodule, samples)):
         raise dataset_error(datamodule.name, root_of(datamodule, samples), problems)
+    return Fingerprint(_sha256(files), files, _counts(files))
+
+
+def _sha256(files: pd.DataFrame) -> str:
     rows = files[["split", "image", "sha256", "label", "mask"]].to_numpy().tolist()
-    digest = hashlib.sha256(json.dumps(sorted(rows), ensure_ascii=False, separators=(",", ":")).encode())
-    return Fingerprint(digest.hexdigest(), files, _counts(files))
+    return hashlib.sha256(json.dumps(sorted(rows), ensure_ascii=False, separators=(",", ":")).encode()).hexdigest()
 
 
 def image_names(datamodule: AnomalibDataModule) -> Callable[[str], str]:

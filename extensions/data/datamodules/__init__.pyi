@@ -5,3 +5,4 @@ from .elpv import Elpv as Elpv
 from .elpv_synthetic import ElpvSynthetic as ElpvSynthetic
 from .folder import Folder as Folder
 from .mvtec_ad import MVTecAD as MVTecAD
+from .products import Products as Products

@@ -2,8 +2,9 @@
 
 import math
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pandas as pd
 
@@ -136,6 +137,11 @@ class Contaminated(WorkbenchDataModule):
             "n_set_aside": self._n_set_aside,
             "n_injected_validation": int(val["injected"].sum()),
         }
+
+    def _adopt(self, parts: Mapping[str, Self]) -> None:
+        super()._adopt(parts)
+        self._n_set_aside = sum(part._n_set_aside for part in parts.values())
+        self._defect_of = {path: content for part in parts.values() for path, content in part._defect_of.items()}
 
     def _draw_test(self, samples: pd.DataFrame) -> pd.DataFrame:
         """The samples with the defects that were set aside left out of the test set, or moved to training."""

@@ -3,8 +3,9 @@
 import copy
 import os
 from abc import abstractmethod
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pandas as pd
 from anomalib import TaskType
@@ -22,6 +23,7 @@ from extensions.data.datamodules.kind_folders import list_calibration
 from extensions.data.datamodules.known_defects import checked_counts, list_known, take_known, with_known
 from extensions.data.datamodules.listing import Listing
 from extensions.data.errors import DatasetError
+from extensions.data.joint_training import ONE_EACH, ONE_FOR_ALL
 from extensions.data.reading.files import absolute, from_data_root, relative_name
 from extensions.data.splits import few, held_out
 from extensions.runtime.cache_folder import cache_folder
@@ -144,6 +146,16 @@ class WorkbenchDataModule(RemembersArguments, AnomalibDataModule):
         return self._root
 
     @property
+    def product_names(self) -> list[str]:
+        """The products that are trained on together; empty for a data set that is one product."""
+        return []
+
+    @property
+    def training(self) -> str:
+        """``one_for_all`` where several products train together, else ``one_each``."""
+        return ONE_FOR_ALL if len(self.product_names) > 1 else ONE_EACH
+
+    @property
     def k_shot_images(self) -> list[str]:
         """Names of the images that ``k_shot`` drew, as in records; empty without it; known after ``setup``."""
         self.setup()
@@ -193,6 +205,23 @@ class WorkbenchDataModule(RemembersArguments, AnomalibDataModule):
         self.val_data = self._dataset(val)
         self.calibration_data = self._dataset(calibration.frame()) if calibration.rows else None
         tell_near_copies(all_samples(self), name=self.name, root=self.root)
+
+    def per_product(self, arguments: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """For a benchmark: these arguments, once for each product that is tested, so that it alone is.
+
+        Args:
+            arguments: with which this datamodule was built.
+
+        Raises:
+            DatasetMissingError: which products there are is told by folders that are not there.
+        """
+        return [dict(arguments)]
+
+    def _adopt(self, parts: Mapping[str, Self]) -> None:
+        """Take over what the parts of a joined data set know of their draws."""
+        self._k_shot_images = sorted(self.relative(path) for path in self.train_data.samples["image_path"]) * bool(
+            self.k_shot
+        )
 
     @property
     def _folder_of_relative(self) -> Path:

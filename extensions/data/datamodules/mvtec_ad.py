@@ -1,7 +1,7 @@
 """Data sets laid out as MVTec AD: train/good, test/<kind>, ground_truth/<kind>/<name>_mask.png."""
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,9 @@ from extensions.data.checks.mask_pairing import Candidate, pair_masks
 from extensions.data.datamodules.datamodule import WorkbenchDataModule
 from extensions.data.datamodules.kind_folders import images_of, subfolders, tell_near_good
 from extensions.data.datamodules.listing import Listing
-from extensions.data.errors import DatasetMissingError, Kind, Problem
+from extensions.data.datamodules.together import set_up_together
+from extensions.data.errors import DatasetError, DatasetMissingError, Kind, Problem
+from extensions.data.joint_training import ALL, ONE_EACH, ONE_FOR_ALL, TESTED
 from extensions.data.reading.files import from_data_root, list_images, relative_name
 
 
@@ -24,36 +26,111 @@ class MVTecAD(WorkbenchDataModule):
     The subfolders of ``test`` are the kinds of defect. Without a ``ground_truth`` folder there are no masks; with one
     every anomalous image needs its own. Masks in ``ground_truth/good`` must be black.
 
+    Several categories are one data set: a detector is trained on all of them together. Each is listed, checked and
+    split by itself, with all other arguments, so that its test images are those it has alone; the samples have a column
+    ``product``, and the same image in training of one category and in the test of another is an error.
+
     Args:
         root: the folder that holds the categories; relative to ``data_root``.
-        category: folder below ``root``; "" when ``root`` itself holds train and test.
+        category: folder below ``root``; "" when ``root`` itself holds train and test; a list of several, or ``all``
+            for every folder there that holds train or test.
         name: the data set's name in records and reports, for another data set of this layout.
         data_root: where a relative root starts (``--data-root``); None for ``$WORKBENCH_DATA``, else the working
             directory.
+        test_category: of several the one that is tested on, and validated on where validation images are test images;
+            None for all. A benchmark tests each in turn, see ``docs/data.md``.
+        training: of several categories, for a benchmark: ``one_for_all`` trains one detector on all of them,
+            ``one_each`` is as if each was listed on its own.
         kwargs: see `WorkbenchDataModule`.
 
     Example:
         >>> data = MVTecAD(root="~/data/mvtec", category="bottle")
+        >>> data = MVTecAD(root="~/data/mvtec", category=["bottle", "cable"], test_category="cable")
     """
 
     def __init__(
         self,
         root: str | Path = "mvtec",
-        category: str = "bottle",
+        category: str | Sequence[str] = "bottle",
         name: str | None = None,
         data_root: str | Path | None = None,
+        test_category: str | None = None,
+        training: str = ONE_FOR_ALL,
         **kwargs: Any,
     ) -> None:
-        super().__init__(name=name or "MVTecAD", root=from_data_root(root, data_root), category=category, **kwargs)
+        self._categories = checked_products(category, test_category)
+        self.test_category = test_category
+        self._is_one_each = checked_training(training) == ONE_EACH
+        super().__init__(
+            name=name or "MVTecAD",
+            root=from_data_root(root, data_root),
+            category=test_category or "+".join(self._categories) or ALL,
+            **kwargs,
+        )
 
     @property
     def folder(self) -> Path:
-        """The folder that holds train and test."""
-        return self.root / self.category if self.category else self.root
+        """The folder that holds train and test; of several categories the one that holds them all."""
+        is_one = len(self._categories) == 1 and self.category
+        return self.root / self.category if is_one else self.root
 
     @property
     def _folder_of_relative(self) -> Path:
         return self.folder
+
+    @property
+    def product_names(self) -> list[str]:
+        """The categories that are trained on together; empty for one.
+
+        Raises:
+            DatasetMissingError: ``category`` is ``all``, and no folder of a category is there.
+        """
+        if self._categories:
+            return list(self._categories) if len(self._categories) > 1 else []
+        there = subfolders(self.root) if self.root.is_dir() else []
+        found = [path.name for path in there if (path / "train").is_dir() or (path / "test").is_dir()]
+        if not found:
+            msg = (
+                f"data set {self.name!r} has no categories at {self.root}; expected folders that hold train/good and "
+                "test/<kind>: set its root in the config, --data-root or $WORKBENCH_DATA"
+            )
+            raise DatasetMissingError(msg)
+        return found
+
+    def per_product(self, arguments: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """See `WorkbenchDataModule.per_product`: with one model for all of them each is the ``test_category`` once."""
+        names = self.product_names or list(self._categories)
+        if len(names) == 1 or self._is_one_each:
+            rest = {name: value for name, value in arguments.items() if name not in (*TESTED, "training")}
+            return [rest | {"category": name} for name in names if self.test_category in (None, name)]
+        return [{**arguments, "test_category": name} for name in names if self.test_category in (None, name)]
+
+    def _setup(self, stage: str | None = None) -> None:
+        names = self.product_names
+        if not names:
+            super()._setup(stage)
+            return
+        if self.test_category is not None and self.test_category not in names:
+            msg = (
+                f"test_category is {self.test_category!r}, but the categories of data set {self.name!r} are "
+                f"{', '.join(names)}; name one of these"
+            )
+            raise DatasetError(msg)
+        if self._is_one_each:
+            msg = (
+                f"training is {ONE_EACH!r} with {len(names)} categories of data set {self.name!r}; a benchmark makes "
+                f"one data set of each, elsewhere name one category, or set training to {ONE_FOR_ALL!r}"
+            )
+            raise DatasetError(msg)
+        set_up_together(self, {name: self._part(name) for name in names}, tested=self.test_category)
+
+    def _part(self, category: str) -> "MVTecAD":
+        """One category with the arguments of this data set."""
+        args, kwargs = self._given or ((), {})
+        positional = dict(
+            zip(("root", "category", "name", "data_root", "test_category", "training"), args, strict=False)
+        )
+        return type(self)(**(positional | kwargs | {"category": category, "test_category": None}))
 
     def _list(self) -> Listing:
         self._find_folders()
@@ -88,6 +165,35 @@ class MVTecAD(WorkbenchDataModule):
                     found.append(f"; rename {near} to {name}")
                 place = place / name
         return "".join(found)
+
+
+def checked_products(category: str | Sequence[str], test_category: str | None) -> tuple[str, ...]:
+    """The categories by name; none for ``all``, which are those on disk.
+
+    Raises:
+        ValueError: no category, one twice, or a ``test_category`` that is none of them.
+    """
+    if category == ALL:
+        return ()
+    names = (category,) if isinstance(category, str) else tuple(map(str, category))
+    if not names or len(set(names)) < len(names):
+        msg = f"category is {list(names)}; expected a folder, several that differ, or {ALL}"
+        raise ValueError(msg)
+    if test_category is not None and (len(names) == 1 or test_category not in names):
+        msg = (
+            f"test_category is {test_category!r} and category {category!r}; expected one of several categories: list "
+            "those that are trained on together, or leave test_category out"
+        )
+        raise ValueError(msg)
+    return names
+
+
+def checked_training(training: str) -> str:
+    """How detectors are trained, or a ValueError that lists the ways."""
+    if training not in (ONE_FOR_ALL, ONE_EACH):
+        msg = f"training is {training!r}; expected {ONE_FOR_ALL} or {ONE_EACH}"
+        raise ValueError(msg)
+    return training
 
 
 def list_layout(folder: Path, *, root: Path) -> Listing:
