@@ -9,6 +9,7 @@ from torchvision.transforms.v2 import functional as TF
 
 AREA = (0.002, 0.02)  # share of an image that is pasted
 ASPECT = 3.0  # most that a patch is longer than wide, or wider
+SMALLEST = 2.0  # px a side
 RAMP = 1 / 6  # standard deviation of the blur, of a patch's shorter side
 JITTER, HUE = 0.4, 0.1  # of a patch's colors
 WEAK_JITTER, WEAK_CROP = 0.1, 0.9  # of the whole image's colors; least share of its area
@@ -32,7 +33,8 @@ def smooth_blend(image: torch.Tensor, rng: np.random.Generator) -> tuple[torch.T
     height, width = image.shape[1:]
     area = math.exp(rng.uniform(*np.log(AREA))) * height * width
     aspect = math.exp(rng.uniform(-1, 1) * math.log(ASPECT))
-    size = min(math.sqrt(area / aspect), height / 2), min(math.sqrt(area * aspect), width / 2)  # (h, w) px
+    asked = math.sqrt(area / aspect), math.sqrt(area * aspect)  # (h, w) px
+    size = [min(max(SMALLEST, part), side / 2) for part, side in zip(asked, (height, width), strict=True)]
     sigma = RAMP * min(size)
     box = [min(side, math.ceil(part + 2 * _REACH * sigma)) for part, side in zip(size, (height, width), strict=True)]
     (top, left), (to_top, to_left) = (
