@@ -16,6 +16,7 @@ logger = logging.getLogger(__name__)
 
 COLLAPSED = 0.05  # spread of the embeddings, of 1
 AVERAGED = ("train_loss", "embedding_spread")
+MEASURED = ("train_accuracy", "cosine_blended", "cosine_weak")  # of the methods that have them
 
 
 class NotFiniteError(RuntimeError):
@@ -110,8 +111,8 @@ class Curve(Callback):
         measure: From the method and the epoch to further columns, such as `KnnMonitor`.
 
     Attributes:
-        rows: One an epoch: epoch (from 1), step, train_loss, embedding_spread, lr, seconds, train_accuracy where the
-            method has one.
+        rows: One an epoch: epoch (from 1), step, train_loss, embedding_spread, lr, seconds, and those of `MEASURED`
+            that the method has.
         collapsed_at: First epoch whose embeddings were all alike, None for none.
     """
 
@@ -144,8 +145,7 @@ class Curve(Callback):
             "seconds": round(self.seconds, 1),
         }
         self._sums, self._n_batches = dict.fromkeys(AVERAGED, 0.0), 0
-        if "train_accuracy" in found:  # of the batches since a stop
-            row["train_accuracy"] = float(found["train_accuracy"])
+        row |= {name: float(found[name]) for name in MEASURED if name in found}  # of the batches since a stop
         if self._measure is not None:
             row |= self._measure(pl_module, int(row["epoch"]))
         self.rows.append(row)

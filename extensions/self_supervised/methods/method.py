@@ -36,9 +36,13 @@ class Method(LightningModule):
     Raises:
         ValueError: Unknown backbone, or a number out of range.
         WeightsError: Weights that do not fit.
+
+    Attributes:
+        steady: Names of modules whose rate neither rises nor falls.
     """
 
     one_class: ClassVar[bool] = False  # whether the images of a batch, and those drawn beside them, are of one class
+    steady: ClassVar[tuple[str, ...]] = ()
 
     def __init__(
         self,
@@ -114,16 +118,22 @@ class Method(LightningModule):
         """SGD whose rate rises and falls with each step."""
         settings = dict(self.optimizer_settings)
         decay = settings.pop("weight_decay")
-        trained = [parameter for parameter in self.parameters() if parameter.requires_grad]
-        groups = [
-            {"params": [p for p in trained if p.ndim > 1], "weight_decay": decay},
-            {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
-        ]
-        optimizer = torch.optim.SGD([group for group in groups if group["params"]], **settings)
         n_steps = self.trainer.estimated_stepping_batches
         n_warmup = self.warmup_epochs * math.ceil(n_steps / max(1, self.trainer.max_epochs or 1))
+
+        def share(step: int) -> float:
+            return lr_share(step, n_steps=n_steps, n_warmup=min(n_warmup, n_steps // 2))
+
+        groups: dict[tuple[bool, bool], list[torch.nn.Parameter]] = {}  # by whether it is decayed, and steady
+        for name, parameter in self.named_parameters():
+            if parameter.requires_grad:
+                kind = parameter.ndim > 1, name.split(".")[0] in self.steady
+                groups.setdefault(kind, []).append(parameter)
+        optimizer = torch.optim.SGD(
+            [{"params": group, "weight_decay": decay * kind[0]} for kind, group in groups.items()], **settings
+        )
         schedule = torch.optim.lr_scheduler.LambdaLR(
-            optimizer, lambda step: lr_share(step, n_steps=n_steps, n_warmup=min(n_warmup, n_steps // 2))
+            optimizer, [(lambda step: 1.0) if is_steady else share for _, is_steady in groups]
         )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 

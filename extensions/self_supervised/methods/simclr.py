@@ -1,24 +1,20 @@
 """SimCLR."""
 
-from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import torch
-from PIL import Image
 from torch import nn
 from torch.nn import functional as F
 
 from extensions.configuration.checked_values import check_values
 from extensions.models.contrastive_stfpm.loss import contrastive_loss
-from extensions.models.contrastive_stfpm.views import MILD, check_view_settings
-from extensions.self_supervised.images.view_dataset import ViewMaker, Views
-from extensions.self_supervised.methods.method import Method
+from extensions.self_supervised.images.view_dataset import Views
+from extensions.self_supervised.methods.two_views import TwoViewsMethod
 
 QUEUE = "workbench_queue"  # key of a checkpoint
 
 
-class SimCLR(Method):
+class SimCLR(TwoViewsMethod):
     """SimCLR: two random views of an image shall have like embeddings, those of other images unlike ones.
 
     Chen, Kornblith, Norouzi, Hinton, "A Simple Framework for Contrastive Learning of Visual Representations", 2020,
@@ -31,9 +27,7 @@ class SimCLR(Method):
         projection_size: Length of an embedding.
         temperature: Divides the cosine similarities, larger is softer.
         queue_size: Past embeddings to compare with, for small batches; 0 compares within the batch.
-        views: Settings of lightly's `SimCLRViewTransform` that differ from `min_scale: 0.2, cj_strength: 0.5` and from
-            its own defaults; `hf_prob: 0` leaves out the flip where a product is always the same way round.
-        kwargs: See `Method`.
+        kwargs: See `TwoViewsMethod`, such as `views` and `spd_weight`, and `Method`.
 
     Raises:
         ValueError: Unknown backbone or setting of the views, or a number out of range.
@@ -50,7 +44,6 @@ class SimCLR(Method):
         projection_size: int = 128,
         temperature: float = 0.2,
         queue_size: int = 0,
-        views: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(backbone, **kwargs)
@@ -61,27 +54,21 @@ class SimCLR(Method):
             temperature=(temperature, temperature > 0, "more than 0"),
             queue_size=(queue_size, queue_size >= 0, "0 or more"),
         )
-        check_view_settings(views or {})
         self.queue_size = queue_size
-        self.view_settings = MILD | (views or {})
         self.head = SimCLRProjectionHead(self.n_features, self.n_features, projection_size)
         self.nt_xent: nn.Module = contrastive_loss(
             temperature=temperature, queue_size=queue_size, projection_size=projection_size
         )
 
-    def view_maker(self, image_size: int) -> ViewMaker:
-        """Two random views of an image: crop, flip, color distortion, grayscale, blur."""
-        return TwoViews(image_size, self.view_settings, self.normalization)
-
     def loss(self, batch: Views) -> tuple[torch.Tensor, torch.Tensor]:
-        """NT-Xent of the two views, and the embeddings of the first."""
-        first, second = batch["first"], batch["second"]  # (N, 3, H, W) each
+        """NT-Xent of the two views and SPD, and the embeddings of the first."""
         if self.trainer.world_size > 1 and not self.queue_size:
             self.nt_xent.gather_distributed = True  # known only now
-        projected = self.head(self.encoder(torch.cat([first, second])))
+        features, spot = self.encode(batch)
+        projected = self.head(features)  # (2 N, K)
         with torch.autocast(projected.device.type, enabled=False):  # half precision is too coarse for similarities
             first, second = F.normalize(projected.float()).chunk(2)  # (N, K) each
-            return self.nt_xent(first, second), first
+            return self.nt_xent(first, second) + spot, first
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep the queue, too, which lightly leaves out."""
@@ -93,17 +80,3 @@ class SimCLR(Method):
         for name, buffer in self.nt_xent.named_buffers():
             if name in checkpoint.get(QUEUE, {}):
                 buffer.copy_(checkpoint[QUEUE][name])
-
-
-class TwoViews:
-    """Two random views of an image (H, W, 3) uint8, each (3, size, size), normalized."""
-
-    def __init__(self, image_size: int, settings: dict[str, Any], normalize: dict[str, list[float]]) -> None:
-        from lightly.transforms import SimCLRViewTransform
-
-        self._augment = SimCLRViewTransform(input_size=image_size, normalize=normalize, **settings)
-
-    def __call__(self, pixels: np.ndarray, label: int, other: Callable[[], np.ndarray]) -> Views:
-        """The views; neither class nor other images play a part."""
-        image = Image.fromarray(pixels)
-        return {"first": self._augment(image), "second": self._augment(image)}

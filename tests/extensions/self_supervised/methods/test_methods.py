@@ -15,7 +15,7 @@ from extensions.self_supervised.methods.method import embedding_spread, lr_share
 from extensions.self_supervised.methods.position import NeighborPatches
 from extensions.self_supervised.methods.triplet import TripletViews
 
-METHODS = ("RelativePosition", "SimCLR", "Supervised", "Triplet")
+METHODS = ("Byol", "RelativePosition", "SimCLR", "SimSiam", "Supervised", "Triplet")
 PLAIN = {"mean": [0.0] * 3, "std": [1.0] * 3}
 
 
