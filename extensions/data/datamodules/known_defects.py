@@ -8,6 +8,7 @@ import pandas as pd
 from extensions.configuration.checked_values import is_whole
 from extensions.configuration.python_numbers import python_numbers
 from extensions.data.checks.folder_names import is_good_folder, is_mask_folder
+from extensions.data.checks.inspection import inspect_files
 from extensions.data.checks.left_out import left_out
 from extensions.data.checks.mask_pairing import Candidate, pair_masks
 from extensions.data.datamodules.kind_folders import images_of, subfolders
@@ -73,8 +74,8 @@ def take_known(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Take defects out of the test set, in proportion to their kinds, and hand the first of them on for training.
 
-    The choice is drawn from the seed and the content of the defects. What carries two kinds stays where it is, and so
-    does one defect of each kind.
+    The choice is drawn from the seed and the content of the defects. What carries two kinds, or has no mask that marks
+    anything, stays where it is, and so does one defect of each kind.
 
     Args:
         samples: of all splits.
@@ -88,25 +89,21 @@ def take_known(
         The samples that are left, and those to train on.
 
     Raises:
-        DatasetError: there are not so many, or one of them has no mask.
+        DatasetError: there are not so many; it says how many there are.
     """
-    kind_of = kind_of_each(defects)
+    masks = inspect_files([path for path in defects["mask_path"] if path], masks=True)
+    marked = defects[[bool(path) and not masks[path].is_black for path in defects["mask_path"]]]
+    kind_of = kind_of_each(marked)
     if n_set_aside > n_available(kind_of):
         msg = (
-            f"known_defects is {n} and {n_set_aside} are set aside, but of the {len(kind_of)} defects that data set "
-            f"{name!r} tests only {n_available(kind_of)} can be had (one of each of {len(set(kind_of.values()))} "
-            "kinds stays in the test set); ask for fewer"
+            f"known_defects is {n} and {n_set_aside} are set aside, but of the {len(kind_of)} defects with a mask "
+            f"that data set {name!r} tests only {n_available(kind_of)} can be had (one of each of "
+            f"{len(set(kind_of.values()))} kinds stays in the test set): ask for fewer, or give masks"
         )
         raise DatasetError(msg)
     order = injection_order(kind_of, n_set_aside, seed=seed)
     left = samples.drop(index=defects.index[defects["content"].isin(order)])
-    taken = defects.drop_duplicates("content").set_index("content").loc[order[:n]].reset_index(drop=True)
-    if unmarked := taken["image_path"][taken["mask_path"] == ""].tolist():
-        msg = (
-            f"known_defects is {n}, but {len(unmarked)} of these of data set {name!r} have no mask, the first is "
-            f"{unmarked[0]}; a detector learns from marked defects alone: give masks, or set known_defects to 0"
-        )
-        raise DatasetError(msg)
+    taken = marked.drop_duplicates("content").set_index("content").loc[order[:n]].reset_index(drop=True)
     return left, taken.assign(split="train")
 
 

@@ -208,11 +208,21 @@ def test_numbers_that_cannot_be_are_refused_before_any_file_is_read(parts, optio
 
 
 def test_defects_without_masks_are_refused(parts):
-    with pytest.raises(DatasetError, match="3 of these of data set 'parts' have no mask, the first is"):
+    with pytest.raises(
+        DatasetError, match="of the 0 defects with a mask that data set 'parts' tests only 0 can be had"
+    ):
         folder(parts, mask_dir=None, known_defects=3)
     (parts / "known/ground_truth/dent/001_mask.png").unlink()
     with pytest.raises(DatasetError, match=r"known/dent/001\.png"):
         folder(parts, known_defects_dir="known")
+
+
+def test_defect_whose_mask_marks_nothing_is_not_chosen(parts, mask):
+    for index in (1, 2, 3):
+        mask(parts / "masks" / "dent" / f"{index:03d}_mask.png", is_black=True)
+    data = folder(parts, known_defects=7)
+    assert Counter(known(data)["kind"]) == {"scratch": 7}
+    assert sum("dent" in path for path in images_tested(data)) == 4
 
 
 def test_image_that_is_tested_may_not_be_known(parts):
