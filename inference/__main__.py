@@ -26,6 +26,7 @@ def main(arguments: Sequence[str] | None = None, *, prog: str = "python -m infer
 def export(options: argparse.Namespace) -> int:
     """`inference export`: write a trained model for the line and compare it with what was trained."""
     from extensions.runtime.atomic_write import check_replaceable
+    from inference.export.product_thresholds import write_product_thresholds
     from inference.export.write_model import FILES, ExportOptions, export_model
     from inference.measure.cost import told_of_int8
     from inference.measure.labelled_images import LabelledImages
@@ -56,6 +57,8 @@ def export(options: argparse.Namespace) -> int:
         print("the difference was allowed", file=sys.stderr)
     model_file = options.output / "model.xml"
     print(thresholds_sentence(ModelInfo.read(info_path(model_file))))
+    if run.products:
+        print(write_product_thresholds(run.products, options.output, key=run.info.run_key or ""))
     use = workbench("predict", "--model", model_file, "--input", "FOLDER", "--output", "output/predictions")
     print(f"exported {options.precision}: {model_file}; next: {use}")
     return 0

@@ -20,6 +20,7 @@ from benchmark.records.record_sections import Thresholds
 from benchmark.records.run_files import CHECKPOINT
 from benchmark.statistics.requirement import Requirement, read_requirement
 from extensions.data.reading.files import from_data_root
+from inference.export.product_thresholds import ProductThreshold, product_thresholds
 from inference.export.trained_run import TrainedRun
 from inference.model.checkpoints import load_checkpoint, record_beside
 from inference.model.scale import with_thresholds
@@ -39,6 +40,7 @@ class FoundRun:
         told: Why it is this run, where `best` was asked for.
         requirement: What its thresholds keep, or a fit that is done again; None for none.
         is_asked: Whether that was asked for, in place of what its record says.
+        products: Thresholds of all products that its model was trained on together; none for one.
     """
 
     key: str
@@ -48,6 +50,7 @@ class FoundRun:
     told: str = ""
     requirement: Requirement | None = None
     is_asked: bool = False
+    products: tuple[ProductThreshold, ...] = ()
 
     @property
     def is_kept(self) -> bool:
@@ -110,7 +113,7 @@ class FoundRun:
             raise self._no_threshold(info.threshold_source)
         is_crossed = self.requirement is not None and self.requirement.cross_conformal is not None
         fitted = None if is_crossed else fitted_on(self.prepared, folder)  # no network scores images it was fitted on
-        return TrainedRun(model, info, trained_on(self.prepared, folder), fitted)
+        return TrainedRun(model, info, trained_on(self.prepared, folder), fitted, self.products)
 
     def _thresholds(self) -> Thresholds | None:
         """Those asked for, fitted on the scores of a kept run; None where its own count, or it is fitted again."""
@@ -160,7 +163,10 @@ def find_run(
     experiment = recorded_experiment(record, folder)
     prepared, place = locate(_tested_plainly(experiment), record, folder, experiment, data_root)
     known = requirement or _requirement(record, folder)
-    found = FoundRun(record.key, folder, prepared, place, why, known, is_asked=requirement is not None)
+    products = product_thresholds(record, records, requirement=requirement)
+    found = FoundRun(
+        record.key, folder, prepared, place, why, known, is_asked=requirement is not None, products=products
+    )
     return _of_plain_test(found, experiment, records)
 
 
@@ -169,7 +175,8 @@ def find_experiment(experiment: Experiment, record: Record, records: Path) -> Fo
     prepared = prepare(_tested_plainly(experiment))
     folder = records / record.folder
     place = Place(from_data_root(""), "in force")
-    found = FoundRun(record.key, folder, prepared, place, requirement=_requirement(record, folder))
+    products = product_thresholds(record, records)
+    found = FoundRun(record.key, folder, prepared, place, requirement=_requirement(record, folder), products=products)
     return _of_plain_test(found, experiment, records)
 
 

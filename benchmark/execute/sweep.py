@@ -76,7 +76,7 @@ def run_sweep(
         layers=shared_layers(experiments),
         shared_fits=shared_fits(experiments),
     )
-    told, keeper = settings_told(experiments), Keeper(store, keep)
+    told, keeper = settings_told(experiments), Keeper(store, keep, experiments)
     counts: Counter[str] = Counter()
     without_images = 0
     bar = progress_bar(

@@ -7,13 +7,15 @@ import pickle
 import time
 import traceback
 from collections import deque
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Collection, Generator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
 from benchmark.one_run.options import RunOptions
 from benchmark.one_run.runner import failed_record
+from benchmark.one_run.shared_fit import fit_id, tests_one_of_several
 from benchmark.plan.experiment import Experiment
 from benchmark.records.record import Record
 
@@ -52,6 +54,11 @@ class Task:
     deaths: list[str] = field(default_factory=list)
     error: Exception | None = None
 
+    @cached_property
+    def fit(self) -> str:
+        """Of `shared_fit.fit_id`, where it is that of other products, too; else empty."""
+        return fit_id(self.experiment) if tests_one_of_several(self.experiment) else ""
+
     def answer(self) -> Answer:
         """Carry the run out where this is called; what it raises is part of the answer and can be sent on."""
         try:
@@ -66,6 +73,8 @@ class Workers(Protocol):
 
     n_attempts: int
     """How often a run may kill its worker before it counts as failed."""
+    keeps_fits: bool
+    """Whether a run comes to the worker that has fitted its model for another product."""
 
     def has_room(self) -> bool:
         """Whether another task can be taken now."""
@@ -86,15 +95,18 @@ def run_on_workers(
     """Carry out experiments on workers and yield each with its record as it ends; `workers` are closed at the end.
 
     A run whose worker died goes to the end of the queue. One that another sweep is at work on is asked for again when
-    all others are done.
+    all others are done. Products of one fit follow each other on one worker where the workers can do that; else each is
+    fitted again.
     """
     waiting = deque(Task(experiment, output, options, run) for experiment in experiments)
     busy: list[Task] = []
+    fits: list[str] = []
     n_running, pause = 0, 1.0
     try:
         while waiting or busy or n_running:
-            while waiting and workers.has_room():
-                workers.start(waiting.popleft())
+            while workers.has_room() and (task := _take(waiting, fits if workers.keeps_fits else ())) is not None:
+                workers.start(task)
+                fits.append(task.fit)
                 n_running += 1
             if not n_running:
                 time.sleep(pause)
@@ -104,6 +116,7 @@ def run_on_workers(
                 continue
             for task, answer in workers.wait():
                 n_running -= 1
+                fits.remove(task.fit)
                 if isinstance(answer, WorkerDiedError):
                     if record := _handle_worker_death(task, answer, workers.n_attempts):
                         yield task.experiment, record
@@ -118,6 +131,15 @@ def run_on_workers(
                     yield task.experiment, answer
     finally:
         workers.close()
+
+
+def _take(waiting: deque[Task], fits: Collection[str]) -> Task | None:
+    """Take the first task whose fit is not at work: then its worker can go on with the same model."""
+    for task in waiting:
+        if not task.fit or task.fit not in fits:
+            waiting.remove(task)
+            return task
+    return None
 
 
 def _handle_worker_death(task: Task, death: WorkerDiedError, n_attempts: int) -> Record | None:

@@ -24,6 +24,7 @@ class _Worker:
     process: SpawnProcess
     connection: Connection
     task: Task | None = None
+    fit: str = ""  # of its last task
 
 
 class Processes:
@@ -36,6 +37,7 @@ class Processes:
     """
 
     n_attempts = 2
+    keeps_fits = True
 
     def __init__(self, n: int) -> None:
         self._n = n
@@ -49,16 +51,17 @@ class Processes:
     def start(self, task: Task) -> None:
         """Give a task to an idle process, or to a new one."""
         task.options = replace(task.options, n_threads=self._n_threads)
-        for worker in [worker for worker in self._workers if worker.task is None]:
+        idle = [worker for worker in self._workers if worker.task is None]
+        for worker in sorted(idle, key=lambda worker: worker.fit != task.fit):
             with suppress(OSError):  # it died while idle
                 worker.connection.send(task)
-                worker.task = task
+                worker.task, worker.fit = task, task.fit
                 return
             self._drop(worker)
         worker = self._spawn()
         with suppress(OSError):  # it died before it could read: `wait` says so
             worker.connection.send(task)
-        worker.task = task
+        worker.task, worker.fit = task, task.fit
 
     def wait(self) -> list[tuple[Task, Answer]]:
         """Block until a process has answered or died."""

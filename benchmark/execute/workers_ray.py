@@ -55,6 +55,7 @@ class RayWorkers:
     """
 
     n_attempts = 3
+    keeps_fits = False
 
     def __init__(self, address: str, *, output: Path, experiments: Sequence[Experiment]) -> None:
         self._ray = import_ray(local=not address)

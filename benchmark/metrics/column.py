@@ -17,6 +17,7 @@ class Column:
         width: In characters.
         higher_is_better: None where neither is, or where values are not to be compared.
         optional: Left out of sight when every cell is blank or zero.
+        usual: The value of an optional column that says nothing, left out of sight like a blank one.
         alike: Column whose values say which cells compare: those of a block that differ in it are not colored.
     """
 
@@ -27,4 +28,5 @@ class Column:
     width: int = 10
     higher_is_better: bool | None = None
     optional: bool = False
+    usual: str = ""
     alike: str = ""

@@ -10,6 +10,7 @@ import pandas as pd
 from benchmark.metrics.column import Column
 from benchmark.metrics.decision_columns import DECISION_COLUMNS
 from benchmark.metrics.metric_table import HEADLINE, METRICS
+from extensions.data.joint_training import ONE_EACH
 
 NOT_ALIKE = ("alone",)
 """Values of such a column that compare with nothing, not even with themselves."""
@@ -101,6 +102,9 @@ _TEXTS = (
     Column(name="n_categories", heading="Categories", format="0", width=10, note="Categories with a finished run."),
     Column(name="k_shot", heading="k-shot", format="0", width=7, optional=True,
            note="Number of training images, where it was limited."),
+    Column(name="training", heading="Training", width=11, optional=True, usual=ONE_EACH,
+           note="one_for_all: one model was trained on all categories together; one_each: each has its own. Fit time "
+           "and model size of one_for_all are those of the one model, not a share of it."),
     Column(name="contamination_ratio", heading="Contamination", format="0.0%", width=13, optional=True,
            note="Share of anomalous images put among the training images."),
     Column(name="known_defects", heading="Known defects", format="0", width=13, optional=True,
@@ -187,7 +191,7 @@ _RESULTS = (
     "image_size", "layers", "epochs", "stopped_by", "n_seeds",
 )  # fmt: skip
 _DECISIONS = ("label_free_Accuracy", "label_free_Precision", "label_free_Recall", "label_free_F1Score")
-_ORIGIN = ("k_shot", "contamination_ratio", "known_defects", "threshold_source", "checkpoint", "run_keys",
+_ORIGIN = ("training", "k_shot", "contamination_ratio", "known_defects", "threshold_source", "checkpoint", "run_keys",
            "weights_sha256", "pixel_binning_error")  # fmt: skip
 _PLACED = (*_ORIGIN, *_DECISIONS)
 _REST = (*_PLACED, *(m.name for m in METRICS if m.name not in {*_RESULTS, *_PLACED}))  # those without a place last
@@ -231,7 +235,8 @@ def heading_lines(name: str) -> int:
 
 def is_shown(name: str, values: pd.Series) -> bool:
     """Whether a column has anything to show; only optional ones may vanish."""
-    return not column(name).optional or bool((values.notna() & (values != 0)).any())
+    entry = column(name)
+    return not entry.optional or bool((values.notna() & (values != 0) & (values != entry.usual)).any())
 
 
 def shown_dataset(name: str, *, synthetic: bool) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from benchmark.one_run.shared_fit import fit_id
 from benchmark.plan.experiment import Experiment
 from benchmark.records.archive import read_records
 from benchmark.records.record import Record
@@ -132,17 +134,23 @@ class Keeper:
     """Drops checkpoints that are not to be kept as a sweep goes on, but leaves one of each network that waits for time.
 
     Of `keep: best` one checkpoint per model, data set and category stays: that of the best image AUROC, ties by pixel
-    AUROC. Only the runs that it is told of are touched, so that other sweeps may share the folder.
+    AUROC. A model that was trained on several products is one network with thresholds for each of them: the products of
+    the best fit stay, by the means over the products, apart from models of one product. Only the runs that it is told of
+    are touched, so that other sweeps may share the folder.
 
     Args:
         store: Where the runs are.
         keep: `best`, `all` or `none`.
+        experiments: Of the sweep: how many runs share a fit.
     """
 
-    def __init__(self, store: Store, keep: str) -> None:
+    def __init__(self, store: Store, keep: str, experiments: Sequence[Experiment] = ()) -> None:
         self._store = store
         self._keep = keep
-        self._best: dict[tuple[str, str, str], FinishedRun] = {}
+        self._n_runs = Counter(fit_id(experiment) for experiment in experiments)
+        self._fit_of = {experiment.experiment_id: fit_id(experiment) for experiment in experiments}
+        self._fits: dict[str, list[FinishedRun]] = {}
+        self._best: dict[tuple[str, ...], list[FinishedRun]] = {}
         self._held: dict[str | None, FinishedRun] = {}  # by network
         self._n_bytes = 0
 
@@ -153,12 +161,25 @@ class Keeper:
         run = FinishedRun(self._store.output / record.folder, record)
         with self._store.lock(KEEP):
             if self._keep == "best" and record.files.checkpoint:
-                group = (record.model, record.dataset.name, record.dataset.category)
-                rivals = [run, *([self._best[group]] if group in self._best else [])]
-                *worse, self._best[group] = sorted(rivals, key=_quality)
-                for one in worse:
-                    self._demote(one)
+                self._compare(run)
             self._hold(run)
+
+    def _compare(self, run: FinishedRun) -> None:
+        """Leave the checkpoints of the better fit, once all runs of a fit have ended."""
+        record = run.record
+        fit, products = self._fit_of.get(record.experiment_id, record.key), [run]
+        group: tuple[str, ...] = (record.model, record.dataset.name, record.dataset.training)
+        if not record.dataset.products:
+            group = (*group, record.dataset.category)
+        else:
+            products = self._fits.setdefault(fit, [])
+            products.append(run)
+            if len(products) < self._n_runs[fit]:
+                return
+        rivals = [products, *([self._best[group]] if group in self._best else [])]
+        *worse, self._best[group] = sorted(rivals, key=_quality)
+        for one in (one for runs in worse for one in runs):
+            self._demote(one)
 
     def _demote(self, run: FinishedRun) -> None:
         """A checkpoint becomes a network that is there to be timed."""
@@ -189,9 +210,14 @@ def clear_networks(store: Store, runs: Iterable[FinishedRun]) -> None:
             _remove(run)
 
 
-def _quality(run: FinishedRun) -> tuple[float, float, str]:
-    image, pixel = (run.record.metrics[name] for name in ("image_AUROC", "pixel_AUROC"))
-    return -1.0 if image is None else image, -1.0 if pixel is None else pixel, run.record.key
+def _quality(runs: Sequence[FinishedRun]) -> tuple[float, float, str]:
+    """Of the runs of one fit: the means of their metrics."""
+    found = []
+    for name in ("image_AUROC", "pixel_AUROC"):
+        values = [run.record.metrics[name] for run in runs]
+        known = [value for value in values if value is not None]
+        found.append(float(np.mean(known)) if known and len(known) == len(values) else -1.0)
+    return found[0], found[1], min(run.record.key for run in runs)
 
 
 def _remove(run: FinishedRun) -> None:

@@ -13,6 +13,7 @@ from benchmark.one_run.options import RunOptions
 from benchmark.one_run.preparation import Prepared, backbone_id
 from benchmark.records.kept_thresholds import NO_FOLD
 from benchmark.statistics.thresholds import fit_thresholds
+from extensions.data.joint_training import tested_product
 
 if TYPE_CHECKING:
     from anomalib.data import AnomalibDataModule
@@ -60,7 +61,8 @@ def cross_conformal_scores(prepared: Prepared, workspace: Path, options: RunOpti
     """Scores of the good training images, each by a model fitted on the other folds; None where that is not asked for.
 
     Known defects train all of these models and are scored by none. The folds are dealt by content and the run's seed.
-    Each fit is that of the run, but for the images it lacks.
+    Each fit is that of the run, but for the images it lacks. Of a model that was trained on several products only the
+    images of the tested one count, for its threshold is theirs.
 
     Returns:
         As `benchmark.records.packed.read_calibration`.
@@ -69,6 +71,7 @@ def cross_conformal_scores(prepared: Prepared, workspace: Path, options: RunOpti
         ValueError: There are fewer training images that differ than folds.
     """
     from extensions.data.checks.copies import contents_of
+    from extensions.data.checks.fingerprints import image_names
     from extensions.data.checks.inspection import inspect_files
     from extensions.data.splits import dealt
     from extensions.models.common.known_defects import is_known_defect
@@ -95,7 +98,13 @@ def cross_conformal_scores(prepared: Prepared, workspace: Path, options: RunOpti
         part.train_data = _part(datamodule.train_data, pd.concat([samples[folds != fold], known]))
         part.test_data = _part(datamodule.train_data, samples[folds == fold])
         found.append(_Scoring(prepared, part, workspace, options).fitted_scores().assign(fold=fold))
-    return pd.concat(found, ignore_index=True)
+    scores = pd.concat(found, ignore_index=True)
+    tested = tested_product(prepared.experiment.data.get("init_args") or {})
+    if "product" not in samples or tested is None:
+        return scores
+    name_of = image_names(datamodule)
+    own = {name_of(path) for path in samples.loc[samples["product"] == tested, "image_path"].astype(str)}
+    return scores[scores["image"].isin(own)].reset_index(drop=True)
 
 
 def _part(data: Any, samples: pd.DataFrame) -> Any:

@@ -201,6 +201,7 @@ def _data_differences(records: Sequence[Record]) -> Iterable[str]:
         data = record.dataset
         if not (data.k_shot or data.contamination_ratio or data.contamination):
             name = "/".join(filter(None, [data.name, data.category]))
+            name += ", trained with others" if data.products else ""
             contents.setdefault(name, Counter())[str(data.sha256)[:12]] += 1
     for name, found in contents.items():
         if len(found) > 1:

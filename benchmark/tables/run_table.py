@@ -28,6 +28,7 @@ _FACTS: dict[str, Callable[[Record], Any]] = {
     "n_test_anomalous": lambda r: r.dataset.n_test_anomalous,
     "n_masks": lambda r: r.dataset.n_masks,
     "synthetic": lambda r: r.dataset.synthetic,
+    "training": lambda r: r.dataset.training,
     "k_shot": lambda r: r.dataset.k_shot,
     "contamination_ratio": lambda r: r.dataset.contamination_ratio,
     "known_defects": lambda r: r.dataset.n_known_defects,

@@ -40,6 +40,7 @@ def summary(row: Row, categories: list[str]) -> dict[str, Any]:
         "layers": _joined(seen, lambda r: ", ".join(r.layers)),
         "image_size": _joined(seen, lambda r: r.dataset.size),
         "threshold_source": _joined(seen, lambda r: r.thresholds.source),
+        "training": row.experiment.data.training,
         "k_shot": found[0].dataset.k_shot if found else None,
         "contamination_ratio": found[0].dataset.contamination_ratio if found else None,
         "known_defects": found[0].dataset.n_known_defects if found else None,

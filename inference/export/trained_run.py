@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from extensions.runtime.atomic_write import check_replaceable
+from inference.export.product_thresholds import ProductThreshold, write_product_thresholds
 from inference.export.write_model import FILES, NETWORK, ExportOptions, export_model
 from inference.measure.agreement import Agreement
 from inference.measure.labelled_images import LabelledImages
@@ -17,6 +19,8 @@ from inference.model.metadata import ModelInfo
 
 if TYPE_CHECKING:
     from anomalib.models import AnomalibModule
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -28,12 +32,14 @@ class TrainedRun:
         info: Its facts.
         images: Its training images without those that a refinement removed; none where they are not on this machine.
         fitted_on: The images its threshold was fitted on; None where they are not on this machine.
+        products: Thresholds of all products that it was trained on together; none for one.
     """
 
     model: AnomalibModule
     info: ModelInfo
     images: list[Path]
     fitted_on: LabelledImages | None = None
+    products: tuple[ProductThreshold, ...] = ()
 
     def stand_in(self, files: Sequence[Path]) -> LabelledImages | None:
         """The images of `--calibration`, where the threshold is a quantile of normal ones that are not at hand."""
@@ -89,4 +95,6 @@ def export_run(run: FinishedRun, output: Path, *, precision: str = "fp32") -> Ex
         options=ExportOptions(precision=precision),
         fitted_on=trained.fitted_on,
     )
+    if trained.products:
+        logger.warning(write_product_thresholds(trained.products, output, key=run.key))
     return ExportedRun(output / NETWORK, agreement)

@@ -38,7 +38,16 @@ logger = logging.getLogger(__name__)
 
 NETWORK = "model.xml"
 ONNX = "model.onnx"
-FILES = (NETWORK, "model.bin", ONNX, "model.onnx.data", "model.json", "agreement.json", "agreement.csv")
+FILES = (
+    NETWORK,
+    "model.bin",
+    ONNX,
+    "model.onnx.data",
+    "model.json",
+    "agreement.json",
+    "agreement.csv",
+    "thresholds.csv",
+)
 
 
 @dataclass(frozen=True)

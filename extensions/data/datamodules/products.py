@@ -142,8 +142,8 @@ def _part(given: dict[str, Any] | WorkbenchDataModule, drawn: Mapping[str, Any],
     part = instantiate_data({**given, "init_args": {**drawn, **(given.get("init_args") or {})}}, root)
     if not isinstance(part, WorkbenchDataModule):
         msg = (
-            f"products: {type(part).__name__} is no data set of ours; expected extensions.Folder, extensions.MVTecAD or "
-            "another class of extensions"
+            f"products: {type(part).__name__} is no data set of ours; expected extensions.Folder, extensions.MVTecAD "
+            "or another class of extensions"
         )
         raise ValueError(msg)
     return part
