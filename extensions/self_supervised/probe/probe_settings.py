@@ -40,9 +40,10 @@ def probe_settings(config: dict[str, Any], path: Path) -> ProbeSettings:
     """
     try:
         check_keys(config, KEYS)
+        encoders = encoder_entries(config.get("encoders"))
         return ProbeSettings(
             data=_checked(config.get("data"), DATA_KEYS, "data", needs="root"),
-            encoders=encoder_entries(config.get("encoders")),
+            encoders=encoders,
             image_size=_whole(config.get("image_size", ProbeSettings.image_size), "image_size", 1, 4096),
             seed=_whole(config.get("seed", ProbeSettings.seed), "seed", 0, MAX_SEED),
         )
