@@ -15,6 +15,7 @@ from torchvision.transforms.v2.functional import normalize
 
 from extensions.data.reading.image_files import read_image
 from extensions.data.synthetic.defects import draw_defect
+from extensions.self_supervised.images.smooth_blend import weak_change
 
 if TYPE_CHECKING:
     from extensions.self_supervised.probe.probe_encoders import Encoder
@@ -70,8 +71,6 @@ def change_images(paths: Sequence[Path], *, image_size: int, n: int, largest: fl
     Raises:
         ValueError: No image is left on which a defect of that size can be drawn, or one cannot be read.
     """
-    from extensions.self_supervised.methods.smooth_blend import weak_change
-
     rng = np.random.default_rng(seed)
     chosen = sorted(rng.permutation(len(paths))[:n].tolist())
     size = (image_size, image_size)
