@@ -1,4 +1,4 @@
-"""Backbones that learn from your own images: python -m extensions.self_supervised fit|views|probe|export."""
+"""Backbones that learn from your own images: python -m extensions.self_supervised fit|views|export and two probes."""
 
 import argparse
 import sys
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from extensions.runtime.command import add_data_root_option, add_set_option, exit_code, same_data, set_help, workbench
-from extensions.self_supervised.probe import probe_command
+from extensions.self_supervised.probe import probe_command, sensitivity_command
 
 DEFAULT_OUTPUT = Path("output/self_supervised")
 VIEWS = "views.png"
@@ -18,6 +18,8 @@ def main(arguments: Sequence[str] | None = None, *, prog: str = "python -m exten
     options = _parser(prog).parse_args(arguments)
     if options.command == "probe":
         return exit_code(lambda: probe_command.run(options), interrupted="interrupted: finished rows are kept")
+    if options.command == "sensitivity":
+        return exit_code(lambda: sensitivity_command.run(options), interrupted="interrupted: nothing was written")
     return exit_code(
         lambda: _run(options), interrupted="interrupted: the same command goes on from the last checkpoint"
     )
@@ -25,7 +27,7 @@ def main(arguments: Sequence[str] | None = None, *, prog: str = "python -m exten
 
 def _parser(prog: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog=prog, description="Backbones that learn from your own images: fit | views | probe | export."
+        prog=prog, description="Backbones that learn from your own images: fit | views | export | probe | sensitivity."
     )
     commands = parser.add_subparsers(dest="command", required=True)
     fit = commands.add_parser("fit", help="pretrain a backbone on folders of images; stopped, it goes on")
@@ -53,6 +55,9 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     )
     probe_command.add_arguments(
         commands.add_parser("probe", help="how well frozen features tell classes apart: linear probe, kNN")
+    )
+    sensitivity_command.add_arguments(
+        commands.add_parser("sensitivity", help="how far features move at a small defect, against a weak change")
     )
     export.add_argument("--replace", action="store_true", help="replace other weights of the same name")
     for command in (fit, views, export):

@@ -11,9 +11,9 @@ from torchvision.transforms import v2
 
 from extensions.configuration.checked_values import check_values
 from extensions.models.contrastive_stfpm.views import MILD, check_view_settings
+from extensions.self_supervised.images.smooth_blend import smooth_blend, weak_change
 from extensions.self_supervised.images.view_dataset import ViewMaker, Views
 from extensions.self_supervised.methods.method import Method
-from extensions.self_supervised.methods.smooth_blend import smooth_blend, weak_change
 
 
 class TwoViewsMethod(Method):

@@ -114,7 +114,7 @@ def pooled_features(
         pixels = [np.concatenate([b.flatten(1).numpy() for b in _batches(s, PIXEL_SIDE, PIXELS)]) for s in splits]
         return dict.fromkeys(layers, pixels)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    extractor = _extractor(encoder, layers, seed=seed).to(device)
+    extractor = build_extractor(encoder, layers, seed=seed).to(device)
     mean, std = map(list, backbones.normalization(encoder.backbone))
     if not encoder.pre_trained:
         order = np.random.default_rng(seed).permutation(len(splits[0]))
@@ -172,8 +172,12 @@ def _explained(encoder: Encoder, image_size: int) -> Iterator[None]:
         raise ValueError(msg) from error
 
 
-def _extractor(encoder: Encoder, layers: Sequence[str], *, seed: int) -> FrozenFeatureExtractor:
-    """The frozen network with its weights, or with random ones."""
+def build_extractor(encoder: Encoder, layers: Sequence[str], *, seed: int) -> FrozenFeatureExtractor:
+    """The frozen network with its weights, or with random ones.
+
+    Raises:
+        WeightsError: The weights do not fit the backbone.
+    """
     from extensions.backbones.frozen import FrozenFeatureExtractor
 
     with torch.random.fork_rng():

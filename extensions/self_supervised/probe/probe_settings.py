@@ -40,19 +40,28 @@ def probe_settings(config: dict[str, Any], path: Path) -> ProbeSettings:
     """
     try:
         check_keys(config, KEYS)
-        encoders = config.get("encoders")
-        if not isinstance(encoders, list) or not encoders:
-            msg = f"encoders: expected a list such as [pixels, resnet18], found {encoders!r}"
-            raise ConfigError(msg)
+        encoders = encoder_entries(config.get("encoders"))
         return ProbeSettings(
             data=_checked(config.get("data"), DATA_KEYS, "data", needs="root"),
-            encoders=tuple(_encoder(entry, f"encoders.{place}") for place, entry in enumerate(encoders)),
+            encoders=encoders,
             image_size=_whole(config.get("image_size", ProbeSettings.image_size), "image_size", 1, 4096),
             seed=_whole(config.get("seed", ProbeSettings.seed), "seed", 0, MAX_SEED),
         )
     except ConfigError as error:
         msg = f"{path}: {error}"
         raise ConfigError(msg) from error
+
+
+def encoder_entries(encoders: Any) -> tuple[dict[str, Any], ...]:
+    """The entries of `encoders`, each as arguments of `find_encoder`.
+
+    Raises:
+        ConfigError: It is no list, or an entry is not a name or a mapping of known keys.
+    """
+    if not isinstance(encoders, list) or not encoders:
+        msg = f"encoders: expected a list such as [pixels, resnet18], found {encoders!r}"
+        raise ConfigError(msg)
+    return tuple(_encoder(entry, f"encoders.{place}") for place, entry in enumerate(encoders))
 
 
 def _encoder(entry: Any, place: str) -> dict[str, Any]:

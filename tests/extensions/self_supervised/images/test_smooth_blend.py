@@ -7,8 +7,8 @@ import pytest
 import torch
 from scipy.ndimage import gaussian_filter
 
-from extensions.self_supervised.methods import smooth_blend as module
-from extensions.self_supervised.methods.smooth_blend import smooth_blend, weak_change
+from extensions.self_supervised.images import smooth_blend as module
+from extensions.self_supervised.images.smooth_blend import smooth_blend, weak_change
 
 
 def textured(side: int = 96) -> torch.Tensor:
