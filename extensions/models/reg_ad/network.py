@@ -17,7 +17,9 @@ class RegistrationNetwork(nn.Module):
     Chaoqin Huang, Haoyan Guan, Aofan Jiang, Ya Zhang, Michael Spratling, Yanfeng Wang: "Registration based Few-Shot
     Anomaly Detection", ECCV 2022, https://arxiv.org/abs/2207.07361. The backbone starts random: load its weights with
     `backbones.load_backbone_weights(network.extractor, backbone)`. Images are normalized as the backbone's weights
-    expect it; the official code leaves them in [0, 1]. Transformers take images of any size.
+    expect it; the official code leaves them in [0, 1]. Transformers take images of any size. The backbone's batch
+    normalization keeps the statistics of its weights, in training too (official code: of each batch), for they are not
+    in all weights files apart from the convolutions.
 
     Shapes: images (N, 3, H, W) -> the transformed map of the last layer (N, C, h, w).
 
@@ -47,6 +49,14 @@ class RegistrationNetwork(nn.Module):
             *_pointwise(channels), *_pointwise(channels), nn.Conv2d(channels, channels, 1, bias=False)
         )
         self.predictor = nn.Sequential(*_pointwise(channels), nn.Conv2d(channels, channels, 1, bias=False))
+
+    def train(self, mode: bool = True) -> "RegistrationNetwork":
+        """Set the mode of all but the backbone's batch normalization."""
+        super().train(mode)
+        for module in self.extractor.feature_extractor.modules():
+            if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                module.eval()
+        return self
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """The transformed map of the last layer."""

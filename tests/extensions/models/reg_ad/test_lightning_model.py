@@ -64,7 +64,7 @@ def test_a_file_that_does_not_fit_is_refused_in_one_sentence(weights_folder, bar
 
 def test_a_file_that_is_not_there_is_an_error_at_the_first_use(weights_folder, bare):
     model = RegAd(registration="none.safetensors", image_size=64, **bare)
-    with pytest.raises(WeightsNotFoundError, match="no such file .*none.safetensors"):
+    with pytest.raises(WeightsNotFoundError, match=r"no such file .*none.safetensors"):
         model(torch.zeros(1, 3, 64, 64))
 
 

@@ -1,4 +1,4 @@
-"""The registration network: a plain backbone where nothing is transformed, and features that come back to their place."""
+"""The registration network: a plain backbone where nothing is transformed, and features put back in place."""
 
 import copy
 
@@ -107,3 +107,13 @@ def test_gradients_reach_backbone_and_transformers():
 def test_unknown_transformer_is_an_error_that_lists_them():
     with pytest.raises(ValueError, match="'rotate', expected one of rotation, scale, "):
         RegistrationNetwork(transformer="rotate")
+
+
+def test_training_leaves_the_statistics_of_the_backbone_as_its_weights_have_them():
+    network = RegistrationNetwork("resnet18").train()
+    before = {key: value.clone() for key, value in network.extractor.feature_extractor.named_buffers()}
+    network(torch.randn(2, 3, 64, 64))
+    after = dict(network.extractor.feature_extractor.named_buffers())
+    assert all(torch.equal(before[key], after[key]) for key in before)
+    assert all(parameter.requires_grad for parameter in network.extractor.parameters())
+    assert network.encoder.training
