@@ -67,8 +67,8 @@ def measure(record: Record, prepared: Prepared, workspace: Path, options: RunOpt
         with step("building the model"), fetching():
             model: AnomalibModule = known.model if known else instantiate_model(experiment.model)
         check_image_size(model)
-        check_n_train(model, len(datamodule.train_data))
         check_known_defects(model, datamodule)
+        check_n_train(model, len(datamodule.train_data))
         wanted = dict(options.layers).get(backbone_id(experiment), ())
         validation = known is None and validates(model, datamodule)
         splits = ("test",) if known else (*SPLITS, "val") if validation else SPLITS

@@ -137,8 +137,8 @@ class _Scoring:
         seed_everything(self._experiment.seed, workers=True, verbose=False)
         with step("building the model"), fetching():
             model: AnomalibModule = instantiate_model(self._experiment.model)
-        check_n_train(model, len(self._part.train_data))
         check_known_defects(model, self._part)
+        check_n_train(model, len(self._part.train_data))
         validation = validates(model, self._part)
         return self.scores(model, splits=("train", "test", "val") if validation else ("train", "test"))
 

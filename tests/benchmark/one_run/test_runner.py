@@ -297,6 +297,21 @@ def test_early_stopping_on_held_out_training_images_is_recorded_with_its_curve(d
     assert all(0 < loss < 12 for loss in training.val_loss)
 
 
+def test_known_defects_are_in_the_record_and_refused_to_models_that_take_them_for_good(data, tmp_path):
+    known = {**data, "init_args": {**data["init_args"], "known_defects": 2, "set_aside": 3}}
+    own = run_experiment(
+        Experiment(model=spec("Cdo", layers=["layer1"]), data=known, trainer={"max_epochs": 1}), tmp_path, options=QUIET
+    )
+    assert own.status == "finished", own.error
+    assert (own.dataset.known_kinds, own.dataset.n_known_defects) == ({"bad": 2}, 2)
+    assert (own.dataset.n_train, own.dataset.n_test_anomalous) == (10, 1)
+    stock = {"class_path": "anomalib.models.Dfkde", "init_args": {"backbone": "resnet18", "pre_trained": False}}
+    for model, name in ((stock, "Dfkde"), (spec("Padim", n_features=20), "Padim")):
+        refused = run_experiment(Experiment(model=model, data=known), tmp_path, options=QUIET)
+        assert refused.status == "failed"
+        assert refused.error.message.startswith(f"{name} learns from good images alone, but the training images of")
+
+
 def test_early_stopping_on_a_test_set_is_a_failed_record_that_says_what_to_do(data, tmp_path):
     stop = {"class_path": "lightning.pytorch.callbacks.EarlyStopping", "init_args": {"monitor": "val_loss"}}
     one = Experiment(model=spec("ContrastiveStfpm"), data=data, trainer={"max_epochs": 5, "callbacks": [stop]})

@@ -182,3 +182,14 @@ def test_images_of_calibration_dir_that_allow_no_threshold_are_refused_before_th
     assert record is not None
     assert record.error is not None
     assert f"no {lacking} images in calibration_dir" in record.error.message
+
+
+def test_known_defects_train_every_fold_and_are_scored_by_none(root, tmp_path):
+    known = {"mask_dir": "mask/bad", "known_defects": 2}
+    arguments = {"layers": ["layer1"], "pre_trained": False, "image_size": 64}
+    network = {"class_path": "extensions.Cdo", "init_args": arguments}
+    one = replace(experiment(root, **known), model=network, trainer={"max_epochs": 1})
+    record = run(one, tmp_path, Requirement(max_false_alarms=0.2, cross_conformal=2))
+    scores = read_calibration(tmp_path, record)
+    assert len(scores) == 8
+    assert set(scores["label"]) == {0}

@@ -176,3 +176,10 @@ def test_a_verdict_on_an_image_that_is_not_there_is_refused(datamodule, trainer)
     plan = Plan.from_config({"strategy": "review", "dropped": ["elsewhere.png"]})
     with pytest.raises(ValueError, match=r"'elsewhere.png', which is none of the 40 images"):
         refine(datamodule, plan, seed=3, evidence=None, train=trainer.train)
+
+
+def test_known_defects_are_no_suspects_and_refused(datamodule, trainer):
+    datamodule.train_data.samples["known"] = datamodule.train_data.samples["injected"]
+    with pytest.raises(ValueError, match="data set 'made up' hold 4 known defects"):
+        run(datamodule, trainer, strategy="random", rule="mad")
+    assert not trainer.trained
