@@ -1,4 +1,4 @@
-"""The row of RegAD's Gaussians: their distances against inverting a covariance of all channels a position."""
+"""The row of RegAD's Gaussians, against inverting a covariance of all channels at each position."""
 
 from __future__ import annotations
 

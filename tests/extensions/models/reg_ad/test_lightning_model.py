@@ -64,13 +64,13 @@ def test_a_file_that_does_not_fit_is_refused_in_one_sentence(weights_folder, bar
 
 def test_a_file_that_is_not_there_is_an_error_at_the_first_use(weights_folder, bare):
     model = RegAd(registration="none.safetensors", image_size=64, **bare)
-    with pytest.raises(WeightsNotFoundError, match=r"no such file .*none.safetensors"):
+    with pytest.raises(WeightsNotFoundError, match=r"no such file .*none\.safetensors"):
         model(torch.zeros(1, 3, 64, 64))
 
 
 def test_a_file_with_another_checksum_than_its_row_is_refused(weights_folder, bare):
     save_file(trained_network().state_dict(), weights_folder / "own.safetensors")
-    row = "- {name: resnet18.own, file: own.safetensors, sha256: " + "0" * 64 + ", license: x, how_made: x}\n"
+    row = "- {name: resnet18.own, file: own.safetensors, sha256: '" + "0" * 64 + "', license: x, how_made: x}\n"
     (weights_folder / "manifest.yaml").write_text(row)
     with pytest.raises(WeightsError, match="expected 0000"):
         RegAd(registration="own.safetensors", **bare)

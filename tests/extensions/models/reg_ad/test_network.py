@@ -1,4 +1,4 @@
-"""The registration network: a plain backbone where nothing is transformed, and features put back in place."""
+"""The registration network: a plain backbone where nothing is transformed, and features that come back."""
 
 import copy
 

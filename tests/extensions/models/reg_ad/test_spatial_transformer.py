@@ -21,7 +21,7 @@ from extensions.models.reg_ad.spatial_transformer import (
 def smooth_maps(side: int = 64) -> torch.Tensor:
     """A bump in the middle that is 0 at the edges: (1, 1, side, side)."""
     axis = torch.linspace(-1, 1, side)
-    return (torch.exp(-8 * (axis[:, None] - 0.1) ** 2 - 5 * (axis[None] + 0.05) ** 2))[None, None]
+    return (torch.exp(-16 * (axis[:, None] - 0.1) ** 2 - 12 * (axis[None] + 0.05) ** 2))[None, None]
 
 
 def test_rotation_and_scale_give_the_matrix_of_the_official_code():
