@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from benchmark.records.record import Record
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.append(str(ROOT / ".ci"))  # for whoever loads this file by its path
 HEADLINE = ("image_AUROC", "image_F1Score", "pixel_AUROC", "pixel_F1Score")
 RANKED = ("consensus", "out_of_bag", "neighbors", "mahalanobis", "random")
 ASKED = ("entropy", "margin", "least_confidence")
@@ -26,6 +27,8 @@ VARIED = r"augmentation|center_crop|pre_trained|student_backbone"
 
 def tables() -> dict[str, str | None]:
     """Markdown of each table by the name that its markers bear; None for one whose results are not there yet."""
+    from study_tables import study_tables
+
     from benchmark.api.output_tables import read_leaderboard
 
     known = {name: read_leaderboard(ROOT / "results" / name) for name in ("quickstart", "reference")}
@@ -45,6 +48,7 @@ def tables() -> dict[str, str | None]:
     found |= refinement_tables(ROOT / "results" / "refinement")
     for name in ("augmentation", "augmentation_bottle"):
         found[name] = augmentation_table(ROOT / "results" / name)
+    found |= study_tables(ROOT / "results")
     return found | backbone_tables(ROOT / "results" / "backbones") | line_tables(ROOT / "results" / "inference")
 
 

@@ -1,0 +1,122 @@
+"""Tables of the studies of known defects, few images and several products, for `readme_tables.py`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+CDO = {"image AUROC": "image_AUROC", "pixel AUROC": "pixel_AUROC", "pixel AP": "pixel_AveragePrecision"}
+CDO |= {"AUPRO": "pixel_AUPRO"}
+FEW = {"image AUROC": "image_AUROC", "pixel AUROC": "pixel_AUROC"}
+
+
+def study_tables(results: Path) -> dict[str, str | None]:
+    """Markdown of each table by its name, None for a study that is not there."""
+    found: dict[str, str | None] = {}
+    for name, metrics, table in (
+        ("cdo", CDO, interval_table),
+        ("spd", CDO, interval_table),
+        ("reg_ad", FEW, draws_table),
+        ("one_for_all", CDO, interval_table),
+    ):
+        folder = results / name
+        found[name] = table(_means(folder), metrics) if (folder / "records.jsonl").is_file() else None
+    found["one_for_all_cost"] = cost_table(results / "one_for_all") if found["one_for_all"] else None
+    return found
+
+
+def interval_table(frame: pd.DataFrame, metrics: dict[str, str]) -> str:
+    """A row per detector and data set: each metric with its 95 % interval over test images."""
+    heads = ("data", "products", "detector", "settings", "seeds", *metrics)
+    lines = []
+    for row in frame.sort_values(["dataset", "model", "settings"]).to_dict("records"):
+        cells = [_interval(row, name) for name in metrics.values()]
+        detector = f"{row['model']}, {row['backbone']}"
+        first = (row["dataset"], str(int(row["n_categories"])), detector, _settings(row), str(int(row["n_seeds"])))
+        lines.append([*first, *cells])
+    return _markdown(heads, lines)
+
+
+def draws_table(frame: pd.DataFrame, metrics: dict[str, str]) -> str:
+    """A row per data set and detector, a column per metric and number of images: mean ± deviation over draws."""
+    shots = sorted(frame["k_shot"].dropna().astype(int).unique())
+    heads = ("data", "detector", "draws", *(f"{told}, k = {k}" for told in metrics for k in shots))
+    lines = []
+    for (data, model, settings), rows in frame.groupby(["dataset", "model", "settings"], sort=True):
+        at = {int(row["k_shot"]): row for row in rows.to_dict("records")}
+        cells = [_spread(at[k], name) if k in at else "" for name in metrics.values() for k in shots]
+        draws = sorted({int(row["n_seeds"]) for row in at.values()})
+        lines.append([data, f"{model}, {_told(settings)}".rstrip(", "), "–".join(map(str, draws)), *cells])
+    return _markdown(heads, lines)
+
+
+def cost_table(output: Path) -> str:
+    """Size and fit of one model for all products against the sum of one for each, mean of the seeds."""
+    from benchmark.records.archive import load
+
+    rows = []
+    for record in load(output).records:
+        if record.is_finished:
+            rows.append(
+                {
+                    "detector": f"{record.model}, {record.backbone}",
+                    "training": record.dataset.training,
+                    "seed": record.seed,
+                    "fit": record.speed.fit_seconds,
+                    "size": record.memory.model_bytes,
+                    "category": record.dataset.category,
+                }
+            )
+    frame = pd.DataFrame(rows)
+    lines = []
+    for (detector, training), part in frame.groupby(["detector", "training"]):
+        of_seed = part.groupby("seed")[["fit", "size"]]
+        # The products of one model share its fit, and each record has it.
+        whole = (of_seed.mean() if training == "one_for_all" else of_seed.sum()).mean()
+        n_models = 1 if training == "one_for_all" else part["category"].nunique()
+        lines.append([detector, training, str(n_models), f"{whole['size'] / 2**20:.0f}", f"{whole['fit']:.0f}"])
+    return _markdown(("detector", "training", "models", "MiB in all", "seconds of fit in all"), lines)
+
+
+def _means(output: Path) -> pd.DataFrame:
+    """The leaderboard's row of each data set: the mean over its categories where it has several."""
+    from benchmark.api.output_tables import read_leaderboard
+
+    frame = read_leaderboard(output)
+    several = frame[frame["category"] == "mean"]
+    keys = ["model", "settings", "dataset"]
+    alone = frame[~frame.set_index(keys).index.isin(several.set_index(keys).index)]
+    return pd.concat([several, alone]).query("n_categories > 0")
+
+
+def _settings(row: dict) -> str:
+    told = _told(row["settings"])
+    known = row.get("known_defects")
+    return f"{told}, {int(known)} known defects".lstrip(", ") if known and not pd.isna(known) else told
+
+
+def _told(settings: str) -> str:
+    """The settings without those that are equal in all rows of a study."""
+    left = [part for part in settings.split(", ") if not part.startswith(("precision=", "max_epochs=", "k_shot="))]
+    return ", ".join(left)
+
+
+def _interval(row: dict, name: str) -> str:
+    if pd.isna(row[name]):
+        return ""
+    low, high = row.get(f"{name}_low"), row.get(f"{name}_high")
+    return f"{row[name]:.3f}" + ("" if low is None or pd.isna(low) else f" ({low:.3f}–{high:.3f})")
+
+
+def _spread(row: dict, name: str) -> str:
+    if pd.isna(row[name]):
+        return ""
+    deviation = row.get(f"{name}_std")
+    return f"{row[name]:.3f}" + ("" if deviation is None or pd.isna(deviation) else f" ± {deviation:.3f}")
+
+
+def _markdown(heads: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    rows = [f"| {' | '.join(cells)} |" for cells in (heads, ["---"] * len(heads), *lines)]
+    return "\n".join(rows)
