@@ -137,7 +137,7 @@ def sample(maps: torch.Tensor, matrices: torch.Tensor) -> torch.Tensor:
 
 
 def mean_to(maps: torch.Tensor, side: int) -> torch.Tensor:
-    """Means over `side` x `side` overlapping windows, as `adaptive_avg_pool2d`, which ONNX lacks: (N, C, side, side)."""
+    """Means over `side` x `side` windows, as `adaptive_avg_pool2d`, which ONNX lacks: (N, C, side, side)."""
     if tuple(maps.shape[-2:]) == (side, side):
         return maps
     rows, columns = (maps.new_tensor(_shares(n, side)) for n in maps.shape[-2:])

@@ -21,6 +21,7 @@ ON_BACKBONES = {
     "ReverseDistillation": {},
     "Fastflow": {"flow_steps": 2, "hidden_ratio": 0.25},
     "BackboneOcSvm": {"nu": 0.5},
+    "RegAd": {},
 }
 WITHOUT_BACKBONE = {
     "ConvAutoencoder": {"latent_dim": 4},
@@ -49,6 +50,7 @@ OTHERWISE = {
     "ReverseDistillation": {"anomaly_map_mode": "multiply", "lr": 0.5},
     "Fastflow": {"flow_steps": 1, "conv3x3_only": True, "hidden_ratio": 0.5, "lr_schedule": "cosine", **RATES},
     "BackboneOcSvm": {"nu": 0.1, "gamma": 1.0},
+    "RegAd": {"registration": "none.safetensors", "transformer": "affine", "support_views": False},
     "ConvAutoencoder": {"latent_dim": 8, "loss": "ssim", **RATES},
     "AutoencoderOcSvm": {
         "latent_dim": 8, "loss": "ssim", "nu": 0.1, "gamma": 1.0, "autoencoder_checkpoint": "none.ckpt", **RATES,

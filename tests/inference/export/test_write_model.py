@@ -134,6 +134,7 @@ def test_other_models_agree_too(name, arguments, fit, normal, tmp_path):
         ("ContrastiveStfpm", {"projection_size": 8}),
         ("ReverseDistillation", {}),
         ("Fastflow", {"flow_steps": 2, "hidden_ratio": 0.25}),
+        ("RegAd", {}),
         ("ConvAutoencoder", {}),
         ("AutoencoderOcSvm", {}),
     ],
