@@ -64,7 +64,7 @@ def measure(record: Record, prepared: Prepared, workspace: Path, options: RunOpt
     with quiet(), PeakMemory(device) as memory:
         seed_everything(experiment.seed, workers=True, verbose=False)
         with step("building the model"), fetching():
-            model: AnomalibModule = known.model if known else instantiate_model(experiment.model)
+            model: AnomalibModule = known.model if known else instantiate_model(prepared.resolved.model)
         check_image_size(model)
         check_n_train(model, len(datamodule.train_data))
         wanted = dict(options.layers).get(backbone_id(experiment), ())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +39,11 @@ class Prepared:
     data_root: Path | None = None
 
     @property
+    def resolved(self) -> Experiment:
+        """The experiment with its model as it is built for this category and seed."""
+        return _resolved(self.experiment, self.category)
+
+    @property
     def folder(self) -> Path:
         """Where the record belongs, relative to the output folder."""
         return run_folder(
@@ -48,6 +53,10 @@ class Prepared:
             backbone=self.experiment.backbone,
             key=self.key,
         )
+
+
+def _resolved(experiment: Experiment, category: str) -> Experiment:
+    return replace(experiment, model=experiment.model_for(category=category, seed=experiment.seed))
 
 
 def prepare(experiment: Experiment, data_root: Path | None = None) -> Prepared:
@@ -72,7 +81,7 @@ def prepare(experiment: Experiment, data_root: Path | None = None) -> Prepared:
             set_up(datamodule, seed=experiment.seed)
             found = fingerprint(datamodule)
         _check_counts(dataset, found.counts)
-        weights = find_weights(experiment)
+        weights = find_weights(_resolved(experiment, category))
     except Exception as caught:
         error = caught
     key = experiment.key(
@@ -98,7 +107,11 @@ def named(experiment: Experiment) -> tuple[str, str]:
 
 
 def find_weights(experiment: Experiment) -> Weights | None:
-    """sha256 and source of the backbone weights, or of the autoencoder, that the model will load; None for neither."""
+    """sha256 and source of what the model will load: backbone weights, autoencoder or registration; None for neither.
+
+    Args:
+        experiment: Without placeholders.
+    """
     from extensions.backbones import WeightsError, resolve_weights
 
     arguments = experiment.model.get("init_args") or {}
@@ -109,7 +122,7 @@ def find_weights(experiment: Experiment) -> Weights | None:
     if not experiment.backbone or arguments.get("pre_trained") is False:
         return None
     try:
-        resolved = resolve_weights(experiment.backbone, arguments.get("weights"))
+        resolved = resolve_weights(experiment.backbone, arguments.get("registration") or arguments.get("weights"))
     except (ValueError, WeightsError):
         if "weights" in constructor_defaults(experiment.model["class_path"], "model"):
             raise

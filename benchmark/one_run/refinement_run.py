@@ -74,7 +74,7 @@ def measure_refined(
     screening = Screening(prepared.datamodule)
     datamodule = screening.datamodule
     started = time.perf_counter()
-    evidence = _evidence(experiment, plan, datamodule)
+    evidence = _evidence(prepared.resolved, plan, datamodule)
     seconds = {"features": time.perf_counter() - started}
     found = refine(
         datamodule,

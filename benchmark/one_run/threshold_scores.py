@@ -105,7 +105,7 @@ class _Scoring:
     """The test images of a datamodule under a model of the run, from the cache as far as it has them."""
 
     def __init__(self, prepared: Prepared, part: AnomalibDataModule, workspace: Path, options: RunOptions) -> None:
-        self._experiment = prepared.experiment
+        self._experiment = prepared.resolved
         self._part = part
         self._folder = workspace.with_name("engine")
         self._layers = dict(options.layers).get(backbone_id(prepared.experiment), ())

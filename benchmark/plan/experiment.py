@@ -35,7 +35,8 @@ class Experiment:
     """What is run, in the configuration dialect of the command line.
 
     Args:
-        model: `class_path` and `init_args` of the model.
+        model: `class_path` and `init_args` of the model. In their texts `{category}` and `{seed}` stand for those of
+            the run, see `model_for`; they stay in the identity, so that a row holds all categories and seeds.
         data: `class_path` and `init_args` of the datamodule.
         trainer: Arguments of the trainer; only those that change a result take part in the identity.
         seed: Seeds everything before the model is built.
@@ -94,6 +95,17 @@ class Experiment:
         elif arguments := {k: v for k, v in canonical["data"]["init_args"].items() if not is_location(k)}:
             content["data_arguments"] = arguments
         return _digest(canonical | content)
+
+    def model_for(self, *, category: str, seed: int) -> dict[str, Any]:
+        """The model of one run, `{category}` and `{seed}` in its arguments filled in.
+
+        Raises:
+            ConfigError: As `benchmark.plan.placeholders.filled`.
+        """
+        from benchmark.plan.placeholders import filled
+
+        arguments = self.model.get("init_args")
+        return {**self.model, "init_args": filled(arguments, category=category, seed=seed)} if arguments else self.model
 
     @property
     def model_name(self) -> str:

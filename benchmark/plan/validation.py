@@ -13,6 +13,7 @@ from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationE
 from benchmark.log import check_log
 from benchmark.plan.augmentation import is_augmenting
 from benchmark.plan.experiment import Experiment
+from benchmark.plan.placeholders import check_placeholders
 from benchmark.statistics.requirement import Requirement, read_requirement
 from extensions.configuration import ConfigError, describe_data, describe_model
 from extensions.configuration.errors import did_you_mean
@@ -215,6 +216,7 @@ def check_experiments(experiments: Sequence[Experiment]) -> list[Experiment]:
         _check_finite({"refinement": experiment.refinement})
         _ = experiment.augmentations  # raises
     for spec in _distinct(experiment.model for experiment in experiments):
+        check_placeholders(spec.get("init_args"))
         describe_model(spec)
         _check_backbone(spec)
     for spec in _distinct(experiment.data for experiment in experiments):

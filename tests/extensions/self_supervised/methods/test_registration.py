@@ -1,6 +1,7 @@
 """Registration: batches of one product, supports of the same one, a whole network that is exported."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -71,7 +72,7 @@ def test_batches_and_others_are_drawn_anew_each_epoch_and_do_not_depend_on_worke
     assert seen(epoch=1) != first
 
 
-@pytest.mark.parametrize("n_steps", [1, 3, 6])
+@pytest.mark.parametrize("n_steps", [1, 5])
 def test_a_registration_that_was_stopped_goes_on_as_if_it_had_not_been(n_steps, asked, registered, tmp_path):
     losses: dict[int, float] = {}
 
@@ -126,8 +127,7 @@ def test_images_that_test_detectors_are_refused_and_a_subfolder_leaves_them_out(
     root = tmp_path / "products"
     for product in ("cans", "nuts"):
         for folder, source in (("train/good", "spots"), ("test/bent", "stripes")):
-            (root / product / folder).parent.mkdir(parents=True)
-            (root / product / folder).symlink_to(parts / source)
+            shutil.copytree(parts / source, root / product / folder)
     data = {"folders": [str(root)]}
     with pytest.raises(
         ValueError, match=r"products/cans/test/bent/0\.png is among the 24 images .*subfolder .*train/g"
@@ -138,7 +138,7 @@ def test_images_that_test_detectors_are_refused_and_a_subfolder_leaves_them_out(
     assert record["images"]["classes"] == {"cans": 6}
 
 
-def test_a_class_of_too_few_images_and_several_devices_are_refused(asked, tmp_path):
+def test_a_class_of_too_few_images_is_refused(asked, tmp_path):
     with pytest.raises(ValueError, match=r"class 'spots' has 6 images; expected 7 or more.*n_supports"):
         pretrain(asked("Registration", model=RANDOM | {"n_supports": 6}), tmp_path)
     with pytest.raises(ValueError, match="n_supports is 0; expected 1 or more"):
