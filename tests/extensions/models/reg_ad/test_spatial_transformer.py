@@ -48,7 +48,7 @@ def test_inverse_undoes_a_transform():
     torch.testing.assert_close(inverse, torch.linalg.inv(full)[:, :2])
     moved = sample(maps, matrices)
     assert (moved - maps).abs().max() > 0.2
-    torch.testing.assert_close(sample(moved, inverse), maps, atol=0.01, rtol=0)
+    torch.testing.assert_close(sample(moved, inverse), maps, atol=0.02, rtol=0)
 
 
 def test_one_sampling_by_a_product_is_two_after_another():
