@@ -56,7 +56,7 @@ class RegAd(SupportViewsMixin, RefitMixin, BackboneMixin, MemoryBankMixin, Anoma
         WeightsError: The file is not of such a network.
 
     Example:
-        >>> model = RegAd(registration="reg_ad/piped_without_pa_bdp01_tl.safetensors", image_size=128)
+        >>> model = RegAd(registration="resnet18.registration_pa_bdp01_tl.safetensors", image_size=128)
         >>> Engine().fit(model, datamodule=MVTecAD(root="piped", category="pa_bdp01_tl", k_shot=2))
     """
 
