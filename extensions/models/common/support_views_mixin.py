@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import torch
 from torchvision.transforms import v2
 
+from extensions.backbones.feature_source import FeatureSource
 from extensions.models.common.mixin_base import MixinBase
 from extensions.models.common.support_views import support_views
 
@@ -23,6 +24,7 @@ class SupportViewsMixin(MixinBase):
 
     only_for_fit: ClassVar[frozenset[str]] = frozenset({"support_views"})
     support_views: bool = False
+    feature_source: FeatureSource | None  # of `BackboneMixin`
 
     def training_step(self, batch: Any, *args: Any, **kwargs: Any) -> Any:
         """Collect a batch; of views those of one image at a time, so that memory does not grow with the batch."""

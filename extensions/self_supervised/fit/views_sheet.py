@@ -21,8 +21,8 @@ def views_sheet(asked: Pretraining, *, n: int = 12) -> np.ndarray:
     Raises:
         ValueError: Folders or images that cannot be.
     """
-    views = asked.method.view_maker(asked.data.image_size)
-    asked.data.prepare(views, seed=asked.seed, one_class=asked.method.one_class)
+    make_views = asked.method.view_maker(asked.data.image_size)
+    asked.data.prepare(make_views, seed=asked.seed, one_class=asked.method.one_class)
     assert asked.data.dataset is not None
     normalize = asked.method.normalization
     mean, std = (torch.tensor(normalize[key])[:, None, None] for key in ("mean", "std"))
