@@ -1,17 +1,12 @@
 """RegAD's network laid out for an exported model: enlarging and blur are one matrix for each axis."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 import torch
 from anomalib.data import InferenceBatch
 from torch import nn
 
 from extensions.models.common.separable_upsampling import SeparableUpsampler
-
-if TYPE_CHECKING:
-    from extensions.models.reg_ad.torch_model import RegAdModel
+from extensions.models.reg_ad.extractor import TransformedFeatureExtractor
+from extensions.models.reg_ad.gaussian import PositionGaussians
 
 
 class ExportedRegAd(nn.Module):
@@ -20,7 +15,9 @@ class ExportedRegAd(nn.Module):
     Shapes: images (N, 3, H, W) -> pred_score (N,), anomaly_map (N, 1, H, W), both higher for more anomalous.
 
     Args:
-        model: The fitted network.
+        feature_extractor: Gives the registered features.
+        gaussian: Fitted to such features.
+        kernel: (1, 1, k, k) of the blur, an outer product that sums up to 1.
         image_size: Height and width in px of the images it will get.
 
     Raises:
@@ -30,11 +27,18 @@ class ExportedRegAd(nn.Module):
     vertical: torch.Tensor
     horizontal: torch.Tensor
 
-    def __init__(self, model: RegAdModel, image_size: tuple[int, int]) -> None:
+    def __init__(
+        self,
+        feature_extractor: TransformedFeatureExtractor,
+        gaussian: PositionGaussians,
+        *,
+        kernel: torch.Tensor,
+        image_size: tuple[int, int],
+    ) -> None:
         super().__init__()
-        self.feature_extractor = model.feature_extractor
-        self.gaussian = model.gaussian
-        self.layers = list(model.layers)
+        self.feature_extractor = feature_extractor
+        self.gaussian = gaussian
+        self.layers = list(map(str, feature_extractor.layers))
         with torch.no_grad():
             seen = self.feature_extractor(self.gaussian.factor.new_zeros(1, 3, *image_size))[self.layers[0]]
         fitted = self.gaussian.means[0]
@@ -45,7 +49,6 @@ class ExportedRegAd(nn.Module):
                 "image_size that it was trained with."
             )
             raise ValueError(msg)
-        kernel = model.anomaly_map_generator.blur.kernel
         vertical, horizontal = SeparableUpsampler("bilinear").matrices(fitted.shape[-2:], image_size, kernel)
         self.register_buffer("vertical", vertical.float())
         self.register_buffer("horizontal", horizontal.float())

@@ -1,7 +1,7 @@
 """One Gaussian for each position, from fewer samples than channels: nothing of the size channels x channels."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 
 import torch
@@ -82,10 +82,10 @@ class PositionGaussians(DynamicBufferMixin):
         if not self.samples[0].numel():
             rows = torch.cat([F.interpolate(maps, size=size) for maps in differences], dim=1)  # (N, C, h, w)
             return _lengths(self.factor, rows).sqrt().reshape(-1, 1, *size)
-        squares: torch.Tensor = sum(  # type: ignore[assignment]
+        squares: torch.Tensor = sum(
             F.interpolate(maps.square().sum(dim=1, keepdim=True), size=size) for maps in differences
         )  # (N, 1, h, w)
-        products: torch.Tensor = sum(  # type: ignore[assignment]
+        products: torch.Tensor = sum(
             F.interpolate(_products(rows, maps), size=size)
             for rows, maps in zip(self.samples, differences, strict=True)
         )  # (N, n, h, w)
@@ -133,7 +133,7 @@ def _channel_factors(samples: Sequence[torch.Tensor], sizes: Sequence[tuple[int,
     return _in_pieces(invert, samples[0], width=sum(rows.shape[2] for rows in samples))
 
 
-def _in_pieces(invert, rows: torch.Tensor, *, width: int) -> torch.Tensor:  # type: ignore[no-untyped-def]
+def _in_pieces(invert: Callable[[slice], torch.Tensor], rows: torch.Tensor, *, width: int) -> torch.Tensor:
     factors = rows.new_empty((len(rows), width, width))
     pieces = _pieces(len(rows))
     with one_thread_each() if rows.device.type == "cpu" else nullcontext() as pool:

@@ -60,7 +60,8 @@ class RegAdModel(nn.Module):
 
     def exportable(self, image_size: tuple[int, int]) -> nn.Module:
         """The fitted network as an exported model computes it, for images of this height and width in px."""
-        return ExportedRegAd(self, image_size)
+        kernel = self.anomaly_map_generator.blur.kernel
+        return ExportedRegAd(self.feature_extractor, self.gaussian, kernel=kernel, image_size=image_size)
 
     def fit(self) -> None:
         """Fit one Gaussian a position to what training collected, and forget the images."""
