@@ -46,6 +46,7 @@ def tables() -> dict[str, str | None]:
         ours = reference[reference["dataset"].str.lower() == name]
         found[dataset] = markdown(ours) + "\n\nPublished:\n\n" + published_markdown(rows)
     found |= refinement_tables(ROOT / "results" / "refinement")
+    found |= one_for_all_tables(ROOT / "results" / "one_for_all")
     for name in ("augmentation", "augmentation_bottle"):
         found[name] = augmentation_table(ROOT / "results" / name)
     found |= study_tables(ROOT / "results")
@@ -141,6 +142,65 @@ def changed(row: dict) -> str:
     spread = "" if pd.isna(row["image_AUROC_change_std"]) else f" ± {row['image_AUROC_change_std']:.3f}"
     text = f"{row['image_AUROC_change']:+.3f}{spread}"
     return f"**{text}**" if row["image_AUROC_beyond"] in ("better", "worse") else text
+
+
+def one_for_all_tables(output: Path) -> dict[str, str | None]:
+    """What one model for all products costs and saves beside one for each; and image AUROC of each product."""
+    from benchmark.records.archive import load
+    from benchmark.tables.leaderboard import build_tables
+
+    names = ("one_for_all", "one_for_all_products")
+    if not output.is_dir():
+        return dict.fromkeys(names)
+    archive = load(output)
+    built = build_tables(archive.records, archive.plans)
+    # A stock detector has the name of ours; its settings or size tell them apart.
+    keys = ["model", "backbone", "image_size", "training"]
+    means, parts = (frame.set_index(keys) for frame in (built.leaderboard, built.by_category))
+    return {names[0]: cost_table(means, parts), names[1]: product_table(parts)}
+
+
+def cost_table(means: pd.DataFrame, parts: pd.DataFrame) -> str:
+    """A row per detector and training: means over products, bytes and fit seconds of the one model or of all."""
+    lines = [
+        "| detector | px | training | image AUROC | pixel AUROC | pixel AP | models | size | fit |",
+        "|---" * 9 + "|",
+    ]
+    for key, row in means.iterrows():
+        model, backbone, size, training = key
+        own = parts.loc[[key]]
+        is_one = training == "one_for_all"
+        n_bytes, seconds = (
+            own[name].max() if is_one else own[name].sum(min_count=len(own)) for name in ("model_bytes", "fit_seconds")
+        )
+        cells = [
+            f"{row[name]:.3f}" + (f" ± {row[f'{name}_std']:.3f}" if pd.notna(row.get(f"{name}_std")) else "")
+            for name in ("image_AUROC", "pixel_AUROC", "pixel_AveragePrecision")
+        ]
+        fit = "" if pd.isna(seconds) else f"{seconds:.0f} s"
+        n_models = 1 if is_one else len(own)
+        told = [f"{model}, {backbone}", str(size).split("x")[0], training, *cells, str(n_models)]
+        lines.append(f"| {' | '.join([*told, f'{n_bytes / 2**20:.0f} MiB', fit])} |")
+    return "\n".join(lines)
+
+
+def product_table(parts: pd.DataFrame) -> str:
+    """A row per product: image AUROC of each detector, one model for all / one for each."""
+    detectors = list(dict.fromkeys(key[:3] for key in parts.index))
+    heads = [f"{model}, {str(size).split('x')[0]} px" for model, _, size in detectors]
+    lines = [f"| product | {' | '.join(heads)} |", "|---" * (1 + len(heads)) + "|"]
+    for product in sorted(set(parts["category"])):
+        cells = []
+        for detector in detectors:
+            found = []
+            for training in ("one_for_all", "one_each"):
+                key = (*detector, training)
+                own = parts.loc[[key]] if key in parts.index else parts.iloc[:0]
+                values = own.loc[own["category"] == product, "image_AUROC"].tolist()
+                found.append(f"{values[0]:.3f}" if values and pd.notna(values[0]) else "")
+            cells.append(" / ".join(found))
+        lines.append(f"| {product} | {' | '.join(cells)} |")
+    return "\n".join(lines)
 
 
 def few_shot_table(frame: pd.DataFrame) -> str:

@@ -135,8 +135,8 @@ class Keeper:
 
     Of `keep: best` one checkpoint per model, data set and category stays: that of the best image AUROC, ties by pixel
     AUROC. A model that was trained on several products is one network with thresholds for each of them: the products of
-    the best fit stay, by the means over the products, apart from models of one product. Only runs that it is told of
-    are touched, so that other sweeps may share the folder.
+    the best fit stay, by the means over the products, apart from models of one product. Only the runs that it is told
+    of are touched, so that other sweeps may share the folder.
 
     Args:
         store: Where the runs are.

@@ -56,5 +56,5 @@ class CanonicalExperiment(Section):
 
 
 def is_location(argument: str) -> bool:
-    """Whether an argument of a datamodule says where data lie, their names or which are tested, not what for."""
+    """Whether an argument of a datamodule says where data lie or what they are called, or which of them are tested."""
     return argument in {"category", "name", "products", "root", *TESTED} or argument.endswith("_dir")
