@@ -1,4 +1,4 @@
-"""Tables of the studies of known defects, few images and several products, for `readme_tables.py`."""
+"""Tables of the studies of drawn and known defects and of few images, for `readme_tables.py`."""
 
 from __future__ import annotations
 
@@ -19,11 +19,9 @@ def study_tables(results: Path) -> dict[str, str | None]:
         ("cdo", CDO, interval_table),
         ("spd", CDO, interval_table),
         ("reg_ad", FEW, draws_table),
-        ("one_for_all", CDO, interval_table),
     ):
         folder = results / name
         found[name] = table(_means(folder), metrics) if (folder / "records.jsonl").is_file() else None
-    found["one_for_all_cost"] = cost_table(results / "one_for_all") if found["one_for_all"] else None
     return found
 
 
@@ -50,34 +48,6 @@ def draws_table(frame: pd.DataFrame, metrics: dict[str, str]) -> str:
         draws = sorted({int(row["n_seeds"]) for row in at.values()})
         lines.append([data, f"{model}, {_told(settings)}".rstrip(", "), "–".join(map(str, draws)), *cells])
     return _markdown(heads, lines)
-
-
-def cost_table(output: Path) -> str:
-    """Size and fit of one model for all products against the sum of one for each, mean of the seeds."""
-    from benchmark.records.archive import load
-
-    rows = []
-    for record in load(output).records:
-        if record.is_finished:
-            rows.append(
-                {
-                    "detector": f"{record.model}, {record.backbone}",
-                    "training": record.dataset.training,
-                    "seed": record.seed,
-                    "fit": record.speed.fit_seconds,
-                    "size": record.memory.model_bytes,
-                    "category": record.dataset.category,
-                }
-            )
-    frame = pd.DataFrame(rows)
-    lines = []
-    for (detector, training), part in frame.groupby(["detector", "training"]):
-        of_seed = part.groupby("seed")[["fit", "size"]]
-        # The products of one model share its fit, and each record has it.
-        whole = (of_seed.mean() if training == "one_for_all" else of_seed.sum()).mean()
-        n_models = 1 if training == "one_for_all" else part["category"].nunique()
-        lines.append([detector, training, str(n_models), f"{whole['size'] / 2**20:.0f}", f"{whole['fit']:.0f}"])
-    return _markdown(("detector", "training", "models", "MiB in all", "seconds of fit in all"), lines)
 
 
 def _means(output: Path) -> pd.DataFrame:
