@@ -1,5 +1,6 @@
 """CDO as a Lightning module."""
 
+import math
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -50,6 +51,8 @@ class Cdo(HeldOutMixin, Stfpm):
         overlap: Overlap optimization (OOM): whether hard positions weigh more; False is gamma 0.
         drawing: Defects drawn in training: `noise` rectangles as in the paper, `nsa`, `cutpaste`, or `none`.
         score: Of an image: `max` of its map, or mean of the `top` 1 % of its pixels.
+        sigma: Of the Gaussian that blurs the map, in px of what the network sees: 4 as in the paper, whose images have
+            256; half of that at 128 px blurs as much of the product.
         lr: Learning rate of AdamW in the first epoch.
         weight_decay: Weight decay of AdamW.
         lr_decay: The learning rate is multiplied by it after each epoch; 1 keeps it.
@@ -84,6 +87,7 @@ class Cdo(HeldOutMixin, Stfpm):
         overlap: bool = True,
         drawing: Drawing = "noise",
         score: Score = "max",
+        sigma: float = 4.0,
         lr: float = 0.0004,
         weight_decay: float = 0.0001,
         lr_decay: float = 0.95,
@@ -97,6 +101,7 @@ class Cdo(HeldOutMixin, Stfpm):
             gamma=(gamma, gamma >= 0, "0 or more"),
             drawing=(drawing, drawing in drawings, f"one of {', '.join(drawings)}"),
             score=(score, score in ("max", "top"), "max or top"),
+            sigma=(sigma, 0 < sigma < math.inf, "above 0"),
             lr_decay=(lr_decay, 0 < lr_decay <= 1, "above 0, at most 1"),
         )
         layers = self._resolve_layers(backbone, layers)
@@ -105,7 +110,7 @@ class Cdo(HeldOutMixin, Stfpm):
         super(AnomalibStfpm, self).__init__(
             pre_processor=processor, post_processor=post_processor, evaluator=evaluator, visualizer=visualizer
         )
-        self.model = CdoModel(layers, architecture(backbone), score=score)
+        self.model = CdoModel(layers, architecture(backbone), score=score, sigma=sigma)
         self.collaborative_loss = partial(collaborative_loss, gamma=gamma, margin=margin, overlap=overlap)
         self.drawing = drawing
         self.lr_decay = lr_decay

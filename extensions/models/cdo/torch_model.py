@@ -14,7 +14,6 @@ from extensions.models.stfpm.torch_model import Features, STFPMModel
 
 Score = Literal["max", "top"]
 
-SIGMA = 4  # px
 TOP = 100  # one pixel of so many is among those whose mean is the score
 
 
@@ -27,11 +26,14 @@ class CdoModel(STFPMModel):
         layers: Feature maps to compare, highest resolution first.
         backbone: timm name of both networks.
         score: `max` of the map, or mean of the `top` 1 % of its pixels.
+        sigma: Of the Gaussian that the map is blurred by, in px.
     """
 
-    def __init__(self, layers: Sequence[str], backbone: str = "resnet18", *, score: Score = "max") -> None:
+    def __init__(
+        self, layers: Sequence[str], backbone: str = "resnet18", *, score: Score = "max", sigma: float = 4.0
+    ) -> None:
         super().__init__(layers, backbone)
-        self.anomaly_map_generator = SummedMap()
+        self.anomaly_map_generator = SummedMap(sigma)
         self.score = score
 
     def forward(self, images: torch.Tensor) -> tuple[Features, Features] | InferenceBatch:
@@ -50,11 +52,11 @@ class CdoModel(STFPMModel):
 
 
 class SummedMap(nn.Module):
-    """The sum of the distances of all layers, enlarged and blurred."""
+    """The sum of the distances of all layers, enlarged and blurred by a Gaussian of `sigma` px."""
 
-    def __init__(self) -> None:
+    def __init__(self, sigma: float = 4.0) -> None:
         super().__init__()
-        self.blur = GaussianBlur2d(sigma=SIGMA, channels=1)
+        self.blur = GaussianBlur2d(sigma=sigma, channels=1)
 
     def forward(
         self, teacher_features: Features, student_features: Features, image_size: tuple[int, int] | torch.Size
