@@ -76,8 +76,9 @@ class SplitWork:
             self.fits, split.cache, facts.reused_seconds = False, WorkCache(None), 0.0
             return
         with split.cache.lock("fill", split.keys[0]), torch.random.fork_rng():
-            left = self._missing(todo)  # another process may have come first
-            facts.n_decoded = len(undecoded.intersection({todo[0], *left}))
+            # Another process may have come first; the first image, which `_has_room` decoded, has no time of its own.
+            left = sorted({*self._missing(todo), *undecoded.intersection(todo[:1])})
+            facts.n_decoded = len(undecoded.intersection(left))
             facts.n_features_computed = len(left) if self.store else 0
             self._add_known(sorted(set(todo).difference(left)))
             self._fill(left, undecoded.intersection(left))

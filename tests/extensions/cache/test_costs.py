@@ -108,6 +108,23 @@ def test_features_that_a_ranking_computed_are_counted(tiny_root, weights, tmp_pa
     assert record.speed.fit_seconds > record.speed.fit_own_seconds
 
 
+def test_a_fit_without_features_knows_what_its_images_took(tiny_root, tmp_path):
+    folders = {
+        "name": "tiny", "root": str(tiny_root), "normal_dir": "train/good", "normal_test_dir": "test/good",
+        "abnormal_dir": "test/bad", "num_workers": 0,
+    }  # fmt: skip
+    one = Experiment(
+        model={"class_path": "extensions.ConvAutoencoder", "init_args": {"image_size": 32, "latent_dim": 4}},
+        data={"class_path": "extensions.Folder", "init_args": folders},
+        trainer={"max_epochs": 1},
+    )
+    options = RunOptions(progress=False, keep_checkpoint=False)
+    first, again = (run_experiment(one, tmp_path / name, options=options).speed for name in "ab")
+    assert first.fit_seconds == first.fit_own_seconds > 0
+    assert again.fit_reused_seconds > 0
+    assert again.fit_seconds == pytest.approx(again.fit_own_seconds + again.fit_reused_seconds)
+
+
 def test_a_note_is_read_again_and_hides_nothing_of_the_array(cache):
     array = np.arange(12, dtype=np.float32).reshape(3, 4)
     cache.note("features", "ab", [1.0])  # of nothing
