@@ -64,7 +64,7 @@ class MVTecAD(WorkbenchDataModule):
         super().__init__(
             name=name or "MVTecAD",
             root=from_data_root(root, data_root),
-            category=test_category or "+".join(self._categories) or ALL,
+            category=test_category or ("+".join(self._categories) if self._categories else ALL),
             **kwargs,
         )
 

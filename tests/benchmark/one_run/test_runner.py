@@ -141,7 +141,7 @@ def test_a_record_says_what_a_reader_needs(finished):
     assert record.dataset.on_disk() | {"sha256": ""} == {
         "name": "tiny", "category": "", "synthetic": False, "sha256": "", "k_shot": None, "contamination_ratio": 0.0,
         "n_train": 8, "n_test_normal": 4, "n_test_anomalous": 4, "n_masks": 4, "defect_kinds": {"bad": 4},
-        "image_size": [64, 64],
+        "image_size": [64, 64], "training": "one_each",
     }  # fmt: skip
     assert record.training.stopped_by == "single pass"
     assert record.speed.fit_seconds > 0
