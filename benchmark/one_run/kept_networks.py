@@ -147,7 +147,8 @@ class Keeper:
     def __init__(self, store: Store, keep: str, experiments: Sequence[Experiment] = ()) -> None:
         self._store = store
         self._keep = keep
-        self._n_runs = Counter(fit_id(experiment) for experiment in experiments)
+        testing_plainly = [one for one in experiments if not any(part.in_test for part in one.augmentations)]
+        self._n_runs = Counter(map(fit_id, testing_plainly))  # only these leave checkpoints
         self._fit_of = {experiment.experiment_id: fit_id(experiment) for experiment in experiments}
         self._fits: dict[str, list[FinishedRun]] = {}
         self._best: dict[tuple[str, ...], list[FinishedRun]] = {}

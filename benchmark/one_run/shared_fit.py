@@ -96,10 +96,13 @@ def _fit(experiment: Experiment) -> Experiment:
 
 
 def _key(prepared: Prepared, shared: Sequence[str]) -> str:
-    """What decides a fit, data and weights included; empty for one that no other run shares."""
-    fit = _fit(prepared.experiment)
-    if prepared.experiment.refinement is not None or fit.experiment_id not in shared:
+    """What decides a fit, data and weights included; empty for one that no other run shares.
+
+    A placeholder for the category may give each product a model of its own.
+    """
+    if prepared.experiment.refinement is not None or fit_id(prepared.experiment) not in shared:
         return ""
+    fit = _fit(prepared.resolved)
     weights, data = prepared.weights, prepared.fingerprint
     sha256 = None
     if data is not None:

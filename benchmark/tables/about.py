@@ -199,7 +199,7 @@ def _data_differences(records: Sequence[Record]) -> Iterable[str]:
     contents: dict[str, Counter[str]] = {}
     for record in records:
         data = record.dataset
-        if not (data.k_shot or data.contamination_ratio or data.contamination):
+        if not (data.k_shot or data.contamination_ratio or data.contamination or data.known_kinds):
             name = "/".join(filter(None, [data.name, data.category]))
             name += ", trained with others" if data.products else ""
             contents.setdefault(name, Counter())[str(data.sha256)[:12]] += 1

@@ -18,7 +18,9 @@ from extensions.cli.usage import WORKS
 from extensions.configuration import ConfigError
 from extensions.configuration.components import ConstructorErrors
 from extensions.configuration.errors import explain
+from extensions.data.datamodules.datamodule import WorkbenchDataModule
 from extensions.data.datamodules.stock import synthetic_splits, take_seed
+from extensions.models.common.known_defects import check_known_defects
 from extensions.models.common.limits import check_image_size
 from extensions.runtime.downloads import fetching
 from extensions.runtime.epoch_lines_callback import RunLines, lightning_bars
@@ -103,8 +105,6 @@ class WorkbenchCLI(AnomalibCLI):
 
         What a contaminated data set puts aside for the test stays: a later `test` does not know this run's seed.
         """
-        from extensions.data.datamodules.datamodule import WorkbenchDataModule
-
         seed, data = self.config[self.subcommand]["seed_everything"], getattr(self, "datamodule", None)
         if seed is False or not isinstance(data, AnomalibDataModule):
             return
@@ -142,6 +142,9 @@ class WorkbenchCLI(AnomalibCLI):
 
     def _run_subcommand(self) -> None:
         kwargs = self._prepare_subcommand_kwargs(str(self.subcommand))
+        if self.subcommand in TRAINING and isinstance(self.datamodule, WorkbenchDataModule):
+            self.datamodule.setup()
+            check_known_defects(self.model, self.datamodule)  # ours do it themselves, anomalib's own do not
         if self.subcommand == "train" and kwargs.get("ckpt_path"):
             # Engine.train would continue from this checkpoint and then test it instead of what came of it.
             datamodule = kwargs.get("datamodule")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from extensions.runtime.atomic_write import write_whole
 
-NAME = "thresholds.csv"
+PRODUCT_THRESHOLDS = "thresholds.csv"
 
 
 @dataclass(frozen=True)
@@ -42,9 +42,9 @@ def write_product_thresholds(found: Sequence[ProductThreshold], output: Path, *,
     import pandas as pd
 
     frame = pd.DataFrame([asdict(one) for one in found], columns=[field.name for field in fields(ProductThreshold)])
-    write_whole(output / NAME, frame.to_csv(index=False).encode())
+    write_whole(output / PRODUCT_THRESHOLDS, frame.to_csv(index=False).encode())
     own = next((one.product for one in found if one.run_key == key), "one product")
     return (
         f"one model for {len(found)} products: its threshold is that of {own}; for another give `predict --threshold` "
-        f"the value in {output / NAME}"
+        f"the value in {output / PRODUCT_THRESHOLDS}"
     )

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from extensions.runtime.atomic_write import whole_folder
 from extensions.runtime.escaped import spreadsheet_name
+from inference.export.product_thresholds import PRODUCT_THRESHOLDS
 from inference.export.quantization import evenly_spaced, quantized
 from inference.measure.agreement import (
     DRAWN_FLIPPED_PART,
@@ -46,7 +47,7 @@ FILES = (
     "model.json",
     "agreement.json",
     "agreement.csv",
-    "thresholds.csv",
+    PRODUCT_THRESHOLDS,
 )
 
 

@@ -22,6 +22,7 @@ from extensions.data.datamodules.dataset import WorkbenchDataset
 from extensions.data.datamodules.kind_folders import list_calibration
 from extensions.data.datamodules.known_defects import checked_counts, list_known, take_known, with_known
 from extensions.data.datamodules.listing import Listing
+from extensions.data.datamodules.together import PRODUCT
 from extensions.data.errors import DatasetError
 from extensions.data.joint_training import ONE_EACH, ONE_FOR_ALL
 from extensions.data.reading.files import absolute, from_data_root, relative_name
@@ -198,9 +199,7 @@ class WorkbenchDataModule(RemembersArguments, AnomalibDataModule):
         has_masks = any((part["mask_path"] != "").any() for part in (train, val, test))
         self._task = TaskType.SEGMENTATION if has_masks else TaskType.CLASSIFICATION
         train = with_known(train, drawn, known.frame())
-        # Masks of known defects do not give the test images masks.
-        task = TaskType.SEGMENTATION if train["known"].any() else self._task
-        self.train_data = WorkbenchDataset(train, name=self.name, task=task)
+        self.train_data = self._training_dataset(train)
         self.test_data = self._dataset(test)
         self.val_data = self._dataset(val)
         self.calibration_data = self._dataset(calibration.frame()) if calibration.rows else None
@@ -219,9 +218,10 @@ class WorkbenchDataModule(RemembersArguments, AnomalibDataModule):
 
     def _adopt(self, parts: Mapping[str, Self]) -> None:
         """Take over what the parts of a joined data set know of their draws."""
-        self._k_shot_images = sorted(self.relative(path) for path in self.train_data.samples["image_path"]) * bool(
-            self.k_shot
-        )
+        drawing = [name for name, part in parts.items() if part.k_shot]
+        train = self.train_data.samples
+        drawn = train[train[PRODUCT].isin(drawing) & ~train["known"]]
+        self._k_shot_images = sorted(map(self.relative, drawn["image_path"]))
 
     @property
     def _folder_of_relative(self) -> Path:
@@ -311,6 +311,11 @@ class WorkbenchDataModule(RemembersArguments, AnomalibDataModule):
 
     def _dataset(self, samples: pd.DataFrame) -> WorkbenchDataset:
         return WorkbenchDataset(samples, name=self.name, task=self._task)
+
+    def _training_dataset(self, samples: pd.DataFrame) -> WorkbenchDataset:
+        """With the masks of known defects, also where no other image has one."""
+        task = TaskType.SEGMENTATION if samples["known"].any() else self._task
+        return WorkbenchDataset(samples, name=self.name, task=task)
 
     @property
     def task(self) -> TaskType:

@@ -15,6 +15,8 @@ from extensions.data.datamodules.mvtec_ad import checked_training
 from extensions.data.datamodules.together import PRODUCT, set_up_together
 from extensions.data.joint_training import ALL, ONE_EACH, ONE_FOR_ALL
 
+_OF_EACH_PART = ("calibration_dir", "known_defects", "known_defects_dir", "set_aside")
+
 
 class Products(WorkbenchDataModule):
     """Several folders, or other data sets of ours, as one: a product each.
@@ -39,11 +41,11 @@ class Products(WorkbenchDataModule):
         k_shot: images of each product.
         k_shot_seed: of that draw.
         seed: of every split.
-        kwargs: see `WorkbenchDataModule`; a ``calibration_dir`` stands in each part.
+        kwargs: see `WorkbenchDataModule`; ``calibration_dir`` and what says which defects are known stand in each part.
 
     Raises:
-        ValueError: no products, two of one name, parts whose ``val_split_mode`` differs, or a ``test_product`` that is
-            none of them.
+        ValueError: no products, two of one name, parts whose ``val_split_mode`` differs, a ``test_product`` that is
+            none of them, or an argument that stands in each part.
 
     Example:
         >>> cap = Folder("cap", normal_dir="cap/good", abnormal_dir="cap/bad")
@@ -65,6 +67,10 @@ class Products(WorkbenchDataModule):
         seed: int | None = None,
         **kwargs: Any,
     ) -> None:
+        for argument in _OF_EACH_PART:
+            if kwargs.get(argument):
+                msg = f"{argument} is {kwargs[argument]!r} for data set {name!r} as a whole; give it to each product"
+                raise ValueError(msg)
         drawn = {"val_split_mode": val_split_mode, "val_split_ratio": val_split_ratio, "k_shot": k_shot}
         drawn |= {"k_shot_seed": k_shot_seed} | ({} if seed is None else {"seed": seed})
         built = [_part(one, drawn, None if data_root is None else Path(data_root)) for one in products]
@@ -85,7 +91,6 @@ class Products(WorkbenchDataModule):
             k_shot=_common(part.k_shot for part in built),
             k_shot_seed=_common(part.k_shot_seed for part in built),
             seed=seed or 0,
-            calibration_dir=None,  # each part has its own
             **kwargs,
         )
         self.synthetic = any(part.synthetic for part in built)
@@ -127,7 +132,7 @@ class Products(WorkbenchDataModule):
         if "injected" in train:  # of contaminated parts, as `Contaminated` tells it
             injected = train[train["injected"]]
             self.injected = frozenset(injected["image_path"])
-            self.contamination_ratio = len(injected) / len(train)
+            self.contamination_ratio = len(injected) / max(1, int((~train["known"]).sum()))
             kinds = dict(sorted(Counter(injected["kind"].tolist()).items()))
             self.contamination = {"ratio": self.contamination_ratio, "n_injected": len(injected), "kinds": kinds}
 

@@ -63,9 +63,11 @@ def set_up_together(
     calibration = _joined(
         {name: part for name, part in shown.items() if part.calibration_data is not None}, "calibration"
     )
-    has_masks = any((frame["mask_path"] != "").any() for frame in (train, val, test))
+    # Masks of known defects do not give the test images masks.
+    has_masks = any((frame["mask_path"] != "").any() for frame in (train[~train["known"]], val, test))
     whole._task = TaskType.SEGMENTATION if has_masks else TaskType.CLASSIFICATION
-    whole.train_data, whole.val_data, whole.test_data = (whole._dataset(frame) for frame in (train, val, test))
+    whole.train_data = whole._training_dataset(train)
+    whole.val_data, whole.test_data = whole._dataset(val), whole._dataset(test)
     whole.calibration_data = whole._dataset(calibration) if len(calibration) else None
     whole._adopt(parts)
 

@@ -7,10 +7,10 @@ from contextlib import contextmanager
 from typing import Any, ClassVar
 
 import torch
-from torchvision.transforms import v2
 
 from extensions.backbones.feature_source import FeatureSource
 from extensions.models.common.mixin_base import MixinBase
+from extensions.models.common.pre_processor import last_normalization
 from extensions.models.common.support_views import support_views
 
 
@@ -35,9 +35,8 @@ class SupportViewsMixin(MixinBase):
         """Collect a batch; of views those of one image at a time, so that memory does not grow with the batch."""
         if not self.support_views:
             return super().training_step(batch, *args, **kwargs)
-        transform = getattr(self.pre_processor, "transform", None)
-        steps = transform.transforms if isinstance(transform, v2.Compose) else [transform]
-        normalized = next(({"mean": one.mean, "std": one.std} for one in steps if isinstance(one, v2.Normalize)), {})
+        normalize = last_normalization(getattr(self.pre_processor, "transform", None))
+        normalized = {} if normalize is None else {"mean": normalize.mean, "std": normalize.std}
         with self._unknown_features():
             for image in batch.image:  # (3, H, W)
                 self.model(support_views(image[None], **normalized))

@@ -16,7 +16,9 @@ from benchmark.execute.sweep import run_sweep, select
 from benchmark.execute.workers import Task, _take
 from benchmark.one_run import training
 from benchmark.one_run.options import RunOptions
+from benchmark.one_run.preparation import prepare
 from benchmark.one_run.runner import run_experiment
+from benchmark.one_run.shared_fit import Fitted, LastFit, shared_fits
 from benchmark.plan.experiment import Experiment
 from benchmark.plan.grid import expand
 from benchmark.records.archive import load, read_records
@@ -120,6 +122,24 @@ def test_the_products_of_a_model_share_its_fit_and_get_what_they_get_alone(confi
     assert len(fits) == 1 + len(sweep)
 
 
+@pytest.mark.parametrize("placeholder", ["{category}", "{seed}"])
+def test_a_model_that_differs_from_product_to_product_is_no_shared_fit(config, placeholder):
+    config["data"][0]["init_args"]["training"] = "one_for_all"
+    config |= {"seeds": [0], "models": config["models"][1:]}
+    sweep = expand(config)
+    sweep = [dataclasses.replace(one, model=with_argument(one.model, note=placeholder)) for one in sweep]
+    shared, last = shared_fits(sweep), LastFit()
+    cap, lid = map(prepare, sweep)
+    fitted = Fitted(None, None, 1.0, None, None)
+    last.keep(cap, shared, fitted)
+    assert last.take(cap, shared) is fitted
+    assert last.take(lid, shared) is (fitted if placeholder == "{seed}" else None)
+
+
+def with_argument(model: dict, **arguments: str) -> dict:
+    return {**model, "init_args": model["init_args"] | arguments}
+
+
 def test_both_trainings_are_rows_of_one_data_set_compared_on_the_same_images(config, tmp_path):
     config["models"] = config["models"][1:]
     output = tmp_path / "out"
@@ -137,6 +157,16 @@ def test_both_trainings_are_rows_of_one_data_set_compared_on_the_same_images(con
     kept = Counter(one.dataset.training for one in archive.records if one.files.checkpoint)
     assert kept == {"one_for_all": 2, "one_each": 2}
     assert len({one.seed for one in archive.records if one.files.checkpoint and one.dataset.products}) == 1
+
+
+def test_runs_with_augmented_tests_leave_nothing_to_wait_for_when_the_best_fit_is_chosen(config, tmp_path):
+    config |= {"models": config["models"][1:], "augmentation": [None, {"name": "flip", "where": "test"}]}
+    config["data"][0]["init_args"]["training"] = "one_for_all"
+    output = tmp_path / "out"
+    run_sweep(expand(config), output, options=QUIET, keep="best")
+    kept = [one for one in read_records(output) if one.files.checkpoint]
+    assert len(kept) == 2
+    assert len({one.seed for one in kept}) == 1
 
 
 def test_an_export_tells_the_threshold_of_each_product(config, tmp_path):

@@ -260,10 +260,11 @@ def test_differences_of_environment_and_data_are_warnings() -> None:
     assert "bottle/front: rows differ in the content of the data" in warnings
 
 
-def test_contaminated_data_differ_from_the_plain_on_purpose() -> None:
+@pytest.mark.parametrize("asked", [{"contamination": {"n_injected": 0}}, {"known_kinds": {"dent": 3}}])
+def test_data_with_defects_in_training_differ_from_the_plain_on_purpose(asked: dict) -> None:
     records = make_sweep()
     for number, record in enumerate(records):
-        record["dataset"] |= {"contamination": {"n_injected": 0}, "sha256": f"seed {number}"}
+        record["dataset"] |= asked | {"sha256": f"seed {number}"}
     about = tables_of(records).about
     assert "content of the data" not in " ".join(about.loc[about["section"] == "Warnings", "value"])
 

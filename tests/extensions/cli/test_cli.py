@@ -1,3 +1,4 @@
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -249,6 +250,18 @@ def test_optimizer_that_would_be_ignored_is_refused(
     }
     with pytest.raises(ConfigError, match=words):
         WorkbenchCLI(["train", "--config", str(configure(model, **{key: specs[key] for key in keys}))], run=False)
+
+
+def test_known_defects_are_refused_by_a_model_of_another_package(
+    configure: Configure, tiny_root: Path, tmp_path: Path
+) -> None:
+    known = tmp_path / "known"
+    for folder, images in (("bad", "test/bad"), ("ground_truth/bad", "mask/bad")):
+        shutil.copytree(tiny_root / images, known / folder)
+    arguments = {"name": "tiny", "root": str(tiny_root), "normal_dir": "train/good", "num_workers": 0}
+    data = {"class_path": "extensions.Folder", "init_args": arguments | {"known_defects_dir": str(known)}}
+    with pytest.raises(ValueError, match=r"TinyNet learns from good images alone, .* hold \d known defects"):
+        run("train", configure(data=data))
 
 
 def test_gradient_model_without_end_of_training_is_refused(configure: Configure) -> None:

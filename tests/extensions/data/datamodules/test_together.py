@@ -149,3 +149,25 @@ def test_defects_without_masks_beside_others_with_masks_are_tested_by_image_alon
     assert fingerprint(MVTecAD(root=root, category="all")).counts["n_masks"] == 0
     assert fingerprint(MVTecAD(root=root, category="all", test_category="cable")).counts["n_masks"] == 3
     assert fingerprint(MVTecAD(root=root, category="all", test_category="nut")).counts["n_masks"] == 0
+
+
+def test_known_defects_of_several_products_are_no_images_of_a_draw_and_give_no_masks_to_the_test(root, image, mask):
+    for name in NAMES:
+        shutil.rmtree(root / name / "ground_truth")
+        for index in range(2):
+            image(root / name / "known/broken" / f"{index}.png")
+            mask(root / name / "known/ground_truth/broken" / f"{index}_mask.png")
+    whole = MVTecAD(root=root, category="all", k_shot=2, known_defects_dir="known")
+    assert len(whole.k_shot_images) == 6
+    assert all("/train/good/" in name for name in whole.k_shot_images)
+    train = whole.train_data.samples
+    assert train["known"].sum() == 6
+    assert (train.loc[train["known"], "mask_path"] != "").all()
+    assert whole.task == "classification"
+    assert whole.train_data.task == "segmentation"
+
+
+@pytest.mark.parametrize("argument", [{"known_defects": 2}, {"set_aside": 2}, {"calibration_dir": "calibration"}])
+def test_what_stands_in_each_product_is_refused_for_the_whole(root, argument):
+    with pytest.raises(ValueError, match="for data set 'parts' as a whole; give it to each product"):
+        Products(folders(root), name="parts", **argument)
