@@ -7,6 +7,8 @@ ONE_FOR_ALL, ONE_EACH = "one_for_all", "one_each"
 """One detector is trained on several products together; or each has its own."""
 ALL = "all"
 """In place of a category: every one that is there."""
+PRODUCT = "product"
+"""The column of the samples that names the product of each image."""
 TESTED = ("test_category", "test_product")
 """Arguments that name the one product of several that is tested on."""
 

@@ -22,9 +22,8 @@ from extensions.data.datamodules.dataset import WorkbenchDataset
 from extensions.data.datamodules.kind_folders import list_calibration
 from extensions.data.datamodules.known_defects import checked_counts, list_known, take_known, with_known
 from extensions.data.datamodules.listing import Listing
-from extensions.data.datamodules.together import PRODUCT
 from extensions.data.errors import DatasetError
-from extensions.data.joint_training import ONE_EACH, ONE_FOR_ALL
+from extensions.data.joint_training import ONE_EACH, ONE_FOR_ALL, PRODUCT
 from extensions.data.reading.files import absolute, from_data_root, relative_name
 from extensions.data.splits import few, held_out
 from extensions.runtime.cache_folder import cache_folder

@@ -12,8 +12,8 @@ from extensions.configuration import instantiate_data
 from extensions.data.checks.data_check import all_samples
 from extensions.data.datamodules.datamodule import WorkbenchDataModule
 from extensions.data.datamodules.mvtec_ad import checked_training
-from extensions.data.datamodules.together import PRODUCT, set_up_together
-from extensions.data.joint_training import ALL, ONE_EACH, ONE_FOR_ALL
+from extensions.data.datamodules.together import set_up_together
+from extensions.data.joint_training import ALL, ONE_EACH, ONE_FOR_ALL, PRODUCT
 
 _OF_EACH_PART = ("calibration_dir", "known_defects", "known_defects_dir", "set_aside")
 

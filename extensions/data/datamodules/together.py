@@ -13,6 +13,7 @@ from extensions.data.checks.copies import contents_of
 from extensions.data.checks.data_check import all_samples, repeated, tell_near_copies
 from extensions.data.checks.inspection import inspect_files
 from extensions.data.errors import DatasetError, dataset_error, warn_once
+from extensions.data.joint_training import PRODUCT
 from extensions.runtime.built_folders import is_built
 
 if TYPE_CHECKING:
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
 
     from extensions.data.datamodules.datamodule import WorkbenchDataModule
 
-PRODUCT = "product"
-"""The column of the samples that names the product of each image."""
 _OF_TEST = (ValSplitMode.SAME_AS_TEST, ValSplitMode.FROM_TEST)
 _FLAGS = ("injected", "known")
 
