@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from benchmark.api.chosen_record import choose_record, recorded_experiment
+from benchmark.api.product_thresholds import product_thresholds
 from benchmark.api.run_data import Place, fitted_on, locate, trained_on
 from benchmark.one_run.options import RunOptions
 from benchmark.one_run.preparation import Prepared, prepare
@@ -20,7 +21,7 @@ from benchmark.records.record_sections import Thresholds
 from benchmark.records.run_files import CHECKPOINT
 from benchmark.statistics.requirement import Requirement, read_requirement
 from extensions.data.reading.files import from_data_root
-from inference.export.product_thresholds import ProductThreshold, product_thresholds
+from inference.export.product_thresholds import ProductThreshold
 from inference.export.trained_run import TrainedRun
 from inference.model.checkpoints import load_checkpoint, record_beside
 from inference.model.scale import with_thresholds

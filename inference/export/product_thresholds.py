@@ -10,12 +10,6 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
-from benchmark.records.archive import read_records
-from benchmark.records.kept_thresholds import kept_thresholds
-from benchmark.records.packed import read_calibration, read_scores
-from benchmark.records.record import Record
-from benchmark.statistics.requirement import Requirement
-from extensions.data.joint_training import TESTED
 from extensions.runtime.atomic_write import write_whole
 
 PRODUCT_THRESHOLDS = "thresholds.csv"
@@ -37,29 +31,11 @@ class ProductThreshold:
     run_key: str
 
 
-def product_thresholds(
-    record: Record, records: Path, *, requirement: Requirement | None = None
-) -> tuple[ProductThreshold, ...]:
-    """Those of every product that was tested with the same fit, by name; none for a model of one product.
-
-    Args:
-        record: Of a finished run.
-        records: Output folder of the benchmark, with the runs of the other products.
-        requirement: What the thresholds are to keep; None leaves them as their records have them.
-    """
-    if not record.dataset.products:
-        return ()
-    alike = [one for one in read_records(records) if one.is_finished and one.is_current and _fit(one) == _fit(record)]
-    newest = {one.dataset.category: one for one in sorted(alike, key=lambda one: one.started)}
-    newest[record.dataset.category] = record
-    return tuple(_threshold(one, records, requirement) for _, one in sorted(newest.items()))
-
-
 def write_product_thresholds(found: Sequence[ProductThreshold], output: Path, *, key: str) -> str:
     """Write `thresholds.csv` into the folder of an exported network, and say what it holds.
 
     Args:
-        found: Of `product_thresholds`.
+        found: By product.
         output: The folder.
         key: Of the run that was exported.
     """
@@ -71,26 +47,4 @@ def write_product_thresholds(found: Sequence[ProductThreshold], output: Path, *,
     return (
         f"one model for {len(found)} products: its threshold is that of {own}; for another give `predict --threshold` "
         f"the value in {output / PRODUCT_THRESHOLDS}"
-    )
-
-
-def _fit(record: Record) -> tuple[object, ...]:
-    """What the runs of one fit have in common."""
-    told = record.experiment.on_disk()
-    arguments = {name: value for name, value in record.experiment.data.init_args.items() if name not in TESTED}
-    return {**told, "data": arguments}, record.weights_sha256, record.dataset.name
-
-
-def _threshold(record: Record, records: Path, requirement: Requirement | None) -> ProductThreshold:
-    kept = record.thresholds
-    if requirement is not None:
-        calibration = read_calibration(records, record)
-        kept = kept_thresholds(read_scores(records, record), requirement, calibration=calibration)
-    return ProductThreshold(
-        product=record.dataset.category,
-        threshold=kept.image,
-        upper_threshold=kept.upper,
-        threshold_source=kept.source,
-        promise=kept.promise,
-        run_key=record.key,
     )

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 import torch
 
+from benchmark.api.product_thresholds import product_thresholds
 from benchmark.execute.sweep import run_sweep, select
 from benchmark.execute.workers import Task, _take
 from benchmark.one_run import training
@@ -23,7 +24,6 @@ from benchmark.plan.grid import expand
 from benchmark.records.archive import load, read_records
 from benchmark.tables.leaderboard import build_tables
 from benchmark.tables.stored_scores import StoredScores
-from inference.export.product_thresholds import product_thresholds
 
 NAMES = ["cap", "lid"]
 QUIET = RunOptions(progress=False)
