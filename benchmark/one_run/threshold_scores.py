@@ -13,7 +13,7 @@ from benchmark.one_run.options import RunOptions
 from benchmark.one_run.preparation import Prepared, backbone_id
 from benchmark.records.kept_thresholds import NO_FOLD
 from benchmark.statistics.thresholds import fit_thresholds
-from extensions.data.joint_training import tested_product
+from extensions.data.joint_training import PRODUCT, tested_product
 
 if TYPE_CHECKING:
     from anomalib.data import AnomalibDataModule
@@ -100,10 +100,10 @@ def cross_conformal_scores(prepared: Prepared, workspace: Path, options: RunOpti
         found.append(_Scoring(prepared, part, workspace, options).fitted_scores().assign(fold=fold))
     scores = pd.concat(found, ignore_index=True)
     tested = tested_product(prepared.experiment.data.get("init_args") or {})
-    if "product" not in samples or tested is None:
+    if PRODUCT not in samples or tested is None:
         return scores
     name_of = image_names(datamodule)
-    own = {name_of(path) for path in samples.loc[samples["product"] == tested, "image_path"].astype(str)}
+    own = {name_of(path) for path in samples.loc[samples[PRODUCT] == tested, "image_path"].astype(str)}
     return scores[scores["image"].isin(own)].reset_index(drop=True)
 
 

@@ -8,7 +8,7 @@ ONE_FOR_ALL, ONE_EACH = "one_for_all", "one_each"
 ALL = "all"
 """In place of a category: every one that is there."""
 PRODUCT = "product"
-"""Column of the samples of several products together: of which one each is."""
+"""The column of the samples that names the product of each image."""
 TESTED = ("test_category", "test_product")
 """Arguments that name the one product of several that is tested on."""
 

@@ -35,7 +35,7 @@ def write_product_thresholds(found: Sequence[ProductThreshold], output: Path, *,
     """Write `thresholds.csv` into the folder of an exported network, and say what it holds.
 
     Args:
-        found: Of `benchmark.api.product_thresholds`, by name.
+        found: By product.
         output: The folder.
         key: Of the run that was exported.
     """
