@@ -13,6 +13,8 @@ from torch import nn
 from extensions.backbones import architecture, check_backbone
 from extensions.models.common.backbone_mixin import BackboneMixin
 from extensions.models.common.pre_processor import ImageSize
+from extensions.models.common.recalibration import recalibrate
+from extensions.models.common.training_pass import training_images
 from extensions.models.stfpm.torch_model import STFPMModel
 
 
@@ -38,6 +40,8 @@ class Stfpm(BackboneMixin, AnomalibStfpm):
         lr: Learning rate of SGD.
         momentum: Momentum of SGD.
         weight_decay: Weight decay of SGD.
+        recalibrate: Estimate the running statistics of the student's batch normalization anew at the end of each epoch,
+            the weights fixed (see `extensions.models.common.recalibration`): the paper's learning rate lets them trail.
         pre_processor: True builds the default, False leaves images as they are.
         post_processor: As in anomalib.
         evaluator: As in anomalib.
@@ -54,8 +58,9 @@ class Stfpm(BackboneMixin, AnomalibStfpm):
     reductions = (4, 8, 16)
     extractor_name = "teacher_model"
     uses_pixels = True  # the student does
-    only_for_fit = frozenset({"lr", "momentum", "weight_decay"})
+    only_for_fit = frozenset({"lr", "momentum", "weight_decay", "recalibrate"})
     student_backbone: str | None = None
+    recalibrate: bool = False
     model: STFPMModel
 
     def __init__(
@@ -71,6 +76,7 @@ class Stfpm(BackboneMixin, AnomalibStfpm):
         lr: float = 0.4,
         momentum: float = 0.9,
         weight_decay: float = 0.001,
+        recalibrate: bool = False,
         pre_processor: nn.Module | bool = True,
         post_processor: nn.Module | bool = True,
         evaluator: Evaluator | bool = True,
@@ -86,6 +92,7 @@ class Stfpm(BackboneMixin, AnomalibStfpm):
         )
         self.model = STFPMModel(layers=layers, backbone=architecture(backbone), student_backbone=student_backbone)
         self.student_backbone = student_backbone
+        self.recalibrate = recalibrate
         self.loss = STFPMLoss()
         self.optimizer_settings = {"lr": lr, "momentum": momentum, "weight_decay": weight_decay}
         self._set_backbone(backbone, layers, weights=weights, pre_trained=pre_trained)
@@ -96,6 +103,12 @@ class Stfpm(BackboneMixin, AnomalibStfpm):
             self.model.student_model.parameters(),
             **self.optimizer_settings,
         )
+
+    def on_train_epoch_end(self) -> None:
+        """Bring the student's running statistics up to its weights, before anyone keeps or tests it."""
+        super().on_train_epoch_end()
+        if self.recalibrate:
+            recalibrate(self.model.student_model, training_images(self))
 
 
 def _check_student(name: str) -> None:

@@ -43,7 +43,7 @@ OTHERWISE = {
         "fiber_batch_size": 7, "lr": 0.5, "lr_schedule": "cosine", "decoder": "other", "condition_vector": 8,
         "coupling_blocks": 1, "clamp_alpha": 1.0, "permute_soft": True,
     },
-    "Stfpm": {"student_backbone": "resnet34", "momentum": 0.1, **RATES},
+    "Stfpm": {"student_backbone": "resnet34", "momentum": 0.1, "recalibrate": True, **RATES},
     "ContrastiveStfpm": {
         "contrastive_weight": 0, "projection_size": 4, "temperature": 1.0, "queue_size": 3,
         "views": {"min_scale": 0.5}, "momentum": 0.1, **RATES,
