@@ -56,6 +56,7 @@ class Cdo(HeldOutMixin, Stfpm):
         lr: Learning rate of AdamW in the first epoch.
         weight_decay: Weight decay of AdamW.
         lr_decay: The learning rate is multiplied by it after each epoch; 1 keeps it.
+        recalibrate: As in `Stfpm`, before each look at the held-out images.
         pre_processor: True builds the default, False leaves images as they are.
         post_processor: As in anomalib.
         evaluator: As in anomalib.
@@ -91,6 +92,7 @@ class Cdo(HeldOutMixin, Stfpm):
         lr: float = 0.0004,
         weight_decay: float = 0.0001,
         lr_decay: float = 0.95,
+        recalibrate: bool = False,
         pre_processor: nn.Module | bool = True,
         post_processor: nn.Module | bool = True,
         evaluator: Evaluator | bool = True,
@@ -113,7 +115,7 @@ class Cdo(HeldOutMixin, Stfpm):
         self.model = CdoModel(layers, architecture(backbone), score=score, sigma=sigma)
         self.collaborative_loss = partial(collaborative_loss, gamma=gamma, margin=margin, overlap=overlap)
         self.drawing = drawing
-        self.lr_decay = lr_decay
+        self.lr_decay, self.recalibrate = lr_decay, recalibrate
         self.optimizer_settings = {"lr": lr, "weight_decay": weight_decay}
         self._set_backbone(backbone, layers, weights=weights, pre_trained=pre_trained)
 

@@ -61,6 +61,7 @@ class Stfpm(BackboneMixin, AnomalibStfpm):
     only_for_fit = frozenset({"lr", "momentum", "weight_decay", "recalibrate"})
     student_backbone: str | None = None
     recalibrate: bool = False
+    _recalibrated_at = -1  # step
     model: STFPMModel
 
     def __init__(
@@ -104,11 +105,26 @@ class Stfpm(BackboneMixin, AnomalibStfpm):
             **self.optimizer_settings,
         )
 
+    def on_fit_start(self) -> None:
+        """Begin with a student whose statistics are not those of its weights."""
+        super().on_fit_start()
+        self._recalibrated_at = -1
+
+    def on_validation_start(self) -> None:
+        """Bring the student's running statistics up to its weights, before a loss on held-out images chooses it."""
+        super().on_validation_start()
+        if self.trainer.state.fn == "fit" and not self.trainer.sanity_checking:
+            self._recalibrate()
+
     def on_train_epoch_end(self) -> None:
         """Bring the student's running statistics up to its weights, before anyone keeps or tests it."""
         super().on_train_epoch_end()
-        if self.recalibrate:
+        self._recalibrate()
+
+    def _recalibrate(self) -> None:
+        if self.recalibrate and self._recalibrated_at != self.global_step:
             recalibrate(self.model.student_model, training_images(self))
+            self._recalibrated_at = self.global_step
 
 
 def _check_student(name: str) -> None:

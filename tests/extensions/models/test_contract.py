@@ -50,7 +50,7 @@ OTHERWISE = {
     },
     "Cdo": {
         "gamma": 0.0, "margin": False, "overlap": False, "drawing": "nsa", "score": "top", "sigma": 2.0,
-        "lr_decay": 1.0, **RATES,
+        "lr_decay": 1.0, "recalibrate": True, **RATES,
     },
     "ReverseDistillation": {"anomaly_map_mode": "multiply", "lr": 0.5},
     "Fastflow": {"flow_steps": 1, "conv3x3_only": True, "hidden_ratio": 0.5, "lr_schedule": "cosine", **RATES},

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.optim.swa_utils import update_bn
 
-from extensions import Stfpm
+from extensions import Cdo, Folder, Stfpm
 from extensions.models.common.recalibration import recalibrate
 from extensions.models.common.training_pass import training_images
 
@@ -45,3 +45,15 @@ def test_a_student_leaves_its_fit_with_the_statistics_of_its_last_weights(tiny_f
     for name, wanted in expected.named_buffers():
         if "running" in name:
             torch.testing.assert_close(found[name], wanted, msg=name)
+
+
+def test_held_out_images_are_looked_at_with_the_statistics_of_the_weights(tiny_root, engine, bare, monkeypatch):
+    seen = []
+    monkeypatch.setattr("extensions.models.stfpm.lightning_model.recalibrate", lambda *_: seen.append("statistics"))
+    model = Cdo("resnet18", pre_trained=False, image_size=32, recalibrate=True, **bare)
+    step = model.validation_step
+    monkeypatch.setattr(model, "validation_step", lambda *args: (seen.append("loss"), step(*args))[1])
+    data = Folder("tiny", "train/good", root=tiny_root, abnormal_dir="test/bad", normal_test_dir="test/good",
+                  val_split_mode="from_train", val_split_ratio=0.25, num_workers=0)  # fmt: skip
+    engine(max_epochs=2, num_sanity_val_steps=0).fit(model, datamodule=data)
+    assert seen == ["statistics", "loss"] * 2
