@@ -9,6 +9,7 @@ import pandas as pd
 
 CDO = {"image AUROC": "image_AUROC", "pixel AUROC": "pixel_AUROC", "pixel AP": "pixel_AveragePrecision"}
 CDO |= {"AUPRO": "pixel_AUPRO"}
+STPM = {"image AUROC": "image_AUROC", "pixel AUROC": "pixel_AUROC"}
 FEW = {"image AUROC": "image_AUROC", "pixel AUROC": "pixel_AUROC"}
 
 
@@ -18,11 +19,29 @@ def study_tables(results: Path) -> dict[str, str | None]:
     for name, metrics, table in (
         ("cdo", CDO, interval_table),
         ("spd", CDO, interval_table),
+        ("stpm", STPM, interval_table),
         ("reg_ad", FEW, draws_table),
     ):
         folder = results / name
         found[name] = table(_means(folder), metrics) if (folder / "records.jsonl").is_file() else None
+    measured = results / "spd" / "sensitivity.csv"
+    found["sensitivity"] = sensitivity_table(pd.read_csv(measured)) if measured.is_file() else None
     return found
+
+
+def sensitivity_table(frame: pd.DataFrame) -> str:
+    """A row per data set and encoder: how far a defect moves the features, over how far a weak change does."""
+    layers = list(dict.fromkeys(frame["layer"]))
+    lines = []
+    for (data, n_images, backbone, weights), rows in frame.groupby(
+        ["data", "n_images", "backbone", "weights"], sort=False
+    ):
+        at = {row["layer"]: row for row in rows.to_dict("records")}
+        ratios = [
+            f"{at[one]['local_ratio']:.2f} ({at[one]['local_low']:.2f}–{at[one]['local_high']:.2f})" for one in layers
+        ]
+        lines.append([data, str(n_images), f"{backbone.split('.')[0]}, {weights}", *ratios])
+    return _markdown(("data", "images", "encoder", *layers), lines)
 
 
 def interval_table(frame: pd.DataFrame, metrics: dict[str, str]) -> str:
@@ -69,7 +88,7 @@ def _settings(row: dict) -> str:
 
 def _told(settings: str) -> str:
     """The settings without those that are equal in all rows of a study."""
-    left = [part for part in settings.split(", ") if not part.startswith(("precision=", "max_epochs=", "k_shot="))]
+    left = [part for part in settings.split(", ") if not part.startswith(("precision=", "k_shot="))]
     return ", ".join(left)
 
 
