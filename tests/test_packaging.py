@@ -61,7 +61,7 @@ OPTIONAL = {"faiss", "mlflow", "wandb", "tensorboard"}
     ids=["packages", "tools"],
 )
 def test_every_imported_distribution_is_declared(folders, extras):
-    ours = {"extensions", "benchmark", "inference", "tests"}
+    ours = {"extensions", "benchmark", "inference", "tests", *(path.stem for path in (ROOT / ".ci").glob("*.py"))}
     modules = set().union(*(imported(ROOT / folder) for folder in folders)) - ours - OPTIONAL
     distributions = packages_distributions()
     missing = {
