@@ -10,6 +10,7 @@ import pandas as pd
 CDO = {"image AUROC": "image_AUROC", "pixel AUROC": "pixel_AUROC", "pixel AP": "pixel_AveragePrecision"}
 CDO |= {"AUPRO": "pixel_AUPRO"}
 STPM = {"image AUROC": "image_AUROC", "pixel AUROC": "pixel_AUROC"}
+_UNTOLD = ("precision=", "k_shot=", "known_defects=")  # equal in all rows, or in a column of their own
 FEW = {"image AUROC": "image_AUROC", "pixel AUROC": "pixel_AUROC"}
 
 
@@ -61,11 +62,12 @@ def draws_table(frame: pd.DataFrame, metrics: dict[str, str]) -> str:
     shots = sorted(frame["k_shot"].dropna().astype(int).unique())
     heads = ("data", "detector", "draws", *(f"{told}, k = {k}" for told in metrics for k in shots))
     lines = []
-    for (data, model, settings), rows in frame.groupby(["dataset", "model", "settings"], sort=True):
+    frame = frame.assign(told=frame["settings"].map(_told))
+    for (data, model, settings), rows in frame.groupby(["dataset", "model", "told"], sort=True):
         at = {int(row["k_shot"]): row for row in rows.to_dict("records")}
         cells = [_spread(at[k], name) if k in at else "" for name in metrics.values() for k in shots]
         draws = sorted({int(row["n_seeds"]) for row in at.values()})
-        lines.append([data, f"{model}, {_told(settings)}".rstrip(", "), "–".join(map(str, draws)), *cells])
+        lines.append([data, f"{model}, {settings}".rstrip(", "), "–".join(map(str, draws)), *cells])
     return _markdown(heads, lines)
 
 
@@ -88,7 +90,7 @@ def _settings(row: dict) -> str:
 
 def _told(settings: str) -> str:
     """The settings without those that are equal in all rows of a study."""
-    left = [part for part in settings.split(", ") if not part.startswith(("precision=", "k_shot="))]
+    left = [part for part in settings.split(", ") if not part.startswith(_UNTOLD)]
     return ", ".join(left)
 
 
