@@ -42,7 +42,8 @@ class Evidence:
 
     Example:
         >>> evidence = Evidence(names, rng=np.random.default_rng(0), patches=features.patches)
-        >>> scores = STRATEGIES["out_of_bag"](evidence)
+        >>> strategy = STRATEGIES["out_of_bag"]
+        >>> scores = strategy(evidence)
     """
 
     def __init__(
