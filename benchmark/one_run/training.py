@@ -17,6 +17,7 @@ from benchmark.plan.validation import check_callbacks, check_one_device
 from benchmark.records.record_sections import Training
 from extensions.configuration import ConfigError, instantiate_callback, instantiate_logger
 from extensions.models.common.gradient_training import is_trained_by_gradient
+from extensions.runtime.float32 import scoring_in_float32
 from extensions.runtime.lightning_runs import interruptible, quiet
 
 if TYPE_CHECKING:
@@ -107,12 +108,13 @@ def fit(engine: Engine, model: AnomalibModule, datamodule: AnomalibDataModule) -
 
 
 def test_once(engine: Engine, model: AnomalibModule, datamodule: AnomalibDataModule) -> float:
-    """Run the test set through the model a single time and return the seconds.
+    """Run the test set through the model a single time, in float32, and return the seconds.
 
-    `Engine.test` would run a validation first to find thresholds; here they come from the same single pass.
+    `Engine.test` would run a validation first to find thresholds; here they come from the same single pass. A mixed
+    precision is the training's: what is exported scores in float32.
     """
     started = time.perf_counter()
-    with quiet(), interruptible():
+    with quiet(), interruptible(), scoring_in_float32(engine.trainer):
         engine.trainer.test(model, datamodule=datamodule, verbose=False)
     return time.perf_counter() - started
 
