@@ -66,7 +66,11 @@ class ImageFolders(LightningDataModule):
             batch_size=(batch_size, batch_size >= 2, "2 or more"),
             num_workers=(num_workers, num_workers >= 0, "0 or more"),
             subfolder=(subfolder, subfolder is None or _is_inside(subfolder), "a relative path such as train/good"),
-            leave_out=(leave_out, not isinstance(leave_out, str), "a list of classes, such as [bottle]"),
+            leave_out=(
+                leave_out,
+                leave_out is not None and not isinstance(leave_out, str),
+                "a list of classes, such as [bottle]",
+            ),
         )
         self.folders, self.data_root, self.image_size = list(folders), data_root, image_size
         self.batch_size, self.num_workers = batch_size, num_workers

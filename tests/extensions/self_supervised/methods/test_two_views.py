@@ -23,9 +23,10 @@ def points(n: int, k: int = 16, *, seed: int = 0) -> torch.Tensor:
 def test_spots_are_the_first_view_changed_in_a_small_place_and_as_a_whole():
     image = np.random.default_rng(0).integers(0, 255, (80, 80, 3), dtype=np.uint8)
     views = TwoViews(64, STILL, PLAIN, spots=True)(image, 0, lambda: image)
-    assert list(views) == ["first", "second", "blended", "weak"]
-    local = (views["blended"] != views["first"]).any(dim=0).float().mean()
-    assert 0 < float(local) < 0.1
+    assert list(views) == ["first", "second", "blended", "weak", "patch"]
+    local = (views["blended"] != views["first"]).any(dim=0)
+    assert 0 < float(local.float().mean()) < 0.1
+    assert (views["patch"] > 0)[local].all()
     assert float((views["weak"] != views["first"]).any(dim=0).float().mean()) > 0.5
 
 
@@ -49,6 +50,37 @@ def test_spot_difference_is_the_mean_cosine_of_numpy():
 
     expected = [cosine(images.numpy(), other.numpy()) for other in (blended, weak)]
     np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_spot_difference_of_maps_counts_positions_by_the_patch():
+    images, blended, weak = (torch.randn(2, 8, 4, 4, generator=torch.Generator().manual_seed(n)) for n in range(3))
+    patches = torch.zeros(2, 8, 8)
+    patches[0, :2, 2:4] = 1  # position (0, 1) alone
+    patches[1, 6:, 4:8] = 0.5  # positions (3, 2) and (3, 3), alike
+    found = spot_difference(images, blended, weak, patches)
+    for other, value in zip((blended, weak), found, strict=True):
+        cosines = F.cosine_similarity(images, other)  # (2, 4, 4)
+        torch.testing.assert_close(value, (cosines[0, 0, 1] + cosines[1, 3, 2:].mean()) / 2)
+
+
+def test_spd_at_a_layer_learns_to_set_the_patch_apart_there(monkeypatch):
+    method = SimCLR("resnet18", spd_weight=1.0, spd_layer="layer2")
+    monkeypatch.setattr(method, "log", lambda *args, **kwargs: None)
+    monkeypatch.setattr(type(method), "trainer", property(lambda self: type("One", (), {"world_size": 1})))
+    image = np.random.default_rng(0).integers(0, 255, (80, 80, 3), dtype=np.uint8)
+    views = [TwoViews(64, STILL, PLAIN, spots=True)(image, 0, lambda: image) for _ in range(4)]
+    batch = {name: torch.stack([one[name] for one in views]) for name in views[0]}
+    optimizer = torch.optim.SGD(method.encoder.parameters(), lr=0.1)
+    terms = []
+    for _ in range(6):
+        features, term = method.encode(batch)
+        optimizer.zero_grad()
+        term.backward()
+        optimizer.step()
+        terms.append(float(term.detach()))
+    assert features.shape == (8, 512)
+    assert terms[-1] < terms[0] - 0.05
+    assert not method.encoder.get_submodule("layer2")._forward_hooks
 
 
 @pytest.mark.parametrize("share", [1.0, 0.5])
@@ -144,6 +176,7 @@ def test_the_copy_of_byol_is_between_what_it_was_and_the_network(asked, tmp_path
     ("build", "expected"),
     [
         (lambda: SimCLR("resnet18", spd_weight=-1), "spd_weight is -1; expected 0 or more"),
+        (lambda: SimCLR("resnet18", spd_layer="layer9"), "has no layer 'layer9'"),
         (lambda: SimSiam("resnet18", spd_share=0), "spd_share is 0; expected a share above 0, up to 1"),
         (lambda: SimSiam("resnet18", hidden_size=0), "hidden_size is 0"),
         (lambda: Byol("resnet18", target_momentum=2), "target_momentum is 2"),
