@@ -21,7 +21,8 @@ def kept_thresholds(
     """Image thresholds of a run, see `benchmark.statistics.thresholds.fit_thresholds`; those of pixels are left out.
 
     Args:
-        scores: A row a test image: label (0 good, 1 defective), score (raw, higher is more anomalous).
+        scores: A row a test image: label (0 good, 1 defective), score (raw, higher is more anomalous), and group, the
+            part that it is of, where parts are named.
         requirement: What they keep; None for none.
         calibration: As `benchmark.records.packed.read_calibration` gives it; None fits on the test images.
     """
@@ -30,7 +31,7 @@ def kept_thresholds(
         return _section(_cross_fitted(used, requirement), requirement)
     rows, on = (scores, "test images") if used is None else (used, "calibration images")
     labels, values = rows["label"].to_numpy(), rows["score"].to_numpy()
-    fitted = fit_thresholds(labels, values, requirement, on=on)
+    fitted = fit_thresholds(labels, values, requirement, on=on, groups=_groups(rows))
     unsure = None
     if fitted.lower is not None and fitted.upper is not None and requirement is not None and requirement.has_band:
         unsure = float(((values >= fitted.lower) & (values < fitted.upper)).mean())
@@ -53,7 +54,11 @@ def _cross_fitted(rows: pd.DataFrame | None, requirement: Requirement) -> Fitted
     if rows is None:
         source = f"none, for no training images were scored in {requirement.cross_conformal} folds"
         return FittedThresholds(lower=None, upper=None, source=source, promise="", supported=False)
-    return fit_cross_conformal(rows["score"].to_numpy(), requirement)
+    return fit_cross_conformal(rows["score"].to_numpy(), requirement, groups=_groups(rows))
+
+
+def _groups(rows: pd.DataFrame) -> list[str] | None:
+    return rows["group"].astype(str).tolist() if "group" in rows else None
 
 
 def _section(fitted: FittedThresholds, requirement: Requirement | None, unsure: float | None = None) -> Thresholds:
