@@ -32,6 +32,8 @@ class Dataset(Section):
         image_size: Height and width that the network saw, px.
         training: `one_for_all` where the model was trained on several products together, else `one_each`.
         products: Those that it was trained on together; empty for one.
+        part_score: What a part of several images scores, see `extensions.data.part_score`; None where no parts are
+            named.
     """
 
     name: str
@@ -52,6 +54,10 @@ class Dataset(Section):
     image_size: list[int] = []
     training: str = ONE_EACH
     products: list[str] = []
+    part_score: str | None = None
+    n_train_groups: int | None = None
+    n_test_groups_normal: int | None = None
+    n_test_groups_anomalous: int | None = None
 
     @property
     def n_known_defects(self) -> int | None:

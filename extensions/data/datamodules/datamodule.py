@@ -26,6 +26,7 @@ from extensions.data.datamodules.parts import checked_shared, shared_parts, with
 from extensions.data.errors import DatasetError
 from extensions.data.groups import GROUP, Shared, check_group, joined_parts, parts_of
 from extensions.data.joint_training import ONE_EACH, ONE_FOR_ALL, PRODUCT
+from extensions.data.part_score import WORST, check_part_score
 from extensions.data.reading.files import absolute, from_data_root, relative_name
 from extensions.data.splits import few, held_out
 from extensions.runtime.cache_folder import cache_folder
@@ -79,6 +80,8 @@ class WorkbenchDataModule(RemembersArguments, AnomalibDataModule):
         shared_groups: of parts with images in training and in test, which a check tells: ``keep`` them;
             ``not_trained`` leaves their training images out, so that the test set is the published one; ``not_tested``
             leaves out their test images.
+        part_score: what a part scores, for the verdict on parts: the ``max`` of its images, their ``mean``, or
+            ``top3``, the mean of the three highest (any number).
 
     Attributes:
         calibration_data: these images, after ``setup``; None without them.
@@ -121,6 +124,7 @@ class WorkbenchDataModule(RemembersArguments, AnomalibDataModule):
         known_defects_dir: str | Path | None = None,
         group: str | Path | None = None,
         shared_groups: Shared = "keep",
+        part_score: str = WORST,
     ) -> None:
         super().__init__(
             train_batch_size=train_batch_size,
@@ -142,6 +146,8 @@ class WorkbenchDataModule(RemembersArguments, AnomalibDataModule):
         check_group(group)
         self.group = group
         self.shared_groups = checked_shared(shared_groups, group)
+        check_part_score(part_score)
+        self.part_score = part_score
         self.calibration_data: WorkbenchDataset | None = None
         self._run_seed: int | None = None
         self._k_shot_images: list[str] = []

@@ -52,6 +52,8 @@ def test_a_sweep_over_parts_draws_folds_and_ranks_by_them(output: Path, tmp_path
     assert (parts.groupby("group")["fold"].nunique() == 1).all()
     np.testing.assert_allclose(parts["score"], plain["score"], rtol=1e-6)
     assert records["parts"].key != records["tiny"].key
+    assert (records["parts"].dataset.part_score, records["tiny"].dataset.part_score) == ("max", None)
+    assert records["parts"].dataset.n_test_groups_anomalous == 2
     assert "on 2 good and 2 defective parts of test images" in records["parts"].thresholds.source
     assert "on 4 good and 4 defective test images" in records["tiny"].thresholds.source
 
@@ -60,6 +62,9 @@ def test_a_sweep_over_parts_draws_folds_and_ranks_by_them(output: Path, tmp_path
     rows = tables.leaderboard.set_index("dataset")
     width = rows["image_AUROC_high"] - rows["image_AUROC_low"]
     assert width["parts"] > width["tiny"]  # two parts of a kind tell less than four images
+    assert (rows.loc["parts", "part_AUROC"], rows.loc["parts", "part_n_good"]) == (1.0, 2)
+    assert rows.loc["parts", "part_missed_told"] == "0 of 2"
+    assert rows.loc["tiny", [name for name in tables.table if name.startswith("part_")]].isna().all()
 
     pack(output, tmp_path / "packed", allow_uncommitted=True)
     for name, record in records.items():

@@ -3,13 +3,16 @@
 import dataclasses
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from benchmark.metrics.folds import stratified_folds
 from benchmark.statistics.part_ends import part_ends
+from benchmark.statistics.parts import parts_of_calibration, parts_of_sample
 from benchmark.statistics.requirement import Cost, Requirement
 from benchmark.statistics.resampled_errors import resampled_errors
 from benchmark.statistics.thresholds import Calibration, fit_cross_conformal, fit_thresholds, operating_point
+from extensions.data.part_score import part_score
 from tests.benchmark.statistics.fabricated_samples import made_sample
 
 REQUIREMENTS = [
@@ -88,3 +91,25 @@ def test_the_errors_of_a_comparison_are_those_of_the_operating_point(requirement
         else point.missed / point.n_defective if requirement.max_false_alarms else point.false_alarms / point.n_good
     )  # fmt: skip
     assert found == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize(("how", "expected"), [("max", 4), ("mean", 2), ("top2", 3), ("top9", 2), ("top1", 4)])
+def test_what_a_part_scores(how, expected):
+    assert part_score([1.0, 4.0, 2.0, 1.0], how) == expected
+
+
+@pytest.mark.parametrize("how", ["max", "mean", "top2"])
+def test_the_parts_of_a_sample_are_those_of_a_group_by(how):
+    sample = with_parts(made_sample(n_good=60, n_defective=31, n_seeds=2))
+    frame = pd.DataFrame({"group": sample.groups, "label": sample.labels, "fold": sample.folds, "a": sample.scores[0],
+                          "b": sample.scores[1]})  # fmt: skip
+    best = {"max": lambda x: x.max(), "mean": lambda x: x.mean(), "top2": lambda x: x.nlargest(2).mean()}[how]
+    expected = frame.groupby("group").agg({"label": "max", "fold": "first", "a": best, "b": best})
+    parts = parts_of_sample(sample, how)
+    assert parts.ids == tuple(expected.index)
+    assert parts.labels.tolist() == expected["label"].tolist()
+    assert parts.folds.tolist() == expected["fold"].tolist()
+    np.testing.assert_allclose(parts.scores, expected[["a", "b"]].to_numpy().T)
+    known = parts_of_calibration(Calibration(labels=sample.labels, scores=sample.scores, groups=sample.groups), how)
+    np.testing.assert_allclose(known.scores, parts.scores)
+    assert known.groups is None

@@ -191,6 +191,9 @@ def test_a_pattern_that_names_nothing_is_refused_at_once(parts: Path, group: str
     [
         ({"shared_groups": "drop"}, "shared_groups is 'drop'; expected one of keep, not_trained, not_tested"),
         ({"shared_groups": "not_tested", "group": None}, "no parts are named"),
+        ({"part_score": "worst"}, "part_score is 'worst'; expected max, mean or top and a number"),
+        ({"part_score": "top0"}, "part_score is 'top0'"),
+        ({"part_score": 3}, "part_score is 3"),
     ],
 )
 def test_a_way_that_cannot_be_is_refused_at_once(parts: Path, options: dict, expected: str) -> None:
