@@ -81,6 +81,10 @@ class Kind(Enum):
         "image of a part with images on both sides of the split, which makes results too good",
         "set shared_groups to not_trained or not_tested, or move all images of a part to one side",
     )
+    SIBLING = (
+        "test image that looks like another image of a training part",
+        "look at them: if they are of one part, name parts by `group`, else results are too good",
+    )
     NEAR_COPY = (
         "test or calibration image that is nearly the same as one in another split (resized, compressed or exposed "
         "anew?)",
@@ -112,6 +116,7 @@ _WARNINGS = {
     Kind.PAGES,
     Kind.SAME_TWICE,
     Kind.SHARED_PART,
+    Kind.SIBLING,
     Kind.NEAR_COPY,
     Kind.NEAR_LABELS,
     Kind.DRAWN,

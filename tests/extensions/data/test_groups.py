@@ -7,9 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
+from scipy import ndimage
 
 from extensions import ContaminatedFolder, Folder, MVTecAD
 from extensions.data import DatasetError, DatasetMissingError, check_dataset, fingerprint
+from extensions.data.errors import Kind
 from extensions.data.groups import GROUP, joined_parts, parts_of
 
 MakeImage = Callable[..., Path]
@@ -155,6 +158,40 @@ def test_a_way_that_leaves_nothing_is_refused(tmp_path: Path, image: MakeImage) 
     data = MVTecAD(root=tmp_path / "one", category="", group=PATTERN, shared_groups="not_trained", num_workers=0)
     with pytest.raises(DatasetError, match="every training image is of a part with images on the other side"):
         data.setup()
+
+
+def exposures(root: Path, n_planted: int) -> Path:
+    """Thirty tiles to train on and twenty to test on, of which some are training tiles at another exposure."""
+    rng = np.random.default_rng(0)
+    rng_of = {tile: np.random.default_rng(tile) for tile in range(50)}
+    surfaces = {tile: ndimage.gaussian_filter(one.normal(size=(72, 72)), 6) for tile, one in rng_of.items()}
+    for split, tiles in (("train/good", range(30)), ("test/good", [*range(n_planted), *range(30, 50 - n_planted)])):
+        (root / split).mkdir(parents=True)
+        for tile in tiles:
+            top, left = rng.integers(0, 3, 2)  # the camera shakes by a px or two
+            seen = surfaces[tile][top : top + 64, left : left + 64] / surfaces[tile].std()
+            pixels = 120 + 25 * rng.uniform(0.6, 1.4) * seen + rng.uniform(-30, 30) + rng.normal(0, 4, seen.shape)
+            Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(root / split / f"p{tile}_{split[:2]}.png")
+    (root / "test/dent").mkdir()
+    Image.fromarray(rng.integers(0, 255, (64, 64), dtype=np.uint8)).save(root / "test/dent/p99_te.png")
+    return root
+
+
+@pytest.mark.parametrize("n_planted", [0, 7])
+def test_siblings_are_found_without_names(tmp_path: Path, n_planted: int, caplog) -> None:
+    root = exposures(tmp_path / "tiles", n_planted)
+    MVTecAD(root=root, category="", num_workers=0).setup()
+    found = [record.message for record in caplog.records if Kind.SIBLING.value[0] in record.message]
+    if not n_planted:
+        assert not found
+        return
+    (message,) = found
+    told = message.partition(f"{Kind.SIBLING.value[0]} (7): ")[2]
+    for tile in range(n_planted):
+        assert f"test/good/p{tile}_te.png ~ train/good/p{tile}_tr.png" in told
+    caplog.clear()
+    MVTecAD(root=root, category="", num_workers=0, group=PATTERN, shared_groups="not_trained").setup()
+    assert not any(Kind.SIBLING.value[0] in record.message for record in caplog.records)
 
 
 def test_products_that_train_together_have_parts_of_their_own(tmp_path: Path, image: MakeImage) -> None:
