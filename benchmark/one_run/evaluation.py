@@ -116,6 +116,7 @@ class ScoreCollector(Callback):
         *,
         requirement: Requirement | None = None,
         calibration: pd.DataFrame | None = None,
+        part_score: str | None = None,
     ) -> Evaluation:
         """Compute everything from what was collected.
 
@@ -124,6 +125,7 @@ class ScoreCollector(Callback):
             requirement: What the thresholds keep; None for none.
             calibration: Scores of images that thresholds alone are fitted on: image, label, kind, score, fold; None
                 fits them on the test images.
+            part_score: What a part scores where parts are named.
 
         Raises:
             RuntimeError: A test image was never scored.
@@ -138,7 +140,8 @@ class ScoreCollector(Callback):
         more: dict[str, Any] = {"pixel": of_pixels}
         if label_free is not None:
             more |= {"label_free": label_free[0], "label_free_source": label_free[1]}
-        thresholds = kept_thresholds(samples, requirement, calibration=calibration).model_copy(update=more)
+        kept = kept_thresholds(samples, requirement, calibration=calibration, part_score=part_score)
+        thresholds = kept.model_copy(update=more)
         ranges = {"image": (float(scores.min()), float(scores.max()))}
         if self._map_range[0] <= self._map_range[1]:
             ranges["pixel"] = self._map_range

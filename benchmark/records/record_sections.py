@@ -98,6 +98,9 @@ class Thresholds(Section):
         requirement: What the image thresholds keep, as a configuration has it; None where nothing was required.
         promise: One sentence: what they keep on new images, from how many, and what they cannot promise.
         unsure: Share of unsure images among those that they were fitted on; None with one threshold.
+        part: As `image`, on what a part of several images scores; None where no parts are named.
+        part_upper: As `upper`, likewise.
+        part_promise: As `promise`, likewise.
     """
 
     image: float | None = None
@@ -109,6 +112,9 @@ class Thresholds(Section):
     unsure: float | None = None
     label_free: float | None = None
     label_free_source: str | None = None
+    part: float | None = None
+    part_upper: float | None = None
+    part_promise: str | None = None
 
 
 class Training(Section):

@@ -42,6 +42,14 @@ def parts_of_calibration(calibration: Calibration, how: str) -> Calibration:
     return replace(calibration, labels=labels, scores=_scores(calibration.scores, members, how), groups=None)
 
 
+def judged_as_parts(
+    labels: np.ndarray, scores: np.ndarray, groups: Sequence[str], how: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """Labels ``(P,)`` and raw scores ``(P,)`` of parts, from those of their images ``(N,)``."""
+    _, members = _members(groups)
+    return np.array([labels[rows].max() for rows in members]), _scores(scores[None], members, how)[0]
+
+
 def _members(groups: Sequence[str]) -> tuple[tuple[str, ...], list[np.ndarray]]:
     """The parts, and the rows of each."""
     names, part_of = np.unique(np.asarray(groups, dtype=str), return_inverse=True)

@@ -62,6 +62,7 @@ def fit_thresholds(
     *,
     on: str = "test images",
     groups: Sequence[str] | None = None,
+    units: str = "images",
 ) -> FittedThresholds:
     """Thresholds that keep a requirement, fitted on all these images.
 
@@ -79,6 +80,7 @@ def fit_thresholds(
         requirement: None for none.
         on: What the images are, such as `test images`.
         groups: ``(N,)``, the part that each image is of; None where each is a part.
+        units: What has a score: images, or parts whose images were judged as one.
 
     Raises:
         ValueError: Not as many scores as labels, or a score that is NaN or infinite.
@@ -105,13 +107,13 @@ def fit_thresholds(
         source = f"{requirement.told}, on {_counted(truth, on)}"
         return FittedThresholds(lower=cheapest, upper=cheapest, source=source, promise=promise, supported=False)
     if groups is None:
-        return _keeping_rates(truth, values, requirement, on, "images")
+        return _keeping_rates(truth, values, requirement, on, units)
     ends = part_ends(truth, values, groups)
     return _keeping_rates(truth[ends], values, requirement, f"parts of {on}", "parts", values[ends])
 
 
 def fit_cross_conformal(
-    scores: np.ndarray, requirement: Requirement, *, groups: Sequence[str] | None = None
+    scores: np.ndarray, requirement: Requirement, *, groups: Sequence[str] | None = None, units: str = "images"
 ) -> FittedThresholds:
     """The threshold from training images alone, each scored by a model that was fitted without its fold.
 
@@ -125,17 +127,19 @@ def fit_cross_conformal(
         scores: ``(N,)`` raw scores of good images, higher is more anomalous.
         requirement: With `max_false_alarms` and `cross_conformal`.
         groups: As for `fit_thresholds`.
+        units: Likewise.
     """
-    fitted = fit_thresholds(np.zeros(len(scores)), scores, requirement, on="training images", groups=groups)
+    on = f"training {units}"
+    fitted = fit_thresholds(np.zeros(len(scores)), scores, requirement, on=on, groups=groups, units=units)
     rate, n_folds = requirement.max_false_alarms, requirement.cross_conformal
     if fitted.lower is None or rate is None:
         return fitted
     expected = f"about {percent(rate)} false alarms are expected and none guaranteed" if fitted.supported else None
     promise = (
-        f"{expected or fitted.promise}: {len(scores)} training images were scored by models of {n_folds} folds that "
+        f"{expected or fitted.promise}: {len(scores)} training {units} were scored by models of {n_folds} folds that "
         "had not seen them, and the model on the line was fitted on all"
     )
-    counted = f"{len(scores)} good training images" + (f" of {len(set(groups))} parts" if groups is not None else "")
+    counted = f"{len(scores)} good training {units}" + (f" of {len(set(groups))} parts" if groups is not None else "")
     source = f"cross-conformal in {n_folds} folds: {requirement.told}, on {counted}"
     return replace(fitted, source=source, promise=promise)
 

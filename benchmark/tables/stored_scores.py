@@ -83,7 +83,8 @@ class StoredScores:
             return None
         try:
             calibration = read_calibration(self.output, record)
-            return kept_thresholds(read_scores(self.output, record), requirement, calibration=calibration)
+            scores, how = read_scores(self.output, record), record.dataset.part_score
+            return kept_thresholds(scores, requirement, calibration=calibration, part_score=how)
         except (RecordError, ValueError) as error:
             self.tell(" ".join(str(error).split()).rstrip("."))
             return None

@@ -28,7 +28,7 @@ def check_group(group: str | Path | None) -> None:
     Raises:
         ValueError: No regular expression, or one without a group in parentheses.
     """
-    if group is None or _is_table(group) or group == FOLDER:
+    if group is None or is_table(group) or group == FOLDER:
         return
     try:
         pattern = re.compile(str(group))
@@ -63,7 +63,7 @@ def parts_of(paths: Sequence[str], names: Sequence[str], group: str | Path, *, f
     """
     if group == FOLDER:
         return [one.rpartition("/")[0] or "." for one in names]
-    if _is_table(group):
+    if is_table(group):
         table = absolute(group, base=folder)
         known = _read_table(table, name)
         found = [known.get(_key(path, table.parent), "") for path in paths]
@@ -110,7 +110,8 @@ def joined_parts(contents: Sequence[str], parts: Sequence[str]) -> list[str]:
     return [first_of(unit).removeprefix("\0") for unit in units]
 
 
-def _is_table(group: str | Path) -> bool:
+def is_table(group: str | Path | None) -> bool:
+    """Whether parts are named by a `.csv` file."""
     return isinstance(group, Path) or str(group).lower().endswith(".csv")
 
 
