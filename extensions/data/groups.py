@@ -49,8 +49,8 @@ def parts_of(paths: Sequence[str], names: Sequence[str], group: str | Path, *, f
     Args:
         paths: Of the images.
         names: Of the images in records: relative to the data set's root, with slashes.
-        group: `folder`; a .csv file with the columns file (relative to where it lies) and group; else a regular
-            expression that is searched in the name, whose first group that matches something names the part.
+        group: `folder`; a .csv file with the columns file (relative to where it lies, or as in `names`) and group; else
+            a regular expression that is searched in the name, whose first group that matches something names the part.
         folder: Where a relative .csv file starts.
         name: The data set's.
 
@@ -66,7 +66,9 @@ def parts_of(paths: Sequence[str], names: Sequence[str], group: str | Path, *, f
     if is_table(group):
         table = absolute(group, base=folder)
         known = _read_table(table, name)
-        found = [known.get(_key(path, table.parent), "") for path in paths]
+        found = [
+            known.get(_key(path, table.parent)) or known.get(one, "") for path, one in zip(paths, names, strict=True)
+        ]
         what, remedy = f"{table} names", "add a line for each"
     else:
         pattern = re.compile(str(group))

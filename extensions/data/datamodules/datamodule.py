@@ -74,9 +74,10 @@ class WorkbenchDataModule(RemembersArguments, AnomalibDataModule):
             <name>_mask.png``; all of them are trained on. Relative to the folder of the data set.
         group: which images are of one part: a regular expression that is searched in an image's name (its path relative
             to the root, with slashes) and whose first group names the part, such as ``part([0-9]+)_``; a ``.csv`` file
-            with the columns file and group, files relative to where it lies; or ``folder``. All images of a part stay
-            on one side of every split, hold-out and fold; ``k_shot`` counts parts, whose images all train; what is set
-            aside or injected takes its part out of the test set. None: each image is a part, its copies with it.
+            with the columns file and group, files relative to where it lies or to the root; or ``folder``. All images
+            of a part stay on one side of every split, hold-out and fold; ``k_shot`` counts parts, whose images all
+            train; what is set aside or injected takes its part out of the test set. None: each image is a part, its
+            copies with it.
         shared_groups: of parts with images in training and in test, which a check tells: ``keep`` them;
             ``not_trained`` leaves their training images out, so that the test set is the published one; ``not_tested``
             leaves out their test images.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -56,6 +57,10 @@ def test_the_parts_of_names_files_and_folders(tmp_path: Path) -> None:
     assert found("x(.)|p([0-9])") == ["1", "1", "2"]  # the first group that matches something
     assert found("folder") == ["a", "a", "b"]
     assert found("groups.csv") == found(table) == ["left", "left", "right"]
+    elsewhere = tmp_path / "elsewhere" / "groups.csv"
+    elsewhere.parent.mkdir()
+    shutil.copy(table, elsewhere)
+    assert found(elsewhere) == ["left", "left", "right"]  # by names as in records
 
 
 def test_parts_with_an_image_in_common_are_one() -> None:
