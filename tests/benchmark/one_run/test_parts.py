@@ -9,6 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from PIL import Image
+from scipy import ndimage
 
 from benchmark.__main__ import main
 from benchmark.api.packing import pack
@@ -69,3 +71,41 @@ def test_a_sweep_over_parts_draws_folds_and_ranks_by_them(output: Path, tmp_path
     pack(output, tmp_path / "packed", allow_uncommitted=True)
     for name, record in records.items():
         pd.testing.assert_frame_equal(read_scores(tmp_path / "packed", record), parts if name == "parts" else plain)
+
+
+def test_siblings_in_training_make_a_useless_detector_look_perfect(tmp_path: Path, monkeypatch) -> None:
+    """Good and "defective" parts differ in nothing, so the true AUROC is 0.5; half of the good ones were trained on."""
+    monkeypatch.setenv("WORKBENCH_CACHE", str(tmp_path / "cache"))
+    root, rng = tmp_path / "leak", np.random.default_rng(0)
+
+    def save(part: int, folder: str, view: int) -> None:
+        surface = ndimage.gaussian_filter(np.random.default_rng(part).normal(size=(64, 64, 3)), (3, 3, 0))
+        pixels = 128 + 30 * surface / surface.std() + rng.normal(0, 2, surface.shape)
+        path = root / folder / f"p{part}_{view}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(path)
+
+    for part in range(60):
+        save(part, "train/good", 0)
+    for part in range(30):
+        save(part, "test/good", 1)
+        save(100 + part, "test/dent", 0)
+    data = {"root": str(root), "category": "", "group": "p([0-9]+)_", "num_workers": 0}
+    model = {"backbone": "resnet18", "pre_trained": False, "image_size": 64, "coreset_sampling_ratio": 1.0}
+    config = {
+        "name": "leak",
+        "models": [{"class_path": "extensions.Patchcore", "init_args": model}],
+        "data": [
+            {"class_path": "extensions.MVTecAD", "init_args": {**data, "name": way, "shared_groups": way}}
+            for way in ("keep", "not_trained")
+        ],
+    }
+    path = tmp_path / "leak.yaml"
+    path.write_text(yaml.safe_dump(config))
+    assert main(["run", "--config", str(path), "--output", str(tmp_path / "out")]) == 0
+    found = {record.dataset.name: record for record in read_records(tmp_path / "out")}
+    assert found["keep"].metrics["image_AUROC"] > 0.95
+    assert abs(found["not_trained"].metrics["image_AUROC"] - 0.5) < 0.2  # its standard error is 0.075
+    assert (found["keep"].dataset.n_train, found["not_trained"].dataset.n_train) == (60, 30)
+    tested = [read_scores(tmp_path / "out", record)["image"].tolist() for record in found.values()]
+    assert tested[0] == tested[1]
