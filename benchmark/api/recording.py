@@ -6,7 +6,7 @@ import hashlib
 import logging
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,7 @@ from extensions.configuration import ConfigError
 from extensions.data import fingerprint
 from extensions.data.checks.fingerprints import image_names
 from extensions.runtime.disk import room_for
+from extensions.runtime.float32 import scoring_in_float32
 from extensions.runtime.seeding import random_state, restore_random_state
 
 logger = logging.getLogger(__name__)
@@ -81,6 +82,7 @@ class Record(Callback):
         self._training: Training | None = None
         self._curve = LossCurve()
         self._memory = PeakMemory()
+        self._scoring = ExitStack()
         self._collector: ScoreCollector | None = None
         self._random_state: tuple[Any, ...] | None = None
         self._fitted = ""
@@ -145,7 +147,7 @@ class Record(Callback):
         logger.info("Record: the record is written when the test has ended (engine.test, or engine.train for both)")
 
     def on_test_start(self, trainer: Any, pl_module: Any) -> None:
-        """Take the scores from here on."""
+        """Take the scores from here on, in float32 as the benchmark does."""
         assert self._prepared is not None
         if _digest(pl_module) != self._fitted:
             msg = "Record: the model to be tested is not the one that was trained; test it without ckpt_path"
@@ -155,6 +157,7 @@ class Record(Callback):
         self._collector = ScoreCollector(rows, with_masks=bool(found.counts["n_masks"]))
         self._memory.device = str(pl_module.device)
         self._memory.__enter__()
+        self._scoring.enter_context(scoring_in_float32(trainer))
         self._facts["test_clock"] = time.perf_counter()
 
     def on_test_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, *_: Any) -> None:
@@ -192,6 +195,7 @@ class Record(Callback):
             restore_random_state(self._random_state)
 
     def _stop_watching(self) -> None:
+        self._scoring.close()
         if self._memory.is_watching:
             self._memory.__exit__(None, None, None)
             self._facts["peak"] = max(self._facts.get("peak", 0), self._memory.peak_bytes)

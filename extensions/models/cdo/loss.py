@@ -37,11 +37,13 @@ def collaborative_loss(
     of defects: (sum w_n d_n - sum w_s d_s) / (sum w_n + sum w_s), where w_n = (d_n / mean d_n)^gamma and
     w_s = (mean d_s / d_s)^gamma carry no gradient. Layers are summed. Where there are no defects it is the normal
     part alone. Differs from the authors' code: it is not multiplied by the size of the batch, which Adam's steps do
-    not depend on, and d_s in w_s is at least 1e-6.
+    not depend on, d_s in w_s is at least 1e-6, and a position is of a defect if any pixel of it is marked. The nearest
+    pixel, which decides there, misses real defects of a few px: the student then learns to imitate the teacher on them,
+    all the more the farther it is from it.
 
     Args:
         distances: (N, L, h, w), see `discrepancies`.
-        marked: (N, 1, H, W) bool, true on defects, at any size; the nearest pixel decides for a position.
+        marked: (N, 1, H, W) bool, true on defects, at the size of the maps or larger.
         gamma: How much harder positions count than easy ones: normal ones of large distance, defects of a small one.
         margin: Whether defects are pushed away (MOM); False leaves their positions out.
         overlap: Whether positions are weighted (OOM); False counts all alike, as gamma 0 does.
@@ -50,7 +52,7 @@ def collaborative_loss(
         A scalar; below 0 where defects are farther than what is normal.
     """
     distances = distances.float()
-    is_defect = F.interpolate(marked.to(distances), size=distances.shape[-2:], mode="nearest")  # (N, 1, h, w)
+    is_defect = F.adaptive_max_pool2d(marked.to(distances), distances.shape[-2:])  # (N, 1, h, w)
     weights = _weights(distances.detach(), is_defect, gamma if overlap else 0.0)
     if not margin:
         weights = weights * (1 - is_defect)

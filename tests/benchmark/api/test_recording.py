@@ -53,14 +53,14 @@ def recorded(data, tmp_path_factory):
 
 
 @pytest.mark.parametrize(
-    ("make", "epochs"),
+    ("make", "trainer"),
     [
-        (lambda: extensions.Patchcore(**SMALL, coreset_sampling_ratio=0.1), None),
-        (lambda: extensions.Stfpm(**SMALL, visualizer=False), 3),  # shuffles, and validates after each epoch
+        (lambda: extensions.Patchcore(**SMALL, coreset_sampling_ratio=0.1), {}),
+        (lambda: extensions.Stfpm(**SMALL, visualizer=False), {"max_epochs": 3}),  # shuffles, validates each epoch
+        (lambda: extensions.Stfpm(**SMALL, visualizer=False), {"max_epochs": 1, "precision": "bf16-mixed"}),
     ],
 )
-def test_the_record_is_that_of_the_benchmark(make, epochs, data, tmp_path):
-    trainer = {"max_epochs": epochs} if epochs else {}
+def test_the_record_is_that_of_the_benchmark(make, trainer, data, tmp_path):
     record = Record(tmp_path / "mine")
     seed_everything(SEED)
     engine(tmp_path, record, **trainer).train(make(), datamodule=data())

@@ -18,21 +18,22 @@ def features(seed: int) -> dict[str, torch.Tensor]:
 
 @pytest.fixture
 def marked() -> torch.Tensor:
-    """Of images of 16 px: a defect in the first one, none in the second."""
+    """Of images of 16 px: a defect in the first one, a single pixel in the second."""
     mask = torch.zeros(2, 1, 16, 16, dtype=torch.bool)
     mask[0, 0, 4:10, 6:14] = True
+    mask[1, 0, 15, 15] = True  # the nearest pixel of no position
     return mask
 
 
 def slow_loss(distances: np.ndarray, mask: np.ndarray, *, gamma: float, margin: bool, overlap: bool) -> float:
-    """The formula of the paper; a position is that of the mask's pixel at its upper left corner."""
+    """The formula of the paper; a position is of a defect where any of its pixels is marked."""
     n_images, n_layers, height, width = distances.shape
     step = mask.shape[1] // height
     total = 0.0
     for layer in range(n_layers):
         normal, defect = [], []
         for image, row, column in itertools.product(range(n_images), range(height), range(width)):
-            is_defect = mask[image, row * step, column * step]
+            is_defect = mask[image, row * step : (row + 1) * step, column * step : (column + 1) * step].any()
             (defect if is_defect else normal).append(float(distances[image, layer, row, column]))
         mu_n = sum(normal) / len(normal) if normal else 1.0
         mu_s = sum(defect) / len(defect) if defect else 1.0
