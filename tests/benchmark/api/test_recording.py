@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from anomalib.engine import Engine
 from lightning import seed_everything
 from lightning.pytorch.callbacks import EarlyStopping
@@ -57,7 +58,6 @@ def recorded(data, tmp_path_factory):
     [
         (lambda: extensions.Patchcore(**SMALL, coreset_sampling_ratio=0.1), {}),
         (lambda: extensions.Stfpm(**SMALL, visualizer=False), {"max_epochs": 3}),  # shuffles, validates each epoch
-        (lambda: extensions.Stfpm(**SMALL, visualizer=False), {"max_epochs": 1, "precision": "bf16-mixed"}),
     ],
 )
 def test_the_record_is_that_of_the_benchmark(make, trainer, data, tmp_path):
@@ -77,6 +77,15 @@ def test_the_record_is_that_of_the_benchmark(make, trainer, data, tmp_path):
     assert found.record.speed.on_disk().keys() == expected.record.speed.on_disk().keys()
     assert found.record.speed.network == expected.record.speed.network
     assert {path.name for path in found.folder.iterdir()} == {path.name for path in expected.folder.iterdir()}
+
+
+def test_a_mixed_precision_is_that_of_the_fit_alone(data, tmp_path):
+    record = Record(tmp_path / "mine")
+    seed_everything(SEED)
+    model = extensions.Stfpm(**SMALL, visualizer=False)
+    engine(tmp_path, record, max_epochs=1, precision="bf16-mixed").train(model, datamodule=data())
+    scores = torch.tensor(record.run.scores["score"].to_numpy(), dtype=torch.float32)
+    assert (scores.bfloat16().float() != scores).any()
 
 
 def test_it_lies_where_the_leaderboard_finds_it(recorded):
