@@ -15,6 +15,9 @@ from inference.parser import parser
 
 if TYPE_CHECKING:
     from inference.export.trained_run import TrainedRun
+    from inference.model.metadata import Parts
+    from inference.predict.part_table import PartTable
+    from inference.predict.sources import Source
 
 
 def main(arguments: Sequence[str] | None = None, *, prog: str = "python -m inference") -> int:
@@ -104,6 +107,7 @@ def _trained_run(options: argparse.Namespace, files: list[Path]) -> TrainedRun:
 def predict(options: argparse.Namespace) -> int:
     """`inference predict`: scores, labels and overlays of images, a video or a camera."""
     from inference.model.predictors import load_predictor
+    from inference.predict.part_table import asked_parts
     from inference.predict.pipeline import predict as run
     from inference.predict.sources import open_source
 
@@ -121,7 +125,11 @@ def predict(options: argparse.Namespace) -> int:
         upper_threshold=options.upper_threshold,
         model_class=options.model_class,
     )
-    report = run(predictor, source, options.output, overlays=options.overlays)
+    parts = asked_parts(predictor.info, options.group, options.part_score)
+    table = None
+    if parts is not None and parts.group is not None:
+        table = _part_table(parts, source, given, options)
+    report = run(predictor, source, options.output, overlays=options.overlays, parts=table)
     for remark in report.remarks:
         print(remark, file=sys.stderr)
     if report.n_failed:
@@ -129,7 +137,33 @@ def predict(options: argparse.Namespace) -> int:
     if report.n_missing:
         print(f"the video ends {report.n_missing} frames early", file=sys.stderr)
     print(report.sentence(predictor.info, options.output, overlays=options.overlays))
+    if table is not None:
+        print(table.sentence())
     return 0 if report.is_complete else 1
+
+
+def _part_table(parts: Parts, source: Source, given: Path, options: argparse.Namespace) -> PartTable | None:
+    """The table of parts; None where the model's own way of naming them does not name these.
+
+    Raises:
+        ValueError: That of `--group` does not, or these are no files.
+    """
+    from inference.predict.part_table import PartTable, parts_by_name
+
+    assert parts.group is not None
+    if not source.names:
+        if options.group is None:
+            return None
+        msg = f"--group {options.group}: {options.input} has no files; expected a folder of images"
+        raise ValueError(msg)
+    try:
+        found = parts_by_name(source.names, given if given.is_dir() else given.parent, parts.group)
+    except ValueError as error:
+        if options.group is not None:
+            raise
+        print(f"no parts are judged: {error} (by --group)", file=sys.stderr)
+        return None
+    return PartTable(options.output, parts, found)
 
 
 def bench(options: argparse.Namespace) -> int:

@@ -106,6 +106,15 @@ def _add_predict(commands: Any) -> None:
     one.add_argument("--output", type=_path, required=True, help="folder for predictions.csv and overlays")
     _add_threshold_and_device(one)
     one.add_argument("--overlays", action="store_true", help="also draw what was found")
+    one.add_argument(
+        "--group",
+        type=_given,
+        help="which images are of one part, judged as one in parts.csv: a regular expression whose parentheses name "
+        "the part in a file's path, a .csv file (file, group), or folder (default: as the model was trained)",
+    )
+    one.add_argument(
+        "--part-score", metavar="HOW", help="of a part's images: max, mean, or top3 (default: as in training, or max)"
+    )
     one.add_argument("--batch", type=_positive, default=8, help="images computed at once (default: 8; cameras: 1)")
     one.add_argument("--streams", type=_positive, help="batches computed at the same time (default: OpenVINO's advice)")
     _add_class(one)

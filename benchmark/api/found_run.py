@@ -126,7 +126,8 @@ class FoundRun:
             raise self._no_threshold(msg)
         scores, calibration = read_scores(self.folder, record), read_calibration(self.folder, record)
         try:
-            found = kept_thresholds(scores, self.requirement, calibration=calibration)
+            how = record.dataset.part_score
+            found = kept_thresholds(scores, self.requirement, calibration=calibration, part_score=how)
         except ValueError as error:
             msg = f"run {self.key}: its scores in {self.folder} cannot be used: {error}; run it again"
             raise ValueError(msg) from error

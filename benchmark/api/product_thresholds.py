@@ -42,7 +42,8 @@ def _threshold(record: Record, records: Path, requirement: Requirement | None) -
     kept = record.thresholds
     if requirement is not None:
         calibration = read_calibration(records, record)
-        kept = kept_thresholds(read_scores(records, record), requirement, calibration=calibration)
+        how = record.dataset.part_score
+        kept = kept_thresholds(read_scores(records, record), requirement, calibration=calibration, part_score=how)
     return ProductThreshold(
         product=record.dataset.category,
         threshold=kept.image,

@@ -198,13 +198,15 @@ _REST = (*_PLACED, *(m.name for m in METRICS if m.name not in {*_RESULTS, *_PLAC
 
 LEADERBOARD = (
     "rank_range", "model", "backbone", "settings", "dataset", "image_AUROC", "image_AUROC_interval", "image_F1Score",
-    "missed_told", "false_alarms_told", "unsure", "cost_per_1000", "pixel_AUROC", "pixel_F1Score", "latency_ms",
+    "missed_told", "false_alarms_told", "part_AUROC", "part_AUROC_interval", "part_missed_told",
+    "part_false_alarms_told", "unsure", "cost_per_1000", "pixel_AUROC", "pixel_F1Score", "latency_ms",
     "model_bytes", "status", "caution",
 )  # fmt: skip
 """What decides; the rest is in Runs, By category and the CSV."""
 BY_CATEGORY = (
     "model", "backbone", "settings", "dataset", "category", *_RESULTS, "image_AUROC_interval",
     "image_F1Score_interval", "pixel_AUROC_interval", "pixel_F1Score_interval", "missed_told", "false_alarms_told",
+    "part_AUROC", "part_AUROC_interval", "part_missed_told", "part_false_alarms_told",
     "unsure", "cost_per_1000", "requirement", "caution", *_REST, "image_AUROC_by_kind",
 )  # fmt: skip
 FAILURES = ("dataset", "category", "model", "backbone", "settings", "seed", "state", "error", "message", "started",

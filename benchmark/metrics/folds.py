@@ -14,6 +14,7 @@ def stratified_folds(
     seed: int,
     groups: Sequence[str] | None = None,
     ids: Sequence[str] | None = None,
+    units: Sequence[str] | None = None,
 ) -> np.ndarray:
     """Deal test images into fold 0 and fold 1.
 
@@ -26,6 +27,8 @@ def stratified_folds(
         seed: Another seed deals other halves.
         groups: Finer strata within a label, such as the kind of defect.
         ids: A stable, unique name of each image, such as its path relative to the data root. Default: its position.
+        units: The part that each image is of: all images of a part go into one fold, and what is said above holds of
+            parts. A part with a defect is a defective one. Default: each image is a part.
 
     Returns:
         ``(N,)`` array of 0 and 1.
@@ -43,6 +46,8 @@ def stratified_folds(
         msg = f"stratified_folds needs unique ids, but {n - len(set(names))} of {n} repeat another."
         raise ValueError(msg)
 
+    if units is not None:
+        return _folds_of_units(labels, units, kinds, seed)
     folds = np.zeros(n, dtype=np.int64)
     for label in sorted({int(label) for label in labels}):
         members = [i for i in range(n) if int(labels[i]) == label]
@@ -50,3 +55,17 @@ def stratified_folds(
         # Neighbors go to opposite folds; labels start at opposite folds so that odd counts even out.
         folds[members] = (np.arange(len(members)) + label) % 2
     return folds
+
+
+def _folds_of_units(
+    labels: Sequence[int] | np.ndarray, units: Sequence[str], kinds: Sequence[str], seed: int
+) -> np.ndarray:
+    worst: dict[str, tuple[int, str]] = {}
+    for unit, label, kind in zip(units, labels, kinds, strict=True):
+        worst[unit] = max(worst.get(unit, (0, "")), (int(label), kind))
+    names = sorted(worst)
+    folds = stratified_folds(
+        [worst[name][0] for name in names], seed=seed, groups=[worst[name][1] for name in names], ids=names
+    )
+    fold_of = dict(zip(names, folds.tolist(), strict=True))
+    return np.array([fold_of[unit] for unit in units], dtype=np.int64)

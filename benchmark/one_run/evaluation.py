@@ -20,6 +20,7 @@ from benchmark.records.record_sections import Files, Thresholds
 from benchmark.records.run_files import CALIBRATION, RESAMPLES, SCORES, write_text
 from benchmark.statistics.requirement import Requirement
 from benchmark.statistics.resampling import resample_counts
+from extensions.data.groups import GROUP
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,7 +35,7 @@ class Evaluation:
 
     Attributes:
         scores: One row an image: image (path relative to the data root), label, kind, score (raw, higher is more
-            anomalous), fold.
+            anomalous), fold, and group where parts are named.
         metrics: Name to value, None where it cannot be computed.
         thresholds: With `label_free` where the model has a threshold of its own.
         ranges: `(min, max)` of raw scores and of raw map values, for anomalib's normalization.
@@ -59,7 +60,7 @@ class ScoreCollector(Callback):
     Callbacks of the trainer run before those that a model brings; the post-processor is one of the latter.
 
     Args:
-        samples: One row a test image: path (absolute), image, label, kind.
+        samples: One row a test image: path (absolute), image, label, kind, and group where parts are named.
         with_masks: Whether the data set has pixel masks.
         n_images: How many images of each kind to keep for drawing.
     """
@@ -71,6 +72,7 @@ class ScoreCollector(Callback):
             seed=FOLD_SEED,
             groups=self.samples["kind"].tolist(),
             ids=self.samples["image"].tolist(),
+            units=self.samples[GROUP].tolist() if GROUP in self.samples else None,
         )
         self.samples["score"] = np.nan
         self._row = {path: row for row, path in enumerate(self.samples["path"])}
@@ -114,6 +116,7 @@ class ScoreCollector(Callback):
         *,
         requirement: Requirement | None = None,
         calibration: pd.DataFrame | None = None,
+        part_score: str | None = None,
     ) -> Evaluation:
         """Compute everything from what was collected.
 
@@ -122,6 +125,7 @@ class ScoreCollector(Callback):
             requirement: What the thresholds keep; None for none.
             calibration: Scores of images that thresholds alone are fitted on: image, label, kind, score, fold; None
                 fits them on the test images.
+            part_score: What a part scores where parts are named.
 
         Raises:
             RuntimeError: A test image was never scored.
@@ -136,12 +140,13 @@ class ScoreCollector(Callback):
         more: dict[str, Any] = {"pixel": of_pixels}
         if label_free is not None:
             more |= {"label_free": label_free[0], "label_free_source": label_free[1]}
-        thresholds = kept_thresholds(samples, requirement, calibration=calibration).model_copy(update=more)
+        kept = kept_thresholds(samples, requirement, calibration=calibration, part_score=part_score)
+        thresholds = kept.model_copy(update=more)
         ranges = {"image": (float(scores.min()), float(scores.max()))}
         if self._map_range[0] <= self._map_range[1]:
             ranges["pixel"] = self._map_range
         return Evaluation(
-            scores=samples[["image", "label", "kind", "score", "fold"]],
+            scores=samples[["image", "label", "kind", "score", "fold", *([GROUP] if GROUP in samples else [])]],
             metrics=metrics | pixel,
             thresholds=thresholds,
             ranges=ranges,
@@ -156,7 +161,8 @@ class ScoreCollector(Callback):
 
         if self._pixel is None:
             return None
-        draws = resample_counts(self.samples["label"].to_numpy(), self.samples["image"].tolist())
+        parts = self.samples[GROUP].tolist() if GROUP in self.samples else None
+        draws = resample_counts(self.samples["label"].to_numpy(), self.samples["image"].tolist(), groups=parts)
         found = self._pixel.resampled(draws)
         return pd.DataFrame(found) if found else None
 
@@ -203,4 +209,6 @@ def test_samples(samples: pd.DataFrame, files: pd.DataFrame, name_of: Callable[[
     rows["image"] = [name_of(path) for path in rows["path"]]
     rows["label"] = samples["label_index"].astype(int).to_numpy()
     rows["kind"] = rows["image"].map(kinds).fillna("").to_numpy()
+    if GROUP in samples:
+        rows[GROUP] = samples[GROUP].to_numpy()
     return rows.sort_values("image", ignore_index=True)

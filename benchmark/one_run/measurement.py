@@ -96,7 +96,10 @@ def measure(record: Record, prepared: Prepared, workspace: Path, options: RunOpt
         if calibration is None:
             calibration = calibration_scores(model, prepared, workspace, options)
         evaluation = collector.finish(
-            getattr(model, "label_free_threshold", None), requirement=options.requirement, calibration=calibration
+            getattr(model, "label_free_threshold", None),
+            requirement=options.requirement,
+            calibration=calibration,
+            part_score=getattr(datamodule, "part_score", None),
         )
         set_thresholds(model, evaluation)
         n_views = next((one.n_views for one in augmentations if one.where == "tta"), 1)

@@ -15,6 +15,7 @@ from benchmark.records.canonical_experiment import CanonicalExperiment
 from benchmark.records.record import PROTOCOL_VERSION, Record
 from benchmark.records.record_sections import Dataset, Weights
 from benchmark.records.run_files import run_folder
+from extensions.data.groups import GROUP
 from extensions.data.joint_training import ALL, ONE_EACH, spans_products, tested_product, training_of
 
 if TYPE_CHECKING:
@@ -157,6 +158,7 @@ def record_header(prepared: Prepared, *, sweep: str = "", started: str = "") -> 
     if found:  # what was drawn, where there was anything to draw from
         drawn = {name: getattr(datamodule, name, None) for name in ("k_shot_images", "contamination")}
         drawn |= {"products": getattr(datamodule, "product_names", None)}
+        drawn |= {"part_score": getattr(datamodule, "part_score", None) if GROUP in found.files else None}
         dataset |= {"training": getattr(datamodule, "training", ONE_EACH)}
         dataset |= {name: value for name, value in drawn.items() if value} | found.counts
     return Record(

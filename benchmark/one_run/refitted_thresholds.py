@@ -45,7 +45,8 @@ def with_requirement(store: Store, record: Record, requirement: Requirement | No
     except RecordError as error:
         logger.warning("%s: its thresholds stay as they are, for its scores cannot be read: %s", folder, error)
         return record
-    found = kept_thresholds(scores, requirement, calibration=calibration)
+    how = record.dataset.part_score
+    found = kept_thresholds(scores, requirement, calibration=calibration, part_score=how)
     told = {name: getattr(record.thresholds, name) for name in ("pixel", "label_free", "label_free_source")}
     known = {name: value for name, value in told.items() if name in record.thresholds.model_fields_set}
     with store.lock(KEEP):

@@ -13,6 +13,7 @@ from benchmark.one_run.options import RunOptions
 from benchmark.one_run.preparation import Prepared, backbone_id
 from benchmark.records.kept_thresholds import NO_FOLD
 from benchmark.statistics.thresholds import fit_thresholds
+from extensions.data.groups import GROUP, joined_parts
 from extensions.data.joint_training import PRODUCT, tested_product
 
 if TYPE_CHECKING:
@@ -60,9 +61,9 @@ def calibration_scores(
 def cross_conformal_scores(prepared: Prepared, workspace: Path, options: RunOptions) -> pd.DataFrame | None:
     """Scores of the good training images, each by a model fitted on the other folds; None where that is not asked for.
 
-    Known defects train all of these models and are scored by none. The folds are dealt by content and the run's seed.
-    Each fit is that of the run, but for the images it lacks. Of a model that was trained on several products only the
-    images of the tested one count, for its threshold is theirs.
+    Known defects train all of these models and are scored by none. The folds are dealt by part, or content, and the
+    run's seed. Each fit is that of the run, but for the images it lacks. Of a model that was trained on several
+    products only the images of the tested one count, for its threshold is theirs.
 
     Returns:
         As `benchmark.records.packed.read_calibration`.
@@ -85,13 +86,15 @@ def cross_conformal_scores(prepared: Prepared, workspace: Path, options: RunOpti
     is_known = is_known_defect(everything)
     samples, known = everything[~is_known], everything[is_known]
     contents = contents_of(samples["image_path"], inspect_files(samples["image_path"]))
-    if len(set(contents)) < n_folds:
+    units = joined_parts(contents, samples[GROUP].tolist()) if GROUP in samples else contents
+    if len(set(units)) < n_folds:
+        what = "parts among its training images" if GROUP in samples else "training images that differ"
         msg = (
-            f"requirement: cross_conformal is {n_folds}, but data set {prepared.dataset!r} has {len(set(contents))} "
-            f"training images that differ; expected 2 to {len(set(contents))}"
+            f"requirement: cross_conformal is {n_folds}, but data set {prepared.dataset!r} has {len(set(units))} "
+            f"{what}; expected 2 to {len(set(units))}"
         )
         raise ValueError(msg)
-    folds = dealt(contents, n_folds, seed=seed)
+    folds = dealt(units, n_folds, seed=seed)
     found = []
     for fold in range(n_folds):
         part = copy.copy(datamodule)
@@ -182,7 +185,8 @@ class _Scoring:
                 test_once(engine, model, served)
         finally:
             model.feature_source = None
-        return collector.scored()[["image", "label", "kind", "score"]]
+        scored = collector.scored()
+        return scored[["image", "label", "kind", "score", *([GROUP] if GROUP in scored else [])]]
 
     @property
     def _rows(self) -> pd.DataFrame:
@@ -193,4 +197,6 @@ class _Scoring:
         paths = samples["image_path"].astype(str)
         rows = pd.DataFrame({"path": paths, "image": paths.map(name_of), "label": samples["label_index"].astype(int)})
         rows["kind"] = samples.get("kind", "good")
+        if GROUP in samples:
+            rows[GROUP] = samples[GROUP]
         return rows.sort_values("image", ignore_index=True)

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from benchmark.records.record_sections import Thresholds
+from benchmark.statistics.parts import judged_as_parts
 from benchmark.statistics.requirement import Requirement
 from benchmark.statistics.thresholds import FittedThresholds, fit_cross_conformal, fit_thresholds
+from extensions.data.part_score import WORST
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -16,25 +18,49 @@ NO_FOLD = -1
 
 
 def kept_thresholds(
-    scores: pd.DataFrame, requirement: Requirement | None, *, calibration: pd.DataFrame | None = None
+    scores: pd.DataFrame,
+    requirement: Requirement | None,
+    *,
+    calibration: pd.DataFrame | None = None,
+    part_score: str | None = None,
 ) -> Thresholds:
     """Image thresholds of a run, see `benchmark.statistics.thresholds.fit_thresholds`; those of pixels are left out.
 
     Args:
-        scores: A row a test image: label (0 good, 1 defective), score (raw, higher is more anomalous).
+        scores: A row a test image: label (0 good, 1 defective), score (raw, higher is more anomalous), and group, the
+            part that it is of, where parts are named.
         requirement: What they keep; None for none.
         calibration: As `benchmark.records.packed.read_calibration` gives it; None fits on the test images.
+        part_score: What a part scores where parts are named, see `extensions.data.part_score`; None for that of its
+            worst image.
     """
     used = usable_calibration(calibration, requirement)
-    if requirement is not None and requirement.cross_conformal is not None:
-        return _section(_cross_fitted(used, requirement), requirement)
     rows, on = (scores, "test images") if used is None else (used, "calibration images")
+    of_parts = _of_parts(rows, requirement, on, part_score or WORST)
+    if requirement is not None and requirement.cross_conformal is not None:
+        crossed = _section(_cross_fitted(used, requirement), requirement)
+        return crossed.model_copy(update=of_parts if used is not None else {})
     labels, values = rows["label"].to_numpy(), rows["score"].to_numpy()
-    fitted = fit_thresholds(labels, values, requirement, on=on)
+    fitted = fit_thresholds(labels, values, requirement, on=on, groups=_groups(rows))
     unsure = None
     if fitted.lower is not None and fitted.upper is not None and requirement is not None and requirement.has_band:
         unsure = float(((values >= fitted.lower) & (values < fitted.upper)).mean())
-    return _section(fitted, requirement, unsure)
+    return _section(fitted, requirement, unsure).model_copy(update=of_parts)
+
+
+def _of_parts(rows: pd.DataFrame, requirement: Requirement | None, on: str, how: str) -> dict[str, Any]:
+    """Thresholds on what parts score; none where no parts are named."""
+    groups = _groups(rows)
+    if groups is None:
+        return {}
+    labels, values = judged_as_parts(rows["label"].to_numpy(), rows["score"].to_numpy(), groups, how)
+    if requirement is not None and requirement.cross_conformal is not None:
+        fitted = fit_cross_conformal(values, requirement, units="parts")
+    else:
+        fitted = fit_thresholds(labels, values, requirement, on=f"parts of {on}", units="parts")
+    told: dict[str, Any] = {"part": fitted.lower}
+    told |= {"part_upper": fitted.upper} if fitted.upper != fitted.lower else {}
+    return told | ({"part_promise": fitted.promise} if fitted.promise else {})
 
 
 def usable_calibration(calibration: pd.DataFrame | None, requirement: Requirement | None) -> pd.DataFrame | None:
@@ -53,7 +79,11 @@ def _cross_fitted(rows: pd.DataFrame | None, requirement: Requirement) -> Fitted
     if rows is None:
         source = f"none, for no training images were scored in {requirement.cross_conformal} folds"
         return FittedThresholds(lower=None, upper=None, source=source, promise="", supported=False)
-    return fit_cross_conformal(rows["score"].to_numpy(), requirement)
+    return fit_cross_conformal(rows["score"].to_numpy(), requirement, groups=_groups(rows))
+
+
+def _groups(rows: pd.DataFrame) -> list[str] | None:
+    return rows["group"].astype(str).tolist() if "group" in rows else None
 
 
 def _section(fitted: FittedThresholds, requirement: Requirement | None, unsure: float | None = None) -> Thresholds:

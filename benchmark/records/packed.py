@@ -28,6 +28,8 @@ CALIBRATION_TABLE = "calibration.csv.xz"
 RESAMPLE_TABLE = "resamples.csv.xz"
 """Likewise of every `resamples.csv`; a metric that a run has not is blank."""
 SCORE_COLUMNS = ("image", "label", "kind", "score", "fold")
+GROUP = "group"
+"""The column after them of runs whose data set names parts."""
 
 _AGAIN = "restore the file from its repository, or run again with --overwrite all"
 
@@ -100,7 +102,9 @@ def score_texts(output: Path, record: Record, *, name: str = SCORES, packed_name
         RecordError: There are none, or they cannot be read.
     """
     rows, used = _rows_of(output, record, name, packed=packed_name)
-    if tuple(rows.columns) != SCORE_COLUMNS or rows.empty:
+    if GROUP in rows and (rows[GROUP] == "").all():  # packed beside runs whose data sets name parts
+        rows = rows.drop(columns=GROUP)
+    if tuple(rows.columns) not in (SCORE_COLUMNS, (*SCORE_COLUMNS, GROUP)) or rows.empty:
         found = f"columns {', '.join(rows.columns)}" if len(rows) else "no rows"
         msg = f"{used}: run {record.key} has {found}, expected rows of {', '.join(SCORE_COLUMNS)}; {_AGAIN}"
         raise RecordError(msg)
@@ -123,6 +127,7 @@ def _score_fault(rows: pd.DataFrame, *, is_calibration: bool) -> str | None:
         (~((fold >= -1) & (fold % 1 == 0)) if is_calibration else ~fold.isin((0, 1)), "fold",
          "a whole number from -1 on" if is_calibration else "0 or 1"),
         (rows["image"].duplicated(), "image", "each image once"),
+        (rows.get(GROUP, rows["image"]) == "", GROUP, "the name of a part"),
     )  # fmt: skip
     return next(
         (f"the {name} {rows[name][is_wrong].iloc[0]!r}, expected {what}" for is_wrong, name, what in faults
@@ -134,7 +139,7 @@ def _score_fault(rows: pd.DataFrame, *, is_calibration: bool) -> str | None:
 def _numbers(texts: pd.DataFrame) -> pd.DataFrame:
     import pandas as pd
 
-    return pd.read_csv(io.StringIO(texts.to_csv(index=False)), keep_default_na=False)
+    return pd.read_csv(io.StringIO(texts.to_csv(index=False)), keep_default_na=False, dtype={GROUP: str})
 
 
 def read_resamples(output: Path, record: Record) -> pd.DataFrame:

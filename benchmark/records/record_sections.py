@@ -32,6 +32,8 @@ class Dataset(Section):
         image_size: Height and width that the network saw, px.
         training: `one_for_all` where the model was trained on several products together, else `one_each`.
         products: Those that it was trained on together; empty for one.
+        part_score: What a part of several images scores, see `extensions.data.part_score`; None where no parts are
+            named.
     """
 
     name: str
@@ -52,6 +54,10 @@ class Dataset(Section):
     image_size: list[int] = []
     training: str = ONE_EACH
     products: list[str] = []
+    part_score: str | None = None
+    n_train_groups: int | None = None
+    n_test_groups_normal: int | None = None
+    n_test_groups_anomalous: int | None = None
 
     @property
     def n_known_defects(self) -> int | None:
@@ -92,6 +98,9 @@ class Thresholds(Section):
         requirement: What the image thresholds keep, as a configuration has it; None where nothing was required.
         promise: One sentence: what they keep on new images, from how many, and what they cannot promise.
         unsure: Share of unsure images among those that they were fitted on; None with one threshold.
+        part: As `image`, on what a part of several images scores; None where no parts are named.
+        part_upper: As `upper`, likewise.
+        part_promise: As `promise`, likewise.
     """
 
     image: float | None = None
@@ -103,6 +112,9 @@ class Thresholds(Section):
     unsure: float | None = None
     label_free: float | None = None
     label_free_source: str | None = None
+    part: float | None = None
+    part_upper: float | None = None
+    part_promise: str | None = None
 
 
 class Training(Section):

@@ -11,6 +11,7 @@ from benchmark.statistics.auroc import Variance
 from benchmark.statistics.bootstrap import kept_counts
 from benchmark.statistics.comparison import shifted_p, with_spread
 from benchmark.statistics.costs import expected_cost
+from benchmark.statistics.part_ends import part_ends
 from benchmark.statistics.requirement import Requirement
 from benchmark.statistics.sample import Sample
 from benchmark.statistics.thresholds import Calibration
@@ -70,8 +71,11 @@ def _counts(sample: Sample, requirement: Requirement, calibration: Calibration |
     if calibration is not None:
         known = calibration.labels == 1
         names = tuple(f"calibration/{place}" for place in range(len(known)))
-        counts = kept_counts(calibration.labels, names)
-        fitted = [WeightedCurve(known, scores, counts) for scores in calibration.scores]
+        counts = kept_counts(calibration.labels, names, calibration.groups)
+        fitted = [
+            WeightedCurve(known, scores, _ranked(counts, known, scores, calibration.groups, requirement))
+            for scores in calibration.scores
+        ]
         judged = [WeightedCurve(truth, scores, drawn) for scores in sample.scores]
         return np.array([_judged(one, other, requirement) for one, other in zip(fitted, judged, strict=True)])
     halves = [sample.folds == fold for fold in (0, 1)]
@@ -79,9 +83,24 @@ def _counts(sample: Sample, requirement: Requirement, calibration: Calibration |
         return np.full((sample.n_seeds, 3, drawn.shape[0]), np.nan)
     found = []
     for scores in sample.scores:
-        curves = [WeightedCurve(truth[half], scores[half], drawn[:, half]) for half in halves]
-        found.append(_judged(curves[0], curves[1], requirement) + _judged(curves[1], curves[0], requirement))
+        ranked = _ranked(drawn, truth, scores, sample.groups, requirement)  # a part is within one half
+        fitted = [WeightedCurve(truth[half], scores[half], ranked[:, half]) for half in halves]
+        judged = [WeightedCurve(truth[half], scores[half], drawn[:, half]) for half in halves]
+        found.append(_judged(fitted[0], judged[1], requirement) + _judged(fitted[1], judged[0], requirement))
     return np.array(found)
+
+
+def _ranked(
+    counts: np.ndarray,
+    truth: np.ndarray,
+    scores: np.ndarray,
+    groups: tuple[str, ...] | None,
+    requirement: Requirement,
+) -> np.ndarray:
+    """How often each image counts in the rank that a rate is kept by: of each part one good and one defective."""
+    if groups is None or requirement.cost is not None:
+        return counts
+    return counts * part_ends(truth, scores, groups)
 
 
 def _judged(fitted: WeightedCurve, judged: WeightedCurve, requirement: Requirement) -> np.ndarray:

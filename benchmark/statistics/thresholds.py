@@ -11,6 +11,7 @@ from benchmark.metrics.image import best_threshold
 from benchmark.statistics.conformal import Bound, above_good, below_defective, smallest_rate
 from benchmark.statistics.costs import expected_cost, least_cost
 from benchmark.statistics.operating_point import OperatingPoint
+from benchmark.statistics.part_ends import part_ends
 from benchmark.statistics.rates import binomial_interval
 from benchmark.statistics.requirement import Requirement, percent
 from benchmark.statistics.sample import Sample
@@ -46,14 +47,22 @@ class Calibration:
     Attributes:
         labels: ``(M,)``, 0 good, 1 defective.
         scores: ``(S, M)`` raw, a line a seed, in the order of the seeds of the test images' `Sample`.
+        groups: ``(M,)``, the part that each image is of; None where each is a part.
     """
 
     labels: np.ndarray
     scores: np.ndarray
+    groups: tuple[str, ...] | None = None
 
 
 def fit_thresholds(
-    labels: np.ndarray, scores: np.ndarray, requirement: Requirement | None, *, on: str = "test images"
+    labels: np.ndarray,
+    scores: np.ndarray,
+    requirement: Requirement | None,
+    *,
+    on: str = "test images",
+    groups: Sequence[str] | None = None,
+    units: str = "images",
 ) -> FittedThresholds:
     """Thresholds that keep a requirement, fitted on all these images.
 
@@ -62,11 +71,16 @@ def fit_thresholds(
     lies in the middle of all that do. A cost is the least on these images; of equal ones the highest threshold.
     Without a requirement it is that of the highest F1, or at most 1 % false alarms where all images are good.
 
+    Images of one part are not exchangeable with those of another, parts are: with groups a rate is kept by the highest
+    good and the lowest defective image of each part, so that it holds for the images and for the parts.
+
     Args:
         labels: ``(N,)``, 0 good, 1 defective.
         scores: ``(N,)`` raw scores, higher is more anomalous.
         requirement: None for none.
         on: What the images are, such as `test images`.
+        groups: ``(N,)``, the part that each image is of; None where each is a part.
+        units: What has a score: images, or parts whose images were judged as one.
 
     Raises:
         ValueError: Not as many scores as labels, or a score that is NaN or infinite.
@@ -92,10 +106,15 @@ def fit_thresholds(
         promise = f"no rate is promised: the threshold costs least on {_counted(truth, on)}"
         source = f"{requirement.told}, on {_counted(truth, on)}"
         return FittedThresholds(lower=cheapest, upper=cheapest, source=source, promise=promise, supported=False)
-    return _keeping_rates(truth, values, requirement, on)
+    if groups is None:
+        return _keeping_rates(truth, values, requirement, on, units)
+    ends = part_ends(truth, values, groups)
+    return _keeping_rates(truth[ends], values, requirement, f"parts of {on}", "parts", values[ends])
 
 
-def fit_cross_conformal(scores: np.ndarray, requirement: Requirement) -> FittedThresholds:
+def fit_cross_conformal(
+    scores: np.ndarray, requirement: Requirement, *, groups: Sequence[str] | None = None, units: str = "images"
+) -> FittedThresholds:
     """The threshold from training images alone, each scored by a model that was fitted without its fold.
 
     It is the conformal rank of these scores, as in cross-validation and the jackknife. That is no guarantee: the model
@@ -107,30 +126,42 @@ def fit_cross_conformal(scores: np.ndarray, requirement: Requirement) -> FittedT
     Args:
         scores: ``(N,)`` raw scores of good images, higher is more anomalous.
         requirement: With `max_false_alarms` and `cross_conformal`.
+        groups: As for `fit_thresholds`.
+        units: Likewise.
     """
-    fitted = fit_thresholds(np.zeros(len(scores)), scores, requirement, on="training images")
+    on = f"training {units}"
+    fitted = fit_thresholds(np.zeros(len(scores)), scores, requirement, on=on, groups=groups, units=units)
     rate, n_folds = requirement.max_false_alarms, requirement.cross_conformal
     if fitted.lower is None or rate is None:
         return fitted
     expected = f"about {percent(rate)} false alarms are expected and none guaranteed" if fitted.supported else None
     promise = (
-        f"{expected or fitted.promise}: {len(scores)} training images were scored by models of {n_folds} folds that "
+        f"{expected or fitted.promise}: {len(scores)} training {units} were scored by models of {n_folds} folds that "
         "had not seen them, and the model on the line was fitted on all"
     )
-    source = f"cross-conformal in {n_folds} folds: {requirement.told}, on {len(scores)} good training images"
+    counted = f"{len(scores)} good training {units}" + (f" of {len(set(groups))} parts" if groups is not None else "")
+    source = f"cross-conformal in {n_folds} folds: {requirement.told}, on {counted}"
     return replace(fitted, source=source, promise=promise)
 
 
-def _keeping_rates(truth: np.ndarray, values: np.ndarray, requirement: Requirement, on: str) -> FittedThresholds:
-    """Thresholds by rank, and the sentence on what they promise."""
+def _keeping_rates(
+    truth: np.ndarray,
+    scores: np.ndarray,
+    requirement: Requirement,
+    on: str,
+    units: str,
+    ranked: np.ndarray | None = None,
+) -> FittedThresholds:
+    """Thresholds by rank, and the sentence on what they promise; `ranked` are the scores that `truth` is of."""
+    values = scores if ranked is None else ranked
     bounds: list[Bound] = []
     promises: list[str] = []
     if (rate := requirement.max_missed) is not None:
-        bounds.append(below_defective(values[truth], rate, scores=values))
-        promises.append(_promise(bounds[-1], rate, "defective", "missed"))
+        bounds.append(below_defective(values[truth], rate, scores=scores))
+        promises.append(_promise(bounds[-1], rate, "defective", units, "missed"))
     if (rate := requirement.max_false_alarms) is not None:
-        bounds.append(above_good(values[~truth], rate, scores=values))
-        promises.append(_promise(bounds[-1], rate, "good", "false alarms"))
+        bounds.append(above_good(values[~truth], rate, scores=scores))
+        promises.append(_promise(bounds[-1], rate, "good", units, "false alarms"))
     lower, upper = bounds[0].threshold, bounds[-1].threshold
     if lower > upper:  # every threshold from `upper` to `lower` keeps both rates
         lower = upper = upper / 2 + lower / 2
@@ -146,12 +177,13 @@ def _keeping_rates(truth: np.ndarray, values: np.ndarray, requirement: Requireme
     )
 
 
-def _promise(bound: Bound, rate: float, kind: str, errors: str) -> str:
+def _promise(bound: Bound, rate: float, kind: str, units: str, errors: str) -> str:
     if bound.supported:
-        kept = f"at most {percent(rate)} {errors} on average, for parts like the {bound.n} {kind} images"
+        kept = f"at most {percent(rate)} {errors} on average, for parts like the {bound.n} {kind} {units}"
         return f"{kept} (a new kind of defect is not promised)" if kind == "defective" else kept
     lowest = percent(smallest_rate(bound.n), digits=2)
-    return f"with {bound.n} {kind} image{'s' if bound.n != 1 else ''} at least {lowest} {errors} must be allowed for"
+    counted = units if bound.n != 1 else units[:-1]
+    return f"with {bound.n} {kind} {counted} at least {lowest} {errors} must be allowed for"
 
 
 def operating_point(
@@ -220,10 +252,23 @@ def _judge(
     """How many are missed, false alarms and unsure under one seed, and the thresholds that judged."""
     truth, values, folds = sample.labels.astype(bool), sample.scores[seed], sample.folds
     if calibration is not None:
-        one = fit_thresholds(calibration.labels, calibration.scores[seed], requirement, on="calibration images")
+        one = fit_thresholds(
+            calibration.labels,
+            calibration.scores[seed],
+            requirement,
+            on="calibration images",
+            groups=calibration.groups,
+        )
         return _counts(truth, values, one), [one]
+    parts = None if sample.groups is None else np.array(sample.groups)
     used = [
-        fit_thresholds(truth[folds != fold], values[folds != fold], requirement, on="images of the other half")
+        fit_thresholds(
+            truth[folds != fold],
+            values[folds != fold],
+            requirement,
+            on="images of the other half",
+            groups=None if parts is None else parts[folds != fold].tolist(),
+        )
         for fold in (0, 1)
     ]
     counts = [_counts(truth[folds == fold], values[folds == fold], used[fold]) for fold in (0, 1)]

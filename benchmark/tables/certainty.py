@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from benchmark.metrics.metric_table import HEADLINE
-from benchmark.statistics.intervals import metric_intervals
+from benchmark.statistics.auroc import seed_aurocs
+from benchmark.statistics.intervals import auroc_interval, metric_intervals
 from benchmark.statistics.operating_point import OperatingPoint
+from benchmark.statistics.parts import parts_of_calibration, parts_of_sample
 from benchmark.statistics.rates import none_seen_bound
 from benchmark.statistics.requirement import STANDARD, Requirement
 from benchmark.statistics.sample import Sample
+from benchmark.statistics.thresholds import Calibration, operating_point
 
 WITH_INTERVAL = (
     "image_AUROC", "image_F1Score", "pixel_AUROC", "pixel_F1Score", "image_AveragePrecision", "image_F1Max",
@@ -22,11 +27,14 @@ POINT = (
     "missed", "n_defective", "missed_low", "missed_high", "false_alarms", "n_good", "false_alarms_low",
     "false_alarms_high", "cost_per_1000", "unsure",
 )  # fmt: skip
-CERTAINTY = ("rank_range", *INTERVALS, *POINT, "requirement", "caution")
+OF_PARTS = ("part_AUROC", "part_AUROC_low", "part_AUROC_high", *(f"part_{name}" for name in POINT[:8]))
+"""Likewise of parts of several images; blank where a data set names none."""
+CERTAINTY = ("rank_range", *INTERVALS, *POINT, "requirement", "caution", *OF_PARTS)
 """Columns of ``leaderboard.csv`` that come from the scores of the images; blank where there are none."""
 WORTH_TELLING = 0.05
 """Where no rate, or none at all, is asked for: that so few images cannot show less than this."""
-TOLD = (*(f"{name}_interval" for name in HEADLINE), "missed_told", "false_alarms_told")
+_COUNTS = ("missed_told", "false_alarms_told")
+TOLD = (*(f"{name}_interval" for name in HEADLINE), *_COUNTS, "part_AUROC_interval", *(f"part_{n}" for n in _COUNTS))
 """The same as texts, for a sheet and a page."""
 
 
@@ -43,6 +51,38 @@ def certainty(samples: Sequence[Sample], point: OperatingPoint | None) -> dict[s
         line |= {f"{name}_low": low, f"{name}_high": high}
     line |= {f"{name}_interval": told_interval(*intervals[name]) for name in HEADLINE if name in intervals}
     return line | (_at(point) if point is not None else {})
+
+
+def certainty_of_parts(
+    samples: Sequence[Sample],
+    requirement: Requirement,
+    how: str,
+    *,
+    calibration: Sequence[Calibration] | None = None,
+) -> dict[str, Any]:
+    """`OF_PARTS` and their texts: the images of a part judged as one, at thresholds fitted on parts.
+
+    Args:
+        samples: The test images of a line, one a category.
+        requirement: What the thresholds keep.
+        how: What a part scores, see `extensions.data.part_score`.
+        calibration: Images that thresholds are fitted on instead, one a category.
+
+    Returns:
+        Nothing where the images of a category are of no parts.
+    """
+    if any(sample.groups is None for sample in samples):
+        return {}
+    parts = [parts_of_sample(sample, how) for sample in samples]
+    known = None if calibration is None else [parts_of_calibration(one, how) for one in calibration]
+    point = operating_point(parts, requirement, calibration=known)
+    line = {f"part_{name}": value for name, value in (_at(point) if point is not None else {}).items()}
+    line = {name: value for name, value in line.items() if name in (*OF_PARTS, *TOLD)}
+    if all(one.n_good and one.n_defective for one in parts):
+        low, high = auroc_interval(parts)
+        line |= {"part_AUROC": float(np.mean([seed_aurocs(one).mean() for one in parts]))}
+        line |= {"part_AUROC_low": low, "part_AUROC_high": high, "part_AUROC_interval": told_interval(low, high)}
+    return line
 
 
 def caution(samples: Sequence[Sample], requirement: Requirement | None) -> str | None:

@@ -14,9 +14,10 @@ from benchmark.statistics.operating_point import OperatingPoint
 from benchmark.statistics.requirement import STANDARD, Requirement
 from benchmark.statistics.sample import Sample
 from benchmark.statistics.thresholds import Calibration, operating_point
-from benchmark.tables.certainty import CERTAINTY, TOLD, caution, certainty
+from benchmark.tables.certainty import CERTAINTY, TOLD, caution, certainty, certainty_of_parts
 from benchmark.tables.row_samples import row_calibration, row_samples
 from benchmark.tables.stored_scores import StoredScores
+from extensions.data.part_score import WORST
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -123,10 +124,12 @@ def _judge(
 ) -> JudgedRow:
     """The line with its test images, and in it what they say."""
     asked, categories = requirement or STANDARD[0], line["_categories"]
+    runs = [record for record in row.counted if record.is_finished]
     samples = None if stored is None else row_samples(row, categories, stored)
     calibration = None if stored is None or samples is None else row_calibration(row, categories, stored, asked)
     point = None if samples is None else operating_point(samples, asked, calibration=calibration)
     if samples is not None:
         line.update(certainty(samples, point) | {"caution": caution(samples, requirement)})
-    runs = [record for record in row.counted if record.is_finished]
+        how = next((record.dataset.part_score for record in runs if record.dataset.part_score), WORST)
+        line.update(certainty_of_parts(samples, asked, how, calibration=calibration))
     return JudgedRow(label=label, line=line, runs=runs, samples=samples, calibration=calibration, point=point)

@@ -17,7 +17,7 @@ from benchmark.statistics.requirement import Requirement
 from benchmark.tables.about import about_frame, best_sentences
 from benchmark.tables.augmentation_frames import augmentation_frame
 from benchmark.tables.backbone_frames import backbone_frame
-from benchmark.tables.certainty import INTERVALS, POINT, TOLD
+from benchmark.tables.certainty import INTERVALS, OF_PARTS, POINT, TOLD
 from benchmark.tables.decide import decide
 from benchmark.tables.differences import compare_rows, differences_frame, set_rank_ranges
 from benchmark.tables.frames import COLUMNS, Frames
@@ -158,7 +158,10 @@ def _frame(lines: list[dict[str, Any]]) -> pd.DataFrame:
     """Lines with `COLUMNS` and `TOLD`; whole numbers stay whole beside blanks."""
     names = [*COLUMNS, *TOLD]
     frame = pd.DataFrame([{name: line.get(name) for name in names} for line in lines], columns=names)
-    whole = ("rank", "n_seeds", "n_categories", "k_shot", "known_defects", "n_defective", "n_good")
+    whole = (
+        "rank", "n_seeds", "n_categories", "k_shot", "known_defects", "n_defective", "n_good", "part_n_defective",
+        "part_n_good",
+    )  # fmt: skip
     number = (*MEASURED, *(f"{name}_std" for name in HEADLINE), "contamination_ratio", *INTERVALS)
-    number += tuple(name for name in POINT if name not in whole)
+    number += tuple(name for name in (*POINT, *OF_PARTS) if name not in whole)
     return frame.astype(dict.fromkeys(whole, "Int64") | dict.fromkeys(number, "float64"))

@@ -38,10 +38,11 @@ def row_calibration(
         known = [one for run in runs if (one := stored.calibration(run, requirement)) is not None]
         if not known or len(known) < len(runs):
             return None
-        if len({tuple(labels) for labels, _ in known}) > 1:
+        if len({(tuple(labels), groups) for labels, _, groups in known}) > 1:
             stored.tell(f"{runs[0].detector} on {runs[0].dataset.label}: its seeds have different calibration images")
             return None
-        found.append(Calibration(labels=known[0][0], scores=np.stack([scores for _, scores in known])))
+        labels, _, groups = known[0]
+        found.append(Calibration(labels=labels, scores=np.stack([scores for _, scores, _ in known]), groups=groups))
     return tuple(found)
 
 
@@ -58,7 +59,10 @@ def _sample(runs: Sequence[Record], stored: StoredScores) -> Sample | None:
     if not scores or len(scores) < len(runs):
         return None
     first = scores[0]
-    if any(other.ids != first.ids or (other.labels != first.labels).any() for other in scores):
+    if any(
+        other.ids != first.ids or other.groups != first.groups or (other.labels != first.labels).any()
+        for other in scores
+    ):
         stored.tell(
             f"{runs[0].detector} on {runs[0].dataset.label}: its seeds were tested on different images, so it has no "
             "intervals and is not compared"
@@ -70,6 +74,7 @@ def _sample(runs: Sequence[Record], stored: StoredScores) -> Sample | None:
             scores=np.stack([other.scores for other in scores]),
             folds=first.folds,
             ids=first.ids,
+            groups=first.groups,
             pixel=_pixel([stored.resamples(run) for run in runs]),
         )
     except ValueError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,6 +15,9 @@ from benchmark.records.record import Record
 from benchmark.records.record_file import RecordError
 from benchmark.records.record_sections import Thresholds
 from benchmark.statistics.requirement import Requirement
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 MOST_TOLD = 5
 
@@ -28,6 +32,7 @@ class TestScores:
         kinds: ``(N,)``, such as `crack`.
         scores: ``(N,)`` raw, higher is more anomalous.
         folds: ``(N,)``, 0 or 1.
+        groups: ``(N,)``, the part that each image is of; None where the data set names no parts.
     """
 
     __test__ = False  # no test, whatever its name says
@@ -37,6 +42,7 @@ class TestScores:
     kinds: tuple[str, ...]
     scores: np.ndarray
     folds: np.ndarray
+    groups: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -57,8 +63,10 @@ class StoredScores:
             self._read[record.key] = self._load(record) if record.is_finished and record.files.scores else None
         return self._read[record.key]
 
-    def calibration(self, record: Record, requirement: Requirement) -> tuple[np.ndarray, np.ndarray] | None:
-        """Labels and scores of the images that thresholds alone are fitted on; None where those are the test images."""
+    def calibration(
+        self, record: Record, requirement: Requirement
+    ) -> tuple[np.ndarray, np.ndarray, tuple[str, ...] | None] | None:
+        """Labels, scores and parts of what thresholds alone are fitted on; None where those are the test images."""
         try:
             found = usable_calibration(read_calibration(self.output, record), requirement)
         except (RecordError, ValueError) as error:
@@ -67,7 +75,7 @@ class StoredScores:
         if found is None:
             return None
         found = found.sort_values("image", kind="stable")
-        return found["label"].to_numpy(np.int64), found["score"].to_numpy(np.float64)
+        return found["label"].to_numpy(np.int64), found["score"].to_numpy(np.float64), _groups(found)
 
     def thresholds(self, record: Record, requirement: Requirement) -> Thresholds | None:
         """What the run's export fits for a requirement that its record does not keep; None where it left no scores."""
@@ -75,7 +83,8 @@ class StoredScores:
             return None
         try:
             calibration = read_calibration(self.output, record)
-            return kept_thresholds(read_scores(self.output, record), requirement, calibration=calibration)
+            scores, how = read_scores(self.output, record), record.dataset.part_score
+            return kept_thresholds(scores, requirement, calibration=calibration, part_score=how)
         except (RecordError, ValueError) as error:
             self.tell(" ".join(str(error).split()).rstrip("."))
             return None
@@ -119,7 +128,12 @@ class StoredScores:
                 kinds=tuple(map(str, frame["kind"])),
                 scores=frame["score"].to_numpy(np.float64),
                 folds=frame["fold"].to_numpy(np.int64),
+                groups=_groups(frame),
             )
         except (RecordError, ValueError) as error:
             self.tell(" ".join(str(error).split()).rstrip("."))
             return None
+
+
+def _groups(frame: pd.DataFrame) -> tuple[str, ...] | None:
+    return tuple(map(str, frame["group"])) if "group" in frame else None

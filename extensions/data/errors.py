@@ -77,6 +77,14 @@ class Kind(Enum):
     )
     PAGES = ("image file of several pages, of which the first is read", "save each page as a file of its own")
     SAME_TWICE = ("same image twice", "keep one copy")
+    SHARED_PART = (
+        "image of a part with images on both sides of the split, which makes results too good",
+        "set shared_groups to not_trained or not_tested, or move all images of a part to one side",
+    )
+    SIBLING = (
+        "test image that looks like another image of a training part",
+        "look at them: if they are of one part, name parts by `group`, else results are too good",
+    )
     NEAR_COPY = (
         "test or calibration image that is nearly the same as one in another split (resized, compressed or exposed "
         "anew?)",
@@ -107,6 +115,8 @@ _WARNINGS = {
     Kind.DARK,
     Kind.PAGES,
     Kind.SAME_TWICE,
+    Kind.SHARED_PART,
+    Kind.SIBLING,
     Kind.NEAR_COPY,
     Kind.NEAR_LABELS,
     Kind.DRAWN,

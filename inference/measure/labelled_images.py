@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from extensions.data.groups import GROUP
 from inference.predict.sources import list_source_images
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ class LabelledImages:
         masks: Of each image; None without one.
         what: What they are, for a person.
         kind: The same in short, as the source of a threshold has it.
+        groups: The part that each image is of; None where no parts are named.
     """
 
     files: tuple[Path, ...]
@@ -32,6 +34,7 @@ class LabelledImages:
     masks: tuple[Path | None, ...]
     what: str
     kind: str = "test images"
+    groups: tuple[str, ...] | None = None
 
     @classmethod
     def from_samples(cls, samples: pd.DataFrame, what: str, *, kind: str = "test images") -> LabelledImages:
@@ -43,6 +46,7 @@ class LabelledImages:
             masks=tuple(Path(mask) if mask else None for mask in masks),
             what=what,
             kind=kind,
+            groups=tuple(samples[GROUP]) if GROUP in samples else None,
         )
 
     @classmethod
@@ -85,7 +89,8 @@ class LabelledImages:
         kept = [place for place, file in enumerate(self.files) if file.resolve() not in trained_on]
         files = tuple(self.files[place] for place in kept)
         masks = tuple(self.masks[place] for place in kept)
-        return replace(self, files=files, is_anomalous=self.is_anomalous[kept], masks=masks)
+        groups = None if self.groups is None else tuple(self.groups[place] for place in kept)
+        return replace(self, files=files, is_anomalous=self.is_anomalous[kept], masks=masks, groups=groups)
 
     def __str__(self) -> str:
         n_anomalous = int(self.is_anomalous.sum())

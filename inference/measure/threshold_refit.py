@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,14 +10,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from benchmark.metrics.pixel import PixelMetrics
+from benchmark.statistics.parts import judged_as_parts
 from benchmark.statistics.requirement import read_requirement
 from benchmark.statistics.thresholds import FittedThresholds, fit_thresholds
 from inference.measure.labelled_images import LabelledImages
-from inference.model.metadata import ModelInfo, Refitted, Scale
+from inference.model.metadata import ModelInfo, Parts, Refitted, Scale
 from inference.model.verdicts import unsure_share
 
 if TYPE_CHECKING:
     from anomalib.models import AnomalibModule
+    from anomalib.post_processing import PostProcessor
 
     from inference.model.predictors import Predictor
 
@@ -119,9 +122,11 @@ def refitted(info: ModelInfo, scored: Scored, images: LabelledImages, model: Ano
     scale = scale_of(post, image, scored.pixel_threshold, scores, scored.map_range)
     if scored.pixel_threshold is None:
         scale["pixel_threshold"] = info.pixel_threshold
+    parts = None if info.parts is None else _parts(info.parts, info, scored, images, post)
     return replace(
         info,
         **scale,
+        parts=parts,
         threshold_source=fitted.source if lower is None else told_source(fitted.source, post, is_required=is_required),
         promise=fitted.promise or None if info.promise is not None else None,
         unsure=unsure_share(scored.scores, lower, upper) if info.unsure is not None else None,
@@ -143,7 +148,27 @@ def refitted(info: ModelInfo, scored: Scored, images: LabelledImages, model: Ano
 def _fitted(info: ModelInfo, scored: Scored, images: LabelledImages) -> FittedThresholds:
     """Thresholds by the rule that gave the trained model's."""
     requirement = read_requirement(info.requirement)
-    return fit_thresholds(images.is_anomalous, scored.scores, requirement, on=images.kind)
+    return fit_thresholds(images.is_anomalous, scored.scores, requirement, on=images.kind, groups=images.groups)
+
+
+def _parts(parts: Parts, info: ModelInfo, scored: Scored, images: LabelledImages, post: PostProcessor | None) -> Parts:
+    """With thresholds of the network's own scores; with none where the images are of no parts."""
+    from inference.model.scale import ImageThresholds, scale_of
+
+    if images.groups is None or parts.threshold is None:
+        return replace(parts, threshold=None, upper_threshold=None, promise=None)
+    requirement = read_requirement(info.requirement)
+    labels, scores = judged_as_parts(images.is_anomalous, scored.scores, images.groups, parts.score)
+    fitted = fit_thresholds(labels, scores, requirement, on=f"parts of {images.kind}", units="parts")
+    image = ImageThresholds(fitted.lower, _upper_of(fitted), is_required=requirement is not None)
+    span = float(scored.scores.min()), float(scored.scores.max())
+    scale = scale_of(post, image, None, span, (math.nan, math.nan))
+    return replace(
+        parts,
+        threshold=scale["threshold"],
+        upper_threshold=scale["upper_threshold"],
+        promise=fitted.promise or None if parts.promise is not None else None,
+    )
 
 
 def _upper_of(fitted: FittedThresholds) -> float | None:

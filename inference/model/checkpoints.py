@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from benchmark.records.record import Record
 from benchmark.records.record_file import RecordError, read_record
 from benchmark.records.run_files import RECORD
-from inference.model.metadata import ModelInfo
+from extensions.data.groups import is_table
+from inference.model.metadata import ModelInfo, Parts
 from inference.model.scale import told_scale, told_source, with_thresholds
 
 if TYPE_CHECKING:
@@ -124,6 +125,9 @@ def describe(model: AnomalibModule, class_path: str, stored: dict[str, Any], rec
     )
     if record is None:
         return info
+    if record.dataset.part_score is not None:
+        rule = record.experiment.data.init_args.get("group")
+        info = replace(info, parts=Parts(record.dataset.part_score, None if is_table(rule) else rule))
     if record.thresholds.source is not None:
         info = with_thresholds(info, model, _of_model(model, record))
     dataset = {name: value for name, value in record.dataset.on_disk().items() if name not in NOT_IN_INFO}

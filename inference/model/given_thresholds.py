@@ -5,9 +5,12 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 
+from extensions.data.part_score import WORST
 from inference.model.metadata import ModelInfo
 
 logger = logging.getLogger(__name__)
+
+_OF_PARTS = ("threshold", "upper_threshold")
 
 
 def check_given(threshold: float | None, upper: float | None) -> None:
@@ -35,8 +38,13 @@ def judged_by(info: ModelInfo, threshold: float, upper: float | None = None) -> 
             "--threshold %g takes the place of both thresholds of the model, %.6g and %.6g: no image is unsure (give "
             "--upper-threshold, too)", threshold, info.threshold, info.upper_threshold,
         )  # fmt: skip
+    parts = info.parts
+    if parts is not None:
+        known = {"threshold": threshold, "upper_threshold": upper} if parts.score == WORST else dict.fromkeys(_OF_PARTS)
+        parts = replace(parts, **known, promise=None)
     return replace(
         info,
+        parts=parts,
         threshold=threshold,
         upper_threshold=upper,
         threshold_source="given",

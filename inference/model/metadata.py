@@ -54,6 +54,29 @@ class Scale:
 
 
 @dataclass(frozen=True)
+class Parts:
+    """How parts of several images are judged.
+
+    Attributes:
+        score: What a part scores, see `extensions.data.part_score`.
+        group: How the name of an image names its part, see `extensions.data.groups`; None where a table did.
+        threshold: As that of images, on what parts score; None where there is none.
+        upper_threshold: Likewise.
+        promise: One sentence: what the thresholds keep on new parts; None when unknown.
+    """
+
+    score: str = "max"
+    group: str | None = None
+    threshold: FiniteFloat | None = None
+    upper_threshold: FiniteFloat | None = None
+    promise: str | None = None
+
+    def verdict(self, score: float) -> Verdict | None:
+        """What a part's raw score means; None without a threshold."""
+        return verdict(score, self.threshold, self.upper_threshold)
+
+
+@dataclass(frozen=True)
 class Refitted:
     """Of a quantized network whose threshold and ranges are its own.
 
@@ -97,6 +120,7 @@ class ModelInfo:
         refitted: What the threshold and ranges of a quantized network were fitted on; None where they are those of
             training.
         agreement: Summary of `agreement.json`; None when it was not compared.
+        parts: How parts of several images are judged; None where the data set named none.
     """
 
     model: str
@@ -119,6 +143,7 @@ class ModelInfo:
     versions: dict[str, str] = field(default_factory=dict)
     refitted: Refitted | None = None
     agreement: dict[str, Any] | None = None
+    parts: Parts | None = None
 
     @field_validator("upper_threshold")
     @classmethod

@@ -87,8 +87,18 @@ def with_thresholds(info: ModelInfo, model: AnomalibModule, found: Thresholds) -
     image = ImageThresholds(found.image, found.upper, is_required=found.requirement is not None)
     scale = scale_of(post, image, None, span, (math.nan, math.nan))
     is_moved = _sensitivity(post, "image") != _UNMOVED
+    parts = info.parts
+    if parts is not None:
+        own = scale_of(post, replace(image, lower=found.part, upper=found.part_upper), None, span, (math.nan, math.nan))
+        parts = replace(
+            parts,
+            threshold=own["threshold"],
+            upper_threshold=own["upper_threshold"],
+            promise=None if is_moved else found.part_promise,
+        )
     return replace(
         info,
+        parts=parts,
         threshold=scale["threshold"],
         upper_threshold=scale["upper_threshold"],
         threshold_source=told_source(found.source, post, is_required=image.is_required),

@@ -17,6 +17,7 @@ from extensions.runtime.progress import progress_bar
 from inference.model.metadata import ModelInfo
 from inference.model.predictors import Prediction, Predictor
 from inference.predict.overlay_files import FOLDER, VIDEO, remove_earlier
+from inference.predict.part_table import PartTable, remove_earlier_parts
 from inference.predict.sinks import COLUMNS, COLUMNS_BEFORE, TABLE, AnnotatedVideo, Overlays, Sinks, Table
 from inference.predict.sources import Item, Source
 
@@ -68,7 +69,13 @@ class Report:
 
 
 def predict(
-    predictor: Predictor, source: Source, output: Path, *, overlays: bool = False, progress: bool = True
+    predictor: Predictor,
+    source: Source,
+    output: Path,
+    *,
+    overlays: bool = False,
+    progress: bool = True,
+    parts: PartTable | None = None,
 ) -> Report:
     """Predict on all images of a source.
 
@@ -81,12 +88,14 @@ def predict(
         output: Folder; files of the same names in it are replaced.
         overlays: Whether to draw.
         progress: Whether to show a bar with the time left.
+        parts: The table of parts, for `parts.csv`; None where none are named.
 
     Raises:
         OSError: The output cannot be written.
     """
     check_writable(output)
     remove_earlier(output, table=TABLE, columns=(COLUMNS, COLUMNS_BEFORE))
+    remove_earlier_parts(output)
     images: Overlays | AnnotatedVideo | None = None
     if overlays:
         video = AnnotatedVideo(output / VIDEO, predictor.info, source.frames_per_second)
@@ -96,19 +105,19 @@ def predict(
     remarked: dict[str, Stored] = {}
     bar = progress_bar(title="predict", total=source.total, unit="image", hidden=not progress, delay=0, leave=True)
     order: deque[Item] = deque()  # read and not yet in the table
-    with bar, Sinks(Table(output, predictor.info.threshold), images) as sinks:
+    with bar, Sinks(Table(output, predictor.info.threshold), images, parts) as sinks:
         for item, outcome in _in_order(predictor.stream(_readable(source, order)), order):
             bar.update()
             if isinstance(outcome, Exception):
                 n_failed += 1
-                sinks.table.add(item.name, " ".join(str(outcome).split()))
+                sinks.add(item.name, " ".join(str(outcome).split()))
                 continue
             n_done += 1
             if item.stored != Stored():
                 remarked[item.name] = item.stored
             n_anomalous += bool(outcome.pred_label)
             n_unsure += outcome.verdict == "unsure"
-            sinks.table.add(item.name, outcome)
+            sinks.add(item.name, outcome)
             if sinks.images is not None and item.image is not None:
                 sinks.images.add(item.name, item.image, outcome)
     unit = "image" if source.kind == "images" else "frame"

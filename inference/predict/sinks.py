@@ -21,6 +21,7 @@ from inference.model.metadata import ModelInfo
 from inference.model.predictors import Prediction
 from inference.predict.overlay_files import FOLDER, marked, overlay_names
 from inference.predict.overlays import overlay
+from inference.predict.part_table import PartTable
 
 COLUMNS = ("image", "pred_score", "pred_score_normalized", "threshold", "pred_label", "verdict", "latency_ms", "error")
 COLUMNS_BEFORE = tuple(name for name in COLUMNS if name != "verdict")
@@ -173,11 +174,19 @@ class Sinks:
     Args:
         table: Of all images.
         images: Of those that could be read; None for none.
+        parts: The table of parts; None where none are named.
     """
 
-    def __init__(self, table: Table, images: Overlays | AnnotatedVideo | None) -> None:
+    def __init__(self, table: Table, images: Overlays | AnnotatedVideo | None, parts: PartTable | None = None) -> None:
         self.table = table
         self.images = images
+        self._parts = parts
+
+    def add(self, name: str, outcome: Prediction | str) -> None:
+        """Add an image, and what was found or why nothing was, to the tables."""
+        self.table.add(name, outcome)
+        if self._parts is not None:
+            self._parts.add(name, outcome)
 
     def __enter__(self) -> Sinks:
         return self
@@ -188,3 +197,5 @@ class Sinks:
                 self.images.close()
         finally:
             self.table.close()
+            if self._parts is not None:
+                self._parts.close()

@@ -1,6 +1,7 @@
 """A page and an endpoint on this machine: images in, scores, verdicts and heat maps out.
 
 curl --data-binary @image.png http://127.0.0.1:8000/predict
+curl --data '{"scores": [1.25, 3.5]}' http://127.0.0.1:8000/part
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from inference.model.metadata import ModelInfo
 from inference.model.predictors import Prediction, Predictor
 from inference.predict.overlays import heat_map_on, shrink_to
 from inference.serve.connections import Connection
+from inference.serve.part_answer import part_answer
 
 PAGE = Path(__file__).parent / "templates" / "serve.html"
 FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "PPM")  # Pillow's names; it knows others that start programs
@@ -51,7 +53,7 @@ HEADERS = {
 
 
 def create_app(predictor: Predictor, *, max_bytes: int = 64 * 2**20, host: str = "127.0.0.1") -> FastAPI:
-    """The server's routes: `/` the page, `POST /predict`, `/info`, `/health`; nothing else of the machine.
+    """The server's routes: `/` the page, `POST /predict` and `/part`, `/info`, `/health`; nothing else of the machine.
 
     One image is decoded and computed at a time, in the order of arrival.
 
@@ -87,6 +89,10 @@ def create_app(predictor: Predictor, *, max_bytes: int = 64 * 2**20, host: str =
         content = await received(request, max_bytes)
         async with one_at_a_time:
             return await run_in_threadpool(answer, predictor, content, with_map=with_map, view=view)
+
+    @app.post("/part")
+    async def judge_part(request: Request) -> dict[str, Any]:
+        return part_answer(predictor.info, await received(request, max_bytes))
 
     return app
 

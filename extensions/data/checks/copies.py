@@ -11,8 +11,9 @@ import pandas as pd
 
 from extensions.data.checks.inspection import FileFacts
 from extensions.data.errors import Kind, Problem
+from extensions.data.groups import GROUP
 from extensions.data.reading.decoded import file_key
-from extensions.data.reading.descriptors import near_pairs
+from extensions.data.reading.descriptors import SIBLING, SIBLINGS, near_pairs
 from extensions.data.reading.files import relative_name
 from extensions.data.reading.image_files import read_image
 
@@ -56,8 +57,10 @@ def _hash_of_pixels(key: tuple[str, int, int]) -> str:
 def near_copies(samples: pd.DataFrame, facts: Mapping[str, FileFacts], *, root: Path) -> list[Problem]:
     """Images that are nearly the same as one of a split before theirs (training, validation, test, calibration).
 
+    Where no parts are named, test images that look like a training image, as another image of its part does, too.
+
     Args:
-        samples: columns image_path, label_index, split.
+        samples: columns image_path, label_index, split, and group where parts are named.
         facts: of all images.
         root: that names are relative to.
     """
@@ -73,9 +76,15 @@ def near_copies(samples: pd.DataFrame, facts: Mapping[str, FileFacts], *, root: 
         if contents[a] != contents[b]:  # those are reported as the same
             kind = Kind.NEAR_COPY if labels[a] == labels[b] else Kind.NEAR_LABELS
             problems.append(Problem(kind, " ~ ".join(relative_name(paths[row], root) for row in (a, b))))
+    if GROUP not in samples:
+        told = {b for _, b in pairs}
+        alike = [(a, b) for a, b in _pairs(descriptors, splits, siblings=True) if splits[a] == 0 and splits[b] == 2]
+        names = [[relative_name(paths[row], root) for row in pair] for pair in alike if pair[1] not in told]
+        problems += [Problem(Kind.SIBLING, f"{test} ~ {train}") for train, test in names]
     return problems
 
 
 @functools.lru_cache(maxsize=128)  # a grid sets the same images up for each of its runs, all products of each
-def _pairs(descriptors: tuple[bytes, ...], groups: tuple[int, ...]) -> list[tuple[int, int]]:
-    return near_pairs([np.frombuffer(descriptor, np.uint16) for descriptor in descriptors], groups)
+def _pairs(descriptors: tuple[bytes, ...], groups: tuple[int, ...], *, siblings: bool = False) -> list[tuple[int, int]]:
+    rows = [np.frombuffer(descriptor, np.uint16) for descriptor in descriptors]
+    return near_pairs(rows, groups, neighbor=SIBLINGS, share=SIBLING) if siblings else near_pairs(rows, groups)

@@ -15,6 +15,7 @@ import pandas as pd
 from extensions.data.checks.data_check import all_samples, bad_names, root_of
 from extensions.data.checks.inspection import inspect_files
 from extensions.data.errors import dataset_error
+from extensions.data.groups import GROUP
 from extensions.data.reading.files import relative_name
 
 if TYPE_CHECKING:
@@ -26,11 +27,13 @@ class Fingerprint:
     """The content of a data set as split for a run.
 
     Attributes:
-        sha256: over the sorted rows (split, image, sha256, label, mask sha256); not over absolute paths.
+        sha256: over the sorted rows (split, image, sha256, label, mask sha256, and the group where parts are named);
+            not over absolute paths.
         files: columns split (train, test, val, calibration), image (relative to the root), sha256, label (0, 1), mask
-            (the mask's sha256, "" without one), kind ("good" or the kind of defect).
+            (the mask's sha256, "" without one), kind ("good" or the kind of defect), and group where parts are named.
         counts: n_train, n_test_normal, n_test_anomalous, n_masks, defect_kinds (test images of each kind);
-            known_kinds (likewise, of defects that are trained on as such) and calibration_kinds where there are any.
+            known_kinds (likewise, of defects that are trained on as such) and calibration_kinds where there are any;
+            n_train_groups, n_test_groups_normal and n_test_groups_anomalous where parts are named.
     """
 
     sha256: str
@@ -62,6 +65,7 @@ def fingerprint(datamodule: AnomalibDataModule) -> Fingerprint:
             "label": samples["label_index"].astype(int),
             "mask": [masks[path].sha256 if path else "" for path in samples["mask_path"]],
             "kind": _kinds(samples),
+            **({GROUP: samples[GROUP].fillna("")} if GROUP in samples else {}),
         }
     ).sort_values(["split", "image"], ignore_index=True)
     if problems := bad_names(samples["image_path"], root=root_of(datamodule, samples)):
@@ -70,7 +74,8 @@ def fingerprint(datamodule: AnomalibDataModule) -> Fingerprint:
 
 
 def _sha256(files: pd.DataFrame) -> str:
-    rows = files[["split", "image", "sha256", "label", "mask"]].to_numpy().tolist()
+    columns = [*("split", "image", "sha256", "label", "mask"), *([GROUP] if GROUP in files else [])]
+    rows = files[columns].to_numpy().tolist()
     return hashlib.sha256(json.dumps(sorted(rows), ensure_ascii=False, separators=(",", ":")).encode()).hexdigest()
 
 
@@ -107,6 +112,11 @@ def _counts(files: pd.DataFrame) -> dict[str, int | dict[str, int]]:
     known = files[(files["split"] == "train") & (files["label"] == 1)]
     if len(known):
         counts["known_kinds"] = dict(sorted(Counter(known["kind"].tolist()).items()))
+    if GROUP in files:
+        bad = set(anomalous[GROUP])
+        counts["n_train_groups"] = int(files.loc[files["split"] == "train", GROUP].nunique())
+        counts["n_test_groups_normal"] = len(set(test[GROUP]) - bad)
+        counts["n_test_groups_anomalous"] = len(bad)
     if calibration:
         counts["calibration_kinds"] = dict(sorted(calibration.items()))
     return counts

@@ -14,6 +14,7 @@ from extensions.data.datamodules.elpv import Elpv
 from extensions.data.datamodules.folder import Folder
 from extensions.data.datamodules.listing import COLUMNS
 from extensions.data.datamodules.mvtec_ad import MVTecAD
+from extensions.data.datamodules.parts import without_parts
 from extensions.data.datamodules.set_aside import (
     injection_order,
     kind_of_each,
@@ -22,6 +23,7 @@ from extensions.data.datamodules.set_aside import (
     n_injected,
 )
 from extensions.data.errors import DatasetError
+from extensions.data.groups import GROUP
 from extensions.data.synthetic.shifted_copies import shifted_copies
 from extensions.runtime.progress import progress_bar
 
@@ -149,7 +151,7 @@ class Contaminated(WorkbenchDataModule):
         defects = self._tested_defects(samples)
         n_normal = int((samples["split"] == "train").sum())
         order = self._set_aside(defects, n_normal)
-        tested = samples.drop(index=defects.index[defects["content"].isin(order)])
+        tested = without_parts(samples, defects.index[defects["content"].isin(order)])
         chosen = defects.drop_duplicates("content").set_index("content").loc[order]
         injected = self._recurring(chosen, n_injected(self._requested_ratio, n_normal))
         return pd.concat([tested, injected], ignore_index=True) if len(injected) else tested
@@ -185,13 +187,16 @@ class Contaminated(WorkbenchDataModule):
         """``n`` training samples of the first of these defects, each ``repeats`` times."""
         sources = defects.iloc[: math.ceil(n / self.repeats)]
         known = list(zip(map(str, sources.index), sources["image_path"], sources["kind"], strict=True))
-        rows = []
-        for content, original, kind in progress_bar(known, title="shifting defects", unit="defect"):
+        parts = sources[GROUP].tolist() if GROUP in sources else None
+        rows, part_of = [], []
+        for place, (content, original, kind) in enumerate(progress_bar(known, title="shifting defects", unit="defect")):
             copies = shifted_copies(Path(original), content, self.repeats - 1, seed=self.seed)
             for path in (original, *map(str, copies)):
                 rows.append((path, "", 0, kind, "train", True))
+                part_of.append(parts[place] if parts else "")
                 self._defect_of[path] = content
-        return pd.DataFrame(rows[:n], columns=[*COLUMNS, "injected"])
+        injected = pd.DataFrame(rows[:n], columns=[*COLUMNS, "injected"])
+        return injected.assign(**{GROUP: part_of[:n]}) if parts else injected
 
     def _contents(self, samples: pd.DataFrame) -> list[str]:
         """Shifted copies count as copies of their original, so that a split does not tear them apart."""

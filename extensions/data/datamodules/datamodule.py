@@ -22,8 +22,11 @@ from extensions.data.datamodules.dataset import WorkbenchDataset
 from extensions.data.datamodules.kind_folders import list_calibration
 from extensions.data.datamodules.known_defects import checked_counts, list_known, take_known, with_known
 from extensions.data.datamodules.listing import Listing
+from extensions.data.datamodules.parts import checked_shared, shared_parts, without_shared
 from extensions.data.errors import DatasetError
+from extensions.data.groups import GROUP, Shared, check_group, joined_parts, parts_of
 from extensions.data.joint_training import ONE_EACH, ONE_FOR_ALL, PRODUCT
+from extensions.data.part_score import WORST, check_part_score
 from extensions.data.reading.files import absolute, from_data_root, relative_name
 from extensions.data.splits import few, held_out
 from extensions.runtime.cache_folder import cache_folder
@@ -69,6 +72,17 @@ class WorkbenchDataModule(RemembersArguments, AnomalibDataModule):
             are tested on the same images; None takes ``known_defects``.
         known_defects_dir: folder of more known defects, ``<kind>/<name>.png`` with ``ground_truth/<kind>/
             <name>_mask.png``; all of them are trained on. Relative to the folder of the data set.
+        group: which images are of one part: a regular expression that is searched in an image's name (its path relative
+            to the root, with slashes) and whose first group names the part, such as ``part([0-9]+)_``; a ``.csv`` file
+            with the columns file and group, files relative to where it lies or to the root; or ``folder``. All images
+            of a part stay on one side of every split, hold-out and fold; ``k_shot`` counts parts, whose images all
+            train; what is set aside or injected takes its part out of the test set. None: each image is a part, its
+            copies with it.
+        shared_groups: of parts with images in training and in test, which a check tells: ``keep`` them;
+            ``not_trained`` leaves their training images out, so that the test set is the published one; ``not_tested``
+            leaves out their test images.
+        part_score: what a part scores, for the verdict on parts: the ``max`` of its images, their ``mean``, or
+            ``top3``, the mean of the three highest (any number).
 
     Attributes:
         calibration_data: these images, after ``setup``; None without them.
@@ -109,6 +123,9 @@ class WorkbenchDataModule(RemembersArguments, AnomalibDataModule):
         known_defects: int = 0,
         set_aside: int | None = None,
         known_defects_dir: str | Path | None = None,
+        group: str | Path | None = None,
+        shared_groups: Shared = "keep",
+        part_score: str = WORST,
     ) -> None:
         super().__init__(
             train_batch_size=train_batch_size,
@@ -127,6 +144,11 @@ class WorkbenchDataModule(RemembersArguments, AnomalibDataModule):
         self.calibration_dir = calibration_dir
         self.known_defects_dir = known_defects_dir
         self.known_defects, self.set_aside = checked_counts(known_defects, set_aside)
+        check_group(group)
+        self.group = group
+        self.shared_groups = checked_shared(shared_groups, group)
+        check_part_score(part_score)
+        self.part_score = part_score
         self.calibration_data: WorkbenchDataset | None = None
         self._run_seed: int | None = None
         self._k_shot_images: list[str] = []
@@ -182,27 +204,40 @@ class WorkbenchDataModule(RemembersArguments, AnomalibDataModule):
         self._update_augmentations()
 
     def _setup(self, _stage: str | None = None) -> None:
-        listing = self._list()
+        listings = [self._list()]
         folder = self._calibration_folder
-        calibration = list_calibration(folder, root=self.root, name=self.name) if folder else Listing()
+        listings.append(list_calibration(folder, root=self.root, name=self.name) if folder else Listing())
         folder = self._known_folder
-        known = list_known(folder, root=self.root, name=self.name) if folder else Listing()
-        samples = self._split_test(listing.frame())
-        listed = [*listing.problems, *calibration.problems, *known.problems]
-        parts = [samples, *(part.frame() for part in (calibration, known) if part.rows)]
-        raise_problems(pd.concat(parts, ignore_index=True), listed, name=self.name, root=self.root)
+        listings.append(list_known(folder, root=self.root, name=self.name) if folder else Listing())
+        samples, calibration, known = map(self._grouped, listings)
+        samples = self._split_test(samples)
+        listed = [problem for listing in listings for problem in listing.problems]
+        samples = without_shared(samples, self.shared_groups, name=self.name)
+        everything = pd.concat([samples, *(part for part in (calibration, known) if len(part))], ignore_index=True)
+        listed += shared_parts(everything, root=self.root)
+        raise_problems(everything, listed, name=self.name, root=self.root)
         samples, drawn = self._take_known(self._draw_test(samples))
         train, test = (samples[samples["split"] == split] for split in ("train", "test"))
         train, val, test = self._split_val(train, test)
         train = self._draw_few(train)
         has_masks = any((part["mask_path"] != "").any() for part in (train, val, test))
         self._task = TaskType.SEGMENTATION if has_masks else TaskType.CLASSIFICATION
-        train = with_known(train, drawn, known.frame())
+        train = with_known(train, drawn, known)
         self.train_data = self._training_dataset(train)
         self.test_data = self._dataset(test)
         self.val_data = self._dataset(val)
-        self.calibration_data = self._dataset(calibration.frame()) if calibration.rows else None
+        self.calibration_data = self._dataset(calibration) if len(calibration) else None
         tell_near_copies(all_samples(self), name=self.name, root=self.root)
+
+    def _grouped(self, listing: Listing) -> pd.DataFrame:
+        """The files that were found, with the part of each in the column ``group`` where parts are named."""
+        samples = listing.frame()
+        if self.group is None:
+            return samples
+        paths = samples["image_path"].tolist()
+        names = [self.relative(path) for path in paths]
+        named = parts_of(paths, names, self.group, folder=self._folder_of_relative, name=self.name)
+        return samples.assign(**{GROUP: named})
 
     def per_product(self, arguments: Mapping[str, Any]) -> list[dict[str, Any]]:
         """For a benchmark: these arguments, once for each product that is tested, so that it alone is.
@@ -257,10 +292,10 @@ class WorkbenchDataModule(RemembersArguments, AnomalibDataModule):
         )
 
     def _tested_defects(self, samples: pd.DataFrame) -> pd.DataFrame:
-        """The defects of the test set by name, with their content: of copies the first one stands for all."""
+        """The defects of the test set by name, with their part or content: of several images the first one stands."""
         defects = samples[(samples["split"] == "test") & (samples["label_index"] == 1)]
         names = [self.relative(path) for path in defects["image_path"]]
-        return defects.assign(content=self._contents(defects), name=names).sort_values("name")
+        return defects.assign(content=self._units(defects), name=names).sort_values("name")
 
     def _split_val(self, train: pd.DataFrame, test: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
         """Training, validation and test samples by ``val_split_mode``."""
@@ -281,22 +316,35 @@ class WorkbenchDataModule(RemembersArguments, AnomalibDataModule):
         """``k_shot`` of the training samples, or all."""
         if self.k_shot is None or train.empty:
             return train
-        contents = self._contents(train)
-        n = len(set(contents))
+        units = self._units(train)
+        n = len(set(units))
         if self.k_shot > n:
+            what = "training images that differ" if self.group is None else "parts among its training images"
             msg = (
-                f"k_shot is {self.k_shot}, but data set {self.name!r} has {n} training images that differ "
+                f"k_shot is {self.k_shot}, but data set {self.name!r} has {n} {what} "
                 f"(val_split_mode is {self.val_split_mode.value!r}); set it to 1 to {n}, or to null for all"
             )
             raise DatasetError(msg)
         seeds = (self.k_shot_seed, self._run_seed, self.seed)
-        drawn = train.iloc[few(contents, self.k_shot, seed=next(seed for seed in seeds if seed is not None))]
+        seed = next(seed for seed in seeds if seed is not None)
+        chosen = few(units, self.k_shot, seed=seed)
+        if self.group is not None:
+            names = {units[row] for row in chosen}
+            chosen = [row for row, unit in enumerate(units) if unit in names]
+        drawn = train.iloc[chosen]
         self._k_shot_images = sorted(map(self.relative, drawn["image_path"]))
         return drawn
 
     def _hold_out(self, samples: pd.DataFrame, ratio: float) -> Any:
         """(N,) bool: the seeded choice of ``ratio`` of the samples of each label."""
-        return held_out(self._contents(samples), ratio, seed=self.seed, labels=samples["label_index"].tolist())
+        units, labels = self._units(samples), samples["label_index"]
+        labels = labels.groupby(units).transform("max")  # a part with a defect is one of the defective ones
+        return held_out(units, ratio, seed=self.seed, labels=labels.tolist())
+
+    def _units(self, samples: pd.DataFrame) -> list[str]:
+        """What is drawn as a whole: the part of each sample, or the content of its image."""
+        contents = self._contents(samples)
+        return contents if self.group is None else joined_parts(contents, samples[GROUP].tolist())
 
     def _contents(self, samples: pd.DataFrame) -> list[str]:
         """What each sample's image holds, as a hash: images of equal pixels stay in one split."""

@@ -13,6 +13,7 @@ from extensions.data.checks.left_out import left_out
 from extensions.data.checks.mask_pairing import Candidate, pair_masks
 from extensions.data.datamodules.kind_folders import images_of, subfolders
 from extensions.data.datamodules.listing import Listing
+from extensions.data.datamodules.parts import without_parts
 from extensions.data.datamodules.set_aside import injection_order, kind_of_each, n_available
 from extensions.data.errors import DatasetError, DatasetMissingError, Kind, Problem
 from extensions.data.reading.files import list_images, relative_name
@@ -102,7 +103,7 @@ def take_known(
         )
         raise DatasetError(msg)
     order = injection_order(kind_of, n_set_aside, seed=seed)
-    left = samples.drop(index=defects.index[defects["content"].isin(order)])
+    left = without_parts(samples, defects.index[defects["content"].isin(order)])
     taken = marked.drop_duplicates("content").set_index("content").loc[order[:n]].reset_index(drop=True)
     return left, taken.assign(split="train")
 

@@ -13,6 +13,7 @@ from extensions.data.checks.copies import contents_of
 from extensions.data.checks.data_check import all_samples, repeated, tell_near_copies
 from extensions.data.checks.inspection import inspect_files
 from extensions.data.errors import DatasetError, dataset_error, warn_once
+from extensions.data.groups import GROUP
 from extensions.data.joint_training import PRODUCT
 from extensions.runtime.built_folders import is_built
 
@@ -77,6 +78,8 @@ def _joined(parts: Mapping[str, WorkbenchDataModule], split: str) -> pd.DataFram
     if not found:
         return pd.DataFrame({"image_path": []})
     frame = pd.concat(found, ignore_index=True).drop_duplicates("image_path", ignore_index=True)
+    if GROUP in frame:  # parts of two products are two
+        frame[GROUP] = frame[PRODUCT] + "/" + frame[GROUP].fillna(frame["image_path"])
     for flag in set(_FLAGS) & set(frame.columns):
         frame[flag] = frame[flag].fillna(value=False).astype(bool)
     return frame

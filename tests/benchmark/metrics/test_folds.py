@@ -57,3 +57,25 @@ def test_repeated_ids_are_refused() -> None:
         stratified_folds([0, 0, 1], seed=0, ids=["a", "a", "b"])
     with pytest.raises(ValueError, match="3 labels"):
         stratified_folds([0, 0, 1], seed=0, ids=["a", "b"])
+
+
+def test_the_images_of_a_part_are_in_one_fold_and_the_folds_halve_the_parts() -> None:
+    rng = np.random.default_rng(0)
+    units = [f"part {part}" for part in rng.integers(0, 30, 200)]
+    bad = {f"part {part}" for part in range(9)}
+    labels = [int(unit in bad and rng.random() < 0.5) for unit in units]
+    kinds = ["dent" if label else "good" for label in labels]
+    ids = [f"{index}.png" for index in range(200)]
+    folds = stratified_folds(labels, seed=1, groups=kinds, ids=ids, units=units)
+    fold_of = dict(zip(units, folds.tolist(), strict=True))
+    assert [fold_of[unit] for unit in units] == folds.tolist()
+    worst = {unit: max(label for label, other in zip(labels, units, strict=True) if other == unit) for unit in fold_of}
+    for label in (0, 1):
+        sides = Counter(fold_of[unit] for unit, other in worst.items() if other == label)
+        assert abs(sides[0] - sides[1]) <= 1
+    order = rng.permutation(200)
+    shuffled = stratified_folds(
+        [labels[i] for i in order], seed=1, groups=[kinds[i] for i in order], ids=[ids[i] for i in order],
+        units=[units[i] for i in order],
+    )  # fmt: skip
+    assert shuffled.tolist() == folds[order].tolist()

@@ -18,6 +18,7 @@ import pytest
 from PIL import Image
 
 from inference.__main__ import main
+from inference.model.metadata import Parts
 from inference.model.predictors import load_predictor
 from inference.serve import connections
 from inference.serve import server as serve
@@ -307,3 +308,35 @@ def test_an_address_that_others_reach_is_told(host, warned, brightness, monkeypa
     said = capsys.readouterr()
     assert said.out.startswith(f"http://{host}:")
     assert ("can use this server" in said.err) is warned
+
+
+@pytest.mark.parametrize(
+    ("parts", "expected"),
+    [
+        (None, ["max", 150.0, "defective"]),
+        (Parts("mean", None, threshold=120.0), ["mean", 100.0, "good"]),
+        (Parts("top2", None, threshold=90.0, upper_threshold=130.0), ["top2", 120.0, "unsure"]),
+        (Parts("top9"), ["top9", 100.0, None]),
+    ],
+)
+def test_the_images_of_a_part_are_judged_as_one(served, brightness, parts, expected):
+    predictor = brightness()
+    predictor.info = replace(predictor.info, parts=parts)
+    with served(predictor) as number:
+        scores = [ask(number, "POST", "/predict", image(grey(value)))[1]["pred_score"] for value in (60, 90, 150)]
+        status, found = ask(number, "POST", "/part", json.dumps({"scores": scores}))
+    assert status == 200
+    assert [found["part_score"], found["pred_score"], found["verdict"]] == [expected[0], expected[1], expected[2]]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "", "[1]", "{}", '{"scores": []}', '{"scores": "1"}', '{"scores": [true]}', '{"scores": [NaN]}',
+        '{"scores": [[1]]}', '{"scores": ' + "[" * 5000,
+    ],
+)  # fmt: skip
+def test_what_holds_no_scores_is_told(port, body):
+    status, found = ask(port, "POST", "/part", body)
+    assert status == 422
+    assert "expected" in found["detail"]

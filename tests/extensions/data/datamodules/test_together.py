@@ -167,7 +167,9 @@ def test_known_defects_of_several_products_are_no_images_of_a_draw_and_give_no_m
     assert whole.train_data.task == "segmentation"
 
 
-@pytest.mark.parametrize("argument", [{"known_defects": 2}, {"set_aside": 2}, {"calibration_dir": "calibration"}])
+@pytest.mark.parametrize(
+    "argument", [{"known_defects": 2}, {"set_aside": 2}, {"calibration_dir": "calibration"}, {"group": "folder"}]
+)
 def test_what_stands_in_each_product_is_refused_for_the_whole(root, argument):
     with pytest.raises(ValueError, match="for data set 'parts' as a whole; give it to each product"):
         Products(folders(root), name="parts", **argument)
