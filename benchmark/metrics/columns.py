@@ -198,8 +198,8 @@ _REST = (*_PLACED, *(m.name for m in METRICS if m.name not in {*_RESULTS, *_PLAC
 
 LEADERBOARD = (
     "rank_range", "model", "backbone", "settings", "dataset", "image_AUROC", "image_AUROC_interval", "image_F1Score",
-    "missed_told", "false_alarms_told", "part_AUROC", "part_AUROC_interval", "part_missed_told",
-    "part_false_alarms_told", "unsure", "cost_per_1000", "pixel_AUROC", "pixel_F1Score", "latency_ms",
+    "missed_told", "false_alarms_told", "unsure", "cost_per_1000", "pixel_AUROC", "pixel_F1Score", "part_AUROC",
+    "part_AUROC_interval", "part_missed_told", "part_false_alarms_told", "latency_ms",
     "model_bytes", "status", "caution",
 )  # fmt: skip
 """What decides; the rest is in Runs, By category and the CSV."""

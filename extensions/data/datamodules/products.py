@@ -69,7 +69,7 @@ class Products(WorkbenchDataModule):
         **kwargs: Any,
     ) -> None:
         for argument in _OF_EACH_PART:
-            if kwargs.get(argument):
+            if kwargs.get(argument) not in (None, 0, "keep"):
                 msg = f"{argument} is {kwargs[argument]!r} for data set {name!r} as a whole; give it to each product"
                 raise ValueError(msg)
         drawn = {"val_split_mode": val_split_mode, "val_split_ratio": val_split_ratio, "k_shot": k_shot}

@@ -63,7 +63,7 @@ def test_the_four_headline_metrics_come_first_as_numbers_with_a_format(book: Wor
     headings = [cell.value for cell in sheet[1] if cell.value != "±"]
     metrics = [heading for heading in headings if heading.endswith("↑")]
     assert headings[:5] == ["Rank", "Model", "Backbone", "Settings", "Data set"]
-    assert metrics == ["Image AUROC ↑", "Image F1 ↑", "Pixel AUROC ↑", "Pixel F1 ↑"]
+    assert metrics[:4] == ["Image AUROC ↑", "Image F1 ↑", "Pixel AUROC ↑", "Pixel F1 ↑"]
     cell = sheet.cell(3, 1 + [c.value for c in sheet[1]].index("Image AUROC ↑"))
     assert (cell.data_type, cell.number_format) == ("n", "0.000")
 
