@@ -12,7 +12,7 @@ from benchmark.statistics.conformal import Bound, above_good, below_defective, s
 from benchmark.statistics.costs import expected_cost, least_cost
 from benchmark.statistics.operating_point import OperatingPoint
 from benchmark.statistics.part_ends import part_ends
-from benchmark.statistics.rates import binomial_interval
+from benchmark.statistics.rates import Interval, binomial_interval
 from benchmark.statistics.requirement import Requirement, percent
 from benchmark.statistics.sample import Sample
 
@@ -194,7 +194,8 @@ def operating_point(
     Each category and seed has thresholds of its own. Without calibration images each half of the test images
     (`Sample.folds`) is judged by those of the other half. Counts are summed over categories and averaged over seeds.
     A defective image below the lower threshold is missed, a good one from the upper one on is a false alarm; the unsure
-    share is that of the images between them, of both kinds together.
+    share is that of the images between them, of both kinds together. Intervals have as many trials as there are parts
+    with such images.
 
     Args:
         samples: Test images, one a category.
@@ -235,15 +236,20 @@ def operating_point(
         requirement=requirement,
         missed=missed,
         n_defective=n_defective,
-        missed_interval=binomial_interval(missed, n_defective),
+        missed_interval=_interval(missed, n_defective, sum(one.n_units[1] for one in samples)),
         false_alarms=false_alarms,
         n_good=n_good,
-        false_alarm_interval=binomial_interval(false_alarms, n_good),
+        false_alarm_interval=_interval(false_alarms, n_good, sum(one.n_units[0] for one in samples)),
         unsure=unsure / (n_defective + n_good) if requirement.has_band else None,
         cost=expense,
         supported=not lacking,
         note=lacking,
     )
+
+
+def _interval(count: float, n: int, n_units: int) -> Interval:
+    """Of a rate: as many trials as there are parts, for images of one part may all err alike."""
+    return binomial_interval(count, n) if n_units == n else binomial_interval(min(count / n, 1) * n_units, n_units)
 
 
 def _judge(

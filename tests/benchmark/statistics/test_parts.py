@@ -9,6 +9,7 @@ import pytest
 from benchmark.metrics.folds import stratified_folds
 from benchmark.statistics.part_ends import part_ends
 from benchmark.statistics.parts import parts_of_calibration, parts_of_sample
+from benchmark.statistics.rates import binomial_interval
 from benchmark.statistics.requirement import Cost, Requirement
 from benchmark.statistics.resampled_errors import resampled_errors
 from benchmark.statistics.thresholds import Calibration, fit_cross_conformal, fit_thresholds, operating_point
@@ -113,3 +114,16 @@ def test_the_parts_of_a_sample_are_those_of_a_group_by(how):
     known = parts_of_calibration(Calibration(labels=sample.labels, scores=sample.scores, groups=sample.groups), how)
     np.testing.assert_allclose(known.scores, parts.scores)
     assert known.groups is None
+
+
+def test_the_intervals_of_errors_have_as_many_trials_as_parts():
+    plain = made_sample(n_good=60, n_defective=48)
+    sample = dataclasses.replace(plain, groups=plain.ids)
+    grouped = with_parts(plain, size=6)
+    requirement = Requirement(cost=Cost(missed=500, false_alarm=3, defect_rate=0.004))
+    alone, images, parts = (operating_point([one], requirement) for one in (plain, sample, grouped))
+    assert (images.missed_interval, images.false_alarm_interval) == (alone.missed_interval, alone.false_alarm_interval)
+    n_good, n_defective = grouped.n_units
+    assert parts.missed_interval == pytest.approx(binomial_interval(parts.missed / 48 * n_defective, n_defective))
+    assert parts.false_alarm_interval == pytest.approx(binomial_interval(parts.false_alarms / 60 * n_good, n_good))
+    assert np.ptp(parts.missed_interval) > np.ptp(alone.missed_interval)
