@@ -171,7 +171,10 @@ class Record(Callback):
         assert self._prepared is not None
         seconds = time.perf_counter() - self._facts["test_clock"]
         self._stop_watching()
-        evaluation = self._collector.finish(getattr(pl_module, "label_free_threshold", None))
+        evaluation = self._collector.finish(
+            getattr(pl_module, "label_free_threshold", None),
+            part_score=getattr(trainer.datamodule, "part_score", None),
+        )
         self._collector = None
         image = trainer.datamodule.test_data[0].image
         fit_seconds = self._facts["fit_seconds"]

@@ -8,6 +8,7 @@ from benchmark.records.record_sections import Thresholds
 from benchmark.statistics.parts import judged_as_parts
 from benchmark.statistics.requirement import Requirement
 from benchmark.statistics.thresholds import FittedThresholds, fit_cross_conformal, fit_thresholds
+from extensions.data.groups import GROUP
 from extensions.data.part_score import WORST
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ def _cross_fitted(rows: pd.DataFrame | None, requirement: Requirement) -> Fitted
 
 
 def _groups(rows: pd.DataFrame) -> list[str] | None:
-    return rows["group"].astype(str).tolist() if "group" in rows else None
+    return rows[GROUP].astype(str).tolist() if GROUP in rows else None
 
 
 def _section(fitted: FittedThresholds, requirement: Requirement | None, unsure: float | None = None) -> Thresholds:

@@ -13,6 +13,7 @@ from benchmark.records.record_file import RecordError, parse
 from benchmark.records.run_files import CALIBRATION, RESAMPLES, SCORES, run_folder, write_text
 from benchmark.records.section import Section
 from benchmark.records.sweep_plan import SweepPlan
+from extensions.data.groups import GROUP
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,8 +29,7 @@ CALIBRATION_TABLE = "calibration.csv.xz"
 RESAMPLE_TABLE = "resamples.csv.xz"
 """Likewise of every `resamples.csv`; a metric that a run has not is blank."""
 SCORE_COLUMNS = ("image", "label", "kind", "score", "fold")
-GROUP = "group"
-"""The column after them of runs whose data set names parts."""
+"""After them comes `GROUP` of runs whose data set names parts."""
 
 _AGAIN = "restore the file from its repository, or run again with --overwrite all"
 

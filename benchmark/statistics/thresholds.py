@@ -107,9 +107,9 @@ def fit_thresholds(
         source = f"{requirement.told}, on {_counted(truth, on)}"
         return FittedThresholds(lower=cheapest, upper=cheapest, source=source, promise=promise, supported=False)
     if groups is None:
-        return _keeping_rates(truth, values, requirement, on, units)
+        return _keeping_rates(truth, values, requirement, on, units, scores=values)
     ends = part_ends(truth, values, groups)
-    return _keeping_rates(truth[ends], values, requirement, f"parts of {on}", "parts", values[ends])
+    return _keeping_rates(truth[ends], values[ends], requirement, f"parts of {on}", "parts", scores=values)
 
 
 def fit_cross_conformal(
@@ -146,14 +146,14 @@ def fit_cross_conformal(
 
 def _keeping_rates(
     truth: np.ndarray,
-    scores: np.ndarray,
+    values: np.ndarray,
     requirement: Requirement,
     on: str,
     units: str,
-    ranked: np.ndarray | None = None,
+    *,
+    scores: np.ndarray,
 ) -> FittedThresholds:
-    """Thresholds by rank, and the sentence on what they promise; `ranked` are the scores that `truth` is of."""
-    values = scores if ranked is None else ranked
+    """Thresholds by the rank of `values`, with room between all `scores`, and the sentence on what they promise."""
     bounds: list[Bound] = []
     promises: list[str] = []
     if (rate := requirement.max_missed) is not None:

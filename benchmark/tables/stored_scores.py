@@ -15,6 +15,7 @@ from benchmark.records.record import Record
 from benchmark.records.record_file import RecordError
 from benchmark.records.record_sections import Thresholds
 from benchmark.statistics.requirement import Requirement
+from extensions.data.groups import GROUP
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -136,4 +137,4 @@ class StoredScores:
 
 
 def _groups(frame: pd.DataFrame) -> tuple[str, ...] | None:
-    return tuple(map(str, frame["group"])) if "group" in frame else None
+    return tuple(map(str, frame[GROUP])) if GROUP in frame else None

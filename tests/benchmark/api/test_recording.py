@@ -79,6 +79,20 @@ def test_the_record_is_that_of_the_benchmark(make, trainer, data, tmp_path):
     assert {path.name for path in found.folder.iterdir()} == {path.name for path in expected.folder.iterdir()}
 
 
+def test_the_parts_of_a_recorded_run_are_judged_as_in_the_benchmark(data, tmp_path):
+    record = Record(tmp_path / "mine")
+    seed_everything(SEED)
+    engine(tmp_path, record).train(padim(), datamodule=data(group="folder", part_score="mean"))
+    given = data(group="folder", part_score="mean")
+    expected = benchmark.run(padim(), given, seed=SEED, output=tmp_path / "theirs", images=0)
+    found, thresholds = record.run.record.thresholds, expected.record.thresholds
+    assert record.run.key == expected.key
+    assert found.part == pytest.approx(thresholds.part, rel=1e-5)
+    scores = record.run.scores.groupby("group")["score"].mean()
+    assert found.part == pytest.approx(scores.mean(), rel=1e-5)  # halfway between the two parts
+    assert record.run.record.dataset.part_score == "mean"
+
+
 def test_a_mixed_precision_is_that_of_the_fit_alone(data, tmp_path):
     record = Record(tmp_path / "mine")
     seed_everything(SEED)
