@@ -75,11 +75,16 @@ def set_up_together(
 def _joined(parts: Mapping[str, WorkbenchDataModule], split: str) -> pd.DataFrame:
     """The samples of one split of all parts, in their order."""
     found = [getattr(part, f"{split}_data").samples.assign(**{PRODUCT: name}) for name, part in parts.items()]
+    if any(GROUP in frame for frame in found):  # parts of two products are two; without names each image is one
+        found = [
+            frame.assign(
+                **{GROUP: [f"{name}/{one}" for one in frame.get(GROUP, frame["image_path"].map(part.relative))]}
+            )
+            for frame, (name, part) in zip(found, parts.items(), strict=True)
+        ]
     if not found:
         return pd.DataFrame({"image_path": []})
     frame = pd.concat(found, ignore_index=True).drop_duplicates("image_path", ignore_index=True)
-    if GROUP in frame:  # parts of two products are two
-        frame[GROUP] = frame[PRODUCT] + "/" + frame[GROUP].fillna(frame["image_path"])
     for flag in set(_FLAGS) & set(frame.columns):
         frame[flag] = frame[flag].fillna(value=False).astype(bool)
     return frame

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from scipy import ndimage
 
-from extensions import ContaminatedFolder, Folder, MVTecAD
+from extensions import ContaminatedFolder, Folder, MVTecAD, Products
 from extensions.data import DatasetError, DatasetMissingError, check_dataset, fingerprint
 from extensions.data.errors import Kind
 from extensions.data.groups import GROUP, joined_parts, parts_of
@@ -35,8 +35,8 @@ def parts(tmp_path: Path, image: MakeImage) -> Path:
 
 
 def folder(root: Path, **options: object) -> Folder:
-    arguments = {"abnormal_dir": "bad", "num_workers": 0, "group": PATTERN}
-    return Folder("product", "good", root=root, **(arguments | options))  # type: ignore[arg-type]
+    arguments = {"name": "product", "abnormal_dir": "bad", "num_workers": 0, "group": PATTERN}
+    return Folder(normal_dir="good", root=root, **(arguments | options))  # type: ignore[arg-type]
 
 
 def groups(data: Folder, split: str) -> list[str]:
@@ -204,6 +204,16 @@ def test_products_that_train_together_have_parts_of_their_own(tmp_path: Path, im
         shared(tmp_path / "two" / category, lambda path, seed=0, base=seed: image(path, seed=base + seed))
     data = MVTecAD(root=tmp_path / "two", category="all", group="/p([0-9])_", num_workers=0)
     assert sorted(groups(data, "train")) == ["a/1", "a/2", "b/1", "b/2"]
+
+
+def test_a_product_without_named_parts_has_a_part_an_image(parts: Path, image: MakeImage) -> None:
+    for seed, name in enumerate(("good/a", "good/b", "good/c", "bad/d"), 900):
+        image(parts.parent / "lid" / f"{name}.png", seed=seed)
+    lid = folder(parts.parent / "lid", name="lid", group=None)
+    data = Products([folder(parts, name="cap"), lid], name="both", num_workers=0)
+    found = set(groups(data, "test"))
+    assert {"cap/20", "cap/23", "lid/bad/d.png"} <= found
+    assert not any(str(parts.parent) in one for one in found)
 
 
 def test_the_fingerprint_moves_with_the_parts_and_counts_them(parts: Path) -> None:
