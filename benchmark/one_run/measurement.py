@@ -42,6 +42,7 @@ def measure(record: Record, prepared: Prepared, workspace: Path, options: RunOpt
     from extensions.data.checks.fingerprints import image_names
     from extensions.data.reading.decoded import decoded_images
     from extensions.models.common.cached_run import SPLITS, CachedRun
+    from extensions.models.common.imaging_mixin import take_imaging
     from extensions.models.common.known_defects import check_known_defects
     from extensions.models.common.limits import check_image_size, check_n_train
     from extensions.runtime.downloads import fetching
@@ -68,6 +69,7 @@ def measure(record: Record, prepared: Prepared, workspace: Path, options: RunOpt
             model: AnomalibModule = known.model if known else instantiate_model(prepared.resolved.model)
         check_image_size(model)
         check_known_defects(model, datamodule)
+        take_imaging(model, datamodule, is_training=known is None)
         check_n_train(model, len(datamodule.train_data))
         wanted = dict(options.layers).get(backbone_id(experiment), ())
         validation = known is None and validates(model, datamodule)

@@ -132,6 +132,7 @@ class _Scoring:
 
         from benchmark.one_run.training import validates
         from extensions.configuration import instantiate_model
+        from extensions.models.common.imaging_mixin import take_imaging
         from extensions.models.common.known_defects import check_known_defects
         from extensions.models.common.limits import check_n_train
         from extensions.runtime.downloads import fetching
@@ -141,6 +142,7 @@ class _Scoring:
         with step("building the model"), fetching():
             model: AnomalibModule = instantiate_model(self._experiment.model)
         check_known_defects(model, self._part)
+        take_imaging(model, self._part)
         check_n_train(model, len(self._part.train_data))
         validation = validates(model, self._part)
         return self.scores(model, splits=("train", "test", "val") if validation else ("train", "test"))

@@ -20,6 +20,7 @@ from extensions.configuration.components import ConstructorErrors
 from extensions.configuration.errors import explain
 from extensions.data.datamodules.datamodule import WorkbenchDataModule
 from extensions.data.datamodules.stock import synthetic_splits, take_seed
+from extensions.models.common.imaging_mixin import take_imaging
 from extensions.models.common.known_defects import check_known_defects
 from extensions.models.common.limits import check_image_size
 from extensions.runtime.downloads import fetching
@@ -145,6 +146,7 @@ class WorkbenchCLI(AnomalibCLI):
         if self.subcommand in TRAINING and isinstance(self.datamodule, WorkbenchDataModule):
             self.datamodule.setup()
             check_known_defects(self.model, self.datamodule)  # ours do it themselves, anomalib's own do not
+            take_imaging(self.model, self.datamodule)
         if self.subcommand == "train" and kwargs.get("ckpt_path"):
             # Engine.train would continue from this checkpoint and then test it instead of what came of it.
             datamodule = kwargs.get("datamodule")

@@ -25,6 +25,7 @@ from extensions.data.datamodules.listing import Listing
 from extensions.data.datamodules.parts import checked_shared, shared_parts, without_shared
 from extensions.data.errors import DatasetError
 from extensions.data.groups import GROUP, Shared, check_group, joined_parts, parts_of
+from extensions.data.imaging import Imaging
 from extensions.data.joint_training import ONE_EACH, ONE_FOR_ALL, PRODUCT
 from extensions.data.part_score import WORST, check_part_score
 from extensions.data.reading.files import absolute, from_data_root, relative_name
@@ -166,6 +167,11 @@ class WorkbenchDataModule(RemembersArguments, AnomalibDataModule):
     def root(self) -> Path:
         """The folder that image names are relative to."""
         return self._root
+
+    @property
+    def imaging(self) -> Imaging:
+        """How images reach a detector; known after ``setup``."""
+        return Imaging()
 
     @property
     def product_names(self) -> list[str]:

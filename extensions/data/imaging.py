@@ -1,0 +1,54 @@
+"""What a data set says of its images that a detector must know, to see them alike in training and on the line."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Imaging:
+    """How images of a data set reach a detector. A model keeps it, its checkpoint stores it, its export applies it.
+
+    Nothing is set for images that are looked at whole, in 8 bits of grey or RGB. A part is a frozen dataclass with
+    ``stored()``, plain values and tensors, and the class method ``of(stored)`` that reads them; `PARTS` has its class.
+    """
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether nothing is set."""
+        return not self.names
+
+    @property
+    def names(self) -> list[str]:
+        """Of the parts that are set."""
+        return [field.name for field in fields(self) if getattr(self, field.name) is not None]
+
+    def stored(self) -> dict[str, Any]:
+        """For a checkpoint: by name the parts that are set, as plain values and tensors."""
+        return {name: getattr(self, name).stored() for name in self.names}
+
+    @classmethod
+    def of(cls, stored: dict[str, Any]) -> Imaging:
+        """What `stored` gave.
+
+        Raises:
+            ValueError: A part that is not known here.
+        """
+        if unknown := sorted(stored.keys() - PARTS.keys()):
+            msg = (
+                f"the checkpoint tells of {', '.join(unknown)} of its images, which is not known here: it is of a "
+                "later version; install that"
+            )
+            raise ValueError(msg)
+        return cls(**{name: PARTS[name].of(part) for name, part in stored.items()})
+
+
+PARTS: dict[str, Any] = {}
+"""The class of each part by its name in `Imaging`."""
+
+
+def imaging_of(datamodule: Any) -> Imaging:
+    """What a datamodule says; nothing for those of others."""
+    found = getattr(datamodule, "imaging", None)
+    return found if isinstance(found, Imaging) else Imaging()

@@ -1,0 +1,71 @@
+"""Models that keep what their data set says of its images, and apply it on the line."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from extensions.data.imaging import Imaging, imaging_of
+from extensions.models.common.mixin_base import MixinBase
+
+
+class ImagingMixin(MixinBase):
+    """Mix-in for anomalib models, see `extensions.data.imaging.Imaging`.
+
+    Attributes:
+        imaging: Of the data set that the model was, or is to be, trained on.
+    """
+
+    imaging: Imaging = Imaging()
+
+    def setup(self, stage: str) -> None:
+        """Take over what the data set says, see `take_imaging`."""
+        super().setup(stage)
+        if self._trainer is not None and self.trainer.datamodule is not None:
+            take_imaging(self, self.trainer.datamodule, is_training=stage == "fit")
+
+    def set_imaging(self, imaging: Imaging) -> None:
+        """Keep it; models and mix-ins that heed a part of it extend this."""
+        self.imaging = imaging
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Store what is set."""
+        super().on_save_checkpoint(checkpoint)
+        if not self.imaging.is_plain:
+            checkpoint["imaging"] = self.imaging.stored()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take over what the checkpoint stores."""
+        super().on_load_checkpoint(checkpoint)
+        self.set_imaging(Imaging.of(checkpoint.get("imaging", {})))
+
+
+def take_imaging(model: Any, datamodule: Any, *, is_training: bool = True) -> None:
+    """Have a model heed what a data set says of its images; to be called before it sees the first.
+
+    Args:
+        model: One of ours heeds it; others are refused where there is something to heed.
+        datamodule: One of ours may say something.
+        is_training: Whether the model is about to be trained; a trained model is only tested on images of its kind.
+
+    Raises:
+        ValueError: The model is none of ours, or it was trained on images of another kind.
+    """
+    found, name = imaging_of(datamodule), type(model).__name__
+    if not isinstance(model, ImagingMixin):
+        if not found.is_plain:
+            msg = (
+                f"{name} does not know {', '.join(found.names)}, which the data set {datamodule.name!r} sets: choose a "
+                "model of extensions, or leave it out of the data set"
+            )
+            raise ValueError(msg)
+        return
+    if is_training:
+        if found != model.imaging:
+            model.set_imaging(found)
+    elif not found.is_plain and found != model.imaging:
+        wanted, own = (", ".join(one.names) or "none of it" for one in (found, model.imaging))
+        msg = (
+            f"the data set {datamodule.name!r} sets {wanted} otherwise than the data set that {name} was trained on "
+            f"({own} set there): give it the same settings, or train anew"
+        )
+        raise ValueError(msg)
