@@ -54,7 +54,13 @@ class PixelMetrics:
         self._computed: dict[str, float | None] | None = None  # of the images so far
 
     def update(
-        self, anomaly_maps: np.ndarray, masks: np.ndarray, folds: np.ndarray, *, rows: np.ndarray | None = None
+        self,
+        anomaly_maps: np.ndarray,
+        masks: np.ndarray,
+        folds: np.ndarray,
+        *,
+        rows: np.ndarray | None = None,
+        counted: np.ndarray | None = None,
     ) -> None:
         """Count the pixels of some images: those whose mask is known, which for a normal image is empty.
 
@@ -63,6 +69,7 @@ class PixelMetrics:
             masks: ``(N, H, W)``, true where anomalous.
             folds: ``(N,)``, 0 or 1, the fold of each image.
             rows: ``(N,)``, the place of each image in the test set. Default: the next ones.
+            counted: ``(N, H, W)``, true for pixels that count, such as those in a region of interest. Default: all.
 
         Raises:
             ValueError: Shapes differ, or a score is NaN or infinite; then no image of this call is counted.
@@ -79,10 +86,14 @@ class PixelMetrics:
             msg = f"{broken} of {maps.size} pixel scores are NaN or infinite; the model gives no usable anomaly maps."
             raise ValueError(msg)
         places = np.arange(self._n_images, self._n_images + len(maps)) if rows is None else np.asarray(rows)
-        for one_map, mask, fold, row in zip(maps, truth, halves, places, strict=True):
-            self._histogram.add(one_map.ravel(), 2 * int(fold) + mask.ravel().view(np.int8))
+        for place, (one_map, mask, fold, row) in enumerate(zip(maps, truth, halves, places, strict=True)):
+            seen, marked = one_map.ravel(), mask.ravel()
+            if counted is not None:
+                kept = np.broadcast_to(counted, maps.shape)[place]
+                mask, seen, marked = mask & kept, one_map[kept], mask[kept]
+            self._histogram.add(seen, 2 * int(fold) + marked.view(np.int8))
             sizes = self._add_regions(one_map, mask)
-            self._by_image.add(one_map.ravel(), mask.ravel(), row=int(row), fold=int(fold), region_sizes=sizes)
+            self._by_image.add(seen, marked, row=int(row), fold=int(fold), region_sizes=sizes)
         self._n_images += len(maps)
         self._computed = None
 

@@ -21,6 +21,7 @@ from benchmark.records.run_files import CALIBRATION, RESAMPLES, SCORES, write_te
 from benchmark.statistics.requirement import Requirement
 from benchmark.statistics.resampling import resample_counts
 from extensions.data.groups import GROUP
+from extensions.models.common.region_mixin import inside_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -91,12 +92,16 @@ class ScoreCollector(Callback):
             return
         maps = outputs.anomaly_map.detach().float().cpu().numpy()
         maps = maps.reshape(len(rows), *maps.shape[-2:])  # (N, H, W)
-        self._map_range = (min(self._map_range[0], float(maps.min())), max(self._map_range[1], float(maps.max())))
+        found = inside_of(pl_module, outputs.image)  # (1 or N, 1, H, W)
+        inside = None if found is None else np.broadcast_to(found[:, 0].cpu().numpy(), maps.shape)
+        seen = maps if inside is None else maps[inside]
+        self._map_range = (min(self._map_range[0], float(seen.min())), max(self._map_range[1], float(seen.max())))
         masks = None
         if self._pixel is not None and outputs.gt_mask is not None:
             masks = outputs.gt_mask.detach().cpu().numpy().reshape(maps.shape) > 0  # (N, H, W)
-            self._pixel.update(maps, masks, self.samples.loc[rows, "fold"].to_numpy(), rows=np.array(rows))
-        self.images.offer(self.samples.loc[rows], maps, masks)
+            folds = self.samples.loc[rows, "fold"].to_numpy()
+            self._pixel.update(maps, masks, folds, rows=np.array(rows), counted=inside)
+        self.images.offer(self.samples.loc[rows], maps, masks, inside)
 
     def scored(self) -> pd.DataFrame:
         """A row an image: path, image, label, kind, fold, score.

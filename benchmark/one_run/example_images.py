@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from benchmark.records.record_sections import FALSE_ALARM, MISSED, TYPICAL_DEFECTIVE, TYPICAL_GOOD, Panel
-from extensions.runtime.heat_map import heat_map
+from extensions.runtime.heat_map import hatched, heat_map
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,6 +35,7 @@ class Kept:
         score: Raw, higher is more anomalous.
         heat: (h, w) float16 raw map, higher is more anomalous, at most `SIDE` px; None where the model gives none.
         mask: (h, w) bool, at most `SIDE` px; None where there is none.
+        outside: (h, w) bool, what lies outside of a region of interest, at most `SIDE` px; None where there is none.
     """
 
     path: Path
@@ -43,6 +44,7 @@ class Kept:
     score: float
     heat: np.ndarray | None
     mask: np.ndarray | None
+    outside: np.ndarray | None = None
 
 
 class ImageKeeper:
@@ -61,8 +63,10 @@ class ImageKeeper:
         self._wrong: tuple[_Best, _Best] = (_Best(n), _Best(n))
         self._sample: tuple[_Best, _Best] = (_Best(CANDIDATES), _Best(CANDIDATES))
 
-    def offer(self, rows: pd.DataFrame, maps: np.ndarray | None, masks: np.ndarray | None) -> None:
-        """Consider a batch: rows with path, image, label, score; `(N, H, W)` raw maps and masks."""
+    def offer(
+        self, rows: pd.DataFrame, maps: np.ndarray | None, masks: np.ndarray | None, inside: np.ndarray | None = None
+    ) -> None:
+        """Consider a batch: rows with path, image, label, score; `(N, H, W)` raw maps, masks and what is looked at."""
         if not self.n:
             return
         for i, (path, image, label, score) in enumerate(
@@ -76,6 +80,7 @@ class ImageKeeper:
                         Path(path), image, int(label), float(score),
                         heat=None if maps is None else _small(maps[i]).astype(np.float16),
                         mask=None if masks is None else _small(masks[i].astype(np.uint8)) > 0,
+                        outside=None if inside is None else _small(inside[i].astype(np.uint8)) == 0,
                     )  # fmt: skip
                     heap.add((value, image), kept)
 
@@ -133,7 +138,11 @@ def panel(kept: Kept, map_range: tuple[float, float]) -> Image.Image:
     parts = [image.resize(size)]
     if kept.heat is not None:
         heat = Image.fromarray(heat_map(kept.heat.astype(np.float32), map_range)).resize(size)
-        parts.append(Image.blend(parts[0], heat, 0.5))
+        blended = Image.blend(parts[0], heat, 0.5)
+        if kept.outside is not None:
+            outside = Image.fromarray(kept.outside).resize(size, Image.Resampling.NEAREST)
+            blended = Image.fromarray(hatched(np.asarray(blended), np.asarray(outside, dtype=bool)))
+        parts.append(blended)
     if kept.mask is not None:
         mask = Image.fromarray((kept.mask * 255).astype(np.uint8)).convert("RGB")
         parts.append(mask.resize(size, Image.Resampling.NEAREST))

@@ -10,6 +10,8 @@ _REPEATABLE = (v2.ToDtype, v2.ToImage, v2.Identity)
 def split_transform(transform: v2.Transform | None) -> tuple[v2.Compose | None, v2.Compose | None] | None:
     """Split a model's transform into what shapes an image, done once, and the normalization after it.
 
+    What follows the normalization belongs to it where it says that it `is_repeatable`.
+
     Args:
         transform: Of a pre-processor, None for none.
 
@@ -19,7 +21,7 @@ def split_transform(transform: v2.Transform | None) -> tuple[v2.Compose | None, 
     """
     steps = _steps(transform)
     last = len(steps)
-    while last and type(steps[last - 1]) is v2.Normalize:
+    while last and (type(steps[last - 1]) is v2.Normalize or getattr(steps[last - 1], "is_repeatable", False)):
         last -= 1
     if not all(type(step) in _FIXED for step in steps[:last]):
         return None

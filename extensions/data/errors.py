@@ -94,6 +94,10 @@ class Kind(Enum):
         "image that is nearly the same as one under the other label",
         "look whether both labels are right",
     )
+    OUTSIDE_REGION = (
+        "defect that lies outside of the region of interest, where no detector looks",
+        "widen the region, or call the image good",
+    )
     DRAWN = ("image of a few values only, as masks have", "look whether it is an image")
     LEFT_OUT = (
         "image left out because of the ending of its name",
@@ -119,6 +123,7 @@ _WARNINGS = {
     Kind.SIBLING,
     Kind.NEAR_COPY,
     Kind.NEAR_LABELS,
+    Kind.OUTSIDE_REGION,
     Kind.DRAWN,
     Kind.LEFT_OUT,
 }

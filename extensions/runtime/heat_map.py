@@ -27,3 +27,14 @@ def heat_colors() -> np.ndarray:
     import cv2
 
     return cv2.applyColorMap(np.arange(256, dtype=np.uint8)[None], cv2.COLORMAP_TURBO)[0, :, ::-1]
+
+
+def hatched(image: np.ndarray, outside: np.ndarray) -> np.ndarray:
+    """An image (h, w, 3) uint8 RGB with fine diagonal lines over what lies outside, (h, w) bool: nobody looks there."""
+    rows, columns = np.indices(outside.shape)
+    step = max(6, min(outside.shape) // 40)
+    lines = outside & ((rows + columns) % step < max(1, step // 6))
+    found = image.copy()
+    found[outside] = found[outside] // 2 + 64
+    found[lines] = 235
+    return found

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
+from extensions.models.common.region_fill import find_fill
 from inference.export.input_resizing import prepend_preprocessing
 
 if TYPE_CHECKING:
@@ -22,12 +23,15 @@ if TYPE_CHECKING:
     from inference.model.preprocessing import Preprocessing
 
 OUTPUTS = ("pred_score", "anomaly_map")
+INSIDE = "inside"
 OPSET = 18  # of ONNX: what torch's exporter writes without converting versions
 IN_ONE_FILE = 2**30  # bytes of tensors; a single ONNX file holds at most 2 GiB
 
 
 class ExportedNetwork(nn.Module):
     """What is traced: prepared images (N, 3, h, w) -> raw pred_score (N,) and anomaly_map (N, 1, h, w).
+
+    With a region of interest there is a third output, inside (N, 1, h, w) uint8, 1 where the network looks.
 
     Args:
         model: A trained model.
@@ -40,13 +44,19 @@ class ExportedNetwork(nn.Module):
         if any(tensor.dtype == torch.float16 for tensor in network.state_dict().values()):
             network = copy.deepcopy(network).float()  # a copy: the model is compared with as it is
         self.network = network.exportable(image_size) if hasattr(network, "exportable") else network
+        self.fill = find_fill(model.pre_processor)
         self.eval().requires_grad_(False)
 
-    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Score images."""
+        inside = None
+        if self.fill is not None:
+            inside = self.fill.inside(images)
+            images = images * inside
         found = self.network(images)
         maps = found.anomaly_map
-        return found.pred_score.flatten(), maps.reshape(-1, 1, maps.shape[-2], maps.shape[-1])
+        outputs = found.pred_score.flatten(), maps.reshape(-1, 1, maps.shape[-2], maps.shape[-1])
+        return outputs if inside is None else (*outputs, (inside > 0).to(torch.uint8).expand_as(outputs[1]))
 
 
 def write_onnx(model: AnomalibModule, preprocessing: Preprocessing, path: Path) -> None:
@@ -77,7 +87,7 @@ def write_onnx(model: AnomalibModule, preprocessing: Preprocessing, path: Path) 
                 dynamo=True,
                 opset_version=OPSET,
                 input_names=["prepared"],
-                output_names=list(OUTPUTS),
+                output_names=[*OUTPUTS, *([INSIDE] if network.fill is not None else [])],
                 dynamic_shapes=({0: torch.export.Dim("batch", min=1, max=65535)},),
                 verbose=False,
             )

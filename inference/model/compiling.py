@@ -9,6 +9,7 @@ from extensions.runtime.openvino_core import openvino_core
 from inference.model.metadata import RUNTIME_KEY, ModelInfo, info_path
 
 INPUT_AND_OUTPUTS = ("images", "pred_score", "anomaly_map")
+INSIDE = "inside"  # a third output, of networks that look at a part of the image only
 SUFFIXES = (".xml", ".onnx", ".ckpt")
 
 
@@ -31,7 +32,7 @@ def compile_network(path: Path, info: ModelInfo, device: str, options: dict[str,
         msg = f"{path}: OpenVINO cannot read this as a network ({_end_of(error)}); export the model again"
         raise ValueError(msg) from error
     names = tuple(", ".join(sorted(one.names)) or "?" for one in (*network.inputs, *network.outputs))
-    if names != INPUT_AND_OUTPUTS:
+    if names[: len(INPUT_AND_OUTPUTS)] != INPUT_AND_OUTPUTS or names[len(INPUT_AND_OUTPUTS) :] not in ((), (INSIDE,)):
         msg = (
             f"{path}: this network has inputs and outputs {'; '.join(names)}, expected {'; '.join(INPUT_AND_OUTPUTS)}; "
             "give one that `python -m inference export` wrote"

@@ -42,6 +42,7 @@ class Prediction:
         latency_ms: What the image took of the network's time once that is warm: the time in which its batch was
             computed, divided by the images in it. Reading, waiting and writing are not in it; batches that other
             streams compute meanwhile slow it down.
+        inside: (h, w) bool, where the network looks; None for everywhere.
     """
 
     pred_score: float
@@ -50,6 +51,7 @@ class Prediction:
     anomaly_map: np.ndarray
     latency_ms: float
     verdict: Verdict | None = None
+    inside: np.ndarray | None = None
 
 
 class Predictor(ABC):
@@ -92,19 +94,24 @@ class Predictor(ABC):
             The key and the prediction, or the error that an image caused.
         """
 
-    def _outcomes(self, scores: np.ndarray, maps: np.ndarray, milliseconds: float) -> list[Prediction | Exception]:
+    def _outcomes(
+        self, scores: np.ndarray, maps: np.ndarray, milliseconds: float, inside: np.ndarray | None = None
+    ) -> list[Prediction | Exception]:
+        seen = [None] * len(maps) if inside is None else list(inside.reshape(-1, *maps.shape[-2:]) > 0)
         return [
-            self._outcome(float(score), one, milliseconds)
+            self._outcome(float(score), one, milliseconds, looked_at)
             if math.isfinite(score)
             else RuntimeError(f"the network gave {score} as the score; export the model again")
-            for score, one in zip(scores.reshape(-1), maps.reshape(len(maps), *maps.shape[-2:]), strict=True)
+            for score, one, looked_at in zip(scores.reshape(-1), maps.reshape(-1, *maps.shape[-2:]), seen, strict=True)
         ]
 
-    def _outcome(self, score: float, anomaly_map: np.ndarray, milliseconds: float) -> Prediction:
+    def _outcome(
+        self, score: float, anomaly_map: np.ndarray, milliseconds: float, inside: np.ndarray | None = None
+    ) -> Prediction:
         threshold = self.info.threshold
         label = None if threshold is None else score >= threshold
         verdict = self.info.verdict(score)
-        return Prediction(score, self.info.normalized(score), label, anomaly_map, milliseconds, verdict)
+        return Prediction(score, self.info.normalized(score), label, anomaly_map, milliseconds, verdict, inside)
 
 
 class OpenVinoPredictor(Predictor):
@@ -182,8 +189,9 @@ class OpenVinoPredictor(Predictor):
             yield from ((key, RuntimeError(f"the network could not compute: {reason}")) for key in keys)
             return
         milliseconds = request.latency / len(keys)
-        scores, maps = (request.get_output_tensor(index).data.copy() for index in range(2))
-        yield from zip(keys, self._outcomes(scores, maps, milliseconds), strict=True)
+        outputs = [request.get_output_tensor(index).data.copy() for index in range(len(self.compiled.outputs))]
+        inside = outputs[2] if len(outputs) > 2 else None
+        yield from zip(keys, self._outcomes(outputs[0], outputs[1], milliseconds, inside), strict=True)
 
 
 class TorchPredictor(Predictor):
@@ -203,6 +211,8 @@ class TorchPredictor(Predictor):
         import torch
         from torchvision.transforms.v2.functional import to_dtype, to_image
 
+        from extensions.models.common.region_mixin import inside_of
+
         for keys, stacked in batches(images, self.batch):
             if isinstance(stacked, Exception):
                 yield keys[0], stacked
@@ -213,10 +223,13 @@ class TorchPredictor(Predictor):
                     self._model.model(self._model.pre_processor.transform(image))
                     self._is_warm = True
                 started = time.perf_counter()
-                found = self._model.model(self._model.pre_processor.transform(image))
+                prepared = self._model.pre_processor.transform(image)
+                found = self._model.model(prepared)
             milliseconds = (time.perf_counter() - started) * 1000
             scores, maps = found.pred_score.float().numpy(), found.anomaly_map.float().numpy()
-            yield keys[0], self._outcomes(scores, maps, milliseconds)[0]
+            inside = inside_of(self._model, prepared)
+            seen = None if inside is None else inside.numpy()
+            yield keys[0], self._outcomes(scores, maps, milliseconds, seen)[0]
 
 
 def load_predictor(

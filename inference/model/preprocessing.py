@@ -51,6 +51,8 @@ def preprocessing_of(model: AnomalibModule) -> Preprocessing:
     found: dict[str, Any] = {}
     for transform in _steps(getattr(model.pre_processor, "transform", None)):
         kind = type(transform).__name__
+        if kind == "FillOutside":  # of a region of interest; the exported network does it itself
+            continue
         if kind == "Resize" and not found and _is_plain(transform):
             found["resize"], found["antialias"] = tuple(transform.size), bool(transform.antialias)
         elif (

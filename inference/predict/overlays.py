@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from extensions.runtime.heat_map import heat_map
+from extensions.runtime.heat_map import hatched, heat_map
 from inference.model.metadata import ModelInfo
 from inference.model.predictors import Prediction
 
@@ -20,7 +20,8 @@ def overlay(image: np.ndarray, prediction: Prediction, info: ModelInfo) -> np.nd
     """Draw a prediction over its image.
 
     Warm colors are scores near and above the pixel threshold; without one, near the highest of this map. The outline
-    is where the map reaches the threshold. The line below is red for defective, amber for unsure, green for good.
+    is where the map reaches the threshold. What is hatched is not looked at. The
+    line below is red for defective, amber for unsure, green for good.
 
     Args:
         image: (H, W, 3) uint8 RGB.
@@ -47,6 +48,8 @@ def heat_map_on(shown: np.ndarray, prediction: Prediction, info: ModelInfo) -> n
             np.uint8(raw >= info.pixel_threshold), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE
         )
         cv2.drawContours(drawn, outlines, -1, OUTLINE, max(1, min(drawn.shape[:2]) // 200))
+    if prediction.inside is not None:
+        drawn = hatched(drawn, _on_image(prediction.inside, shown.shape[:2], info.region) < 0.5)
     return drawn
 
 

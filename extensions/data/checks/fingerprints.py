@@ -16,6 +16,7 @@ from extensions.data.checks.data_check import all_samples, bad_names, root_of
 from extensions.data.checks.inspection import inspect_files
 from extensions.data.errors import dataset_error
 from extensions.data.groups import GROUP
+from extensions.data.imaging import imaging_of
 from extensions.data.reading.files import relative_name
 
 if TYPE_CHECKING:
@@ -27,8 +28,8 @@ class Fingerprint:
     """The content of a data set as split for a run.
 
     Attributes:
-        sha256: over the sorted rows (split, image, sha256, label, mask sha256, and the group where parts are named);
-            not over absolute paths.
+        sha256: over the sorted rows (split, image, sha256, label, mask sha256, and the group where parts are named),
+            and the region of interest where one is set; not over absolute paths.
         files: columns split (train, test, val, calibration), image (relative to the root), sha256, label (0, 1), mask
             (the mask's sha256, "" without one), kind ("good" or the kind of defect), and group where parts are named.
         counts: n_train, n_test_normal, n_test_anomalous, n_masks, defect_kinds (test images of each kind);
@@ -70,12 +71,13 @@ def fingerprint(datamodule: AnomalibDataModule) -> Fingerprint:
     ).sort_values(["split", "image"], ignore_index=True)
     if problems := bad_names(samples["image_path"], root=root_of(datamodule, samples)):
         raise dataset_error(datamodule.name, root_of(datamodule, samples), problems)
-    return Fingerprint(_sha256(files), files, _counts(files))
+    region = imaging_of(datamodule).region
+    return Fingerprint(_sha256(files, region.sha256 if region else ""), files, _counts(files))
 
 
-def _sha256(files: pd.DataFrame) -> str:
+def _sha256(files: pd.DataFrame, region: str = "") -> str:
     columns = [*("split", "image", "sha256", "label", "mask"), *([GROUP] if GROUP in files else [])]
-    rows = files[columns].to_numpy().tolist()
+    rows = [*files[columns].to_numpy().tolist(), *([[region]] if region else [])]
     return hashlib.sha256(json.dumps(sorted(rows), ensure_ascii=False, separators=(",", ":")).encode()).hexdigest()
 
 

@@ -23,12 +23,14 @@ from extensions.data.datamodules.kind_folders import list_calibration
 from extensions.data.datamodules.known_defects import checked_counts, list_known, take_known, with_known
 from extensions.data.datamodules.listing import Listing
 from extensions.data.datamodules.parts import checked_shared, shared_parts, without_shared
+from extensions.data.datamodules.region import region_of
 from extensions.data.errors import DatasetError
 from extensions.data.groups import GROUP, Shared, check_group, joined_parts, parts_of
 from extensions.data.imaging import Imaging
 from extensions.data.joint_training import ONE_EACH, ONE_FOR_ALL, PRODUCT
 from extensions.data.part_score import WORST, check_part_score
 from extensions.data.reading.files import absolute, from_data_root, relative_name
+from extensions.data.regions.region import Region, check_border
 from extensions.data.splits import few, held_out
 from extensions.runtime.cache_folder import cache_folder
 
@@ -84,6 +86,13 @@ class WorkbenchDataModule(RemembersArguments, AnomalibDataModule):
             leaves out their test images.
         part_score: what a part scores, for the verdict on parts: the ``max`` of its images, their ``mean``, or
             ``top3``, the mean of the three highest (any number).
+        roi: region of interest, outside of which nothing is looked at, neither in training nor in a test nor on the
+            line: a mask image of the images' size (not zero is inside), a ``.yaml`` with ``polygons: [[[x, y], …], …]``
+            in px, or ``foreground``, which is found anew in each image, see `extensions.data.regions.foreground`.
+            Relative to the folder of the data set.
+        ignore: a mask image or polygons of what is left out.
+        border: width in px of the rim that is left out: along the border of the image and of the region. Of
+            ``foreground`` at the size that the network sees, else at that of the images.
 
     Attributes:
         calibration_data: these images, after ``setup``; None without them.
@@ -127,6 +136,9 @@ class WorkbenchDataModule(RemembersArguments, AnomalibDataModule):
         group: str | Path | None = None,
         shared_groups: Shared = "keep",
         part_score: str = WORST,
+        roi: str | Path | None = None,
+        ignore: str | Path | None = None,
+        border: int = 0,
     ) -> None:
         super().__init__(
             train_batch_size=train_batch_size,
@@ -150,6 +162,8 @@ class WorkbenchDataModule(RemembersArguments, AnomalibDataModule):
         self.shared_groups = checked_shared(shared_groups, group)
         check_part_score(part_score)
         self.part_score = part_score
+        self.roi, self.ignore, self.border = roi, ignore, check_border(border)
+        self._imaging = Imaging()
         self.calibration_data: WorkbenchDataset | None = None
         self._run_seed: int | None = None
         self._k_shot_images: list[str] = []
@@ -171,7 +185,8 @@ class WorkbenchDataModule(RemembersArguments, AnomalibDataModule):
     @property
     def imaging(self) -> Imaging:
         """How images reach a detector; known after ``setup``."""
-        return Imaging()
+        self.setup()
+        return self._imaging
 
     @property
     def product_names(self) -> list[str]:
@@ -222,6 +237,7 @@ class WorkbenchDataModule(RemembersArguments, AnomalibDataModule):
         everything = pd.concat([samples, *(part for part in (calibration, known) if len(part))], ignore_index=True)
         listed += shared_parts(everything, root=self.root)
         raise_problems(everything, listed, name=self.name, root=self.root)
+        self._imaging = Imaging(region=self._region(everything))
         samples, drawn = self._take_known(self._draw_test(samples))
         train, test = (samples[samples["split"] == split] for split in ("train", "test"))
         train, val, test = self._split_val(train, test)
@@ -234,6 +250,20 @@ class WorkbenchDataModule(RemembersArguments, AnomalibDataModule):
         self.val_data = self._dataset(val)
         self.calibration_data = self._dataset(calibration) if len(calibration) else None
         tell_near_copies(all_samples(self), name=self.name, root=self.root)
+
+    def _region(self, samples: pd.DataFrame) -> Region | None:
+        """The region of interest, checked against these images."""
+        if self.roi is None and self.ignore is None and not self.border:
+            return None
+        return region_of(
+            samples,
+            roi=self.roi,
+            ignore=self.ignore,
+            border=self.border,
+            folder=self._folder_of_relative,
+            name=self.name,
+            root=self.root,
+        )
 
     def _grouped(self, listing: Listing) -> pd.DataFrame:
         """The files that were found, with the part of each in the column ``group`` where parts are named."""
@@ -360,7 +390,8 @@ class WorkbenchDataModule(RemembersArguments, AnomalibDataModule):
         """Half of these normal samples with defects drawn on them."""
         from extensions.data.synthetic.drawn_images import draw_on_half
 
-        return draw_on_half(normal, seed=self.seed)
+        region = self._imaging.region
+        return draw_on_half(normal, seed=self.seed, inside=None if region is None else region.mask)
 
     def _dataset(self, samples: pd.DataFrame) -> WorkbenchDataset:
         return WorkbenchDataset(samples, name=self.name, task=self._task)

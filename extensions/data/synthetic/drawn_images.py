@@ -1,5 +1,6 @@
 """Images with drawn defects, kept in the cache folder."""
 
+import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -15,18 +16,25 @@ from extensions.data.synthetic.defects import GENERATOR_VERSION, Defect, draw_de
 from extensions.runtime.built_folders import build_once
 from extensions.runtime.progress import progress_bar
 
+ATTEMPTS = 60  # to draw a defect inside of a region
+MIN_AREA = 20  # px of it that lie inside
 
-def draw_on_half(normal: pd.DataFrame, *, seed: int) -> pd.DataFrame:
+
+def draw_on_half(normal: pd.DataFrame, *, seed: int, inside: np.ndarray | None = None) -> pd.DataFrame:
     """Draw defects on a seeded half of these normal samples, with exact masks; the others stay as they are.
 
     Args:
         normal: columns as in `extensions.data.datamodules.datamodule.COLUMNS`.
         seed: of the choice and of the defects.
+        inside: (H, W) bool, where defects may lie; None for anywhere.
     """
     rows = np.random.default_rng(seed).permutation(len(normal))[: len(normal) // 2]
     drawn = normal.iloc[sorted(rows)].copy()
     bases = [Path(path) for path in drawn["image_path"]]
-    folder = build_once("drawn", parameters_of(bases, seed), lambda folder: _write_numbered(folder, bases, seed=seed))
+    parameters = parameters_of(bases, seed)
+    if inside is not None:
+        parameters["inside"] = hashlib.sha256(np.packbits(inside).tobytes()).hexdigest()
+    folder = build_once("drawn", parameters, lambda folder: _write_numbered(folder, bases, seed=seed, inside=inside))
     names = [f"{index:05d}.png" for index in range(len(bases))]
     drawn["kind"] = json.loads((folder / "kinds.json").read_text(encoding="utf-8"))
     drawn["image_path"] = [str(folder / "images" / name) for name in names]
@@ -43,19 +51,41 @@ def parameters_of(images: Sequence[Path], seed: int) -> dict[str, Any]:
     return {"generator": GENERATOR_VERSION, "seed": seed, "images": contents}
 
 
-def drawn_defects(bases: Sequence[Path], *, seed: int) -> Iterator[tuple[Path, Defect]]:
-    """Draw one defect on each base; its patches come from the next base."""
+def drawn_defects(
+    bases: Sequence[Path], *, seed: int, inside: np.ndarray | None = None
+) -> Iterator[tuple[Path, Defect]]:
+    """Draw one defect on each base, its patches from the next base, and none outside of `inside`, (H, W) bool."""
     for index, base in enumerate(progress_bar(bases, title="drawing defects", unit="image")):
         source = read_image(bases[(index + 1) % len(bases)])
-        yield base, draw_defect(read_image(base), source, np.random.default_rng([seed, index]))
+        rng = np.random.default_rng([seed, index])
+        yield (
+            base,
+            draw_defect(read_image(base), source, rng) if inside is None else _draw_inside(base, source, rng, inside),
+        )
 
 
-def _write_numbered(folder: Path, bases: Sequence[Path], *, seed: int) -> None:
+def _draw_inside(base: Path, source: np.ndarray, rng: np.random.Generator, inside: np.ndarray) -> Defect:
+    """A defect cut at the border of a region, the first that has some pixels in it.
+
+    Raises:
+        ValueError: None has.
+    """
+    image = read_image(base)
+    for _ in range(ATTEMPTS):
+        drawn = draw_defect(image, source, rng)
+        mask = drawn.mask & inside
+        if mask.sum() >= MIN_AREA:
+            return Defect(np.where(mask[..., None], drawn.image, image), mask, drawn.kind)
+    msg = f"{base}: no defect could be drawn inside of the region of interest; enlarge the region"
+    raise ValueError(msg)
+
+
+def _write_numbered(folder: Path, bases: Sequence[Path], *, seed: int, inside: np.ndarray | None) -> None:
     """Write images/<number>.png, masks/<number>.png and kinds.json."""
     (folder / "images").mkdir()
     (folder / "masks").mkdir()
     kinds = []
-    for index, (_, defect) in enumerate(drawn_defects(bases, seed=seed)):
+    for index, (_, defect) in enumerate(drawn_defects(bases, seed=seed, inside=inside)):
         save_png(folder / "images" / f"{index:05d}.png", defect.image)
         Image.fromarray(defect.mask.astype(np.uint8) * 255).save(folder / "masks" / f"{index:05d}.png")
         kinds.append(defect.kind)

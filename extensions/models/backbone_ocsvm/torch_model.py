@@ -9,6 +9,7 @@ from anomalib.data import InferenceBatch
 from torch import nn
 
 from extensions.backbones.frozen import FrozenFeatureExtractor
+from extensions.models.common.inside import Inside, find_inside
 from extensions.models.common.one_class_svm import OneClassSvm
 
 
@@ -41,7 +42,11 @@ class BackboneOcSvmModel(nn.Module):
     def forward(self, images: torch.Tensor) -> torch.Tensor | InferenceBatch:
         """Score images; in training collect their features."""
         maps = self.feature_extractor(images)
-        features = torch.cat([maps[layer].mean(dim=(2, 3)) for layer in self.layers], dim=1)  # (N, D)
+        inside = find_inside(self, images)
+        means = [maps[layer].mean(dim=(2, 3)) for layer in self.layers]
+        if inside is not None:
+            means = [_mean_inside(maps[layer], inside) for layer in self.layers]
+        features = torch.cat(means, dim=1)  # (N, D)
         if self.training:
             self.embedding_store.append(features.detach())
             return features
@@ -52,3 +57,9 @@ class BackboneOcSvmModel(nn.Module):
         features = torch.cat(self.embedding_store) if self.embedding_store else torch.zeros(0, 1)
         self.embedding_store.clear()
         self.svm.fit(features)
+
+
+def _mean_inside(maps: torch.Tensor, inside: Inside) -> torch.Tensor:
+    """Mean (N, C) of feature maps (N, C, h, w) over the positions inside."""
+    positions = inside.positions(maps.shape[-2:]).to(maps)
+    return (maps * positions).sum(dim=(2, 3)) / positions.sum(dim=(2, 3))

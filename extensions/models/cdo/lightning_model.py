@@ -19,6 +19,7 @@ from extensions.models.cdo.drawing import KINDS, Drawing, draw_defects
 from extensions.models.cdo.loss import collaborative_loss
 from extensions.models.cdo.torch_model import CdoModel, Score
 from extensions.models.common.held_out_mixin import HeldOutMixin, holds_out_training_images
+from extensions.models.common.inside import find_inside
 from extensions.models.common.pre_processor import ImageSize, last_normalization
 from extensions.models.common.step_seed import seed_of_step
 from extensions.models.stfpm.lightning_model import Stfpm
@@ -145,7 +146,12 @@ class Cdo(HeldOutMixin, Stfpm):
     def _loss_with_defects(self, batch: Batch, *, seed: int) -> torch.Tensor:
         """The loss on the batch's known defects and on its other images with defects drawn on them."""
         images, marked = self.with_defects(batch, seed=seed)
-        return self.collaborative_loss(self.model.compare_drawn(images), marked)
+        inside = find_inside(self.model, batch.image)
+        if inside is None:
+            return self.collaborative_loss(self.model.compare_drawn(images), marked)
+        images, marked = images * inside.pixels.to(images), marked & (inside.pixels > 0)
+        distances = self.model.compare_drawn(images)
+        return self.collaborative_loss(distances, marked, inside=inside.positions(distances.shape[-2:]))
 
     def with_defects(self, batch: Batch, *, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Draw defects on the images of a batch that have none.

@@ -22,13 +22,24 @@ def discrepancies(teacher: Features, student: Features) -> torch.Tensor:
     for layer in teacher:
         distance = (F.normalize(teacher[layer]) - F.normalize(student[layer])).square().sum(dim=1, keepdim=True)
         if found and distance.shape[-2:] != found[0].shape[-2:]:
-            distance = F.interpolate(distance, size=found[0].shape[-2:], mode="bilinear", align_corners=True)
+            distance = enlarged(distance, size=found[0].shape[-2:])
         found.append(distance)  # (N, 1, h, w)
     return torch.cat(found, dim=1)  # (N, L, h, w)
 
 
+def enlarged(distances: torch.Tensor, *, size: tuple[int, int] | torch.Size) -> torch.Tensor:
+    """Distances (N, 1, h, w) of a coarser layer at the size of another."""
+    return F.interpolate(distances, size=size, mode="bilinear", align_corners=True)
+
+
 def collaborative_loss(
-    distances: torch.Tensor, marked: torch.Tensor, *, gamma: float = 2.0, margin: bool = True, overlap: bool = True
+    distances: torch.Tensor,
+    marked: torch.Tensor,
+    *,
+    gamma: float = 2.0,
+    margin: bool = True,
+    overlap: bool = True,
+    inside: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """Collaborative discrepancy optimization: low discrepancies on normal positions, high ones on defects.
 
@@ -47,13 +58,15 @@ def collaborative_loss(
         gamma: How much harder positions count than easy ones: normal ones of large distance, defects of a small one.
         margin: Whether defects are pushed away (MOM); False leaves their positions out.
         overlap: Whether positions are weighted (OOM); False counts all alike, as gamma 0 does.
+        inside: (1 or N, 1, h, w), 1 at positions that count, else 0; None counts all.
 
     Returns:
         A scalar; below 0 where defects are farther than what is normal.
     """
     distances = distances.float()
     is_defect = F.adaptive_max_pool2d(marked.to(distances), distances.shape[-2:])  # (N, 1, h, w)
-    weights = _weights(distances.detach(), is_defect, gamma if overlap else 0.0)
+    counted = torch.ones_like(is_defect) if inside is None else inside.to(is_defect).expand_as(is_defect)
+    weights = _weights(distances.detach(), is_defect, counted, gamma if overlap else 0.0)
     if not margin:
         weights = weights * (1 - is_defect)
     signed = (1 - 2 * is_defect) * weights * distances
@@ -61,13 +74,13 @@ def collaborative_loss(
     return (signed.sum(dim=everywhere) / weights.sum(dim=everywhere).clamp_min(EPSILON)).sum()
 
 
-def _weights(distances: torch.Tensor, is_defect: torch.Tensor, gamma: float) -> torch.Tensor:
-    """Weights (N, L, h, w) of the positions."""
+def _weights(distances: torch.Tensor, is_defect: torch.Tensor, counted: torch.Tensor, gamma: float) -> torch.Tensor:
+    """Weights (N, L, h, w) of the positions, 0 for those that do not count."""
 
     def mean(part: torch.Tensor) -> torch.Tensor:
         total = (distances * part).sum(dim=(0, 2, 3), keepdim=True)
         return (total / part.sum().clamp_min(1)).clamp_min(EPSILON)  # (1, L, 1, 1)
 
-    normal = distances / mean(1 - is_defect)
-    defect = mean(is_defect) / distances.clamp_min(EPSILON)
-    return torch.where(is_defect > 0, defect, normal) ** gamma
+    normal = distances / mean((1 - is_defect) * counted)
+    defect = mean(is_defect * counted) / distances.clamp_min(EPSILON)
+    return torch.where(is_defect > 0, defect, normal) ** gamma * counted

@@ -1,6 +1,7 @@
 """CDO's two networks: those of STFPM, whose distances are added up over the layers."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Literal
 
 import torch
@@ -9,7 +10,8 @@ from anomalib.models.components import GaussianBlur2d
 from torch import nn
 from torch.nn import functional as F
 
-from extensions.models.cdo.loss import discrepancies
+from extensions.models.cdo.loss import discrepancies, enlarged
+from extensions.models.common.inside import Inside, find_inside
 from extensions.models.stfpm.torch_model import Features, STFPMModel
 
 Score = Literal["max", "top"]
@@ -40,7 +42,11 @@ class CdoModel(STFPMModel):
         """Compare teacher and student."""
         output = super().forward(images)
         if isinstance(output, InferenceBatch) and self.score == "top":
-            return output._replace(pred_score=mean_of_top(output.anomaly_map))
+            inside = find_inside(self, images)
+            maps = output.anomaly_map.flatten(1)  # (N, H * W)
+            if inside is not None and inside.is_fixed:
+                maps = maps[:, inside.pixels.flatten() > 0]
+            return output._replace(pred_score=mean_of_top(maps))
         return output
 
     def compare_drawn(self, images: torch.Tensor) -> torch.Tensor:
@@ -49,6 +55,21 @@ class CdoModel(STFPMModel):
         What a run knows of the teacher's features is of the images as they are.
         """
         return discrepancies(self.teacher_model.compute(images), self.student_model(images))
+
+    def map_inside(self, teacher: Features, student: Features, inside: Inside) -> torch.Tensor:
+        """As `STFPMModel.map_inside`; what a coarser layer says of a position is of what is inside, too."""
+        size = tuple(inside.pixels.shape[-2:])
+        first = next(iter(teacher.values())).shape[-2:]
+        spreading = Inside(inside.positions(first), is_fixed=inside.is_fixed)
+        layers = [
+            spreading.spread(
+                partial(enlarged, size=tuple(first)), discrepancies({name: teacher[name]}, {name: student[name]})
+            )
+            for name in teacher
+        ]
+        return inside.spread(
+            lambda maps: self.anomaly_map_generator.enlarge(maps, size), torch.stack(layers).sum(dim=0)
+        )
 
 
 class SummedMap(nn.Module):
@@ -63,12 +84,17 @@ class SummedMap(nn.Module):
     ) -> torch.Tensor:
         """Map (N, 1, H, W) of features, for each layer (N, C, h, w); higher is more anomalous."""
         summed = discrepancies(teacher_features, student_features).sum(dim=1, keepdim=True)  # (N, 1, h, w)
-        enlarged = F.interpolate(summed, size=image_size, mode="bilinear", align_corners=False)  # (N, 1, H, W)
-        blurred: torch.Tensor = self.blur(enlarged)
+        return self.enlarge(summed, image_size)
+
+    def enlarge(self, distances: torch.Tensor, image_size: tuple[int, int] | torch.Size) -> torch.Tensor:
+        """Distances (N, 1, h, w) as blurred maps (N, 1, H, W)."""
+        blurred: torch.Tensor = self.blur(
+            F.interpolate(distances, size=image_size, mode="bilinear", align_corners=False)
+        )
         return blurred
 
 
 def mean_of_top(maps: torch.Tensor) -> torch.Tensor:
-    """Mean (N,) of the highest 1 % of the pixels of maps (N, 1, H, W)."""
+    """Mean (N,) of the highest 1 % of the pixels of maps (N, …)."""
     flat = maps.flatten(1)
     return flat.topk(max(1, flat.shape[1] // TOP), dim=1).values.mean(dim=1)

@@ -17,6 +17,7 @@ from extensions.configuration.checked_values import check_values, check_whole
 from extensions.models.cflow.torch_model import CflowModel, shuffled_batches, to_fibers
 from extensions.models.common.backbone_mixin import BackboneMixin
 from extensions.models.common.held_out_mixin import HeldOutMixin, holds_out_training_images
+from extensions.models.common.inside import Inside, find_inside
 from extensions.models.common.lr_schedule_mixin import LrScheduleMixin
 from extensions.models.common.pre_processor import ImageSize
 
@@ -132,24 +133,31 @@ class Cflow(LrScheduleMixin, HeldOutMixin, BackboneMixin, AnomalibCflow):
     def training_step(self, batch: Batch, *_: object) -> dict[str, torch.Tensor]:
         """Take one step for every `fiber_batch_size` fibers of each layer; logs the mean loss a fiber."""
         features = self.model.encoder(batch.image)
-        losses = [self._train_layer(index, features[layer]) for index, layer in enumerate(self.model.pool_layers)]
+        inside = find_inside(self.model, batch.image)
+        losses = [
+            self._train_layer(index, features[layer], inside) for index, layer in enumerate(self.model.pool_layers)
+        ]
         loss = torch.cat(losses).mean()
         self.log("train_loss", loss, on_epoch=True, prog_bar=True, logger=True, batch_size=len(batch.image))
         return {"loss": loss}
 
     def validation_step(self, batch: Batch, *args: Any, **kwargs: Any) -> Batch:
         """Score images; log the mean loss a fiber of those that were held out of training as `val_loss`."""
-        maps = self.model.log_prob_maps(batch.image)
+        maps, inside = self.model.log_prob_maps(batch.image), find_inside(self.model, batch.image)
         if holds_out_training_images(self.trainer):
-            loss = -F.logsigmoid(torch.cat([layer_map.flatten() for layer_map in maps])).mean()
+            fibers = [maps_of.flatten() if inside is None else _rows_inside(maps_of, inside) for maps_of in maps]
+            loss = -F.logsigmoid(torch.cat(fibers)).mean()
             self.log("val_loss", loss, on_step=False, on_epoch=True, prog_bar=True, batch_size=len(batch.image))
-        return batch.update(**self.model.score(maps, batch.image.shape[-2:])._asdict())
+        return batch.update(**self.model.score(maps, batch.image.shape[-2:], inside=inside)._asdict())
 
-    def _train_layer(self, layer_index: int, features: torch.Tensor) -> torch.Tensor:
-        """Train one layer's flow on features (N, C, h, w); returns the loss of each fiber (N * h * w,)."""
+    def _train_layer(self, layer_index: int, features: torch.Tensor, inside: Inside | None) -> torch.Tensor:
+        """Train one layer's flow on features (N, C, h, w); returns the loss of each fiber inside."""
         optimizer = self.optimizers()
         fibers = to_fibers(features.detach())
         condition = self.model.condition(*features.shape[-2:])
+        if inside is not None:
+            kept = inside.positions(features.shape[-2:]).expand(len(features), -1, -1, -1).flatten() > 0
+            fibers, condition = fibers[kept], condition.repeat(len(features), 1)[kept]
         losses = []
         for index in shuffled_batches(len(fibers), self.model.fiber_batch_size):
             optimizer.zero_grad()
@@ -161,3 +169,8 @@ class Cflow(LrScheduleMixin, HeldOutMixin, BackboneMixin, AnomalibCflow):
             peak = self.model.max_log_prob[layer_index]
             self.model.max_log_prob[layer_index] = torch.maximum(peak, log_prob.detach().max())
         return torch.cat(losses)
+
+
+def _rows_inside(maps: torch.Tensor, inside: Inside) -> torch.Tensor:
+    """Values of maps (N, 1, h, w) at the positions inside, one after the other."""
+    return maps[inside.positions(maps.shape[-2:]).expand(len(maps), -1, -1, -1) > 0]

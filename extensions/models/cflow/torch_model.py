@@ -1,6 +1,7 @@
 """CFlow-AD's network: one conditional flow a layer, and a map that depends on nothing but the image."""
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 import torch
 from anomalib.data import InferenceBatch
@@ -9,6 +10,7 @@ from anomalib.models.image.cflow.utils import get_logp, positional_encoding_2d
 from torch.nn import functional as F
 
 from extensions.backbones.frozen import FrozenFeatureExtractor, freeze
+from extensions.models.common.inside import Inside, find_inside
 
 # Fibers in one pass of a decoder when nothing is learned: bounds memory, changes no score.
 INFERENCE_FIBERS = 8192
@@ -45,22 +47,26 @@ class CflowModel(AnomalibCflowModel):
 
     def forward(self, images: torch.Tensor) -> InferenceBatch:
         """Score images."""
-        return self.score(self.log_prob_maps(images), images.shape[-2:])
+        return self.score(self.log_prob_maps(images), images.shape[-2:], inside=find_inside(self, images))
 
     def log_prob_maps(self, images: torch.Tensor) -> list[torch.Tensor]:
         """Log-likelihood of each position, a channel: for each layer (N, 1, h, w)."""
         features = self.encoder(images)
         return [self._log_prob_map(index, features[layer]) for index, layer in enumerate(self.pool_layers)]
 
-    def score(self, log_prob_maps: Sequence[torch.Tensor], size: Sequence[int]) -> InferenceBatch:
-        """Score images of a height and width in px by their log-likelihoods."""
+    def score(
+        self, log_prob_maps: Sequence[torch.Tensor], size: Sequence[int], *, inside: Inside | None = None
+    ) -> InferenceBatch:
+        """Score images of a height and width in px by their log-likelihoods; by those inside where not all counts."""
+        enlarge = partial(F.interpolate, size=tuple(size), mode="bilinear", align_corners=True)
         peaks = torch.where(self.max_log_prob.isfinite(), self.max_log_prob, 0.0)  # not trained yet: leave unscaled
         likelihood = log_prob_maps[0].new_zeros((log_prob_maps[0].shape[0], 1, *size))  # (N, 1, H, W)
         for layer_map, peak in zip(log_prob_maps, peaks, strict=True):
-            likelihood = likelihood + F.interpolate(
-                (layer_map - peak).exp(), size=tuple(size), mode="bilinear", align_corners=True
-            )
+            scaled = (layer_map - peak).exp()
+            likelihood = likelihood + (enlarge(scaled) if inside is None else inside.spread(enlarge, scaled))
         anomaly_map = len(self.pool_layers) - likelihood
+        if inside is not None:
+            anomaly_map = anomaly_map * inside.pixels
         return InferenceBatch(pred_score=anomaly_map.amax(dim=(1, 2, 3)), anomaly_map=anomaly_map)
 
     @torch.no_grad()

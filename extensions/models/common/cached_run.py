@@ -21,6 +21,7 @@ from extensions.cache.transform_parts import gives_one_size, split_repeatable, s
 from extensions.data.checks.inspection import inspect_files
 from extensions.data.datamodules.stock_datasets import read_as_ours
 from extensions.models.common.cached_features import CachedFeatures
+from extensions.models.common.region_mixin import needs_pixels
 from extensions.models.common.split_work import SplitWork
 
 if TYPE_CHECKING:
@@ -151,7 +152,7 @@ class CachedRun:
         is_single_pass = "max_epochs" in self._model.trainer_arguments
         for name, work in self._works.items():
             has_features = work.store is not None and work.split.cache.enabled
-            work.split.with_pixels = not has_features or getattr(self._model, "uses_pixels", True)
+            work.split.with_pixels = not has_features or needs_pixels(self._model)
             work.split.is_repeated = name != "test" and not is_single_pass
             setattr(served, f"{name}_data", work.split)
         if all(work.split.cache.enabled for work in self._works.values()):

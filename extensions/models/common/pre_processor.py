@@ -5,6 +5,7 @@ from torchvision.transforms.v2 import CenterCrop, Compose, Normalize, Resize, Tr
 
 from extensions.backbones import normalization
 from extensions.configuration.python_numbers import python_numbers
+from extensions.models.common.region_fill import FillOutside
 
 ImageSize = int | tuple[int, int]
 
@@ -57,5 +58,6 @@ def size_pair(size: ImageSize, argument: str) -> tuple[int, int]:
 def last_normalization(transform: Transform | None) -> Normalize | None:
     """The normalization at the end of a pre-processor's transform, None without one."""
     if isinstance(transform, Compose):
-        return last_normalization(transform.transforms[-1]) if transform.transforms else None
+        steps = [step for step in transform.transforms if not isinstance(step, FillOutside)]
+        return last_normalization(steps[-1]) if steps else None
     return transform if isinstance(transform, Normalize) else None

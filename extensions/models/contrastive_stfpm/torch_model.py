@@ -8,6 +8,7 @@ from anomalib.data import InferenceBatch
 from torch import nn
 from torch.nn import functional as F
 
+from extensions.models.common.inside import find_inside
 from extensions.models.stfpm.torch_model import Features, STFPMModel
 
 
@@ -37,9 +38,16 @@ class ContrastiveStfpmModel(STFPMModel):
     def compare(self, images: torch.Tensor) -> tuple[Features, Features, InferenceBatch]:
         """Features of teacher and student, for each layer (N, C, h, w), and what they give as in `forward`."""
         teacher, student = self.teacher_model(images), self.student_model(images)
-        anomaly_map = self.anomaly_map_generator(
-            teacher_features=teacher, student_features=student, image_size=images.shape[-2:]
-        )  # (N, 1, H, W)
+        inside = find_inside(self, images)
+        if inside is None:
+            anomaly_map = self.anomaly_map_generator(
+                teacher_features=teacher, student_features=student, image_size=images.shape[-2:]
+            )  # (N, 1, H, W)
+        else:
+            anomaly_map = self.map_inside(teacher, student, inside)
+            teacher, student = (
+                {name: inside.gathered(maps) for name, maps in one.items()} for one in (teacher, student)
+            )
         return teacher, student, InferenceBatch(pred_score=anomaly_map.amax(dim=(1, 2, 3)), anomaly_map=anomaly_map)
 
     def project(self, images: torch.Tensor) -> torch.Tensor:

@@ -14,6 +14,7 @@ from torch import nn
 from extensions.configuration.checked_values import check_values, check_whole
 from extensions.models.common.checkpoint_mixin import CheckpointMixin
 from extensions.models.common.held_out_mixin import holds_out_training_images
+from extensions.models.common.inside import find_inside
 from extensions.models.common.nan_recovery_mixin import NanRecoveryMixin
 from extensions.models.common.pre_processor import ImageSize, pixel_pre_processor, size_pair
 from extensions.models.common.reading_mixin import ReadingMixin
@@ -140,7 +141,7 @@ class ConvAutoencoder(NanRecoveryMixin, ReadingMixin, CheckpointMixin, AnomalibM
 
     def training_step(self, batch: Batch, *args: Any, **kwargs: Any) -> torch.Tensor | None:
         """Draw images again; None, and a rewind, at a NaN loss."""
-        loss = reconstruction_loss(self.loss_name, self.model(batch.image), batch.image)
+        loss = self._loss(self.model(batch.image), batch.image)
         if not loss.isfinite():
             self.rewind("the loss")
             return None
@@ -151,7 +152,7 @@ class ConvAutoencoder(NanRecoveryMixin, ReadingMixin, CheckpointMixin, AnomalibM
         """Score images; log the loss of those that were held out of training as `val_loss`."""
         reconstructions = self.model.decode(self.model.encode(batch.image))
         if holds_out_training_images(self.trainer):
-            loss = reconstruction_loss(self.loss_name, reconstructions, batch.image)
+            loss = self._loss(reconstructions, batch.image)
             self.log("val_loss", loss, on_step=False, on_epoch=True, prog_bar=True, batch_size=len(batch.image))
         return batch.update(**self._scored(batch.image, reconstructions))
 
@@ -180,6 +181,13 @@ class ConvAutoencoder(NanRecoveryMixin, ReadingMixin, CheckpointMixin, AnomalibM
         """A threshold on raw scores that needed no labelled image, and where it is from; None before a fit."""
         value = float(self._label_free_threshold)
         return None if value != value else (value, f"{QUANTILE:.0%} quantile of the training images' scores")
+
+    def _loss(self, reconstructions: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
+        """Of a batch; the mean is over pixels inside where not all count, for both are 0 outside."""
+        inside = find_inside(self.model, images)
+        if inside is None:
+            return reconstruction_loss(self.loss_name, reconstructions, images)
+        return reconstruction_loss(self.loss_name, reconstructions * inside.pixels, images) / inside.pixels.mean()
 
     def _finish(self) -> None:
         """Take from the training images what scores need beside the network; it is in eval mode."""

@@ -7,6 +7,7 @@ from anomalib.data import InferenceBatch
 from anomalib.models.components import GaussianBlur2d
 from torch import nn
 
+from extensions.models.common.inside import find_inside
 from extensions.models.conv_autoencoder.loss import reconstruction_error
 
 CHANNELS = (3, 8, 16, 32, 64, 128)
@@ -75,6 +76,11 @@ class ConvAutoencoderModel(nn.Module):
     def score(self, images: torch.Tensor, reconstructions: torch.Tensor) -> InferenceBatch:
         """Scores and maps of images from their reconstructions, both (N, 3, H, W)."""
         error = reconstruction_error(reconstructions, images)  # (N, 1, H, W)
+        inside = find_inside(self, images)
+        if inside is not None:
+            pixels = inside.pixels.expand_as(error)
+            mean = (error * pixels).sum(dim=(1, 2, 3)) / pixels.sum(dim=(1, 2, 3))
+            return InferenceBatch(pred_score=mean, anomaly_map=inside.spread(self.anomaly_map, error))
         return InferenceBatch(pred_score=error.mean(dim=(1, 2, 3)), anomaly_map=self.anomaly_map(error))
 
 

@@ -61,6 +61,7 @@ class Fastflow(LrScheduleMixin, HeldOutMixin, BackboneMixin, AnomalibFastflow):
     """
 
     reductions = (4, 8, 16)
+    regions = "none"
     only_for_fit = frozenset({"lr", "lr_schedule", "weight_decay"})
     # Anomalib's own for this model stops with an error at data without masks.
     configure_evaluator = staticmethod(AnomalibModule.configure_evaluator)

@@ -8,7 +8,7 @@ from anomalib.models.image.padim.torch_model import PadimModel
 from torch import nn
 from torch.nn import functional as F
 
-from extensions.models.common.separable_upsampling import SeparableUpsampler
+from extensions.models.common.exported_map import ExportedMap
 
 N_BLOCKS = 2  # of a whitening's columns: two leave out half of its zeros, and more make products too narrow to be fast
 
@@ -37,8 +37,17 @@ class ExportedPadim(nn.Module):
         with torch.no_grad():
             first = model.feature_extractor(model.gaussian.mean.new_zeros(1, 3, *image_size))[self.layers[0]]
         self.map_size = (first.shape[-2], first.shape[-1])
+        self.enlarge = ExportedMap(
+            "bilinear",
+            map_size=self.map_size,
+            image_size=image_size,
+            kernel=model.anomaly_map_generator.blur.kernel,
+            inside=getattr(model, "inside", None),
+        )
         n_positions, n_channels, _ = model.gaussian.inv_covariance.shape
-        if n_positions != self.map_size[0] * self.map_size[1]:
+        if n_positions != (
+            self.map_size[0] * self.map_size[1] if self.enlarge.rows is None else len(self.enlarge.rows)
+        ):
             msg = (
                 f"this PaDiM was fitted to feature maps of {n_positions} positions, but images of {image_size[0]} x "
                 f"{image_size[1]} px give {self.map_size[0]} x {self.map_size[1]}: export it with the image_size that "
@@ -57,10 +66,6 @@ class ExportedPadim(nn.Module):
         self.starts = edges[:-1]
         for number, whitening in enumerate(_whitenings(model.gaussian.inv_covariance, places, edges)):
             self.register_buffer(f"whitening{number}", whitening)
-        kernel = model.anomaly_map_generator.blur.kernel
-        vertical, horizontal = SeparableUpsampler("bilinear").matrices(self.map_size, image_size, kernel)
-        self.register_buffer("vertical", vertical.float())
-        self.register_buffer("horizontal", horizontal.float())
 
     def forward(self, images: torch.Tensor) -> InferenceBatch:
         """Score images."""
@@ -69,15 +74,17 @@ class ExportedPadim(nn.Module):
             F.interpolate(features[layer].index_select(1, getattr(self, f"drawn{number}")), size=self.map_size)
             for number, layer in enumerate(self.layers)
         ]
-        embedding = torch.cat(drawn, dim=1).flatten(2)  # (N, C, P)
-        difference = embedding.permute(2, 0, 1) - self.mean  # (P, N, C)
+        embedding = self.enlarge.kept(torch.cat(drawn, dim=1).flatten(2).transpose(1, 2))  # (N, P, C)
+        difference = embedding.transpose(0, 1) - self.mean  # (P, N, C)
         squares = [
             (difference[..., start:] @ getattr(self, f"whitening{number}")).pow(2).sum(dim=2)
             for number, start in enumerate(self.starts)
         ]
         distances = torch.stack(squares).sum(dim=0).sqrt().T  # (N, P)
-        maps = distances.reshape(-1, 1, *self.map_size)
-        anomaly_map = self.vertical @ maps @ self.horizontal  # (N, 1, H, W)
+        inside, counted = self.enlarge.find(images)
+        if counted is not None:
+            distances = distances * counted
+        anomaly_map = self.enlarge(distances, inside)  # (N, 1, H, W)
         return InferenceBatch(pred_score=anomaly_map.amax(dim=(1, 2, 3)), anomaly_map=anomaly_map)
 
 

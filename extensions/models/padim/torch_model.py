@@ -9,6 +9,7 @@ from anomalib.models.image.padim.torch_model import PadimModel as AnomalibPadimM
 from torch.nn import functional as F
 
 from extensions.backbones.frozen import FrozenFeatureExtractor, freeze
+from extensions.models.common.inside import Inside, find_inside
 from extensions.models.common.limits import check_fitted
 from extensions.models.common.threads import one_thread_each
 from extensions.models.padim.anomaly_map import AnomalyMapGenerator
@@ -36,6 +37,7 @@ class PadimModel(AnomalibPadimModel):
         super().__init__(backbone=backbone, layers=layers, pre_trained=pre_trained, n_features=n_features)
         self.feature_extractor = freeze(self.feature_extractor)
         self.anomaly_map_generator = AnomalyMapGenerator()
+        self.masks: list[torch.Tensor] = []  # of each batch whose positions inside differ by image, (N, P)
 
     def forward(self, input_tensor: torch.Tensor) -> torch.Tensor | InferenceBatch:
         """Score images; in training collect their embeddings.
@@ -44,10 +46,30 @@ class PadimModel(AnomalibPadimModel):
             RuntimeError: Nothing was fitted.
         """
         check_fitted("Padim", self.gaussian.inv_covariance, training=self.training)
+        inside = find_inside(self, input_tensor)
+        if inside is not None:
+            return self._forward_inside(input_tensor, inside)
         output = super().forward(input_tensor)
         if isinstance(output, InferenceBatch):
             return output._replace(pred_score=output.pred_score.flatten())  # (N,)
         return output
+
+    def _forward_inside(self, images: torch.Tensor, inside: Inside) -> torch.Tensor | InferenceBatch:
+        """As `forward`, with a Gaussian for each position inside; of those that are never inside it scores 0."""
+        with torch.no_grad():
+            embedding = self.generate_embedding(self.feature_extractor(images))
+        size = embedding.shape[-2:]
+        kept = inside.gathered(embedding) if inside.is_fixed else embedding  # (N, C, P, 1) or (N, C, h, w)
+        if self.training:
+            self.memory_bank.append(kept)
+            if not inside.is_fixed:
+                self.masks.append(inside.positions(size).flatten(1))
+            return kept
+        scores = self.anomaly_map_generator.compute_distance(kept, [self.gaussian.mean, self.gaussian.inv_covariance])
+        if inside.is_fixed:
+            scores = inside.scattered(scores.flatten(1), size)
+        anomaly_map = inside.spread(lambda maps: self.anomaly_map_generator.enlarge(maps, images.shape[-2:]), scores)
+        return InferenceBatch(pred_score=anomaly_map.amax(dim=(1, 2, 3)), anomaly_map=anomaly_map)
 
     def generate_embedding(self, features: dict[str, torch.Tensor]) -> torch.Tensor:
         """The drawn channels of all layers at the size of the first: (N, n_features, h, w).
@@ -78,16 +100,21 @@ class PadimModel(AnomalibPadimModel):
             msg = "PaDiM has seen no training images, so it cannot fit its Gaussians: fit first."
             raise ValueError(msg)
         embeddings = torch.vstack(self.memory_bank)
-        self.memory_bank = []
-        self.gaussian.mean, self.gaussian.inv_covariance = fit_gaussians(embeddings.flatten(2))
+        masks = torch.cat(self.masks) if self.masks else None
+        self.memory_bank, self.masks = [], []
+        self.gaussian.mean, self.gaussian.inv_covariance = fit_gaussians(embeddings.flatten(2), masks=masks)
 
 
-def fit_gaussians(embeddings: torch.Tensor, *, n_positions: int = 64) -> tuple[torch.Tensor, torch.Tensor]:
+def fit_gaussians(
+    embeddings: torch.Tensor, *, n_positions: int = 64, masks: torch.Tensor | None = None
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Estimate mean and inverse covariance for each position, regularized as anomalib does.
 
     Args:
         embeddings: (N, C, P).
         n_positions: Positions worked on at a time; bounds the scratch memory, not the result.
+        masks: (N, P), 1 where an image counts, else 0; None counts all. Positions that fewer than two images count at
+            get an inverse covariance of zeros, by which nothing is far from them.
 
     Returns:
         mean (C, P), inverse covariance (P, C, C).
@@ -99,7 +126,10 @@ def fit_gaussians(embeddings: torch.Tensor, *, n_positions: int = 64) -> tuple[t
     if n_images < 2:
         msg = f"PaDiM needs at least 2 training images to estimate a covariance, found {n_images}."
         raise ValueError(msg)
+    counts = embeddings.new_full((embeddings.shape[2],), n_images) if masks is None else masks.sum(dim=0)  # (P,)
     mean = embeddings.mean(dim=0)  # (C, P)
+    if masks is not None:
+        mean = (embeddings * masks[:, None]).sum(dim=0) / counts.clamp_min(1)
     # 0.01 is the paper's regularization; anomalib adds 1e-5 of its own.
     ridge = (0.01 + 1e-5) * torch.eye(n_channels, device=embeddings.device, dtype=embeddings.dtype)
     inverses = embeddings.new_empty((embeddings.shape[2], n_channels, n_channels))
@@ -107,8 +137,11 @@ def fit_gaussians(embeddings: torch.Tensor, *, n_positions: int = 64) -> tuple[t
 
     def invert(piece: slice) -> torch.Tensor:
         centered = (embeddings[:, :, piece] - mean[:, piece]).permute(2, 0, 1)  # (p, N, C)
-        covariance = centered.mT @ centered / (n_images - 1)  # (p, C, C)
-        return torch.linalg.inv(covariance + ridge)
+        if masks is not None:
+            centered = centered * masks.T[piece, :, None]
+        covariance = centered.mT @ centered / (counts[piece, None, None] - 1).clamp_min(1)  # (p, C, C)
+        inverse: torch.Tensor = torch.linalg.inv(covariance + ridge)
+        return inverse if masks is None else inverse * (counts[piece, None, None] >= 2)
 
     with one_thread_each() if embeddings.device.type == "cpu" else nullcontext() as pool:
         for piece, inverse in zip(pieces, (pool.map if pool else map)(invert, pieces), strict=True):

@@ -6,7 +6,7 @@ from anomalib.models.image.patchcore.torch_model import PatchcoreModel
 from torch import nn
 from torch.nn import functional as F
 
-from extensions.models.common.separable_upsampling import SeparableUpsampler
+from extensions.models.common.exported_map import ExportedMap
 
 
 class ExportedPatchcore(nn.Module):
@@ -45,19 +45,26 @@ class ExportedPatchcore(nn.Module):
             first = model.feature_extractor(mean.new_zeros(1, 3, *image_size).float())[self.layers[0]]
         self.map_size = (first.shape[-2], first.shape[-1])
         kernel = model.anomaly_map_generator.blur.kernel.float()
-        vertical, horizontal = SeparableUpsampler("nearest").matrices(self.map_size, image_size, kernel)
-        self.register_buffer("vertical", vertical.float())
-        self.register_buffer("horizontal", horizontal.float())
+        self.enlarge = ExportedMap(
+            "nearest",
+            map_size=self.map_size,
+            image_size=image_size,
+            kernel=kernel,
+            inside=getattr(model, "inside", None),
+        )
 
     def forward(self, images: torch.Tensor) -> InferenceBatch:
         """Score images."""
         features = self.feature_extractor(images)
         pooled = [self.pool(features[layer]) for layer in self.layers]
         enlarged = [pooled[0], *(F.interpolate(maps, size=self.map_size, mode="bilinear") for maps in pooled[1:])]
-        embedding = torch.cat(enlarged, dim=1).flatten(2).transpose(1, 2) - self.mean  # (N, P, C)
+        inside, counted = self.enlarge.find(images)
+        embedding = self.enlarge.kept(torch.cat(enlarged, dim=1).flatten(2).transpose(1, 2)) - self.mean  # (N, P, C)
         least = self._squared(embedding).amin(dim=2)  # (N, P)
         distances = (least + embedding.pow(2).sum(dim=2)).clamp_min(0).sqrt()
-        anomaly_map = self.vertical @ distances.reshape(-1, 1, *self.map_size) @ self.horizontal  # (N, 1, H, W)
+        if counted is not None:
+            distances = distances * counted
+        anomaly_map = self.enlarge(distances, inside)  # (N, 1, H, W)
         return InferenceBatch(pred_score=self._score(embedding, distances), anomaly_map=anomaly_map)
 
     def _squared(self, patches: torch.Tensor) -> torch.Tensor:

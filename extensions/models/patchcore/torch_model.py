@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from extensions.backbones.feature_source import Features
 from extensions.backbones.frozen import FrozenFeatureExtractor, freeze
+from extensions.models.common.inside import Inside, find_inside
 from extensions.models.common.limits import check_fitted
 from extensions.models.patchcore.anomaly_map import AnomalyMapGenerator
 from extensions.models.patchcore.coreset import NESTED, select_coreset
@@ -85,20 +86,48 @@ class PatchcoreModel(AnomalibPatchcoreModel):
         """
         check_fitted("Patchcore", self.memory_bank, training=self.training)
         source = self.feature_extractor.source if self.training else None
-        if source is None or self.tiler:
-            return super().forward(input_tensor)
+        inside = find_inside(self, input_tensor)
+        is_regular = inside is None or inside.is_fixed  # so that all images have as many patches
+        if source is None or self.tiler or not is_regular:
+            return self._forward(input_tensor, inside)
         find = source.promise(input_tensor) if len(self.embedding_store) else None
         if find is None:
-            patches = super().forward(input_tensor)
+            patches = self._forward(input_tensor, inside)
+            assert isinstance(patches, torch.Tensor)
             self._n_patches = len(patches) // len(input_tensor)
             return patches
-        self.embedding_store.append_later(self._n_patches * len(input_tensor), lambda: self._patches(find()))
+        n_rows = self._n_patches * len(input_tensor)
+        self.embedding_store.append_later(n_rows, lambda: self._patches(find(), inside))
         return input_tensor.new_empty(0)
 
-    def _patches(self, features: Features) -> torch.Tensor:
-        """Patches (N x h x w, n_channels) of feature maps."""
+    def _forward(self, images: torch.Tensor, inside: Inside | None) -> torch.Tensor | InferenceBatch:
+        if inside is None:
+            return super().forward(images)
+        with torch.no_grad():
+            features = self.feature_extractor(images.type(self.memory_bank.dtype))
+        size = features[self.layers[0]].shape[-2:]
+        if self.training:
+            patches = self._patches(features, inside)
+            self.embedding_store.append(patches)
+            return patches
+        patches = self._patches(features, inside if inside.is_fixed else None)
+        distances, places = (found.reshape(len(images), -1) for found in self.nearest_neighbors(patches, 1))  # (N, P)
+        if not inside.is_fixed:
+            distances = distances * inside.positions(size).flatten(1).to(distances)
+        pred_score = self.compute_anomaly_score(distances, places, patches)
+        scores = inside.scattered(distances, size) if inside.is_fixed else distances.reshape(-1, 1, *size)
+        anomaly_map = inside.spread(lambda maps: self.anomaly_map_generator(maps, images.shape[-2:]), scores)
+        return InferenceBatch(pred_score=pred_score, anomaly_map=anomaly_map)
+
+    def _patches(self, features: Features, inside: Inside | None = None) -> torch.Tensor:
+        """Patches (N x h x w, n_channels) of feature maps, or those of them that are inside."""
         pooled = {layer: self.feature_pooler(feature) for layer, feature in features.items()}
-        return self.reshape_embedding(self.generate_embedding(pooled))
+        patches = self.reshape_embedding(self.generate_embedding(pooled))
+        if inside is None:
+            return patches
+        first = features[self.layers[0]]
+        positions = inside.positions(first.shape[-2:]).expand(len(first), -1, -1, -1)
+        return patches[positions.flatten() > 0]
 
     def generate_embedding(self, features: dict[str, torch.Tensor]) -> torch.Tensor:
         """All layers' channels at the size of the first: (N, n_channels, h, w).

@@ -61,6 +61,7 @@ class RegAd(SupportViewsMixin, RefitMixin, BackboneMixin, MemoryBankMixin, Anoma
     """
 
     reductions = (4, 8, 16)
+    regions = "none"
     store_name = "memory_bank"
     uses_pixels = True
     only_for_fit = frozenset({"registration"})  # a checkpoint brings all of its tensors

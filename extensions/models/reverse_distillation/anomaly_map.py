@@ -1,12 +1,15 @@
 """Reverse distillation's anomaly map: cosine distances of all layers, enlarged, combined and blurred."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Literal
 
 import torch
 from anomalib.models.components import GaussianBlur2d
 from torch import nn
 from torch.nn import functional as F
+
+from extensions.models.common.inside import Inside
 
 Mode = Literal["add", "multiply"]
 
@@ -32,7 +35,12 @@ class AnomalyMapGenerator(nn.Module):
         self.blur = GaussianBlur2d(kernel_size=(size, size), sigma=(sigma, sigma), channels=1)
 
     def forward(
-        self, encoded: Sequence[torch.Tensor], decoded: Sequence[torch.Tensor], image_size: tuple[int, int] | torch.Size
+        self,
+        encoded: Sequence[torch.Tensor],
+        decoded: Sequence[torch.Tensor],
+        image_size: tuple[int, int] | torch.Size,
+        *,
+        inside: Inside | None = None,
     ) -> torch.Tensor:
         """Compare features.
 
@@ -40,15 +48,16 @@ class AnomalyMapGenerator(nn.Module):
             encoded: For each layer (N, C, h, w).
             decoded: Likewise.
             image_size: Height and width of the maps in px.
+            inside: What counts; None for all.
 
         Returns:
             (N, 1, height, width), higher is more anomalous.
         """
-        maps = [
-            F.interpolate(
-                1 - F.cosine_similarity(wanted, found)[:, None], size=image_size, mode="bilinear", align_corners=True
-            )
-            for wanted, found in zip(encoded, decoded, strict=True)
+        distances = [
+            1 - F.cosine_similarity(wanted, found)[:, None] for wanted, found in zip(encoded, decoded, strict=True)
         ]
+        enlarge = partial(F.interpolate, size=image_size, mode="bilinear", align_corners=True)
+        maps = [enlarge(scores) if inside is None else inside.spread(enlarge, scores) for scores in distances]
         stacked = torch.stack(maps)  # (layers, N, 1, height, width)
-        return self.blur(stacked.sum(dim=0) if self.mode == "add" else stacked.prod(dim=0))
+        joined = stacked.sum(dim=0) if self.mode == "add" else stacked.prod(dim=0)
+        return self.blur(joined) if inside is None else inside.spread(self.blur, joined)

@@ -11,6 +11,7 @@ from torch import nn
 
 from extensions.backbones import layer_table
 from extensions.backbones.frozen import FrozenFeatureExtractor
+from extensions.models.common.inside import find_inside
 from extensions.models.reverse_distillation.anomaly_map import AnomalyMapGenerator, Mode
 from extensions.models.reverse_distillation.student import decode, make_student
 
@@ -54,7 +55,10 @@ class ReverseDistillationModel(AnomalibReverseDistillationModel):
         decoded = decode(self.decoder, self.bottleneck(encoded), like=encoded)
         if self.tiler:
             encoded, decoded = ([self.tiler.untile(feature) for feature in side] for side in (encoded, decoded))
+        inside = find_inside(self, images)
         if self.training:
+            if inside is not None:
+                encoded, decoded = ([inside.gathered(maps) for maps in side] for side in (encoded, decoded))
             return encoded, decoded
-        anomaly_map = self.anomaly_map_generator(encoded, decoded, image_size)
+        anomaly_map = self.anomaly_map_generator(encoded, decoded, image_size, inside=inside)
         return InferenceBatch(pred_score=anomaly_map.amax(dim=(1, 2, 3)), anomaly_map=anomaly_map)

@@ -8,9 +8,11 @@ from anomalib.models.components import TimmFeatureExtractor
 from anomalib.models.image.stfpm.anomaly_map import AnomalyMapGenerator
 from anomalib.models.image.stfpm.torch_model import STFPMModel as AnomalibSTFPMModel
 from torch import nn
+from torch.nn import functional as F
 
 from extensions.backbones import Layer, layer_table
 from extensions.backbones.frozen import FrozenFeatureExtractor
+from extensions.models.common.inside import Inside, find_inside
 
 Features = dict[str, torch.Tensor]
 
@@ -53,10 +55,31 @@ class STFPMModel(AnomalibSTFPMModel):
 
     def forward(self, images: torch.Tensor) -> tuple[Features, Features] | InferenceBatch:
         """Compare teacher and student."""
+        inside = find_inside(self, images)
+        if inside is not None:
+            teacher, student = self.teacher_model(images), self.student_model(images)
+            if self.training:
+                return tuple(
+                    {name: inside.gathered(maps) for name, maps in side.items()} for side in (teacher, student)
+                )
+            anomaly_map = self.map_inside(teacher, student, inside)
+            return InferenceBatch(pred_score=anomaly_map.amax(dim=(1, 2, 3)), anomaly_map=anomaly_map)
         output = super().forward(images)
         if isinstance(output, InferenceBatch):
             return output._replace(pred_score=output.pred_score.flatten())  # (N,)
         return output
+
+    def map_inside(self, teacher: Features, student: Features, inside: Inside) -> torch.Tensor:
+        """Anomaly map (N, 1, H, W) of features (N, C, h, w) of what is inside alone, 0 outside."""
+        size = tuple(inside.pixels.shape[-2:])
+        maps = [
+            inside.spread(
+                lambda scores: F.interpolate(scores, size=size, mode="bilinear", align_corners=False),
+                self.anomaly_map_generator.compute_layer_map(teacher[name], student[name], teacher[name].shape[-2:]),
+            )
+            for name in teacher
+        ]
+        return torch.stack(maps).prod(dim=0)  # (N, 1, H, W)
 
 
 class AdaptedStudent(TimmFeatureExtractor):

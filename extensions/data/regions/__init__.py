@@ -1,0 +1,1 @@
+"""Which part of each image is looked at: masks, polygons, the foreground."""

@@ -1,0 +1,84 @@
+"""Which pixels of images and which positions of feature maps lie in a region of interest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+LEAST_WEIGHT = 1e-6
+Enlarge = Callable[[torch.Tensor], torch.Tensor]
+
+
+@dataclass(frozen=True)
+class Inside:
+    """Of a batch of images.
+
+    Attributes:
+        pixels: (1 or N, 1, H, W) float, 1 inside, else 0.
+        is_fixed: Whether they are those of any image.
+    """
+
+    pixels: torch.Tensor
+    is_fixed: bool
+
+    def positions(self, size: tuple[int, int] | torch.Size) -> torch.Tensor:
+        """Positions (1 or N, 1, h, w) of a feature map with any pixel inside: 1, else 0."""
+        height, width = self.pixels.shape[-2:]
+        if height % size[0] or width % size[1]:
+            return F.adaptive_max_pool2d(self.pixels, tuple(size))
+        return F.max_pool2d(self.pixels, (height // size[0], width // size[1]))
+
+    def rows(self, size: tuple[int, int] | torch.Size) -> torch.Tensor:
+        """Indices (P,) of the positions inside where they are those of any image."""
+        return self.positions(size).flatten().nonzero().flatten()
+
+    def gathered(self, features: torch.Tensor) -> torch.Tensor:
+        """Features (N, C, h, w) of what is inside: (N, C, P, 1); where P differs by image (N, C, h, w), 0 outside."""
+        if not self.is_fixed:
+            return features * self.positions(features.shape[-2:]).to(features)
+        return features.flatten(2)[:, :, self.rows(features.shape[-2:]), None]
+
+    def scattered(self, values: torch.Tensor, size: tuple[int, int] | torch.Size) -> torch.Tensor:
+        """Values (N, P) of the positions inside as maps (N, 1, h, w), 0 outside; they are those of any image."""
+        grid = values.new_zeros(len(values), size[0] * size[1])
+        grid[:, self.rows(size)] = values
+        return grid.reshape(-1, 1, *size)
+
+    def spread(self, enlarge: Enlarge, scores: torch.Tensor) -> torch.Tensor:
+        """Enlarge scores (N, 1, h, w) by a linear map, from what is inside alone: (N, 1, H, W), 0 outside.
+
+        The weights of what is outside are left out and the others add up to 1 again.
+        """
+        positions = self.positions(scores.shape[-2:]).to(scores)
+        weights = enlarge(positions).clamp_min(LEAST_WEIGHT)
+        return enlarge(scores * positions) / weights * self.pixels.to(scores)
+
+
+class InsideOfImages(nn.Module):
+    """Tells what is inside of images as a pre-processor gives them, 0 outside.
+
+    Args:
+        mask: (1, 1, H, W) float, 1 inside; None where it differs by image: then a pixel of three zeros is outside.
+    """
+
+    mask: torch.Tensor | None
+
+    def __init__(self, mask: torch.Tensor | None) -> None:
+        super().__init__()
+        self.register_buffer("mask", mask, persistent=False)  # a checkpoint has it as part of `imaging`
+
+    def forward(self, images: torch.Tensor) -> Inside:
+        """Of images (N, 3, H, W)."""
+        if self.mask is not None:
+            return Inside(self.mask, is_fixed=True)
+        return Inside((images != 0).any(dim=1, keepdim=True).to(images), is_fixed=False)
+
+
+def find_inside(network: nn.Module, images: torch.Tensor) -> Inside | None:
+    """What is inside of images (N, 3, H, W) where a network was given a region as its module `inside`; else None."""
+    found = getattr(network, "inside", None)
+    return None if found is None else found(images)
