@@ -8,6 +8,9 @@ import numpy as np
 import pandas as pd
 
 from extensions.data.reading.image_files import read_image, read_mask
+from extensions.data.regions.region import Region
+from extensions.data.regions.shown import inside_of_image
+from extensions.runtime.heat_map import hatched
 
 _GAP = 4  # px
 _TITLE = 16  # px
@@ -27,18 +30,24 @@ def choose_samples(samples: pd.DataFrame, n: int) -> pd.DataFrame:
     return samples.loc[order.index[:n]].sort_values(["kind", "image_path"])
 
 
-def contact_sheet(samples: pd.DataFrame) -> np.ndarray:
-    """Draw the samples (columns image_path, mask_path, kind) in reading order: (height, width, 3) uint8."""
+def contact_sheet(samples: pd.DataFrame, region: Region | None = None) -> np.ndarray:
+    """Draw the samples (columns image_path, mask_path, kind) in reading order: (height, width, 3) uint8.
+
+    What lies outside of the region of interest is hatched.
+    """
     rows = list(samples[["image_path", "mask_path", "kind"]].itertuples(index=False))
-    return _grid([_panel(path, mask, kind) for path, mask, kind in rows])
+    return _grid([_panel(path, mask, kind, region) for path, mask, kind in rows])
 
 
-def _panel(image_path: str, mask_path: str, title: str) -> np.ndarray:
+def _panel(image_path: str, mask_path: str, title: str, region: Region | None) -> np.ndarray:
     image = read_image(image_path)
     scale = _TILE / max(image.shape[:2])
     size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
     small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
     marked = small.copy()
+    if region is not None:
+        inside = inside_of_image(region, image).astype(np.uint8)
+        marked = hatched(marked, cv2.resize(inside, size, interpolation=cv2.INTER_NEAREST) == 0)
     if mask_path:
         mask = cv2.resize(read_mask(mask_path), size, interpolation=cv2.INTER_NEAREST)
         contours, _ = cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)

@@ -67,7 +67,7 @@ def training_features(
 
     As in PatchCore (Roth et al., "Towards Total Recall in Industrial Anomaly Detection", 2022,
     https://arxiv.org/abs/2106.08265) each layer is averaged over 3 x 3 positions and the layers are put side by side.
-    Differs from the paper: on the coarsest layer's grid, to which finer layers are averaged, so four times fewer
+    What lies outside of the data set's region of interest is filled before. Differs from the paper: on the coarsest layer's grid, to which finer layers are averaged, so four times fewer
     patches tell of as much.
 
     A detector with the same backbone, weights, image size and layers finds the same features in the cache.
@@ -89,13 +89,19 @@ def training_features(
     from extensions.cache.transform_parts import split_transform
     from extensions.data.checks.inspection import inspect_files
     from extensions.data.datamodules.stock_datasets import read_as_ours
+    from extensions.data.imaging import imaging_of
     from extensions.models.common.pre_processor import default_pre_processor
+    from extensions.models.common.region_mixin import fill_of, with_fill
 
     datamodule.setup("fit")
     if not len(datamodule.train_data):
         msg = f"data set {datamodule.name!r} has no training images to rank; expected some in its training split"
         raise ValueError(msg)
-    parts = split_transform(default_pre_processor(backbone, image_size=image_size).transform)
+    transform = default_pre_processor(backbone, image_size=image_size).transform
+    region = imaging_of(datamodule).region
+    if region is not None:
+        transform = with_fill(transform, fill_of(region, transform, name=backbone))
+    parts = split_transform(transform)
     assert parts is not None  # nothing in the default is random
     split = ImageSplit(read_as_ours(datamodule.train_data), cache or open_cache(), parts[0], inspect=inspect_files)
     store = _feature_store(backbone, weights=weights, layers=layers, normalize=parts[1])

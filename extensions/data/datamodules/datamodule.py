@@ -288,6 +288,14 @@ class WorkbenchDataModule(RemembersArguments, AnomalibDataModule):
 
     def _adopt(self, parts: Mapping[str, Self]) -> None:
         """Take over what the parts of a joined data set know of their draws."""
+        if len({part.imaging for part in parts.values()}) > 1:
+            names = ", ".join(parts)
+            msg = (
+                f"the products {names} of data set {self.name!r} are looked at in different ways (roi, ignore, "
+                "border); expected the same for all that train together: set training to one_each, or give them the same"
+            )
+            raise DatasetError(msg)
+        self._imaging = next((part.imaging for part in parts.values()), Imaging())
         drawing = [name for name, part in parts.items() if part.k_shot]
         train = self.train_data.samples
         drawn = train[train[PRODUCT].isin(drawing) & ~train["known"]]

@@ -15,7 +15,17 @@ from extensions.data.datamodules.mvtec_ad import checked_training
 from extensions.data.datamodules.together import set_up_together
 from extensions.data.joint_training import ALL, ONE_EACH, ONE_FOR_ALL, PRODUCT
 
-_OF_EACH_PART = ("calibration_dir", "known_defects", "known_defects_dir", "set_aside", "group", "shared_groups")
+_OF_EACH_PART = (
+    "calibration_dir",
+    "known_defects",
+    "known_defects_dir",
+    "set_aside",
+    "group",
+    "shared_groups",
+    "roi",
+    "ignore",
+    "border",
+)
 
 
 class Products(WorkbenchDataModule):

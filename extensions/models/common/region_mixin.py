@@ -40,11 +40,9 @@ class RegionMixin(ImagingMixin):
         if region is None:
             return
         self._check_region(region)
-        transform = self.pre_processor.transform
-        mask = None if region.mask is None else seen_mask(region, transform, name=type(self).__name__)
-        fill = FillOutside(mask, foreground=region.foreground, border=region.border)
-        self.pre_processor.transform = Compose([*transform_steps(transform), fill])
-        self.model.inside = InsideOfImages(None if region.foreground else mask)
+        fill = fill_of(region, self.pre_processor.transform, name=type(self).__name__)
+        self.pre_processor.transform = with_fill(self.pre_processor.transform, fill)
+        self.model.inside = InsideOfImages(None if region.foreground else fill.mask)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Store the pre-processor without its last step, which `imaging` tells."""
@@ -105,6 +103,21 @@ def seen_mask(region: Region, transform: Transform, *, name: str) -> torch.Tenso
         )
         raise ValueError(msg)
     return torch.as_tensor(seen)[None].float()
+
+
+def fill_of(region: Region, transform: Transform, *, name: str) -> FillOutside:
+    """What leaves nothing outside of a region, after a pre-processor's transform.
+
+    Raises:
+        ValueError: Nothing is left of the region at the size that a network, called `name`, sees.
+    """
+    mask = None if region.mask is None else seen_mask(region, transform, name=name)
+    return FillOutside(mask, foreground=region.foreground, border=region.border)
+
+
+def with_fill(transform: Transform, fill: FillOutside) -> Compose:
+    """A pre-processor's transform with a last step."""
+    return Compose([*transform_steps(transform), fill])
 
 
 def without_fill(transform: Transform) -> Transform:
