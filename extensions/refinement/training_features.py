@@ -67,8 +67,8 @@ def training_features(
 
     As in PatchCore (Roth et al., "Towards Total Recall in Industrial Anomaly Detection", 2022,
     https://arxiv.org/abs/2106.08265) each layer is averaged over 3 x 3 positions and the layers are put side by side.
-    What lies outside of the data set's region of interest is filled before. Differs from the paper: on the coarsest layer's grid, to which finer layers are averaged, so four times fewer
-    patches tell of as much.
+    What lies outside of the data set's region of interest is filled before. Differs from the paper: on the coarsest
+    layer's grid, to which finer layers are averaged, so four times fewer patches tell of as much.
 
     A detector with the same backbone, weights, image size and layers finds the same features in the cache.
 

@@ -292,7 +292,8 @@ class WorkbenchDataModule(RemembersArguments, AnomalibDataModule):
             names = ", ".join(parts)
             msg = (
                 f"the products {names} of data set {self.name!r} are looked at in different ways (roi, ignore, "
-                "border); expected the same for all that train together: set training to one_each, or give them the same"
+                "border); expected the same for all that train together: give them the same, or set training to "
+                "one_each"
             )
             raise DatasetError(msg)
         self._imaging = next((part.imaging for part in parts.values()), Imaging())
