@@ -68,7 +68,7 @@ def _convert(document: dict[str, Any], options: argparse.Namespace) -> int:
     found = list(data_sets.data_sets(document, options.config, every_seed=False, data_root=options.data_root))
     if len(found) != 1 or not isinstance(found[0], data_sets.Detected):
         several = f"{len(found)} data sets" if len(found) != 1 else "no data set of a detector"
-        msg = f"{options.config} has {several}; labels are converted for one: give a config of extensions.Folder"
+        msg = f"{options.config} has {several}; labels are converted for one: give the config of that alone"
         raise ValueError(msg)
     done = convert(
         found[0].spec,

@@ -24,9 +24,10 @@ def label_target(datamodule: AnomalibDataModule) -> MaskTarget:
         DatasetMissingError: A folder of images is not there.
     """
     if not isinstance(datamodule, Folder | MVTecAD):
+        kind = f"{type(datamodule).__module__.split('.')[0]}.{type(datamodule).__name__}"
         msg = (
-            f"labels are converted for extensions.Folder and extensions.MVTecAD; data set {datamodule.name!r} is a "
-            f"{type(datamodule).__name__}: give the config of one of these"
+            f"data set {datamodule.name!r} is of class {kind}; labels are converted for extensions.Folder and "
+            "extensions.MVTecAD: give the config of one of these"
         )
         raise ValueError(msg)
     if isinstance(datamodule, MVTecAD) and datamodule.product_names:

@@ -61,9 +61,10 @@ def read_coco(document: dict[str, Any], file: Path, *, where: str) -> Labels:
     shapes: dict[Any, list[Shape]] = defaultdict(list)
     for index, annotation in enumerate(document["annotations"]):
         place = f"{where} annotations[{index}]"
-        image, category = (
-            annotation.get(key) if isinstance(annotation, dict) else None for key in ("image_id", "category_id")
-        )
+        if not isinstance(annotation, dict):
+            labels.problems.append(Problem(Kind.BAD_LABEL, place, "expected image_id, category_id and segmentation"))
+            continue
+        image, category = annotation.get("image_id"), annotation.get("category_id")
         if not _is_id(image) or image not in images:
             labels.problems.append(Problem(Kind.NO_IMAGE, place, f"image_id {image!r} is not among its images"))
         elif not _is_id(category) or category not in names:

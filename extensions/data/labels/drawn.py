@@ -46,7 +46,7 @@ class Drawn:
             ("labeled images", len(self.labeled), ""),
             ("masks", len(self.masks), ""),
             ("instances", self.instances.total(), _by_label(self.instances)),
-            ("images without a shape", len(self.good), "good, they get no mask"),
+            ("images without a shape", len(self.good), "good, they get no mask" * bool(self.good)),
         ]
         optional = [
             ("left out, label not chosen", self.not_chosen.total(), _by_label(self.not_chosen)),

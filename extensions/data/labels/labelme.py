@@ -60,7 +60,7 @@ def read_labelme(document: dict[str, Any], file: Path, *, where: str, top: Path)
 
 def _region(shape: dict[str, Any]) -> Region:
     """What a shape marks, or its fault."""
-    kind = shape.get("shape_type") or "polygon"
+    kind = str(shape.get("shape_type") or "polygon")
     if kind in _NO_AREA:
         return Fault(Kind.NO_AREA, f"a {kind}")
     if kind not in _READERS:

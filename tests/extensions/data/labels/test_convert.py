@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import errno
 import re
 from collections.abc import Callable
 from io import BytesIO
@@ -285,6 +286,7 @@ def test_broken_shapes_of_labelme_say_why(convert: Run, labelme: Write, tmp_path
     labelme(
         tmp_path / "labels/scratch/000.json",
         shape("dent", [[1, 1]], "star"),
+        {**SHAPE, "shape_type": ["polygon"]},
         shape("x", [[1, 1], [2, 2]], "mask", mask="%"),
         shape("x", [[1, 1], [2, 2]], "mask", mask=good[:40]),
         shape("x", [[1, 1], [2, 2]], "mask", mask=good),
@@ -296,7 +298,8 @@ def test_broken_shapes_of_labelme_say_why(convert: Run, labelme: Write, tmp_path
         "no base64",
         "its mask cannot be read",
         "its mask is 4x4, but its points give 2x2",
-        "shapes[4] (no label)",
+        "shapes[5] (no label)",
+        "shape_type \"['polygon']\"; known",
     ):
         assert text in said, f"{text}\n{said}"
 
@@ -398,3 +401,59 @@ def test_labels_without_any_shape_write_nothing(convert: Run, coco: Write) -> No
     said = convert(coco({"scratch/000.png": []}), is_error=True)
     assert "no shape to draw, so that no mask was written" in said
     assert has(said, "images without a shape", "1: good, they get no mask")
+
+
+def test_a_write_that_fails_leaves_nothing(
+    convert: Run, coco: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    labels = coco({name: [("dent", [POLYGON])] for name in IN_BAD})
+    write_bytes = Path.write_bytes
+
+    def full(path: Path, content: bytes) -> int:
+        if path.name == "002_mask.png":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write_bytes(path, content)
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    assert "no space left on device; make room there, or give another folder" in convert(labels, is_error=True)
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        ("extensions.Elpv", "is of class extensions.Elpv; labels are converted for extensions.Folder and"),
+        ({"class_path": "extensions.Folder", "init_args": {"name": "x", "normal_dir": "good"}}, "no anomalous images"),
+        ({"class_path": "extensions.MVTecAD", "init_args": {"category": ["a", "b"]}}, "has 2 categories; labels are"),
+        (
+            [{"class_path": "extensions.Elpv"}, {"class_path": "extensions.ElpvSynthetic"}],
+            "has 2 data sets; labels are converted for one",
+        ),
+    ],
+)
+def test_a_data_set_that_takes_no_masks_is_refused(
+    data: object, expected: str, convert: Run, coco: Write, config: Path, product: Path
+) -> None:
+    if isinstance(data, dict) and data["class_path"] == "extensions.Folder":
+        data["init_args"]["root"] = str(product)
+    config.write_text(yaml.safe_dump({"data": data}))
+    assert expected in convert(coco({"000.png": []}), is_error=True)
+
+
+def test_label_files_are_joined_with_masks(convert: Run, coco: Write, mask: Write, tmp_path: Path) -> None:
+    mask(tmp_path / "instances" / "scratch" / "000_0.png")
+    one = coco({"scratch/000.png": [("dent", [POLYGON])]}, name="one.json")
+    two = coco({"scratch/000.png": [("scratch", [[30, 30, 50, 30, 50, 50]])]}, name="two.json")
+    assert has(convert(one, two, tmp_path / "instances"), "instances", "3: dent 1, scratch 1")
+    marks = read(tmp_path / "masks/scratch/000_mask.png")
+    assert marks[9, 9] == marks[20, 20] == marks[35, 48] == 1
+
+
+def test_sizes_are_those_that_a_viewer_shows(convert: Run, labelme: Write, product: Path, tmp_path: Path) -> None:
+    turned = Image.new("RGB", (64, 32))
+    turned.putdata([(n % 256, n // 9 % 256, 7) for n in range(64 * 32)])
+    exif = turned.getexif()
+    exif[0x0112] = 6  # a quarter turn
+    turned.save(product / "bad/scratch/000.png", exif=exif)
+    labelme(product / "bad/scratch/000.json", SHAPE, imageWidth=32, imageHeight=64)
+    convert(product / "bad/scratch/000.json")
+    assert read(tmp_path / "masks/scratch/000_mask.png").shape == (64, 32)
