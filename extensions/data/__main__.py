@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 from extensions.runtime.command import add_data_root_option, add_set_option, exit_code, same_data, set_help, workbench
 from extensions.runtime.escaped import print_anything
@@ -25,7 +26,12 @@ def _run(options: argparse.Namespace) -> int:
     is_check = options.command == "check"
     if not is_check:
         _format(options.output)
+    elif options.convert is None and (options.output or options.labels):
+        msg = f"{'--output' if options.output else '--labels'} goes with --convert LABELS; give both or none"
+        raise ValueError(msg)
     document = load_config(options.config, overrides=options.set)
+    if is_check and options.convert is not None:
+        return _convert(document, options)
     found = list(data_sets.data_sets(document, options.config, every_seed=is_check, data_root=options.data_root))
     results: list[data_sets.CheckResult] = []
     problems: list[str] = []
@@ -55,6 +61,28 @@ def _run(options: argparse.Namespace) -> int:
     return 0
 
 
+def _convert(document: dict[str, Any], options: argparse.Namespace) -> int:
+    """Draw labels as masks of the one data set of a document."""
+    from extensions.workbench.label_masks import convert
+
+    found = list(data_sets.data_sets(document, options.config, every_seed=False, data_root=options.data_root))
+    if len(found) != 1 or not isinstance(found[0], data_sets.Detected):
+        several = f"{len(found)} data sets" if len(found) != 1 else "no data set of a detector"
+        msg = f"{options.config} has {several}; labels are converted for one: give the config of that alone"
+        raise ValueError(msg)
+    done = convert(
+        found[0].spec,
+        options.convert,
+        config=options.config,
+        output=options.output,
+        chosen=options.labels,
+        data_root=options.data_root,
+    )
+    print("\n".join(done.counts))
+    print(f"{done.last}; next: {workbench('check', *same_data(options))}")
+    return 0
+
+
 def _parser(prog: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog=prog, description="Look at a data set before training on it: check | sheet.")
     commands = parser.add_subparsers(dest="command", required=True)
@@ -64,6 +92,8 @@ def _parser(prog: str) -> argparse.ArgumentParser:
         check,
         "Open every file of a data set; print its counts, or all problems at once.",
         example="--config configs/data/elpv_synthetic.yaml",
+        notes="With --convert it draws labels of labelme or COCO (polygons, run-length codes), or several masks of one "
+        "image, as one mask for each image instead; see docs/labels.md.",
     )
     set_help(
         sheet,
@@ -74,6 +104,17 @@ def _parser(prog: str) -> argparse.ArgumentParser:
         command.add_argument("--config", type=Path, required=True, help="YAML with a `data:` section, of any command")
         add_set_option(command, "data.init_args.seed=1")
         add_data_root_option(command)
+    check.add_argument(
+        "--convert",
+        type=Path,
+        nargs="+",
+        metavar="LABELS",
+        help="label files, or a folder of them or of masks, to draw",
+    )
+    check.add_argument(
+        "--output", type=Path, metavar="FOLDER", help="new folder of masks (default: the data set's own)"
+    )
+    check.add_argument("--labels", nargs="+", metavar="NAME", help="labels that count as defects (default: all)")
     sheet.add_argument("--output", type=Path, required=True, help="image to write, e.g. sheet.png")
     sheet.add_argument("--n", type=int, default=24, help="images to show (default: %(default)s)")
     return parser

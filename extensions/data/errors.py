@@ -103,6 +103,27 @@ class Kind(Enum):
         "image left out because of the ending of its name",
         "rename or convert them; class Folder can also be given their endings, such as extensions: [.png, .gif]",
     )
+    NOT_JSON = ("label file that is not JSON", "export the labels again")
+    NOT_LABELS = (
+        "JSON that is neither labelme nor COCO",
+        "give files with the keys shapes and imagePath (labelme), or images, annotations and categories (COCO)",
+    )
+    BAD_LABEL = ("label that cannot be read", "correct or delete it, or export the labels again")
+    FEW_POINTS = ("polygon with fewer than 3 points", "draw it again or delete it")
+    NO_AREA = (
+        "label without an area",
+        "draw polygons around defects, or name in --labels those that are to be drawn, without this one",
+    )
+    OUTSIDE_IMAGE = ("shape outside of its image", "draw it again, or export the labels at the size of the image")
+    BAD_RUNS = ("run-length code that is corrupt", "export the labels again")
+    RUNS_SIZE = ("run-length code of another size than its image", "export the labels at the size of the image")
+    LABELED_SIZE = (
+        "image of another size than its label file says",
+        "label the images as they are on disk and shown, or put those there that were labeled",
+    )
+    NO_IMAGE = ("label of an image that is not there", "add the image to the data set, or delete the label")
+    UNCLEAR_IMAGE = ("label that fits several images", "write the image's folder before its name in the label file")
+    SAME_MASK = ("images whose masks would have one name", "give them different names")
 
     @property
     def is_warning(self) -> bool:
