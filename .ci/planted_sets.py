@@ -2,8 +2,8 @@
 
 Each is drawn with three seeds, in the layout of MVTec AD, as 8-bit gray PNG of 256 x 256 px:
 
-- `belt`: a part in one place on a belt that never looks the same, 30 to train on, 20 good and 20 defective to test. Each
-  defective one has a spot on the part; half of all test images have the same kind of spot on the belt.
+- `belt`: a part in one place on a belt that never looks the same, 30 to train on, 20 good and 20 defective to test.
+  Each defective one has a spot on the part; half of all test images have the same kind of spot on the belt.
 - `tray`: the same part somewhere on an even tray, and the spots on the tray.
 """
 

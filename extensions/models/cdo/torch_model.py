@@ -60,15 +60,17 @@ class CdoModel(STFPMModel):
         """As `STFPMModel.map_inside`; what a coarser layer says of a position is of what is inside, too."""
         size = tuple(inside.pixels.shape[-2:])
         first = next(iter(teacher.values())).shape[-2:]
-        spreading = Inside(inside.positions(first), is_fixed=inside.is_fixed)
+        spreading = Inside(inside.positions(first), is_fixed=inside.is_fixed, known=inside.known)
         layers = [
             spreading.spread(
-                partial(enlarged, size=tuple(first)), discrepancies({name: teacher[name]}, {name: student[name]})
+                partial(enlarged, size=tuple(first)),
+                discrepancies({name: teacher[name]}, {name: student[name]}),
+                key="layer",
             )
             for name in teacher
         ]
         return inside.spread(
-            lambda maps: self.anomaly_map_generator.enlarge(maps, size), torch.stack(layers).sum(dim=0)
+            lambda maps: self.anomaly_map_generator.enlarge(maps, size), torch.stack(layers).sum(dim=0), key="map"
         )
 
 

@@ -63,7 +63,9 @@ class CflowModel(AnomalibCflowModel):
         likelihood = log_prob_maps[0].new_zeros((log_prob_maps[0].shape[0], 1, *size))  # (N, 1, H, W)
         for layer_map, peak in zip(log_prob_maps, peaks, strict=True):
             scaled = (layer_map - peak).exp()
-            likelihood = likelihood + (enlarge(scaled) if inside is None else inside.spread(enlarge, scaled))
+            likelihood = likelihood + (
+                enlarge(scaled) if inside is None else inside.spread(enlarge, scaled, key="layer")
+            )
         anomaly_map = len(self.pool_layers) - likelihood
         if inside is not None:
             anomaly_map = anomaly_map * inside.pixels

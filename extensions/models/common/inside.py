@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import nn
@@ -20,10 +20,12 @@ class Inside:
     Attributes:
         pixels: (1 or N, 1, H, W) float, 1 inside, else 0.
         is_fixed: Whether they are those of any image.
+        known: What `spread` divides by, where it is the same for any image; it may be added to.
     """
 
     pixels: torch.Tensor
     is_fixed: bool
+    known: dict[tuple[object, ...], torch.Tensor] = field(default_factory=dict)
 
     def positions(self, size: tuple[int, int] | torch.Size) -> torch.Tensor:
         """Positions (1 or N, 1, h, w) of a feature map with any pixel inside: 1, else 0."""
@@ -48,14 +50,33 @@ class Inside:
         grid[:, self.rows(size)] = values
         return grid.reshape(-1, 1, *size)
 
-    def spread(self, enlarge: Enlarge, scores: torch.Tensor) -> torch.Tensor:
+    def spread(self, enlarge: Enlarge, scores: torch.Tensor, *, key: object) -> torch.Tensor:
         """Enlarge scores (N, 1, h, w) by a linear map, from what is inside alone: (N, 1, H, W), 0 outside.
 
         The weights of what is outside are left out and the others add up to 1 again.
+
+        Args:
+            enlarge: The linear map.
+            scores: Of positions.
+            key: Names the map among those of a network.
         """
         positions = self.positions(scores.shape[-2:]).to(scores)
-        weights = enlarge(positions).clamp_min(LEAST_WEIGHT)
-        return enlarge(scores * positions) / weights * self.pixels.to(scores)
+        return enlarge(scores * positions) * self._gain(enlarge, positions, key)
+
+    def _gain(self, enlarge: Enlarge, positions: torch.Tensor, key: object) -> torch.Tensor:
+        """One over the weights of what is inside, (1 or N, 1, H, W), 0 outside.
+
+        Of a fixed region it is computed once, so that an exported network holds it as a constant: what the exporter
+        folded itself was wrong for reverse distillation.
+        """
+        place = (key, tuple(positions.shape), positions.device, positions.dtype)
+        if self.is_fixed and place in self.known:
+            return self.known[place]
+        with torch.inference_mode(mode=False), torch.no_grad():
+            gain = self.pixels.to(positions) / enlarge(positions).clamp_min(LEAST_WEIGHT)
+        if self.is_fixed and not torch.compiler.is_compiling():
+            self.known[place] = gain
+        return gain
 
 
 class InsideOfImages(nn.Module):
@@ -70,11 +91,12 @@ class InsideOfImages(nn.Module):
     def __init__(self, mask: torch.Tensor | None) -> None:
         super().__init__()
         self.register_buffer("mask", mask, persistent=False)  # a checkpoint has it as part of `imaging`
+        self._known: dict[tuple[object, ...], torch.Tensor] = {}
 
     def forward(self, images: torch.Tensor) -> Inside:
         """Of images (N, 3, H, W)."""
         if self.mask is not None:
-            return Inside(self.mask, is_fixed=True)
+            return Inside(self.mask, is_fixed=True, known=self._known)
         return Inside((images != 0).any(dim=1, keepdim=True).to(images), is_fixed=False)
 
 

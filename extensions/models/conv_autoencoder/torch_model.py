@@ -80,7 +80,7 @@ class ConvAutoencoderModel(nn.Module):
         if inside is not None:
             pixels = inside.pixels.expand_as(error)
             mean = (error * pixels).sum(dim=(1, 2, 3)) / pixels.sum(dim=(1, 2, 3))
-            return InferenceBatch(pred_score=mean, anomaly_map=inside.spread(self.anomaly_map, error))
+            return InferenceBatch(pred_score=mean, anomaly_map=inside.spread(self.anomaly_map, error, key="blur"))
         return InferenceBatch(pred_score=error.mean(dim=(1, 2, 3)), anomaly_map=self.anomaly_map(error))
 
 

@@ -68,7 +68,9 @@ class PadimModel(AnomalibPadimModel):
         scores = self.anomaly_map_generator.compute_distance(kept, [self.gaussian.mean, self.gaussian.inv_covariance])
         if inside.is_fixed:
             scores = inside.scattered(scores.flatten(1), size)
-        anomaly_map = inside.spread(lambda maps: self.anomaly_map_generator.enlarge(maps, images.shape[-2:]), scores)
+        anomaly_map = inside.spread(
+            lambda maps: self.anomaly_map_generator.enlarge(maps, images.shape[-2:]), scores, key="map"
+        )
         return InferenceBatch(pred_score=anomaly_map.amax(dim=(1, 2, 3)), anomaly_map=anomaly_map)
 
     def generate_embedding(self, features: dict[str, torch.Tensor]) -> torch.Tensor:

@@ -116,7 +116,7 @@ class PatchcoreModel(AnomalibPatchcoreModel):
             distances = distances * inside.positions(size).flatten(1).to(distances)
         pred_score = self.compute_anomaly_score(distances, places, patches)
         scores = inside.scattered(distances, size) if inside.is_fixed else distances.reshape(-1, 1, *size)
-        anomaly_map = inside.spread(lambda maps: self.anomaly_map_generator(maps, images.shape[-2:]), scores)
+        anomaly_map = inside.spread(lambda maps: self.anomaly_map_generator(maps, images.shape[-2:]), scores, key="map")
         return InferenceBatch(pred_score=pred_score, anomaly_map=anomaly_map)
 
     def _patches(self, features: Features, inside: Inside | None = None) -> torch.Tensor:

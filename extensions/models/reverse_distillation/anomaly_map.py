@@ -57,7 +57,9 @@ class AnomalyMapGenerator(nn.Module):
             1 - F.cosine_similarity(wanted, found)[:, None] for wanted, found in zip(encoded, decoded, strict=True)
         ]
         enlarge = partial(F.interpolate, size=image_size, mode="bilinear", align_corners=True)
-        maps = [enlarge(scores) if inside is None else inside.spread(enlarge, scores) for scores in distances]
+        maps = [
+            enlarge(scores) if inside is None else inside.spread(enlarge, scores, key="layer") for scores in distances
+        ]
         stacked = torch.stack(maps)  # (layers, N, 1, height, width)
         joined = stacked.sum(dim=0) if self.mode == "add" else stacked.prod(dim=0)
-        return self.blur(joined) if inside is None else inside.spread(self.blur, joined)
+        return self.blur(joined) if inside is None else inside.spread(self.blur, joined, key="blur")

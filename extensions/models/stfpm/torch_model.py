@@ -76,6 +76,7 @@ class STFPMModel(AnomalibSTFPMModel):
             inside.spread(
                 lambda scores: F.interpolate(scores, size=size, mode="bilinear", align_corners=False),
                 self.anomaly_map_generator.compute_layer_map(teacher[name], student[name], teacher[name].shape[-2:]),
+                key="layer",
             )
             for name in teacher
         ]
