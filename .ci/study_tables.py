@@ -12,6 +12,7 @@ CDO |= {"AUPRO": "pixel_AUPRO"}
 STPM = {"image AUROC": "image_AUROC", "pixel AUROC": "pixel_AUROC"}
 _UNTOLD = ("precision=", "k_shot=", "known_defects=")  # equal in all rows, or in a column of their own
 PARTS = {"image AUROC": "image_AUROC", "part AUROC": "part_AUROC", "pixel AP": "pixel_AveragePrecision"}
+PLANTED = {"image AUROC": "image_AUROC", "pixel AP": "pixel_AveragePrecision"}
 FEW = {"image AUROC": "image_AUROC", "pixel AUROC": "pixel_AUROC"}
 
 
@@ -24,6 +25,7 @@ def study_tables(results: Path) -> dict[str, str | None]:
         ("stpm", STPM, interval_table),
         ("reg_ad", FEW, draws_table),
         ("groups", PARTS, interval_table),
+        ("planted_regions", PLANTED, interval_table),
     ):
         folder = results / name
         found[name] = table(_means(folder), metrics) if (folder / "records.jsonl").is_file() else None

@@ -36,6 +36,16 @@ benchmark.run(Padim(**common, n_features=50), data, output=output)
 benchmark.run(Padim(**common, n_features=100), data, output=output)
 
 # %% [markdown]
+# ## Look at a part of each image
+# `border` leaves out a rim, `roi` all but a region (a mask, polygons, or the foreground): nothing there is learned from
+# or scored, and panels hatch it.
+
+# %%
+inner = ElpvSynthetic(n_train=n_train, n_test=n_test, num_workers=0, border=12)
+run = benchmark.run(Padim(**common, n_features=50), inner, output=output)
+run.show_images()
+
+# %% [markdown]
 # ## A model trained by gradient descent
 # It needs a number of epochs. A run whose loss was still falling is marked and gets no rank.
 
