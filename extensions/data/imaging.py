@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Any
 
+from extensions.data.tiling.settings import Tiling
+
 
 @dataclass(frozen=True)
 class Imaging:
@@ -12,7 +14,12 @@ class Imaging:
 
     Nothing is set for images that are looked at whole, in 8 bits of grey or RGB. A part is a frozen dataclass with
     ``stored()``, plain values and tensors, and the class method ``of(stored)`` that reads them; `PARTS` has its class.
+
+    Attributes:
+        tiling: The tiles that images are looked at in; None for images that are looked at whole.
     """
+
+    tiling: Tiling | None = None
 
     @property
     def is_plain(self) -> bool:
@@ -44,7 +51,7 @@ class Imaging:
         return cls(**{name: PARTS[name].of(part) for name, part in stored.items()})
 
 
-PARTS: dict[str, Any] = {}
+PARTS: dict[str, Any] = {"tiling": Tiling}
 """The class of each part by its name in `Imaging`."""
 
 

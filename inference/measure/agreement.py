@@ -30,6 +30,8 @@ FLIPPED_PART = 0.05  # of the labels may differ, each network judging by its own
 # Of images with drawn defects more: many are as faint as the threshold, and none had a say in it.
 DRAWN_FLIPPED_PART = 0.1
 N_IMAGES = 64
+FEWEST_IMAGES = 4
+PIXELS = 2**24  # of all images of a network of tiles together: their maps are held
 
 
 class DisagreementError(RuntimeError):
@@ -183,6 +185,12 @@ def engine_predictions(model: AnomalibModule, files: Sequence[Path], workspace: 
         for batch in found
     }
     return [scored[str(file)] for file in files]  # anomalib's data sets sort their files
+
+
+def n_compared(file: Path) -> int:
+    """How many images such as this one a network of tiles is compared on: fewer where they are larger."""
+    pixels = read_image(file)
+    return min(N_IMAGES, max(FEWEST_IMAGES, PIXELS // (pixels.shape[0] * pixels.shape[1])))
 
 
 def flips_accepted(n_images: int, part: float = FLIPPED_PART) -> int:

@@ -22,6 +22,7 @@ from inference.model.batches import BATCH, Key, batches
 from inference.model.compiling import check_files, compile_network
 from inference.model.given_thresholds import check_given, judged_by
 from inference.model.metadata import ModelInfo, info_path
+from inference.model.tiles import cut, stitched
 from inference.model.verdicts import Verdict
 
 if TYPE_CHECKING:
@@ -38,7 +39,8 @@ class Prediction:
         pred_label: Whether `pred_score >= threshold`; None without a threshold.
         verdict: `good`, `defective` or, between two thresholds, `unsure`; None without a threshold. `pred_label` is
             True for both of the latter: an unsure part is not let through.
-        anomaly_map: (h, w) float32, raw, of the part of the image that the network sees.
+        anomaly_map: (h, w) float32, raw, of the part of the image that the network sees; of a network of tiles of the
+            whole image, at its size or that of `Tiling.resize`.
         latency_ms: What the image took of the network's time once that is warm: the time in which its batch was
             computed, divided by the images in it. Reading, waiting and writing are not in it; batches that other
             streams compute meanwhile slow it down.
@@ -81,9 +83,10 @@ class Predictor(ABC):
                 raise outcome
         return [outcome for outcome in found if isinstance(outcome, Prediction)]
 
-    @abstractmethod
     def stream(self, images: Iterable[tuple[Key, np.ndarray]]) -> Iterator[tuple[Key, Prediction | Exception]]:
         """Score images one after another while more are being read; results come in the order of the images.
+
+        Of a network of tiles each image is cut and its map stitched; only the tiles that are at work are held.
 
         Args:
             images: Any key and an image as in `predict`; taken a few batches ahead of what is yielded.
@@ -91,6 +94,14 @@ class Predictor(ABC):
         Yields:
             The key and the prediction, or the error that an image caused.
         """
+        if self.info.tiling is None:
+            yield from self._stream(images)
+        else:
+            yield from stitched(self._stream(cut(images, self.info.tiling)), self._outcome)
+
+    @abstractmethod
+    def _stream(self, images: Iterable[tuple[Any, Any]]) -> Iterator[tuple[Any, Prediction | Exception]]:
+        """As `stream`, of what the network takes."""
 
     def _outcomes(self, scores: np.ndarray, maps: np.ndarray, milliseconds: float) -> list[Prediction | Exception]:
         return [
@@ -139,7 +150,7 @@ class OpenVinoPredictor(Predictor):
         n_requests = self.compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
         self._requests = [self.compiled.create_infer_request() for _ in range(n_requests)]
 
-    def stream(self, images: Iterable[tuple[Key, np.ndarray]]) -> Iterator[tuple[Key, Prediction | Exception]]:
+    def _stream(self, images: Iterable[tuple[Any, Any]]) -> Iterator[tuple[Any, Prediction | Exception]]:
         """See `Predictor.stream`."""
         at_work: deque[tuple[Any, list[Key], np.ndarray]] = deque()
         idle = deque(self._requests)
@@ -203,20 +214,28 @@ class TorchPredictor(Predictor):
         import torch
         from torchvision.transforms.v2.functional import to_dtype, to_image
 
+        from extensions.models.common.tiled_scoring import raw_scores
+
+        tiling = self.info.tiling
         for keys, stacked in batches(images, self.batch):
             if isinstance(stacked, Exception):
                 yield keys[0], stacked
                 continue
+            if tiling is not None and not tiling.fits(stacked.shape[1:3]):
+                yield keys[0], ValueError(f"the image is {tiling.too_small(stacked.shape[1:3])}")
+                continue
             with torch.inference_mode():
                 image = to_dtype(to_image(stacked[0]), torch.float32, scale=True)[None]
                 if not self._is_warm:
-                    self._model.model(self._model.pre_processor.transform(image))
+                    raw_scores(self._model, image)
                     self._is_warm = True
                 started = time.perf_counter()
-                found = self._model.model(self._model.pre_processor.transform(image))
+                found = raw_scores(self._model, image)
             milliseconds = (time.perf_counter() - started) * 1000
             scores, maps = found.pred_score.float().numpy(), found.anomaly_map.float().numpy()
             yield keys[0], self._outcomes(scores, maps, milliseconds)[0]
+
+    _stream = stream
 
 
 def load_predictor(

@@ -3,7 +3,7 @@
 import copy
 import os
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -11,6 +11,7 @@ import pandas as pd
 from anomalib import TaskType
 from anomalib.data.datamodules.base.image import AnomalibDataModule
 from anomalib.data.utils import ValSplitMode
+from torch.utils.data import DataLoader
 from torchvision.transforms.v2 import Transform
 
 from extensions.configuration.given_arguments_mixin import RemembersArguments
@@ -23,6 +24,7 @@ from extensions.data.datamodules.kind_folders import list_calibration
 from extensions.data.datamodules.known_defects import checked_counts, list_known, take_known, with_known
 from extensions.data.datamodules.listing import Listing
 from extensions.data.datamodules.parts import checked_shared, shared_parts, without_shared
+from extensions.data.datamodules.tiles import TiledDataset, check_tiles
 from extensions.data.errors import DatasetError
 from extensions.data.groups import GROUP, Shared, check_group, joined_parts, parts_of
 from extensions.data.imaging import Imaging
@@ -30,6 +32,7 @@ from extensions.data.joint_training import ONE_EACH, ONE_FOR_ALL, PRODUCT
 from extensions.data.part_score import WORST, check_part_score
 from extensions.data.reading.files import absolute, from_data_root, relative_name
 from extensions.data.splits import few, held_out
+from extensions.data.tiling.settings import Tiling
 from extensions.runtime.cache_folder import cache_folder
 
 
@@ -84,6 +87,10 @@ class WorkbenchDataModule(RemembersArguments, AnomalibDataModule):
             leaves out their test images.
         part_score: what a part scores, for the verdict on parts: the ``max`` of its images, their ``mean``, or
             ``top3``, the mean of the three highest (any number).
+        tiling: for large images: ``{tile: 256, overlap: 32, resize: null}``, in px. The images are resized to
+            ``resize`` (null leaves their size) and cut into tiles, which a detector is trained on; test images are
+            whole, and what it finds in their tiles is stitched. Splits, names and counts are of images. See
+            ``docs/tiling.md``.
 
     Attributes:
         calibration_data: these images, after ``setup``; None without them.
@@ -127,7 +134,9 @@ class WorkbenchDataModule(RemembersArguments, AnomalibDataModule):
         group: str | Path | None = None,
         shared_groups: Shared = "keep",
         part_score: str = WORST,
+        tiling: dict[str, Any] | None = None,
     ) -> None:
+        self.tiling = None if tiling is None else Tiling.from_settings(tiling)
         super().__init__(
             train_batch_size=train_batch_size,
             eval_batch_size=eval_batch_size,
@@ -171,7 +180,7 @@ class WorkbenchDataModule(RemembersArguments, AnomalibDataModule):
     @property
     def imaging(self) -> Imaging:
         """How images reach a detector; known after ``setup``."""
-        return Imaging()
+        return Imaging(tiling=self.tiling)
 
     @property
     def product_names(self) -> list[str]:
@@ -222,6 +231,7 @@ class WorkbenchDataModule(RemembersArguments, AnomalibDataModule):
         everything = pd.concat([samples, *(part for part in (calibration, known) if len(part))], ignore_index=True)
         listed += shared_parts(everything, root=self.root)
         raise_problems(everything, listed, name=self.name, root=self.root)
+        check_tiles(self.tiling, everything["image_path"], name_of=self.relative)
         samples, drawn = self._take_known(self._draw_test(samples))
         train, test = (samples[samples["split"] == split] for split in ("train", "test"))
         train, val, test = self._split_val(train, test)
@@ -363,11 +373,16 @@ class WorkbenchDataModule(RemembersArguments, AnomalibDataModule):
         return draw_on_half(normal, seed=self.seed)
 
     def _dataset(self, samples: pd.DataFrame) -> WorkbenchDataset:
+        is_trained = self.val_split_mode == ValSplitMode.FROM_TRAIN and set(samples["split"]) == {"val"}
+        if self.tiling is not None and is_trained:  # for a loss, which is of tiles
+            return TiledDataset(samples, name=self.name, task=self._task, tiling=self.tiling)
         return WorkbenchDataset(samples, name=self.name, task=self._task)
 
     def _training_dataset(self, samples: pd.DataFrame) -> WorkbenchDataset:
         """With the masks of known defects, also where no other image has one."""
         task = TaskType.SEGMENTATION if samples["known"].any() else self._task
+        if self.tiling is not None:
+            return TiledDataset(samples, name=self.name, task=task, tiling=self.tiling)
         return WorkbenchDataset(samples, name=self.name, task=task)
 
     @property
@@ -389,8 +404,25 @@ class WorkbenchDataModule(RemembersArguments, AnomalibDataModule):
 
     def val_dataloader(self) -> Any:
         """Validation batches; none for a split without images."""
-        return super().val_dataloader() if len(self.val_data) else []
+        return self._evaluated(super().val_dataloader) if len(self.val_data) else []
 
     def test_dataloader(self) -> Any:
         """Test batches; none for a split without images."""
-        return super().test_dataloader() if len(self.test_data) else []
+        return self._evaluated(super().test_dataloader) if len(self.test_data) else []
+
+    def _evaluated(self, load: Callable[[], Any]) -> Any:
+        """Of large images one at a time, read by this process: several of them, and copies on their way, take memory."""
+        loader = load()
+        if self.tiling is None or getattr(loader.dataset, "gives_tiles", False):
+            return loader
+        return DataLoader(loader.dataset, batch_size=1, collate_fn=loader.collate_fn)
+
+    def _update_augmentations(self) -> None:
+        """Give the splits their augmentations, and those that are not cut into tiles the model's resize."""
+        super()._update_augmentations()
+        if self.tiling is None:
+            return
+        for name in ("val", "test"):
+            split = getattr(self, f"{name}_data")
+            if not getattr(split, "gives_tiles", False):
+                split.augmentations = getattr(self, f"{name}_augmentations", None)

@@ -149,9 +149,7 @@ class AutoencoderOcSvm(ConvAutoencoder):
             return
         for batch in itertools.islice(loader, int(n_batches[0])):
             moved = self.trainer.strategy.batch_to_device(batch)
-            if self.pre_processor is not None:
-                self.pre_processor.on_validation_batch_start(self.trainer, self, moved, 0)
-            scored = moved.update(**self.model(moved.image)._asdict())
+            scored = self.scored(moved)
             self.post_processor.on_validation_batch_end(self.trainer, self, scored, moved, 0)
         self.post_processor.on_validation_epoch_end(self.trainer, self)
 

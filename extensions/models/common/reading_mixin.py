@@ -10,15 +10,15 @@ from anomalib.visualization import ImageVisualizer
 from torch.utils.data import DataLoader
 
 from extensions.data.datamodules.stock_datasets import read_as_ours
-from extensions.models.common.imaging_mixin import ImagingMixin
 from extensions.models.common.known_defects import check_known_defects
+from extensions.models.common.tiling_mixin import TilingMixin
 from extensions.models.common.visualizer import UprightVisualizer
 
 if TYPE_CHECKING:
     from lightning.pytorch import Trainer
 
 
-class ReadingMixin(ImagingMixin):
+class ReadingMixin(TilingMixin):
     """Mix-in for anomalib models: files of anomalib's own data sets are read by our reader in fit, test and predict.
 
     The data sets themselves, loaders that are given and other models are left as they are.
