@@ -152,7 +152,7 @@ class OpenVinoPredictor(Predictor):
 
     def _stream(self, images: Iterable[tuple[Any, Any]]) -> Iterator[tuple[Any, Prediction | Exception]]:
         """See `Predictor.stream`."""
-        at_work: deque[tuple[Any, list[Key], np.ndarray]] = deque()
+        at_work: deque[tuple[Any, list[Any], np.ndarray]] = deque()
         idle = deque(self._requests)
         try:
             for keys, stacked in batches(images, self.batch):
@@ -185,7 +185,7 @@ class OpenVinoPredictor(Predictor):
             for request in self._requests:
                 request.infer([image], share_inputs=True)
 
-    def _finished(self, request: Any, keys: list[Key], _: np.ndarray) -> Iterator[tuple[Key, Prediction | Exception]]:
+    def _finished(self, request: Any, keys: list[Any], _: np.ndarray) -> Iterator[tuple[Any, Prediction | Exception]]:
         try:
             request.wait()
         except RuntimeError as error:
@@ -210,6 +210,10 @@ class TorchPredictor(Predictor):
         self._model = model.eval()
 
     def stream(self, images: Iterable[tuple[Key, np.ndarray]]) -> Iterator[tuple[Key, Prediction | Exception]]:
+        """See `Predictor.stream`; the model itself cuts and stitches."""
+        yield from self._stream(images)
+
+    def _stream(self, images: Iterable[tuple[Any, Any]]) -> Iterator[tuple[Any, Prediction | Exception]]:
         """See `Predictor.stream`."""
         import torch
         from torchvision.transforms.v2.functional import to_dtype, to_image
@@ -221,8 +225,8 @@ class TorchPredictor(Predictor):
             if isinstance(stacked, Exception):
                 yield keys[0], stacked
                 continue
-            if tiling is not None and not tiling.fits(stacked.shape[1:3]):
-                yield keys[0], ValueError(f"the image is {tiling.too_small(stacked.shape[1:3])}")
+            if tiling is not None and not tiling.fits((stacked.shape[1], stacked.shape[2])):
+                yield keys[0], tiling.error((stacked.shape[1], stacked.shape[2]))
                 continue
             with torch.inference_mode():
                 image = to_dtype(to_image(stacked[0]), torch.float32, scale=True)[None]
@@ -234,8 +238,6 @@ class TorchPredictor(Predictor):
             milliseconds = (time.perf_counter() - started) * 1000
             scores, maps = found.pred_score.float().numpy(), found.anomaly_map.float().numpy()
             yield keys[0], self._outcomes(scores, maps, milliseconds)[0]
-
-    _stream = stream
 
 
 def load_predictor(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, Generic
+from typing import Any, Generic, Protocol
 
 import numpy as np
 
@@ -24,13 +24,17 @@ class TileKey(Generic[Key]):
     grid: Grid | None
 
 
-@dataclass(frozen=True)
-class TileScore:
+class TileScore(Protocol):
     """What a network says of one tile, see `inference.model.predictors.Prediction`."""
 
-    pred_score: float
-    anomaly_map: np.ndarray
-    latency_ms: float
+    @property
+    def pred_score(self) -> float: ...  # noqa: D102
+
+    @property
+    def anomaly_map(self) -> np.ndarray: ...  # noqa: D102
+
+    @property
+    def latency_ms(self) -> float: ...  # noqa: D102
 
 
 def cut(images: Iterable[tuple[Key, Any]], tiling: Tiling) -> Iterator[tuple[TileKey[Key], Any]]:
@@ -38,7 +42,7 @@ def cut(images: Iterable[tuple[Key, Any]], tiling: Tiling) -> Iterator[tuple[Til
     for key, image in images:
         error = not_an_image(image)
         if error is None and not tiling.fits(image.shape[:2]):
-            error = ValueError(f"the image is {tiling.too_small(image.shape[:2])}")
+            error = tiling.error(image.shape[:2])
         if error is not None:
             yield TileKey(key, 0, None), error
             continue
@@ -52,7 +56,7 @@ def stitched(
     tiles: Iterable[tuple[TileKey[Key], TileScore | Exception]],
     outcome: Callable[[float, np.ndarray, float], Any],
 ) -> Iterator[tuple[Key, Any]]:
-    """Whole images again, in their order, as soon as their last tile is there; the first error of a tile is its image's.
+    """Whole images again, in order, each as soon as its last tile is there; a tile's error is its image's.
 
     Args:
         tiles: Those of an image follow each other; their latencies add up.

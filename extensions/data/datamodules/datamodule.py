@@ -411,7 +411,7 @@ class WorkbenchDataModule(RemembersArguments, AnomalibDataModule):
         return self._evaluated(super().test_dataloader) if len(self.test_data) else []
 
     def _evaluated(self, load: Callable[[], Any]) -> Any:
-        """Of large images one at a time, read by this process: several of them, and copies on their way, take memory."""
+        """Of large images one at a time, read by this process: several, and copies on their way, take memory."""
         loader = load()
         if self.tiling is None or getattr(loader.dataset, "gives_tiles", False):
             return loader

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from anomalib import TaskType
 from anomalib.data.dataclasses import ImageItem
+from anomalib.data.datasets.base.image import AnomalibDataset
 from pandas import DataFrame
 from torchvision.transforms.v2 import Transform
 from torchvision.transforms.v2.functional import to_dtype, to_image
@@ -60,7 +61,7 @@ class TiledDataset(WorkbenchDataset):
     @samples.setter
     def samples(self, samples: DataFrame) -> None:
         self._firsts = None  # of other images
-        WorkbenchDataset.samples.fset(self, samples)
+        AnomalibDataset.samples.fset(self, samples)
 
     @property
     def firsts(self) -> np.ndarray:
@@ -93,9 +94,7 @@ class TiledDataset(WorkbenchDataset):
                 label = int(marks.any())
             mask = Mask(torch.from_numpy(marks), dtype=torch.uint8)
         if self.augmentations is not None:
-            image, mask = (
-                self.augmentations(image, mask) if mask is not None else (self.augmentations(image), None)
-            )
+            image, mask = self.augmentations(image, mask) if mask is not None else (self.augmentations(image), None)
         return ImageItem(
             image=image,
             gt_mask=mask,
@@ -117,7 +116,7 @@ class TiledDataset(WorkbenchDataset):
 def sizes_of(paths: list[str]) -> dict[str, tuple[int, int]]:
     """Height and width in px of each image file that can be read, by path."""
     facts = inspect_files(paths)
-    return {path: facts[path].size[::-1] for path in paths if facts[path].size is not None}  # type: ignore[index, misc]
+    return {path: facts[path].size[::-1] for path in paths if facts[path].size is not None}  # type: ignore[index]
 
 
 def check_tiles(tiling: Tiling | None, paths: Iterable[str], *, name_of: Callable[[str], str]) -> None:

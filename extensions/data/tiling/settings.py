@@ -57,7 +57,7 @@ class Tiling:
         """
         if not isinstance(given, Mapping):
             msg = f"tiling is {given!r}; expected its settings, such as {{tile: 256, overlap: {OVERLAP}}}"
-            raise ValueError(msg)  # noqa: TRY004 - of a configuration, as all others
+            raise ValueError(msg)
         check_keys(given, [field.name for field in fields(cls)], place="tiling.")
         if given.get("tile") is None:
             msg = f"tiling has no tile; expected the side of a tile in px, such as {{tile: 256, overlap: {OVERLAP}}}"
@@ -94,8 +94,12 @@ class Tiling:
             ValueError: The image is smaller than a tile.
         """
         if not self.fits(size):
-            raise ValueError(f"the image is {self.too_small(size)}")
+            raise self.error(size)
         return grid_of(self.size_of(size), self.tile, self.overlap)
+
+    def error(self, size: tuple[int, int]) -> ValueError:
+        """Of an image that is smaller than a tile."""
+        return ValueError(f"the image is {self.too_small(size)}")
 
     def too_small(self, size: tuple[int, int]) -> str:
         """What is said of an image that is smaller than a tile."""

@@ -62,9 +62,7 @@ def tiled_scores(
     scored = [_scored(network, image, tiling, transform) for image in images]
     scores = images.new_tensor([one.score for one in scored])
     maps = [torch.from_numpy(one.anomaly_map) for one in scored if one.anomaly_map is not None]
-    return InferenceBatch(
-        pred_score=scores, anomaly_map=torch.stack(maps)[:, None].to(images.device) if maps else None
-    )
+    return InferenceBatch(pred_score=scores, anomaly_map=torch.stack(maps)[:, None].to(images.device) if maps else None)
 
 
 def _scored(network: torch.nn.Module, image: torch.Tensor, tiling: Tiling, transform: Any) -> Stitching:

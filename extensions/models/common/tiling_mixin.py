@@ -13,9 +13,11 @@ from torchvision.transforms.v2.functional import resize_mask
 
 from extensions.data.imaging import Imaging, imaging_of
 from extensions.data.tiling.resizing import resized_image
+from extensions.data.tiling.settings import Tiling
 from extensions.models.common.imaging_mixin import ImagingMixin
 from extensions.models.common.limits import seen_size, smallest_image
 from extensions.models.common.tiled_scoring import tiled_scores
+from extensions.models.common.tiling_estimate import estimate, room
 
 STEPS = ("validation_step", "test_step", "predict_step")
 
@@ -49,6 +51,8 @@ class TilingMixin(ImagingMixin):
         super().setup(stage)
         if stage == "fit":
             self._arrange_steps()
+            if self.imaging.tiling is not None and self._trainer is not None:
+                self._tell_cost(self.imaging.tiling)
 
     def on_validation_start(self) -> None:
         """Likewise; a checkpoint has been loaded by now."""
@@ -85,6 +89,26 @@ class TilingMixin(ImagingMixin):
         if tiling is not None:
             callbacks = [WholeImages(one) if one is self.pre_processor else one for one in callbacks]
         trainer.callbacks = callbacks
+
+    def bytes_of_fit(self, n_tiles: int, features: dict[str, tuple[int, int, int]]) -> tuple[int, int]:
+        """Bytes that a fit to so many tiles keeps in memory and in a file.
+
+        Args:
+            n_tiles: Of the training set.
+            features: Channels, height and width of a tile's feature maps, by layer.
+        """
+        del n_tiles, features  # a model that collects what it is fitted to overrides this
+        return 0, 0
+
+    def _tell_cost(self, tiling: Tiling) -> None:
+        """Say what the fit and a test will take, and refuse what cannot fit, before either begins."""
+        trainer = self.trainer
+        cost = estimate(
+            self, trainer.datamodule, epochs=max(1, trainer.max_epochs or 1), validates=bool(trainer.limit_val_batches)
+        )
+        logger.info(cost.sentence(tiling))
+        memory, disk = room()
+        cost.check(memory=memory, disk=disk)
 
     def scored(self, batch: Any) -> Any:
         """A validation batch as its loader gives it, pre-processed and scored, outside of the loop that does so."""
