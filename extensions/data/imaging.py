@@ -59,3 +59,11 @@ def imaging_of(datamodule: Any) -> Imaging:
     """What a datamodule says; nothing for those of others."""
     found = getattr(datamodule, "imaging", None)
     return found if isinstance(found, Imaging) else Imaging()
+
+
+def unknown_imaging(model: Any, datamodule: Any) -> ValueError:
+    """Of a model that is none of ours, and a datamodule that says something."""
+    return ValueError(
+        f"{type(model).__name__} does not know {', '.join(imaging_of(datamodule).names)}, which the data set "
+        f"{datamodule.name!r} sets: choose a model of extensions, or leave it out of the data set"
+    )

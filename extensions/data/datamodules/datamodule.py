@@ -27,7 +27,7 @@ from extensions.data.datamodules.parts import checked_shared, shared_parts, with
 from extensions.data.datamodules.tiles import TiledDataset, check_tiles
 from extensions.data.errors import DatasetError
 from extensions.data.groups import GROUP, Shared, check_group, joined_parts, parts_of
-from extensions.data.imaging import Imaging
+from extensions.data.imaging import Imaging, unknown_imaging
 from extensions.data.joint_training import ONE_EACH, ONE_FOR_ALL, PRODUCT
 from extensions.data.part_score import WORST, check_part_score
 from extensions.data.reading.files import absolute, from_data_root, relative_name
@@ -418,7 +418,14 @@ class WorkbenchDataModule(RemembersArguments, AnomalibDataModule):
         return DataLoader(loader.dataset, batch_size=1, collate_fn=loader.collate_fn)
 
     def _update_augmentations(self) -> None:
-        """Give the splits their augmentations, and those that are not cut into tiles the model's resize."""
+        """Give the splits their augmentations and the model's resize, which whole images of tiles do without.
+
+        Raises:
+            ValueError: The trainer's model is none of ours, and there is something that it must know.
+        """
+        model = getattr(self.trainer, "model", None)
+        if model is not None and not self.imaging.is_plain and not hasattr(model, "imaging"):
+            raise unknown_imaging(model, self)
         super()._update_augmentations()
         if self.tiling is None:
             return

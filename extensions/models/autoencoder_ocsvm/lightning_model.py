@@ -133,6 +133,11 @@ class AutoencoderOcSvm(ConvAutoencoder):
         return super().training_step(batch, *args, **kwargs)
 
     @property
+    def can_score(self) -> bool:
+        """Not before there is an SVM."""
+        return self.model.svm.is_fitted
+
+    @property
     def label_free_threshold(self) -> tuple[float, str] | None:
         """The boundary that the SVM found."""
         return (0.0, "sign of the one-class SVM's decision function") if self.model.svm.is_fitted else None

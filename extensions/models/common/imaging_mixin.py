@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from extensions.data.imaging import Imaging, imaging_of
+from extensions.data.imaging import Imaging, imaging_of, unknown_imaging
 from extensions.models.common.mixin_base import MixinBase
 
 
@@ -73,11 +73,7 @@ def take_imaging(model: Any, datamodule: Any, *, is_training: bool = True) -> No
     found, name = imaging_of(datamodule), type(model).__name__
     if not isinstance(model, ImagingMixin):
         if not found.is_plain:
-            msg = (
-                f"{name} does not know {', '.join(found.names)}, which the data set {datamodule.name!r} sets: choose a "
-                "model of extensions, or leave it out of the data set"
-            )
-            raise ValueError(msg)
+            raise unknown_imaging(model, datamodule)
         return
     if is_training:
         if found != model.imaging:

@@ -90,6 +90,11 @@ class TilingMixin(ImagingMixin):
             callbacks = [WholeImages(one) if one is self.pre_processor else one for one in callbacks]
         trainer.callbacks = callbacks
 
+    @property
+    def can_score(self) -> bool:
+        """Whether the model can score already; a validation during the fit of one that cannot gives no scores."""
+        return True
+
     def bytes_of_fit(self, n_tiles: int, features: dict[str, tuple[int, int, int]]) -> tuple[int, int]:
         """Bytes that a fit to so many tiles keeps in memory and in a file.
 
@@ -168,6 +173,8 @@ def _tiled_step(model: Any, step: Any, batch: Any, *args: Any, **kwargs: Any) ->
     """A step of validation, test or prediction on whole images."""
     if holds_tiles(model.trainer):
         return step(model, batch, *args, **kwargs)
+    if not model.can_score:
+        return batch
     transform = getattr(model.pre_processor, "transform", None)
     found = tiled_scores(model.model, batch.image, tiling=model.imaging.tiling, transform=transform)
     return batch.update(**found._asdict())
@@ -180,7 +187,7 @@ def check_tile(model: Any, tile: tuple[int, int]) -> None:
         ValueError: It says what, and what to do.
     """
     name, transform = type(model).__name__, getattr(model.pre_processor, "transform", None)
-    if any(isinstance(one, CenterCrop) for one in (transform.modules() if transform is not None else ())):
+    if any(isinstance(one, CenterCrop) for one in getattr(transform, "transforms", [transform])):
         msg = f"{name} keeps the center of each tile (center_crop), so that no map is whole: leave center_crop out"
         raise ValueError(msg)
     size, least = seen_size(transform), smallest_image(model.model)
