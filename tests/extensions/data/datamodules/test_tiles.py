@@ -120,5 +120,5 @@ def test_products_are_cut_alike(product, mvtec):
     assert len(both.train_data) == 14 * 9
     assert both.train_data[0].image.shape == (3, 32, 32)
     small = Products(parts, name="both", tiling={"tile": 65, "overlap": 8})
-    with pytest.raises(DatasetError, match="is 64 x 64 px .*smaller than a tile of 65 x 65"):
+    with pytest.raises(DatasetError, match=r"is 64 x 64 px .*smaller than a tile of 65 x 65"):
         small.setup()

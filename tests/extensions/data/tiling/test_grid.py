@@ -116,6 +116,6 @@ def test_settings_are_one_number_or_height_and_width_and_survive_storing():
     assert Tiling.of(tiling.stored()) == tiling
     assert Tiling.from_settings({"tile": 64}) == Tiling((64, 64), (32, 32))
     with pytest.raises(
-        ValueError, match="the image is 100 x 40 px .*, smaller than a tile of 64 x 64: make tiling.tile"
+        ValueError, match=r"the image is 100 x 40 px .*, smaller than a tile of 64 x 64: make tiling.tile"
     ):
         Tiling((64, 64)).grid((100, 40))

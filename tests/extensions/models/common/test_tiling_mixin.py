@@ -183,7 +183,7 @@ def test_what_cannot_fit_is_refused_before_the_fit(strips, engine, monkeypatch, 
     with monkeypatch.context() as patch:
         patch.setattr(tiling_mixin, "room", lambda: (10**6, 10**12))
         with pytest.raises(
-            ValueError, match="16 tiles need about .* of memory, and 1 MB are free: take fewer training"
+            ValueError, match=r"16 tiles need about .* of memory, and 1 MB are free: take fewer training"
         ):
             engine().fit(build("Padim"), datamodule=data(strips))
     assert "16 of 4 training images, 16 to test; needs about" in caplog.text
