@@ -109,7 +109,12 @@ def _check(models: Sequence[Path], folder: Path | None, device: str, stock: Path
         if folder is None:
             msg = "--stock is measured on images; give a folder of them with --input"
             raise ValueError(msg)
-        as_stock(load_checkpoint(stock)[0])  # raises where anomalib has no such model
+        model, info = load_checkpoint(stock)
+        as_stock(model)  # raises where anomalib has no such model
+        if info.tiling is not None:
+            msg = f"{stock}: this was trained on {info.tiling.told}, which anomalib's inferencer does not cut; leave "
+            msg += "--stock out"
+            raise ValueError(msg)
     for path in models:
         if path.suffix == ".ckpt":
             msg = f"{path}: expected an exported network (model.xml or model.onnx)"

@@ -7,7 +7,6 @@ import pytest
 import torch
 from anomalib.models import Padim as StockPadim
 from lightning import seed_everything
-from PIL import Image
 
 import extensions
 from extensions.models.common import tiling_mixin
@@ -15,7 +14,6 @@ from extensions.models.common.imaging_mixin import take_imaging
 from extensions.models.common.tiled_scoring import raw_scores
 from extensions.models.common.tiling_estimate import estimate
 from extensions.transforms import Augmentation
-from tests.conftest import draw_image
 
 TILING = {"tile": 64, "overlap": 16}
 SETTINGS = {
@@ -32,22 +30,6 @@ SETTINGS = {
     "ConvAutoencoder": {"latent_dim": 4},
     "AutoencoderOcSvm": {"latent_dim": 4, "nu": 0.5},
 }
-
-
-@pytest.fixture(scope="module")
-def strips(tmp_path_factory):
-    """train/good (4), test/good (2), test/bad (2) with masks: strips of 176 x 64 px."""
-    root, rng = tmp_path_factory.mktemp("strips"), np.random.default_rng(0)
-    for name, n in (("train/good", 4), ("test/good", 2), ("test/bad", 2)):
-        for folder in (name, "ground_truth/bad"):
-            (root / folder).mkdir(parents=True, exist_ok=True)
-        for index in range(n):
-            parts = [draw_image(rng, defect=name == "test/bad" and part == index) for part in range(3)]
-            image, mask = (np.concatenate(one)[:176] for one in zip(*parts, strict=True))
-            Image.fromarray(image).save(root / name / f"{index}.png")
-            if name == "test/bad":
-                Image.fromarray(mask).save(root / "ground_truth/bad" / f"{index}_mask.png")
-    return root
 
 
 def data(root, **arguments):
