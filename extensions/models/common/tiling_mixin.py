@@ -18,6 +18,7 @@ from extensions.models.common.imaging_mixin import ImagingMixin
 from extensions.models.common.limits import seen_size, smallest_image
 from extensions.models.common.tiled_scoring import tiled_scores
 from extensions.models.common.tiling_estimate import estimate, room
+from extensions.runtime.progress import say
 
 STEPS = ("validation_step", "test_step", "predict_step")
 
@@ -111,7 +112,7 @@ class TilingMixin(ImagingMixin):
         cost = estimate(
             self, trainer.datamodule, epochs=max(1, trainer.max_epochs or 1), validates=bool(trainer.limit_val_batches)
         )
-        logger.info(cost.sentence(tiling))
+        say(cost.sentence(tiling))
         memory, disk = room()
         cost.check(memory=memory, disk=disk)
 

@@ -121,3 +121,17 @@ def test_bench_measures_tiles_and_whole_images_and_refuses_anomalibs_inferencer(
     assert list(frame["what"]) == ["backbone", "network", "end to end"]
     with pytest.raises(ValueError, match="this was trained on tiles of 64 x 64 px, overlap 16 x 16, which anomalib's"):
         measure([exported], strips / "test", stock=checkpoint)
+
+
+@pytest.mark.parametrize("changes", [{}, {"image_size": 48}])
+def test_the_example_for_plain_openvino_says_the_same(changes, checkpoint, strips, whole, tmp_path):
+    page = (Path(__file__).parents[3] / "docs/tiling.md").read_text(encoding="utf-8")
+    code = page.split("```python\n")[1].split("```")[0]
+    path = trained(strips, tmp_path / "trained", "Padim", **changes) if changes else checkpoint
+    export(path, tmp_path / "model", strips)
+    found: dict[str, object] = {}
+    image = sorted((strips / "test").rglob("*.png"))[0]
+    exec(code.replace("strip.png", str(image)).replace("model/model", str(tmp_path / "model/model")), found)
+    expected = load_predictor(tmp_path / "model/model.xml").predict(whole[:1])[0]
+    assert found["score"] == pytest.approx(expected.pred_score, abs=1e-5)
+    np.testing.assert_allclose(found["anomaly_map"], expected.anomaly_map, atol=1e-5)

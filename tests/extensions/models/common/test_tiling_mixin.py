@@ -160,15 +160,14 @@ def test_tiles_that_a_model_cannot_see_whole_are_refused(init_args, tile, said, 
         take_imaging(build("Padim", **init_args), data(strips, tiling={"tile": tile, "overlap": 4}))
 
 
-def test_what_cannot_fit_is_refused_before_the_fit(strips, engine, monkeypatch, caplog):
-    caplog.set_level("INFO", logger="extensions")
+def test_what_cannot_fit_is_refused_before_the_fit(strips, engine, monkeypatch, capsys):
     with monkeypatch.context() as patch:
         patch.setattr(tiling_mixin, "room", lambda: (10**6, 10**12))
         with pytest.raises(
             ValueError, match=r"16 tiles need about .* of memory, and 1 MB are free: take fewer training"
         ):
             engine().fit(build("Padim"), datamodule=data(strips))
-    assert "16 of 4 training images, 16 to test; needs about" in caplog.text
+    assert "16 of 4 training images, 16 to test; needs about" in capsys.readouterr().out
     monkeypatch.setattr(tiling_mixin, "room", lambda: (10**12, 10**4))
     with pytest.raises(
         ValueError, match=r"16 tiles need about .* of disk, and 0 MB are free for the cache: set \$WORK"
