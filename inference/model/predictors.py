@@ -83,6 +83,7 @@ class Predictor(ABC):
                 raise outcome
         return [outcome for outcome in found if isinstance(outcome, Prediction)]
 
+    @abstractmethod
     def stream(self, images: Iterable[tuple[Key, np.ndarray]]) -> Iterator[tuple[Key, Prediction | Exception]]:
         """Score images one after another while more are being read; results come in the order of the images.
 
@@ -94,14 +95,6 @@ class Predictor(ABC):
         Yields:
             The key and the prediction, or the error that an image caused.
         """
-        if self.info.tiling is None:
-            yield from self._stream(images)
-        else:
-            yield from stitched(self._stream(cut(images, self.info.tiling)), self._outcome)
-
-    @abstractmethod
-    def _stream(self, images: Iterable[tuple[Any, Any]]) -> Iterator[tuple[Any, Prediction | Exception]]:
-        """As `stream`, of what the network takes."""
 
     def _outcomes(self, scores: np.ndarray, maps: np.ndarray, milliseconds: float) -> list[Prediction | Exception]:
         return [
@@ -150,8 +143,15 @@ class OpenVinoPredictor(Predictor):
         n_requests = self.compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
         self._requests = [self.compiled.create_infer_request() for _ in range(n_requests)]
 
-    def _stream(self, images: Iterable[tuple[Any, Any]]) -> Iterator[tuple[Any, Prediction | Exception]]:
+    def stream(self, images: Iterable[tuple[Key, np.ndarray]]) -> Iterator[tuple[Key, Prediction | Exception]]:
         """See `Predictor.stream`."""
+        if self.info.tiling is None:
+            yield from self._stream(images)
+        else:
+            yield from stitched(self._stream(cut(images, self.info.tiling)), self._outcome)
+
+    def _stream(self, images: Iterable[tuple[Any, Any]]) -> Iterator[tuple[Any, Prediction | Exception]]:
+        """Score what the network takes."""
         at_work: deque[tuple[Any, list[Any], np.ndarray]] = deque()
         idle = deque(self._requests)
         try:
@@ -211,10 +211,6 @@ class TorchPredictor(Predictor):
 
     def stream(self, images: Iterable[tuple[Key, np.ndarray]]) -> Iterator[tuple[Key, Prediction | Exception]]:
         """See `Predictor.stream`; the model itself cuts and stitches."""
-        yield from self._stream(images)
-
-    def _stream(self, images: Iterable[tuple[Any, Any]]) -> Iterator[tuple[Any, Prediction | Exception]]:
-        """See `Predictor.stream`."""
         import torch
         from torchvision.transforms.v2.functional import to_dtype, to_image
 
