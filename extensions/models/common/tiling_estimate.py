@@ -55,7 +55,7 @@ class TilingCost:
         """For a person."""
         took = "" if self.seconds is None else f", the backbone about {_minutes(self.seconds)}"
         return (
-            f"{tiling.told}: {self.n_tiles} of {self.n_images} training images, {self.n_test_tiles} to test; needs "
+            f"{tiling.told}: {self.n_tiles} from {self.n_images} training images, {self.n_test_tiles} to test; needs "
             f"about {_gigabytes(self.memory)} of memory and {_gigabytes(self.disk)} of disk{took}"
         )
 

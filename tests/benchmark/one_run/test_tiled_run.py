@@ -9,6 +9,7 @@ import pytest
 from anomalib.engine import Engine
 
 import extensions
+from benchmark.api.figures import _panel
 from benchmark.one_run.latency import time_images
 from benchmark.one_run.options import RunOptions
 from benchmark.one_run.runner import run_experiment
@@ -89,3 +90,13 @@ def test_latency_is_that_of_a_whole_image(strips, monkeypatch):
     times = time_images(model, datamodule.test_data[0].image, repeats=3)
     assert np.isfinite(times).all()
     assert seen == [4] * (len(times) + 1)
+
+
+def test_a_notebook_s_panel_shows_the_whole_image_and_its_stitched_map(strips, tmp_path):
+    datamodule = extensions.MVTecAD(strips, "", name="strips", tiling=TILING, num_workers=0)
+    quiet = {"logger": False, "enable_progress_bar": False, "accelerator": "cpu", "limit_val_batches": 0}
+    model = extensions.Padim("resnet18", pre_trained=False, image_size=64, n_features=10, visualizer=False)
+    Engine(default_root_dir=tmp_path, **quiet).fit(model, datamodule=datamodule)
+    panel = _panel(model.eval(), datamodule.test_data[0])
+    assert panel.image.shape == (176, 64, 3)
+    assert panel.anomaly_map.shape == panel.mask.shape == (176, 64)

@@ -167,7 +167,7 @@ def test_what_cannot_fit_is_refused_before_the_fit(strips, engine, monkeypatch, 
             ValueError, match=r"16 tiles need about .* of memory, and 1 MB are free: take fewer training"
         ):
             engine().fit(build("Padim"), datamodule=data(strips))
-    assert "16 of 4 training images, 16 to test; needs about" in capsys.readouterr().out
+    assert "16 from 4 training images, 16 to test; needs about" in capsys.readouterr().out
     monkeypatch.setattr(tiling_mixin, "room", lambda: (10**12, 10**4))
     with pytest.raises(
         ValueError, match=r"16 tiles need about .* of disk, and 0 MB are free for the cache: set \$WORK"
