@@ -94,6 +94,22 @@ def tiny_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def strips(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder in MVTec AD's layout with train/good (4), test/good (2) and test/bad (2): strips of 176 x 64 px."""
+    root, rng = tmp_path_factory.mktemp("strips"), np.random.default_rng(0)
+    for name, n_images in (("train/good", 4), ("test/good", 2), ("test/bad", 2)):
+        for folder in (name, "ground_truth/bad"):
+            (root / folder).mkdir(parents=True, exist_ok=True)
+        for index in range(n_images):
+            parts = [draw_image(rng, defect=name == "test/bad" and part == index) for part in range(3)]
+            image, mask = (np.concatenate(one)[:176] for one in zip(*parts, strict=True))
+            Image.fromarray(image).save(root / name / f"{index}.png")
+            if name == "test/bad":
+                Image.fromarray(mask).save(root / "ground_truth/bad" / f"{index}_mask.png")
+    return root
+
+
+@pytest.fixture(scope="session")
 def tiny_folder(tiny_root: Path) -> Callable:
     """Build anomalib's own Folder datamodule over `tiny_root`, loading in this process."""
     from anomalib.data import Folder

@@ -139,16 +139,25 @@ def _panels(model: AnomalibModule, datamodule: AnomalibDataModule, images: set[s
 
 def _panel(model: AnomalibModule, item: Any) -> Panel:
     import torch
-    from torchvision.transforms.v2 import Compose
+    from torchvision.transforms.v2 import Compose, Resize
     from torchvision.tv_tensors import Mask
 
     from extensions.cache.transform_parts import split_transform
+    from extensions.data.tiling.resizing import resized_image
+    from extensions.models.common.tiled_scoring import raw_scores, tiling_of
 
+    tiling = tiling_of(model)
     transform = getattr(model.pre_processor, "transform", None)
     shape, normalize = split_transform(transform) or (None, transform)
     image = item.image if shape is None else shape(item.image)  # (3, H, W), the part that the model sees
+    if tiling is not None:  # what is drawn is the whole image
+        shape = None if tiling.resize is None else Resize(tiling.resize)
+        image = item.image if tiling.resize is None else resized_image(item.image, tiling.resize)
     with torch.inference_mode():
-        output = model.model((image if normalize is None else Compose([normalize])(image))[None])
+        if tiling is not None:
+            output = raw_scores(model, image[None])
+        else:
+            output = model.model((image if normalize is None else Compose([normalize])(image))[None])
     found = getattr(output, "anomaly_map", None)
     mask = item.gt_mask
     if mask is not None:

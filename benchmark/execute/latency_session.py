@@ -30,6 +30,7 @@ MORE_ROUNDS = 9  # on a busy machine
 FEWEST_ROUNDS = 3
 TURN: dict[str, Any] = {"warm_up": 2, "enough": 3, "repeats": 10, "enough_s": 0.15}  # of `time_images`
 LIMIT = (60.0, 2.0)  # s, and s a network, after which no round begins beyond `FEWEST_ROUNDS`
+SLOW_S = 60.0  # a network, after which no other round begins: of images in hundreds of tiles one must do
 MEMORY_SHARE = 0.25  # of the memory that is free, for networks that wait for their turn
 LOCK = "latency"
 
@@ -132,7 +133,10 @@ def _time_in_turns(timed: dict[str, _Timed], *, progress: bool) -> Speed:
             done += 1
             n_rounds = MORE_ROUNDS if load.note else ROUNDS
             bar.total = bar.n + (n_rounds - done) * len(timed)
-            if done >= FEWEST_ROUNDS and time.monotonic() - started > LIMIT[0] + LIMIT[1] * len(timed):
+            taken = time.monotonic() - started
+            if done >= FEWEST_ROUNDS and taken > LIMIT[0] + LIMIT[1] * len(timed):
+                break
+            if taken > SLOW_S * len(timed):
                 break
     return Speed(
         latency_session=f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}",

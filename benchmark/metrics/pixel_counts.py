@@ -10,6 +10,7 @@ from benchmark.metrics.histogram import sortable
 
 MAX_OF_IMAGE = 4096
 MAX_ENTRIES = 2_000_000
+PIECE = 2**22  # pixels of a large image that are counted at once
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,8 @@ class PixelCounts:
     without its lowest ``dropped_bits``. As many are dropped as it takes for no image to fill more than 4,096 bins and
     all together no more than 2 million. So the bins do not depend on the order of images.
 
-    Memory: 16 bytes an entry, at most 32 MB, and some 130 MB in passing where they are brought together.
+    Memory: 16 bytes an entry, at most 32 MB, some 130 MB in passing where they are brought together, and 40 bytes a
+    pixel of one image, of at most 4 million of them.
     """
 
     def __init__(self) -> None:
@@ -86,24 +88,39 @@ class PixelCounts:
             fold: 0 or 1.
             region_sizes: Pixels of its region for each anomalous pixel, in their order; empty for a normal image.
         """
-        keys = sortable(scores)
-        distinct, where = _ranked(keys >> np.uint32(self.dropped_bits))
+        pieces = [slice(start, start + PIECE) for start in range(0, max(1, len(scores)), PIECE)]
+        ranked = [self._ranked(scores[piece]) for piece in pieces[:1]]  # of the others in turn: they take memory
+        distinct = ranked[0][0]
+        for piece in pieces[1:]:
+            distinct = np.union1d(distinct, self._ranked(scores[piece])[0])
         if bits := _too_many_bits(distinct):
             self._drop(bits)
-            distinct, where = _ranked(keys >> np.uint32(self.dropped_bits))
+            distinct, ranked = np.unique(distinct >> np.uint32(bits)), []
         n = len(distinct)
-        counts = np.zeros((2, n), dtype=np.int32)
-        counts[0] = np.bincount(where, minlength=n)
-        overlap = None
-        if len(region_sizes):
-            of_defects = where[mask]
-            counts[1] = np.bincount(of_defects, minlength=n)
-            counts[0] -= counts[1]
-            overlap = np.bincount(of_defects, 1 / region_sizes, minlength=n).astype(np.float32)
-        self._images.append(_Image(row, fold, distinct, counts, overlap))
+        counts, n_seen = np.zeros((2, n), dtype=np.int32), 0
+        overlap = np.zeros(n) if len(region_sizes) else None
+        for number, piece in enumerate(pieces):
+            own, where = ranked[number] if number < len(ranked) else self._ranked(scores[piece])
+            if len(own) < n:
+                where = np.searchsorted(distinct, own)[where]
+            counts[0] += np.bincount(where, minlength=n).astype(np.int32)
+            if overlap is not None:
+                of_defects = where[mask[piece]]
+                sizes = region_sizes[n_seen : n_seen + len(of_defects)]
+                overlap += np.bincount(of_defects, 1 / sizes, minlength=n)
+                counts[1] += np.bincount(of_defects, minlength=n).astype(np.int32)
+                n_seen += len(of_defects)
+        counts[0] -= counts[1]
+        self._images.append(
+            _Image(row, fold, distinct, counts, None if overlap is None else overlap.astype(np.float32))
+        )
         self._n_entries += n
         while self._n_entries > MAX_ENTRIES:
             self._drop(1)
+
+    def _ranked(self, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The bins of some scores, ascending, and the place of each score's bin among them."""
+        return _ranked(sortable(scores) >> np.uint32(self.dropped_bits))
 
     def table(self) -> CountTable:
         """All counts, images in order of their rows."""

@@ -106,6 +106,7 @@ def load_network(run: FinishedRun) -> tuple[AnomalibModule, torch.Tensor]:
     import torch
 
     from extensions.cache.transform_parts import split_transform
+    from extensions.models.common.tiled_scoring import tiling_of
 
     file = run.file
     assert file is not None
@@ -113,6 +114,8 @@ def load_network(run: FinishedRun) -> tuple[AnomalibModule, torch.Tensor]:
     stored = np.load(run.folder / IMAGE, allow_pickle=False)
     image = torch.from_numpy(stored.astype(np.float32) / 255 if stored.dtype == np.uint8 else stored)
     parts = split_transform(getattr(model.pre_processor, "transform", None))
+    if tiling_of(model) is not None:  # its pre-processor is for tiles
+        return model, image
     if parts is not None and model.pre_processor is not None:
         fixed, model.pre_processor.transform = parts
         is_sized = list(image.shape[-2:]) == run.record.dataset.image_size

@@ -99,7 +99,9 @@ def cross_conformal_scores(prepared: Prepared, workspace: Path, options: RunOpti
     for fold in range(n_folds):
         part = copy.copy(datamodule)
         part.train_data = _part(datamodule.train_data, pd.concat([samples[folds != fold], known]))
-        part.test_data = _part(datamodule.train_data, samples[folds == fold])
+        train = datamodule.train_data
+        whole = train.whole() if getattr(train, "gives_tiles", False) else train
+        part.test_data = _part(whole, samples[folds == fold])
         found.append(_Scoring(prepared, part, workspace, options).fitted_scores().assign(fold=fold))
     scores = pd.concat(found, ignore_index=True)
     tested = tested_product(prepared.experiment.data.get("init_args") or {})

@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from extensions.data.regions.region import Region
+from extensions.data.tiling.settings import Tiling
 
 
 @dataclass(frozen=True)
@@ -17,9 +18,11 @@ class Imaging:
 
     Attributes:
         region: Which pixels are looked at; None for all.
+        tiling: The tiles that images are looked at in; None for images that are looked at whole.
     """
 
     region: Region | None = None
+    tiling: Tiling | None = None
 
     @property
     def is_plain(self) -> bool:
@@ -51,7 +54,7 @@ class Imaging:
         return cls(**{name: PARTS[name].of(part) for name, part in stored.items()})
 
 
-PARTS: dict[str, Any] = {"region": Region}
+PARTS: dict[str, Any] = {"region": Region, "tiling": Tiling}
 """The class of each part by its name in `Imaging`."""
 
 
@@ -59,3 +62,11 @@ def imaging_of(datamodule: Any) -> Imaging:
     """What a datamodule says; nothing for those of others."""
     found = getattr(datamodule, "imaging", None)
     return found if isinstance(found, Imaging) else Imaging()
+
+
+def unknown_imaging(model: Any, datamodule: Any) -> ValueError:
+    """Of a model that is none of ours, and a datamodule that says something."""
+    return ValueError(
+        f"{type(model).__name__} does not know {', '.join(imaging_of(datamodule).names)}, which the data set "
+        f"{datamodule.name!r} sets: choose a model of extensions, or leave it out of the data set"
+    )

@@ -153,6 +153,7 @@ def refine(
         held_out: (n,) bool, which images `train` does not train on; None for none.
         on_round: Gets a sentence about each round that is finished.
     """
+    _check_no_tiles(datamodule)
     _check_no_known_defects(datamodule)
     names = training_names(datamodule)
     held_out = np.zeros(len(names), bool) if held_out is None else held_out
@@ -187,6 +188,15 @@ def refine(
         trained, last.seconds["train"] = _timed(train, with_training(datamodule, last.kept))
         result.rounds[-1] = replace(last, trained=trained)
     return result
+
+
+def _check_no_tiles(datamodule: AnomalibDataModule) -> None:
+    if getattr(datamodule.train_data, "gives_tiles", False):
+        msg = (
+            f"refinement: data set {datamodule.name!r} sets tiling, and what judges a training image looks at it "
+            "whole; leave the tiling out (or set image_size), or drop the refinement"
+        )
+        raise ValueError(msg)
 
 
 def _check_no_known_defects(datamodule: AnomalibDataModule) -> None:

@@ -12,6 +12,8 @@ from lightning.pytorch.trainer.states import TrainerFn
 from torchvision.transforms.v2 import Transform
 
 from extensions.cache.transform_parts import split_repeatable, split_transform
+from extensions.configuration import ConfigError
+from extensions.data.imaging import imaging_of
 from extensions.transforms.drawing import View, draw_view
 from extensions.transforms.merging import Matrices, merge_maps, merge_scores
 from extensions.transforms.named import augmentation
@@ -66,8 +68,18 @@ class Augmentation(Callback):
         self._name_of: Callable[[str], str] | None = None
 
     def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
-        """Put the merging of views around the model's steps."""
+        """Put the merging of views around the model's steps.
+
+        Raises:
+            ConfigError: Test images would be augmented, and are looked at in tiles.
+        """
         self._release(pl_module)
+        if self.settings.where != "train" and "tiling" in imaging_of(trainer.datamodule).names:
+            msg = (
+                f"Augmentation: where is {self.settings.where!r} and the data set sets tiling; test images in tiles "
+                "cannot be augmented: set where to 'train', or leave the tiling out"
+            )
+            raise ConfigError(msg)
         self._name_of = None
         if self.settings.where == "tta":
             for name in _STEPS:

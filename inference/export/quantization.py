@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from extensions.data.tiling.resizing import resized_pixels
+from extensions.data.tiling.settings import Tiling
 from extensions.runtime.progress import drawn_only_where_watched
 from extensions.runtime.quiet import is_debugging
 from inference.export.input_resizing import PREFIX
@@ -20,7 +22,7 @@ CONVOLUTIONS = ("Convolution", "GroupConvolution", "ConvolutionBackpropData")
 N_CALIBRATION = 300  # images at most: NNCF's own default
 
 
-def quantized(network: openvino.Model, files: Sequence[Path]) -> openvino.Model:
+def quantized(network: openvino.Model, files: Sequence[Path], *, tiling: Tiling | None = None) -> openvino.Model:
     """A copy of the network whose convolutions compute in 8 bits.
 
     What comes before the network (resizing) and what no convolution follows stays in floating point: distances and
@@ -30,6 +32,7 @@ def quantized(network: openvino.Model, files: Sequence[Path]) -> openvino.Model:
     Args:
         network: As OpenVINO reads that of `write_onnx`.
         files: Normal training images.
+        tiling: The tiles that the network takes, evenly spread over each image; None for one of whole images.
 
     Raises:
         ValueError: There are none.
@@ -44,12 +47,23 @@ def quantized(network: openvino.Model, files: Sequence[Path]) -> openvino.Model:
     if not is_debugging():
         logging.getLogger("nncf").setLevel(logging.ERROR)
     chosen = evenly_spaced(files, N_CALIBRATION)
-    dataset = nncf.Dataset(chosen, lambda file: read_image(file)[None])
+    seen = [(file, place) for file in chosen for place in range(max(1, N_CALIBRATION // len(chosen)) if tiling else 1)]
+
+    def read(one: tuple[Path, int]) -> np.ndarray:
+        image = read_image(one[0])
+        if tiling is None:
+            return image[None]
+        grid = tiling.grid((image.shape[0], image.shape[1]))
+        whole = image if tiling.resize is None else resized_pixels(image, tiling.resize)
+        n_of_file = len(seen) // len(chosen)
+        return whole[grid.box(int((one[1] + 0.5) * len(grid) / n_of_file))][None]
+
+    dataset = nncf.Dataset(seen, read)
     with drawn_only_where_watched():
         return nncf.quantize(
             network,
             dataset,
-            subset_size=len(chosen),
+            subset_size=len(seen),
             ignored_scope=nncf.IgnoredScope(
                 names=behind_convolutions(network), patterns=[f"{PREFIX}.*"], types=["MatMul"], validate=False
             ),

@@ -21,6 +21,7 @@ from inference.measure.agreement import (
     Agreement,
     DisagreementError,
     compare,
+    n_compared,
 )
 from inference.measure.cost import cost_sentence, is_kept, own_threshold, speeds
 from inference.measure.drawn_defects import with_defects
@@ -113,7 +114,7 @@ def export_model(
         msg = "there are no images to compare the exported network on; give a folder of good ones with --calibration"
         raise ValueError(msg)
     labelled = LabelledImages.from_folder(options.labelled) if options.labelled else None
-    chosen = evenly_spaced(files, N_IMAGES)
+    chosen = evenly_spaced(files, N_IMAGES if info.tiling is None else n_compared(files[0]))
     stored = {str(file): read_stored(file)[1] for file in chosen}  # what cannot be read is told before the work
     for sentence in sentences(stored, n_files=len(chosen)):
         logger.warning(sentence)
@@ -124,7 +125,7 @@ def export_model(
         info, costs = replace(info, precision=options.precision), Costs()
         if options.precision == "int8":
             full = saved(network, info, Path(scratch) / "fp32.xml")
-            network = quantized(network, files)
+            network = quantized(network, files, tiling=info.tiling)
             small = saved(network, info, Path(scratch) / "int8.xml")
             info, costs = own_threshold(model, full, small, fitted_on or labelled, labelled, stand_in)
             if options.measures_speed:

@@ -30,6 +30,11 @@ FLIPPED_PART = 0.05  # of the labels may differ, each network judging by its own
 # Of images with drawn defects more: many are as faint as the threshold, and none had a say in it.
 DRAWN_FLIPPED_PART = 0.1
 N_IMAGES = 64
+FEWEST_IMAGES = 4
+# Of a map's value, for networks of tiles. A large image that was trained on has patches that lie in PatchCore's bank:
+# at distance 0, where float32 cancels, a product and a difference are 1e-3 of the range apart. Scores are not.
+TILED_MAP = 3e-3
+PIXELS = 2**24  # of all images of a network of tiles together: their maps are held
 
 
 class DisagreementError(RuntimeError):
@@ -112,6 +117,8 @@ def compare(
     Raises:
         ValueError: An image cannot be read.
     """
+    if predictor.info.tiling is not None:
+        tolerances = tolerances[0], max(tolerances[1], TILED_MAP)
     expected = engine_predictions(model, [path for path, _ in images], workspace)
     scores = np.array([score for score, _ in expected])
     lowest, highest = min(float(one.min()) for _, one in expected), max(float(one.max()) for _, one in expected)
@@ -183,6 +190,12 @@ def engine_predictions(model: AnomalibModule, files: Sequence[Path], workspace: 
         for batch in found
     }
     return [scored[str(file)] for file in files]  # anomalib's data sets sort their files
+
+
+def n_compared(file: Path) -> int:
+    """How many images such as this one a network of tiles is compared on: fewer where they are larger."""
+    pixels = read_image(file)
+    return min(N_IMAGES, max(FEWEST_IMAGES, PIXELS // (pixels.shape[0] * pixels.shape[1])))
 
 
 def flips_accepted(n_images: int, part: float = FLIPPED_PART) -> int:

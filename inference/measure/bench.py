@@ -94,6 +94,8 @@ def _rows(
         pixels = random.standard_normal((given["batch"], 3, *info.image_size)).astype(np.float32)
         rows.append(_row(info, "backbone", given, network_speed(backbone, pixels, seconds)))
     shape = read_image(files[0]).shape if files else (RANDOM_SIDE, RANDOM_SIDE, 3)
+    if info.tiling is not None:
+        shape = (*info.tiling.tile, 3)
     images = random.integers(0, 256, (given["batch"], *shape), dtype=np.uint8)
     rows.append(_row(info, "network", given, network_speed(predictor.compiled, images, seconds)))
     if folder is not None:
@@ -107,7 +109,12 @@ def _check(models: Sequence[Path], folder: Path | None, device: str, stock: Path
         if folder is None:
             msg = "--stock is measured on images; give a folder of them with --input"
             raise ValueError(msg)
-        as_stock(load_checkpoint(stock)[0])  # raises where anomalib has no such model
+        model, info = load_checkpoint(stock)
+        as_stock(model)  # raises where anomalib has no such model
+        if info.tiling is not None:
+            msg = f"{stock}: this was trained on {info.tiling.told}, which anomalib's inferencer does not cut; leave "
+            msg += "--stock out"
+            raise ValueError(msg)
     for path in models:
         if path.suffix == ".ckpt":
             msg = f"{path}: expected an exported network (model.xml or model.onnx)"
@@ -133,7 +140,8 @@ def end_to_end_speed(predictor: OpenVinoPredictor, folder: Path, seconds: float)
                 continue
             taken, n_images = taken + report.seconds, n_images + report.n_done
             of_images = pd.read_csv(Path(scratch) / "predictions.csv")["latency_ms"].dropna()
-            latencies += list(of_images * predictor.batch / 1000)  # of whole batches, as of the network alone
+            n_together = predictor.batch if predictor.info.tiling is None else 1  # else an image is several batches
+            latencies += list(of_images * n_together / 1000)  # of whole batches, as of the network alone
             if taken >= seconds:
                 break
     return speed_of(n_images, taken, latencies)

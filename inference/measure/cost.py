@@ -92,7 +92,10 @@ def speeds(full: OpenVinoPredictor, small: OpenVinoPredictor, image: Path) -> di
     """Images a second of both networks alone, in turns of a moment: enough to say which is faster."""
     from extensions.data.reading.image_files import read_image
 
-    images = np.stack([read_image(image)] * SPEED_BATCH)
+    pixels, tiling = read_image(image), full.info.tiling
+    if tiling is not None:
+        pixels = pixels[: tiling.tile[0], : tiling.tile[1]]
+    images = np.stack([pixels] * SPEED_BATCH)
     turns = [
         [network_speed(one.compiled, images, SPEED_SECONDS).images_per_second for one in (full, small)]
         for _ in range(2)

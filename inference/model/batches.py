@@ -13,12 +13,12 @@ BATCH = 8  # images: large tensors of a model are read once a batch
 BATCH_BYTES = 2**26  # of images: few large ones make a batch, too
 
 
-def batches(images: Iterable[tuple[Key, np.ndarray]], size: int) -> Iterator[tuple[list[Key], np.ndarray | ValueError]]:
+def batches(images: Iterable[tuple[Key, np.ndarray]], size: int) -> Iterator[tuple[list[Key], np.ndarray | Exception]]:
     """Neighboring images of one size together, (n, H, W, 3); what is no image alone, as the error that says so."""
     keys: list[Key] = []
     group: list[np.ndarray] = []
     for key, image in images:
-        error = _not_an_image(image)
+        error = not_an_image(image)
         full = len(group) >= max(1, min(size, BATCH_BYTES // max(1, group[0].nbytes))) if group else False
         if group and (full or error is not None or image.shape != group[0].shape):
             yield keys, np.stack(group)
@@ -32,7 +32,10 @@ def batches(images: Iterable[tuple[Key, np.ndarray]], size: int) -> Iterator[tup
         yield keys, np.stack(group)
 
 
-def _not_an_image(image: Any) -> ValueError | None:
+def not_an_image(image: Any) -> Exception | None:
+    """Why this is no image (H, W, 3) uint8; None for one. An error in its place says so itself."""
+    if isinstance(image, Exception):
+        return image
     if isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3:
         if image.size:
             return None

@@ -121,6 +121,7 @@ def describe(model: AnomalibModule, class_path: str, stored: dict[str, Any], rec
         threshold_source=told_source(source, model.post_processor, is_required=False),
         backbone=stored.get("backbone"),
         versions=versions(),
+        tiling=model.imaging.tiling if hasattr(model, "imaging") else None,
         **scale,
     )
     if record is None:

@@ -19,6 +19,7 @@ from pydantic import (
 )
 from pydantic.dataclasses import dataclass
 
+from extensions.data.tiling.settings import Tiling
 from inference.model.verdicts import Verdict, verdict
 
 FORMAT = 1
@@ -121,6 +122,8 @@ class ModelInfo:
             training.
         agreement: Summary of `agreement.json`; None when it was not compared.
         parts: How parts of several images are judged; None where the data set named none.
+        tiling: The network takes tiles of this size, and `image_size` and `region` are of a tile: images are cut, and
+            maps stitched, by who calls it; None for a network of whole images.
     """
 
     model: str
@@ -144,6 +147,7 @@ class ModelInfo:
     refitted: Refitted | None = None
     agreement: dict[str, Any] | None = None
     parts: Parts | None = None
+    tiling: Tiling | None = None
 
     @field_validator("upper_threshold")
     @classmethod

@@ -22,6 +22,7 @@ from inference.model.batches import BATCH, Key, batches
 from inference.model.compiling import check_files, compile_network
 from inference.model.given_thresholds import check_given, judged_by
 from inference.model.metadata import ModelInfo, info_path
+from inference.model.tiles import cut, stitched
 from inference.model.verdicts import Verdict
 
 if TYPE_CHECKING:
@@ -38,7 +39,8 @@ class Prediction:
         pred_label: Whether `pred_score >= threshold`; None without a threshold.
         verdict: `good`, `defective` or, between two thresholds, `unsure`; None without a threshold. `pred_label` is
             True for both of the latter: an unsure part is not let through.
-        anomaly_map: (h, w) float32, raw, of the part of the image that the network sees.
+        anomaly_map: (h, w) float32, raw, of the part of the image that the network sees; of a network of tiles of the
+            whole image, at its size or that of `Tiling.resize`.
         latency_ms: What the image took of the network's time once that is warm: the time in which its batch was
             computed, divided by the images in it. Reading, waiting and writing are not in it; batches that other
             streams compute meanwhile slow it down.
@@ -86,6 +88,8 @@ class Predictor(ABC):
     @abstractmethod
     def stream(self, images: Iterable[tuple[Key, np.ndarray]]) -> Iterator[tuple[Key, Prediction | Exception]]:
         """Score images one after another while more are being read; results come in the order of the images.
+
+        Of a network of tiles each image is cut and its map stitched; only the tiles that are at work are held.
 
         Args:
             images: Any key and an image as in `predict`; taken a few batches ahead of what is yielded.
@@ -148,7 +152,14 @@ class OpenVinoPredictor(Predictor):
 
     def stream(self, images: Iterable[tuple[Key, np.ndarray]]) -> Iterator[tuple[Key, Prediction | Exception]]:
         """See `Predictor.stream`."""
-        at_work: deque[tuple[Any, list[Key], np.ndarray]] = deque()
+        if self.info.tiling is None:
+            yield from self._stream(images)
+        else:
+            yield from stitched(self._stream(cut(images, self.info.tiling)), self._outcome)
+
+    def _stream(self, images: Iterable[tuple[Any, Any]]) -> Iterator[tuple[Any, Prediction | Exception]]:
+        """Score what the network takes."""
+        at_work: deque[tuple[Any, list[Any], np.ndarray]] = deque()
         idle = deque(self._requests)
         try:
             for keys, stacked in batches(images, self.batch):
@@ -181,7 +192,7 @@ class OpenVinoPredictor(Predictor):
             for request in self._requests:
                 request.infer([image], share_inputs=True)
 
-    def _finished(self, request: Any, keys: list[Key], _: np.ndarray) -> Iterator[tuple[Key, Prediction | Exception]]:
+    def _finished(self, request: Any, keys: list[Any], _: np.ndarray) -> Iterator[tuple[Any, Prediction | Exception]]:
         try:
             request.wait()
         except RuntimeError as error:
@@ -207,27 +218,34 @@ class TorchPredictor(Predictor):
         self._model = model.eval()
 
     def stream(self, images: Iterable[tuple[Key, np.ndarray]]) -> Iterator[tuple[Key, Prediction | Exception]]:
-        """See `Predictor.stream`."""
+        """See `Predictor.stream`; the model itself cuts and stitches."""
         import torch
         from torchvision.transforms.v2.functional import to_dtype, to_image
 
         from extensions.models.common.region_mixin import inside_of
+        from extensions.models.common.tiled_scoring import raw_scores
 
+        tiling = self.info.tiling
         for keys, stacked in batches(images, self.batch):
             if isinstance(stacked, Exception):
                 yield keys[0], stacked
                 continue
+            if tiling is not None and not tiling.fits((stacked.shape[1], stacked.shape[2])):
+                yield keys[0], tiling.error((stacked.shape[1], stacked.shape[2]))
+                continue
             with torch.inference_mode():
                 image = to_dtype(to_image(stacked[0]), torch.float32, scale=True)[None]
                 if not self._is_warm:
-                    self._model.model(self._model.pre_processor.transform(image))
+                    raw_scores(self._model, image)
                     self._is_warm = True
                 started = time.perf_counter()
-                prepared = self._model.pre_processor.transform(image)
-                found = self._model.model(prepared)
+                found = raw_scores(self._model, image)
+                looks_everywhere = getattr(self._model.model, "inside", None) is None
+                inside = (
+                    None if looks_everywhere else inside_of(self._model, self._model.pre_processor.transform(image))
+                )
             milliseconds = (time.perf_counter() - started) * 1000
             scores, maps = found.pred_score.float().numpy(), found.anomaly_map.float().numpy()
-            inside = inside_of(self._model, prepared)
             seen = None if inside is None else inside.numpy()
             yield keys[0], self._outcomes(scores, maps, milliseconds, seen)[0]
 

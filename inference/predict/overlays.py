@@ -29,9 +29,10 @@ def overlay(image: np.ndarray, prediction: Prediction, info: ModelInfo) -> np.nd
         info: Of the model.
 
     Returns:
-        (H, W, 3) uint8 RGB, smaller where a side is more than 4096 px.
+        (H, W, 3) uint8 RGB, smaller where a side is more than 4096 px and the network is not one of tiles.
     """
-    drawn = heat_map_on(shrink_to(image, LARGEST_SIDE), prediction, info)
+    shown = image if info.tiling is not None else shrink_to(image, LARGEST_SIDE)
+    drawn = heat_map_on(shown, prediction, info)
     has_band = info.upper_threshold is not None and prediction.verdict is not None
     word = str(prediction.verdict) if has_band else LABELS[prediction.pred_label]
     return _with_verdict(drawn, f"{word}  {prediction.pred_score:.4g}", COLORS[prediction.verdict])

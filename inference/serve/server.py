@@ -108,7 +108,8 @@ def public_info(info: ModelInfo) -> dict[str, Any]:
 
 def warm_up(predictor: Predictor) -> None:
     """Answer for a grey image: what is done first takes longer, and no request waits for that."""
-    grey = np.full((*predictor.info.image_size, 3), 128, np.uint8)
+    tiling = predictor.info.tiling
+    grey = np.full((*(predictor.info.image_size if tiling is None else tiling.tile), 3), 128, np.uint8)
     with contextlib.suppress(HTTPException):  # the first request is told
         answer(predictor, cv2.imencode(".png", grey)[1].tobytes(), view=True)
 

@@ -3,7 +3,8 @@
 import copy
 import os
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -11,6 +12,7 @@ import pandas as pd
 from anomalib import TaskType
 from anomalib.data.datamodules.base.image import AnomalibDataModule
 from anomalib.data.utils import ValSplitMode
+from torch.utils.data import DataLoader
 from torchvision.transforms.v2 import Transform
 
 from extensions.configuration.given_arguments_mixin import RemembersArguments
@@ -24,14 +26,16 @@ from extensions.data.datamodules.known_defects import checked_counts, list_known
 from extensions.data.datamodules.listing import Listing
 from extensions.data.datamodules.parts import checked_shared, shared_parts, without_shared
 from extensions.data.datamodules.region import region_of
+from extensions.data.datamodules.tiles import TiledDataset, check_tiles
 from extensions.data.errors import DatasetError
 from extensions.data.groups import GROUP, Shared, check_group, joined_parts, parts_of
-from extensions.data.imaging import Imaging
+from extensions.data.imaging import Imaging, unknown_imaging
 from extensions.data.joint_training import ONE_EACH, ONE_FOR_ALL, PRODUCT
 from extensions.data.part_score import WORST, check_part_score
 from extensions.data.reading.files import absolute, from_data_root, relative_name
 from extensions.data.regions.region import Region, check_border
 from extensions.data.splits import few, held_out
+from extensions.data.tiling.settings import Tiling
 from extensions.runtime.cache_folder import cache_folder
 
 
@@ -93,6 +97,10 @@ class WorkbenchDataModule(RemembersArguments, AnomalibDataModule):
         ignore: a mask image or polygons of what is left out.
         border: width in px of the rim that is left out: along the border of the image and of the region. Of
             ``foreground`` at the size that the network sees, else at that of the images.
+        tiling: for large images: ``{tile: 256, overlap: 32, resize: null}``, in px. The images are resized to
+            ``resize`` (null leaves their size) and cut into tiles, which a detector is trained on; test images are
+            whole, and what it finds in their tiles is stitched. Splits, names and counts are of images. See
+            ``docs/tiling.md``.
 
     Attributes:
         calibration_data: these images, after ``setup``; None without them.
@@ -139,7 +147,9 @@ class WorkbenchDataModule(RemembersArguments, AnomalibDataModule):
         roi: str | Path | None = None,
         ignore: str | Path | None = None,
         border: int = 0,
+        tiling: dict[str, Any] | None = None,
     ) -> None:
+        self.tiling = None if tiling is None else Tiling.from_settings(tiling)
         super().__init__(
             train_batch_size=train_batch_size,
             eval_batch_size=eval_batch_size,
@@ -163,6 +173,12 @@ class WorkbenchDataModule(RemembersArguments, AnomalibDataModule):
         check_part_score(part_score)
         self.part_score = part_score
         self.roi, self.ignore, self.border = roi, ignore, check_border(border)
+        if self.tiling is not None and (roi is not None or ignore is not None or border):
+            msg = (
+                f"data set {name!r} has tiling and a region of interest (roi, ignore, border), which do not go "
+                "together yet; leave one of the two out"
+            )
+            raise ValueError(msg)
         self._imaging = Imaging()
         self.calibration_data: WorkbenchDataset | None = None
         self._run_seed: int | None = None
@@ -237,7 +253,8 @@ class WorkbenchDataModule(RemembersArguments, AnomalibDataModule):
         everything = pd.concat([samples, *(part for part in (calibration, known) if len(part))], ignore_index=True)
         listed += shared_parts(everything, root=self.root)
         raise_problems(everything, listed, name=self.name, root=self.root)
-        self._imaging = Imaging(region=self._region(everything))
+        self._imaging = Imaging(region=self._region(everything), tiling=self.tiling)
+        check_tiles(self.tiling, everything["image_path"], name_of=self.relative)
         samples, drawn = self._take_known(self._draw_test(samples))
         train, test = (samples[samples["split"] == split] for split in ("train", "test"))
         train, val, test = self._split_val(train, test)
@@ -296,7 +313,7 @@ class WorkbenchDataModule(RemembersArguments, AnomalibDataModule):
                 "one_each"
             )
             raise DatasetError(msg)
-        self._imaging = next((part.imaging for part in parts.values()), Imaging())
+        self._imaging = replace(next((part.imaging for part in parts.values()), Imaging()), tiling=self.tiling)
         drawing = [name for name, part in parts.items() if part.k_shot]
         train = self.train_data.samples
         drawn = train[train[PRODUCT].isin(drawing) & ~train["known"]]
@@ -403,11 +420,16 @@ class WorkbenchDataModule(RemembersArguments, AnomalibDataModule):
         return draw_on_half(normal, seed=self.seed, inside=None if region is None else region.mask)
 
     def _dataset(self, samples: pd.DataFrame) -> WorkbenchDataset:
+        is_trained = self.val_split_mode == ValSplitMode.FROM_TRAIN and set(samples["split"]) == {"val"}
+        if self.tiling is not None and is_trained:  # for a loss, which is of tiles
+            return TiledDataset(samples, name=self.name, task=self._task, tiling=self.tiling)
         return WorkbenchDataset(samples, name=self.name, task=self._task)
 
     def _training_dataset(self, samples: pd.DataFrame) -> WorkbenchDataset:
         """With the masks of known defects, also where no other image has one."""
         task = TaskType.SEGMENTATION if samples["known"].any() else self._task
+        if self.tiling is not None:
+            return TiledDataset(samples, name=self.name, task=task, tiling=self.tiling)
         return WorkbenchDataset(samples, name=self.name, task=task)
 
     @property
@@ -429,8 +451,32 @@ class WorkbenchDataModule(RemembersArguments, AnomalibDataModule):
 
     def val_dataloader(self) -> Any:
         """Validation batches; none for a split without images."""
-        return super().val_dataloader() if len(self.val_data) else []
+        return self._evaluated(super().val_dataloader) if len(self.val_data) else []
 
     def test_dataloader(self) -> Any:
         """Test batches; none for a split without images."""
-        return super().test_dataloader() if len(self.test_data) else []
+        return self._evaluated(super().test_dataloader) if len(self.test_data) else []
+
+    def _evaluated(self, load: Callable[[], Any]) -> Any:
+        """Of large images one at a time, read by this process: several, and copies on their way, take memory."""
+        loader = load()
+        if self.tiling is None or getattr(loader.dataset, "gives_tiles", False):
+            return loader
+        return DataLoader(loader.dataset, batch_size=1, collate_fn=loader.collate_fn)
+
+    def _update_augmentations(self) -> None:
+        """Give the splits their augmentations and the model's resize, which whole images of tiles do without.
+
+        Raises:
+            ValueError: The trainer's model is none of ours, and there is something that it must know.
+        """
+        model = getattr(self.trainer, "model", None)
+        if model is not None and not self.imaging.is_plain and not hasattr(model, "imaging"):
+            raise unknown_imaging(model, self)
+        super()._update_augmentations()
+        if self.tiling is None:
+            return
+        for name in ("val", "test"):
+            split = getattr(self, f"{name}_data")
+            if not getattr(split, "gives_tiles", False):
+                split.augmentations = getattr(self, f"{name}_augmentations", None)

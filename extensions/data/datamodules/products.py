@@ -86,6 +86,9 @@ class Products(WorkbenchDataModule):
         drawn |= {"k_shot_seed": k_shot_seed} | ({} if seed is None else {"seed": seed})
         built = [_part(one, drawn, None if data_root is None else Path(data_root)) for one in products]
         self._parts = _named(name, built, test_product)
+        if cut := [one.name for one in built if one.tiling is not None]:
+            msg = f"tiling stands in the product {cut[0]!r}; give it to data set {name!r} as a whole: all are cut alike"
+            raise ValueError(msg)
         modes = {part.val_split_mode for part in built}
         if len(modes) > 1:
             found = " and ".join(sorted(mode.value for mode in modes))

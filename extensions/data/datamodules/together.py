@@ -12,6 +12,7 @@ from anomalib.data.utils import ValSplitMode
 from extensions.data.checks.copies import contents_of
 from extensions.data.checks.data_check import all_samples, repeated, tell_near_copies
 from extensions.data.checks.inspection import inspect_files
+from extensions.data.datamodules.tiles import check_tiles
 from extensions.data.errors import DatasetError, dataset_error, warn_once
 from extensions.data.groups import GROUP
 from extensions.data.joint_training import PRODUCT
@@ -70,6 +71,7 @@ def set_up_together(
     whole.val_data, whole.test_data = whole._dataset(val), whole._dataset(test)
     whole.calibration_data = whole._dataset(calibration) if len(calibration) else None
     whole._adopt(parts)
+    check_tiles(whole.tiling, all_samples(whole)["image_path"], name_of=whole.relative)
 
 
 def _joined(parts: Mapping[str, WorkbenchDataModule], split: str) -> pd.DataFrame:

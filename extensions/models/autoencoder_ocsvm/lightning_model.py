@@ -133,6 +133,11 @@ class AutoencoderOcSvm(ConvAutoencoder):
         return super().training_step(batch, *args, **kwargs)
 
     @property
+    def can_score(self) -> bool:
+        """Not before there is an SVM."""
+        return self.model.svm.is_fitted
+
+    @property
     def label_free_threshold(self) -> tuple[float, str] | None:
         """The boundary that the SVM found."""
         return (0.0, "sign of the one-class SVM's decision function") if self.model.svm.is_fitted else None
@@ -149,9 +154,7 @@ class AutoencoderOcSvm(ConvAutoencoder):
             return
         for batch in itertools.islice(loader, int(n_batches[0])):
             moved = self.trainer.strategy.batch_to_device(batch)
-            if self.pre_processor is not None:
-                self.pre_processor.on_validation_batch_start(self.trainer, self, moved, 0)
-            scored = moved.update(**self.model(moved.image)._asdict())
+            scored = self.scored(moved)
             self.post_processor.on_validation_batch_end(self.trainer, self, scored, moved, 0)
         self.post_processor.on_validation_epoch_end(self.trainer, self)
 

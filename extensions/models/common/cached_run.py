@@ -23,6 +23,7 @@ from extensions.data.datamodules.stock_datasets import read_as_ours
 from extensions.models.common.cached_features import CachedFeatures
 from extensions.models.common.region_mixin import needs_pixels
 from extensions.models.common.split_work import SplitWork
+from extensions.models.common.tiled_scoring import tiling_of
 
 if TYPE_CHECKING:
     from anomalib.data import AnomalibDataModule
@@ -77,7 +78,8 @@ class CachedRun:
         self._model = model
         self._works: dict[str, SplitWork] = {}
         parts = split_transform(getattr(model.pre_processor, "transform", None))
-        if not cache.enabled or parts is None:
+        # Of tiles the data set itself keeps the pixels; the features of all of them would fill the disk.
+        if not cache.enabled or parts is None or tiling_of(model) is not None:
             return
         fixed, self._crop = split_repeatable(parts[0])
         self._normalize = parts[1]

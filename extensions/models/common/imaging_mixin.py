@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from extensions.data.imaging import Imaging, imaging_of
+from extensions.data.imaging import Imaging, imaging_of, unknown_imaging
 from extensions.models.common.mixin_base import MixinBase
 
 
@@ -18,10 +18,30 @@ class ImagingMixin(MixinBase):
     imaging: Imaging = Imaging()
 
     def setup(self, stage: str) -> None:
-        """Take over what the data set says, see `take_imaging`."""
+        """Take over what the data set says before a training, see `take_imaging`."""
         super().setup(stage)
+        if stage == "fit":
+            self._take_imaging(is_training=True)
+
+    def on_validation_start(self) -> None:
+        """Compare it with that of the data set; the checkpoint, if there is one, has been loaded by now."""
+        super().on_validation_start()
+        if self.trainer.state.fn == "validate":
+            self._take_imaging(is_training=False)
+
+    def on_test_start(self) -> None:
+        """Likewise."""
+        super().on_test_start()
+        self._take_imaging(is_training=False)
+
+    def on_predict_start(self) -> None:
+        """Likewise."""
+        super().on_predict_start()
+        self._take_imaging(is_training=False)
+
+    def _take_imaging(self, *, is_training: bool) -> None:
         if self._trainer is not None and self.trainer.datamodule is not None:
-            take_imaging(self, self.trainer.datamodule, is_training=stage == "fit")
+            take_imaging(self, self.trainer.datamodule, is_training=is_training)
 
     def set_imaging(self, imaging: Imaging) -> None:
         """Keep it; models and mix-ins that heed a part of it extend this."""
@@ -53,11 +73,7 @@ def take_imaging(model: Any, datamodule: Any, *, is_training: bool = True) -> No
     found, name = imaging_of(datamodule), type(model).__name__
     if not isinstance(model, ImagingMixin):
         if not found.is_plain:
-            msg = (
-                f"{name} does not know {', '.join(found.names)}, which the data set {datamodule.name!r} sets: choose a "
-                "model of extensions, or leave it out of the data set"
-            )
-            raise ValueError(msg)
+            raise unknown_imaging(model, datamodule)
         return
     if is_training:
         if found != model.imaging:

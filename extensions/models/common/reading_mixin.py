@@ -12,13 +12,14 @@ from torch.utils.data import DataLoader
 from extensions.data.datamodules.stock_datasets import read_as_ours
 from extensions.models.common.known_defects import check_known_defects
 from extensions.models.common.region_mixin import RegionMixin
+from extensions.models.common.tiling_mixin import TilingMixin
 from extensions.models.common.visualizer import UprightVisualizer
 
 if TYPE_CHECKING:
     from lightning.pytorch import Trainer
 
 
-class ReadingMixin(RegionMixin):
+class ReadingMixin(TilingMixin, RegionMixin):
     """Mix-in for anomalib models: files of anomalib's own data sets are read by our reader in fit, test and predict.
 
     The data sets themselves, loaders that are given and other models are left as they are.

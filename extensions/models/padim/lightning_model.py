@@ -84,3 +84,9 @@ class Padim(SupportViewsMixin, RefitMixin, BackboneMixin, AnomalibPadim):
             backbone=architecture(backbone), layers=layers, pre_trained=False, n_features=n_features
         )
         self._set_backbone(backbone, layers, weights=weights, pre_trained=pre_trained)
+
+    def bytes_of_fit(self, n_tiles: int, features: dict[str, tuple[int, int, int]]) -> tuple[int, int]:
+        """All embeddings, twice while they are joined, and a Gaussian at each position of a tile."""
+        _, height, width = features[self.layers[0]]
+        n_features = len(self.model.idx)
+        return 4 * height * width * n_features * (2 * n_tiles + n_features), 0

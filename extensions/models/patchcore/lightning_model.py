@@ -130,6 +130,13 @@ class Patchcore(SupportViewsMixin, RefitMixin, BackboneMixin, AnomalibPatchcore)
         shared = {name: value for name, value in init_args.items() if name not in own}
         return FitOrder(shared, -float(init_args["coreset_sampling_ratio"]))
 
+    def bytes_of_fit(self, n_tiles: int, features: dict[str, tuple[int, int, int]]) -> tuple[int, int]:
+        """All patches, and the bank; in a file where they are more than the limit."""
+        _, height, width = features[self.layers[0]]
+        n_bytes = n_tiles * height * width * sum(channels for channels, *_ in features.values()) * 4
+        bank, limit = int(n_bytes * self.coreset_sampling_ratio), self.model.embedding_store.limit_on(self.device)
+        return (bank, n_bytes) if n_bytes > limit else (n_bytes + bank, 0)
+
     def on_train_epoch_start(self) -> None:
         """Forget what an earlier fit collected, and say how much will come."""
         super().on_train_epoch_start()

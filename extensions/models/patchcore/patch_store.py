@@ -198,7 +198,11 @@ class PatchStore:
 
     @property
     def _limit(self) -> float:
-        return MEMORY_SHARE * _memory_of(self.device) if self.max_memory_bytes is None else self.max_memory_bytes
+        return self.limit_on(self.device)
+
+    def limit_on(self, device: torch.device) -> float:
+        """Bytes of rows that stay in memory where they are on this device."""
+        return MEMORY_SHARE * _memory_of(device) if self.max_memory_bytes is None else self.max_memory_bytes
 
 
 def _memory_of(device: torch.device) -> int:

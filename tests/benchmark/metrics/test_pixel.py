@@ -11,6 +11,7 @@ from anomalib.metrics.aupro import _AUPRO
 from scipy import ndimage
 from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 
+from benchmark.metrics import pixel, pixel_counts
 from benchmark.metrics.pixel import PixelMetrics
 
 
@@ -136,6 +137,15 @@ def test_scores_too_close_for_the_bins_show_in_the_binning_error() -> None:
     metrics._histogram.max_pages = 1
     metrics.update(np.concatenate([case.maps, -case.maps]), np.concatenate([case.masks] * 2), np.arange(16) % 2)
     assert 0.01 < metrics.compute()["pixel_binning_error"] <= 0.5
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_large_maps_counted_in_pieces_have_the_metrics_of_the_whole(kind: str, monkeypatch) -> None:
+    case = make_case(kind)
+    expected = case.metrics().compute()
+    for module in (pixel, pixel_counts):
+        monkeypatch.setattr(module, "PIECE", 300)
+    assert case.metrics().compute() == expected
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -62,3 +62,15 @@ def test_bins_do_not_depend_on_the_order_of_images(images, of_image, entries, mo
 def test_no_image_gives_an_empty_table() -> None:
     table = PixelCounts().table()
     assert (table.n_bins, len(table.rows), len(table.bins)) == (0, 0, 0)
+
+
+@pytest.mark.parametrize("of_image", [30, 4096])
+def test_a_large_image_counted_in_pieces_has_the_counts_of_the_whole(images, of_image, monkeypatch) -> None:
+    monkeypatch.setattr(pixel_counts, "MAX_OF_IMAGE", of_image)
+    expected = counted(*images, np.arange(9))
+    monkeypatch.setattr(pixel_counts, "PIECE", 130)
+    found = counted(*images, np.arange(9))
+    assert found.dropped_bits == expected.dropped_bits
+    for name in ("starts", "bins", "negatives", "positives", "rows", "folds", "n_positives"):
+        np.testing.assert_array_equal(getattr(found.table(), name), getattr(expected.table(), name))
+    np.testing.assert_allclose(found.table().overlap, expected.table().overlap, rtol=1e-6)

@@ -183,3 +183,12 @@ def test_known_defects_are_no_suspects_and_refused(datamodule, trainer):
     with pytest.raises(ValueError, match="data set 'made up' hold 4 known defects"):
         run(datamodule, trainer, strategy="random", rule="mad")
     assert not trainer.trained
+
+
+def test_tiles_are_refused(datamodule, trainer):
+    datamodule.train_data.gives_tiles = True
+    with pytest.raises(
+        ValueError, match="refinement: data set 'made up' sets tiling, and what judges a training image"
+    ):
+        run(datamodule, trainer, strategy="random", rule="mad")
+    assert not trainer.trained

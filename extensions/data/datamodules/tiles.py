@@ -1,0 +1,135 @@
+"""A split whose items are tiles of images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from anomalib import TaskType
+from anomalib.data.dataclasses import ImageItem
+from anomalib.data.datasets.base.image import AnomalibDataset
+from pandas import DataFrame
+from torchvision.transforms.v2 import Transform
+from torchvision.transforms.v2.functional import to_dtype, to_image
+from torchvision.tv_tensors import Mask
+
+from extensions.data.checks.inspection import inspect_files
+from extensions.data.datamodules.dataset import WorkbenchDataset
+from extensions.data.datamodules.whole_images import WholeImages
+from extensions.data.errors import DatasetError
+from extensions.data.tiling.grid import Grid
+from extensions.data.tiling.settings import Tiling
+
+
+class TiledDataset(WorkbenchDataset):
+    """One split of a data set, tile by tile: `samples` has a row an image, the length is that of all tiles.
+
+    A tile of a known defect is a defect where its mask has a pixel; where an image has no mask, all its tiles are what
+    it is.
+
+    Args:
+        samples: See `WorkbenchDataset`.
+        name: The data set's name.
+        task: See `WorkbenchDataset`.
+        tiling: How images are cut.
+        augmentations: Applied to a tile and its mask together.
+    """
+
+    gives_tiles: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        samples: DataFrame,
+        *,
+        name: str,
+        task: TaskType,
+        tiling: Tiling,
+        augmentations: Transform | None = None,
+    ) -> None:
+        self.tiling = tiling
+        self._whole = WholeImages(tiling.resize)
+        self._firsts: np.ndarray | None = None
+        super().__init__(samples, name=name, task=task, augmentations=augmentations)
+
+    @property
+    def samples(self) -> DataFrame:
+        """A row an image."""
+        return super().samples
+
+    @samples.setter
+    def samples(self, samples: DataFrame) -> None:
+        self._firsts = None  # of other images
+        AnomalibDataset.samples.fset(self, samples)
+
+    @property
+    def firsts(self) -> np.ndarray:
+        """Number of the first tile of each image, and of all tiles: (n_images + 1,)."""
+        if self._firsts is None:
+            paths = self.samples["image_path"].astype(str).tolist()
+            counts = {size: len(self.tiling.grid(size)) for size in set(sizes_of(paths).values())}
+            of_image = [counts[size] for size in sizes_of(paths).values()]
+            self._firsts = np.concatenate([[0], np.cumsum(of_image, dtype=np.int64)])
+        return self._firsts
+
+    def __len__(self) -> int:
+        return int(self.firsts[-1])
+
+    def __getitem__(self, index: int) -> ImageItem:
+        """One tile: `image` (3, h, w) float32 in [0, 1], and the rest as `read_item` gives it of the image."""
+        if not -len(self) <= index < len(self):
+            raise IndexError(index)
+        index %= len(self)
+        place = int(np.searchsorted(self.firsts, index, side="right")) - 1
+        row = self.samples.iloc[place]
+        whole = self._whole.image(str(row.image_path))
+        box = self._grid(whole.shape[:2]).box(index - int(self.firsts[place]))
+        image: Any = to_dtype(to_image(np.ascontiguousarray(whole[box])), torch.float32, scale=True)
+        label, mask = int(row.label_index), None
+        if self.task == TaskType.SEGMENTATION:
+            marks = np.zeros(self.tiling.tile, np.uint8)
+            if label and row.mask_path:
+                marks = np.array(self._whole.mask(str(row.mask_path))[box])
+                label = int(marks.any())
+            mask = Mask(torch.from_numpy(marks), dtype=torch.uint8)
+        if self.augmentations is not None:
+            image, mask = self.augmentations(image, mask) if mask is not None else (self.augmentations(image), None)
+        return ImageItem(
+            image=image,
+            gt_mask=mask,
+            gt_label=torch.tensor(label),
+            image_path=row.image_path,
+            mask_path=row.mask_path,
+        )
+
+    def _grid(self, size: tuple[int, ...]) -> Grid:
+        return self.tiling.grid((size[0], size[1]))
+
+    def whole(self) -> WorkbenchDataset:
+        """The same images, not cut."""
+        found = WorkbenchDataset(self.samples, name=self.name, task=self.task)
+        found.samples.attrs.update(self.samples.attrs)
+        return found
+
+
+def sizes_of(paths: list[str]) -> dict[str, tuple[int, int]]:
+    """Height and width in px of each image file that can be read, by path."""
+    facts = inspect_files(paths)
+    return {path: facts[path].size[::-1] for path in paths if facts[path].size is not None}  # type: ignore[index]
+
+
+def check_tiles(tiling: Tiling | None, paths: Iterable[str], *, name_of: Callable[[str], str]) -> None:
+    """Refuse images that are smaller than a tile.
+
+    Raises:
+        DatasetError: It names the first one.
+    """
+    if tiling is None:
+        return
+    sizes = sizes_of(list(map(str, paths)))
+    small = [path for path, size in sizes.items() if not tiling.fits(size)]
+    if small:
+        others = f" ({len(small)} images of {len(sizes)} are)" if len(small) > 1 else ""
+        msg = f"{name_of(small[0])} is {tiling.too_small(sizes[small[0]])}{others}"
+        raise DatasetError(msg)
