@@ -201,7 +201,8 @@ class WorkbenchDataModule(RemembersArguments, AnomalibDataModule):
     @property
     def imaging(self) -> Imaging:
         """How images reach a detector; known after ``setup``."""
-        self.setup()
+        if not self._is_setup:
+            self.setup()
         return self._imaging
 
     @property
