@@ -227,7 +227,9 @@ class TorchPredictor(Predictor):
             with torch.inference_mode():
                 image = to_dtype(to_image(stacked[0]), torch.float32, scale=True)[None]
                 if not self._is_warm:
-                    raw_scores(self._model, image)
+                    first = image if tiling is None else image[..., : tiling.tile[0], : tiling.tile[1]]
+                    transform = getattr(self._model.pre_processor, "transform", None)
+                    self._model.model(first if transform is None else transform(first))
                     self._is_warm = True
                 started = time.perf_counter()
                 found = raw_scores(self._model, image)
