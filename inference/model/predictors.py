@@ -43,7 +43,7 @@ class Prediction:
             whole image, at its size or that of `Tiling.resize`.
         latency_ms: What the image took of the network's time once that is warm: the time in which its batch was
             computed, divided by the images in it. Reading, waiting and writing are not in it; batches that other
-            streams compute meanwhile slow it down.
+            streams compute meanwhile slow it down. Of an image in tiles: from its first tile to its last.
     """
 
     pred_score: float
@@ -148,7 +148,8 @@ class OpenVinoPredictor(Predictor):
         if self.info.tiling is None:
             yield from self._stream(images)
         else:
-            yield from stitched(self._stream(cut(images, self.info.tiling)), self._outcome)
+            tiles = self._stream(cut(images, self.info.tiling))
+            yield from stitched(tiles, self._outcome, streams=len(self._requests), batch=self.batch)
 
     def _stream(self, images: Iterable[tuple[Any, Any]]) -> Iterator[tuple[Any, Prediction | Exception]]:
         """Score what the network takes."""
