@@ -43,7 +43,7 @@ class Prediction:
             whole image, at its size or that of `Tiling.resize`.
         latency_ms: What the image took of the network's time once that is warm: the time in which its batch was
             computed, divided by the images in it. Reading, waiting and writing are not in it; batches that other
-            streams compute meanwhile slow it down.
+            streams compute meanwhile slow it down. Of an image in tiles: from its first tile to its last.
         inside: (h, w) bool, where the network looks; None for everywhere.
     """
 
@@ -155,7 +155,8 @@ class OpenVinoPredictor(Predictor):
         if self.info.tiling is None:
             yield from self._stream(images)
         else:
-            yield from stitched(self._stream(cut(images, self.info.tiling)), self._outcome)
+            tiles = self._stream(cut(images, self.info.tiling))
+            yield from stitched(tiles, self._outcome, streams=len(self._requests), batch=self.batch)
 
     def _stream(self, images: Iterable[tuple[Any, Any]]) -> Iterator[tuple[Any, Prediction | Exception]]:
         """Score what the network takes."""
@@ -236,7 +237,9 @@ class TorchPredictor(Predictor):
             with torch.inference_mode():
                 image = to_dtype(to_image(stacked[0]), torch.float32, scale=True)[None]
                 if not self._is_warm:
-                    raw_scores(self._model, image)
+                    first = image if tiling is None else image[..., : tiling.tile[0], : tiling.tile[1]]
+                    transform = getattr(self._model.pre_processor, "transform", None)
+                    self._model.model(first if transform is None else transform(first))
                     self._is_warm = True
                 started = time.perf_counter()
                 found = raw_scores(self._model, image)

@@ -55,12 +55,18 @@ def cut(images: Iterable[tuple[Key, Any]], tiling: Tiling) -> Iterator[tuple[Til
 def stitched(
     tiles: Iterable[tuple[TileKey[Key], TileScore | Exception]],
     outcome: Callable[[float, np.ndarray, float], Any],
+    *,
+    streams: int = 1,
+    batch: int = 1,
 ) -> Iterator[tuple[Key, Any]]:
     """Whole images again, in order, each as soon as its last tile is there; a tile's error is its image's.
 
     Args:
-        tiles: Those of an image follow each other; their latencies add up.
-        outcome: Makes of score, map (H, W) and milliseconds what is said of an image.
+        tiles: Those of an image follow each other.
+        outcome: Makes of score, map (H, W) and milliseconds what is said of an image. The latencies of tiles add up,
+            those that streams compute at the same time count once.
+        streams: Batches of tiles that are computed at the same time.
+        batch: Tiles in a batch.
     """
     stitching: Stitching | None = None
     error: Exception | None = None
@@ -81,7 +87,8 @@ def stitched(
             if error is None:
                 assert stitching is not None
                 assert stitching.anomaly_map is not None
-                yield key.image, outcome(stitching.score, stitching.anomaly_map, milliseconds)
+                at_once = min(streams, -(-len(key.grid) // batch))
+                yield key.image, outcome(stitching.score, stitching.anomaly_map, milliseconds / at_once)
             else:
                 yield key.image, error
             stitching = None  # its map is the receiver's

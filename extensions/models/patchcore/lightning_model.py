@@ -21,6 +21,8 @@ from extensions.models.common.support_views_mixin import SupportViewsMixin
 from extensions.models.patchcore.coreset import check_method
 from extensions.models.patchcore.torch_model import PatchcoreModel
 
+JOHNSON = 4 / (0.9**2 / 2 - 0.9**3 / 3)  # channels of the projection for each unit of log(n_patches), at eps 0.9
+
 
 class Patchcore(SupportViewsMixin, RefitMixin, BackboneMixin, AnomalibPatchcore):
     """PatchCore: distance of each patch to a coreset of normal patches.
@@ -131,11 +133,14 @@ class Patchcore(SupportViewsMixin, RefitMixin, BackboneMixin, AnomalibPatchcore)
         return FitOrder(shared, -float(init_args["coreset_sampling_ratio"]))
 
     def bytes_of_fit(self, n_tiles: int, features: dict[str, tuple[int, int, int]]) -> tuple[int, int]:
-        """All patches, and the bank; in a file where they are more than the limit."""
+        """All patches and their random projection, in a file where they are more than the limit, and the bank."""
         _, height, width = features[self.layers[0]]
-        n_bytes = n_tiles * height * width * sum(channels for channels, *_ in features.values()) * 4
+        n_patches, n_channels = n_tiles * height * width, sum(channels for channels, *_ in features.values())
+        n_bytes = 4 * n_patches * n_channels
         bank, limit = int(n_bytes * self.coreset_sampling_ratio), self.model.embedding_store.limit_on(self.device)
-        return (bank, n_bytes) if n_bytes > limit else (n_bytes + bank, 0)
+        n_projected = 0 if self.model.coreset == "random" else min(n_channels, int(JOHNSON * math.log(n_patches)))
+        collected = n_bytes + 4 * n_patches * n_projected
+        return (bank, collected) if n_bytes > limit else (collected + bank, 0)
 
     def on_train_epoch_start(self) -> None:
         """Forget what an earlier fit collected, and say how much will come."""

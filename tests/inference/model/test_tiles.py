@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,11 +13,13 @@ from lightning import seed_everything
 
 import extensions
 from extensions.data.reading.image_files import read_image
+from extensions.data.tiling.settings import Tiling
 from inference.export.write_model import ExportOptions, export_model
 from inference.measure.bench import measure
 from inference.model.checkpoints import load_checkpoint
 from inference.model.metadata import ModelInfo
 from inference.model.predictors import load_predictor
+from inference.model.tiles import cut, stitched
 from inference.predict.pipeline import predict
 from inference.predict.sources import open_source
 from inference.serve.server import create_app, warm_up
@@ -121,6 +124,18 @@ def test_bench_measures_tiles_and_whole_images_and_refuses_anomalibs_inferencer(
     assert list(frame["what"]) == ["backbone", "network", "end to end"]
     with pytest.raises(ValueError, match="this was trained on tiles of 64 x 64 px, overlap 16 x 16, which anomalib's"):
         measure([exported], strips / "test", stock=checkpoint)
+
+
+def test_latencies_of_tiles_add_up_and_those_of_streams_count_once():
+    tiling = Tiling((64, 64), (0, 0))
+    image = np.zeros((64, 64 * 6, 3), np.uint8)
+    scored = [
+        (key, SimpleNamespace(pred_score=0.0, anomaly_map=np.zeros((64, 64), np.float32), latency_ms=10.0))
+        for key, _ in cut([("a", image)], tiling)
+    ]
+    for streams, batch, expected in ((1, 1, 60.0), (2, 1, 30.0), (4, 3, 30.0), (4, 8, 60.0)):
+        [(_, found)] = stitched(scored, lambda *told: told[2], streams=streams, batch=batch)
+        assert found == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("changes", [{}, {"image_size": 48}])
