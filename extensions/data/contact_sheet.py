@@ -7,7 +7,9 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from extensions.data.reading.image_files import read_image, read_mask
+from extensions.data.imaging import Imaging
+from extensions.data.reading.image_files import read_mask
+from extensions.data.reading.pixels import read_shown
 
 _GAP = 4  # px
 _TITLE = 16  # px
@@ -27,14 +29,19 @@ def choose_samples(samples: pd.DataFrame, n: int) -> pd.DataFrame:
     return samples.loc[order.index[:n]].sort_values(["kind", "image_path"])
 
 
-def contact_sheet(samples: pd.DataFrame) -> np.ndarray:
-    """Draw the samples (columns image_path, mask_path, kind) in reading order: (height, width, 3) uint8."""
+def contact_sheet(samples: pd.DataFrame, imaging: Imaging | None = None) -> np.ndarray:
+    """Draw the samples (columns image_path, mask_path, kind) in reading order: (height, width, 3) uint8.
+
+    Args:
+        samples: Of a data set.
+        imaging: How it reads images; None for 8 bits of RGB.
+    """
     rows = list(samples[["image_path", "mask_path", "kind"]].itertuples(index=False))
-    return _grid([_panel(path, mask, kind) for path, mask, kind in rows])
+    return _grid([_panel(path, mask, kind, imaging or Imaging()) for path, mask, kind in rows])
 
 
-def _panel(image_path: str, mask_path: str, title: str) -> np.ndarray:
-    image = read_image(image_path)
+def _panel(image_path: str, mask_path: str, title: str, imaging: Imaging) -> np.ndarray:
+    image = read_shown(image_path, imaging)
     scale = _TILE / max(image.shape[:2])
     size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
     small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Any
 
+from extensions.data.channels import Channels, n_channels
+from extensions.data.value_range import ValueRange
+
 
 @dataclass(frozen=True)
 class Imaging:
@@ -12,7 +15,24 @@ class Imaging:
 
     Nothing is set for images that are looked at whole, in 8 bits of grey or RGB. A part is a frozen dataclass with
     ``stored()``, plain values and tensors, and the class method ``of(stored)`` that reads them; `PARTS` has its class.
+
+    Attributes:
+        range: The values that become 0 and 1; None for the full range of 8 bits, to which other files are brought.
+        channels: Of an image; None for RGB, to which grey files are repeated.
     """
+
+    range: ValueRange | None = None
+    channels: Channels | None = None
+
+    @property
+    def n_channels(self) -> int:
+        """Of the images that a detector sees."""
+        return n_channels(self.channels)
+
+    @property
+    def is_read_plainly(self) -> bool:
+        """Whether files are read as 8 bits of RGB."""
+        return self.range is None and self.channels is None
 
     @property
     def is_plain(self) -> bool:
@@ -44,7 +64,7 @@ class Imaging:
         return cls(**{name: PARTS[name].of(part) for name, part in stored.items()})
 
 
-PARTS: dict[str, Any] = {}
+PARTS: dict[str, Any] = {"range": ValueRange, "channels": Channels}
 """The class of each part by its name in `Imaging`."""
 
 

@@ -159,13 +159,14 @@ class Detected(DataSet):
         """See `DataSet.sheet`."""
         from extensions.data.contact_sheet import choose_samples, contact_sheet
         from extensions.data.datamodules.stock import set_up
+        from extensions.data.imaging import imaging_of
 
         set_up(self.datamodule, seed=self.seed)
         samples = choose_samples(self.datamodule.test_data.samples, n)
         if samples.empty:
             msg = f"data set {self.datamodule.name!r} has no test images to show"
             raise ValueError(msg)
-        return contact_sheet(samples), len(samples)
+        return contact_sheet(samples, imaging_of(self.datamodule)), len(samples)
 
 
 @dataclass

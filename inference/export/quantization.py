@@ -16,11 +16,13 @@ from inference.export.input_resizing import PREFIX
 if TYPE_CHECKING:
     import openvino
 
+    from extensions.data.imaging import Imaging
+
 CONVOLUTIONS = ("Convolution", "GroupConvolution", "ConvolutionBackpropData")
 N_CALIBRATION = 300  # images at most: NNCF's own default
 
 
-def quantized(network: openvino.Model, files: Sequence[Path]) -> openvino.Model:
+def quantized(network: openvino.Model, files: Sequence[Path], imaging: Imaging | None = None) -> openvino.Model:
     """A copy of the network whose convolutions compute in 8 bits.
 
     What comes before the network (resizing) and what no convolution follows stays in floating point: distances and
@@ -30,13 +32,15 @@ def quantized(network: openvino.Model, files: Sequence[Path]) -> openvino.Model:
     Args:
         network: As OpenVINO reads that of `write_onnx`.
         files: Normal training images.
+        imaging: How they are read; None for 8 bits of RGB.
 
     Raises:
         ValueError: There are none.
     """
     import nncf
 
-    from extensions.data.reading.image_files import read_image
+    from extensions.data.imaging import Imaging
+    from extensions.data.reading.pixels import read_pixels
 
     if not files:
         msg = "int8 needs normal training images to find the range of each layer on; give them with --calibration"
@@ -44,7 +48,7 @@ def quantized(network: openvino.Model, files: Sequence[Path]) -> openvino.Model:
     if not is_debugging():
         logging.getLogger("nncf").setLevel(logging.ERROR)
     chosen = evenly_spaced(files, N_CALIBRATION)
-    dataset = nncf.Dataset(chosen, lambda file: read_image(file)[None])
+    dataset = nncf.Dataset(chosen, lambda file: read_pixels(file, imaging or Imaging())[None])
     with drawn_only_where_watched():
         return nncf.quantize(
             network,

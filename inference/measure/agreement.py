@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from extensions.data.reading.image_files import read_image
+from extensions.data.imaging import imaging_of
+from extensions.data.reading.pixels import read_pixels
 from inference.measure.summary import Summary
 from inference.model.verdicts import Verdict, verdict
 
@@ -120,7 +121,8 @@ def compare(
     threshold, upper = predictor.info.trained_threshold, predictor.info.trained_upper_threshold
     rows: list[ImageAgreement] = []
     map_means: list[float] = []
-    found = predictor.stream((place, read_image(path)) for place, (path, _) in enumerate(images))
+    imaging = predictor.info.imaging
+    found = predictor.stream((place, read_pixels(path, imaging)) for place, (path, _) in enumerate(images))
     for place, outcome in found:
         if isinstance(outcome, Exception):
             raise outcome
@@ -163,7 +165,7 @@ def engine_predictions(model: AnomalibModule, files: Sequence[Path], workspace: 
 
     samples = pd.DataFrame({"image_path": [str(file) for file in files]})
     samples = samples.assign(mask_path="", label_index=0, kind="good", split="test")
-    dataset = WorkbenchDataset(samples, name="agreement", task=TaskType.CLASSIFICATION)
+    dataset = WorkbenchDataset(samples, name="agreement", task=TaskType.CLASSIFICATION, imaging=imaging_of(model))
     loader = DataLoader(dataset, batch_size=1, collate_fn=dataset.collate_fn)
     aside = model.post_processor, model.evaluator, model.visualizer
     model.post_processor = model.evaluator = model.visualizer = None  # the first would normalize the scores

@@ -90,9 +90,9 @@ def is_kept(costs: Costs) -> bool:
 
 def speeds(full: OpenVinoPredictor, small: OpenVinoPredictor, image: Path) -> dict[str, float]:
     """Images a second of both networks alone, in turns of a moment: enough to say which is faster."""
-    from extensions.data.reading.image_files import read_image
+    from extensions.data.reading.pixels import read_pixels
 
-    images = np.stack([read_image(image)] * SPEED_BATCH)
+    images = np.stack([read_pixels(image, full.info.imaging)] * SPEED_BATCH)
     turns = [
         [network_speed(one.compiled, images, SPEED_SECONDS).images_per_second for one in (full, small)]
         for _ in range(2)

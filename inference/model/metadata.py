@@ -19,6 +19,9 @@ from pydantic import (
 )
 from pydantic.dataclasses import dataclass
 
+from extensions.data.channels import Channels
+from extensions.data.imaging import Imaging
+from extensions.data.value_range import ValueRange
 from inference.model.verdicts import Verdict, verdict
 
 FORMAT = 1
@@ -121,6 +124,9 @@ class ModelInfo:
             training.
         agreement: Summary of `agreement.json`; None when it was not compared.
         parts: How parts of several images are judged; None where the data set named none.
+        range: The values that become 0 and 1 in the network, as the files hold them, for all channels or for each; the
+            network takes images of these values (uint16 or float32). None: it takes uint8.
+        channels: How many channels an image has, and how the names of its files end; None for RGB.
     """
 
     model: str
@@ -144,6 +150,29 @@ class ModelInfo:
     refitted: Refitted | None = None
     agreement: dict[str, Any] | None = None
     parts: Parts | None = None
+    range: dict[str, Any] | None = None
+    channels: dict[str, Any] | None = None
+
+    @field_validator("range")
+    @classmethod
+    def _is_range(cls, stored: dict[str, Any] | None) -> dict[str, Any] | None:
+        return None if stored is None else ValueRange.of(stored).stored()
+
+    @field_validator("channels")
+    @classmethod
+    def _are_channels(cls, stored: dict[str, Any] | None) -> dict[str, Any] | None:
+        return None if stored is None else Channels.of(stored).stored()
+
+    @property
+    def imaging(self) -> Imaging:
+        """How image files are read for the network."""
+        return Imaging.of({name: part for name in ("range", "channels") if (part := getattr(self, name)) is not None})
+
+    @property
+    def input_dtype(self) -> str:
+        """NumPy's name of the numbers that the network takes: `uint8`, `uint16` or `float32`."""
+        value_range = self.imaging.range
+        return "uint8" if value_range is None else value_range.dtype
 
     @field_validator("upper_threshold")
     @classmethod

@@ -69,7 +69,9 @@ class Predictor(ABC):
         """Score images.
 
         Args:
-            images: (H, W, 3) uint8 RGB each, of any sizes, as `extensions.data.read_image` gives them.
+            images: (H, W, 3) uint8 RGB each, of any sizes, as `extensions.data.read_image` gives them; for a model with
+                `range` or `channels` (H, W, C) of `info.input_dtype`, as `extensions.data.reading.pixels.read_pixels`
+                gives them by `info.imaging`.
 
         Raises:
             ValueError: Something else than such an image.
@@ -91,6 +93,10 @@ class Predictor(ABC):
         Yields:
             The key and the prediction, or the error that an image caused.
         """
+
+    def _batches(self, images: Iterable[tuple[Key, np.ndarray]]) -> Iterator[tuple[list[Key], np.ndarray | ValueError]]:
+        n_channels = self.info.imaging.n_channels
+        return batches(images, self.batch, dtype=self.info.input_dtype, n_channels=n_channels)
 
     def _outcomes(self, scores: np.ndarray, maps: np.ndarray, milliseconds: float) -> list[Prediction | Exception]:
         return [
@@ -144,7 +150,7 @@ class OpenVinoPredictor(Predictor):
         at_work: deque[tuple[Any, list[Key], np.ndarray]] = deque()
         idle = deque(self._requests)
         try:
-            for keys, stacked in batches(images, self.batch):
+            for keys, stacked in self._batches(images):
                 if isinstance(stacked, Exception):
                     while at_work:  # what was handed over earlier comes first
                         yield from self._finished(*at_work[0])
@@ -201,14 +207,16 @@ class TorchPredictor(Predictor):
     def stream(self, images: Iterable[tuple[Key, np.ndarray]]) -> Iterator[tuple[Key, Prediction | Exception]]:
         """See `Predictor.stream`."""
         import torch
-        from torchvision.transforms.v2.functional import to_dtype, to_image
 
-        for keys, stacked in batches(images, self.batch):
+        from extensions.data.reading.pixels import unit_image
+
+        imaging = self.info.imaging
+        for keys, stacked in self._batches(images):
             if isinstance(stacked, Exception):
                 yield keys[0], stacked
                 continue
             with torch.inference_mode():
-                image = to_dtype(to_image(stacked[0]), torch.float32, scale=True)[None]
+                image = unit_image(stacked[0], imaging)[None]
                 if not self._is_warm:
                     self._model.model(self._model.pre_processor.transform(image))
                     self._is_warm = True

@@ -3,7 +3,7 @@
 import copy
 import os
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -23,6 +23,7 @@ from extensions.data.datamodules.kind_folders import list_calibration
 from extensions.data.datamodules.known_defects import checked_counts, list_known, take_known, with_known
 from extensions.data.datamodules.listing import Listing
 from extensions.data.datamodules.parts import checked_shared, shared_parts, without_shared
+from extensions.data.datamodules.values_mixin import ValuesMixin
 from extensions.data.errors import DatasetError
 from extensions.data.groups import GROUP, Shared, check_group, joined_parts, parts_of
 from extensions.data.imaging import Imaging
@@ -33,7 +34,7 @@ from extensions.data.splits import few, held_out
 from extensions.runtime.cache_folder import cache_folder
 
 
-class WorkbenchDataModule(RemembersArguments, AnomalibDataModule):
+class WorkbenchDataModule(RemembersArguments, ValuesMixin, AnomalibDataModule):
     """A datamodule whose data set is checked once and whose splits stay.
 
     Differs from anomalib's: ``setup`` splits once however often it is called, ratios of 0 are kept, splits are seeded,
@@ -84,6 +85,14 @@ class WorkbenchDataModule(RemembersArguments, AnomalibDataModule):
             leaves out their test images.
         part_score: what a part scores, for the verdict on parts: the ``max`` of its images, their ``mean``, or
             ``top3``, the mean of the three highest (any number).
+        range: which values of the image files become 0 and 1, as ``[low, high]`` in the files' own counts, such as
+            ``[0, 4095]`` of a 12-bit camera, or a list of such pairs, one for each channel; what lies outside is
+            clipped, and nothing is rounded to 8 bits. ``auto``: the range of the good training images, see
+            `extensions.data.checks.value_checks.found_range`. None: the full range of 8 or 16 bits, in 256 steps. The
+            model keeps it, and applies it on the line. See ``docs/channels.md``.
+        channels: of images that are not grey or RGB: the number of channels in a file (of a TIFF with all of its pages,
+            or of NPY), or how the names of the files of an image end, such as ``[_rgb.png, _nir.png, _depth.png]``: the
+            first file names the image, the others lie beside it, a grey one gives a channel and an RGB one three.
 
     Attributes:
         calibration_data: these images, after ``setup``; None without them.
@@ -127,6 +136,8 @@ class WorkbenchDataModule(RemembersArguments, AnomalibDataModule):
         group: str | Path | None = None,
         shared_groups: Shared = "keep",
         part_score: str = WORST,
+        range: Sequence[float | Sequence[float]] | str | None = None,
+        channels: int | Sequence[str] | None = None,
     ) -> None:
         super().__init__(
             train_batch_size=train_batch_size,
@@ -150,6 +161,7 @@ class WorkbenchDataModule(RemembersArguments, AnomalibDataModule):
         self.shared_groups = checked_shared(shared_groups, group)
         check_part_score(part_score)
         self.part_score = part_score
+        self._set_values(range, channels)
         self.calibration_data: WorkbenchDataset | None = None
         self._run_seed: int | None = None
         self._k_shot_images: list[str] = []
@@ -171,7 +183,7 @@ class WorkbenchDataModule(RemembersArguments, AnomalibDataModule):
     @property
     def imaging(self) -> Imaging:
         """How images reach a detector; known after ``setup``."""
-        return Imaging()
+        return Imaging(range=self._value_range, channels=self._channels)
 
     @property
     def product_names(self) -> list[str]:
@@ -212,16 +224,21 @@ class WorkbenchDataModule(RemembersArguments, AnomalibDataModule):
     def _setup(self, _stage: str | None = None) -> None:
         listings = [self._list()]
         folder = self._calibration_folder
-        listings.append(list_calibration(folder, root=self.root, name=self.name) if folder else Listing())
+        listings.append(
+            list_calibration(folder, root=self.root, name=self.name, channels=self.channels) if folder else Listing()
+        )
         folder = self._known_folder
-        listings.append(list_known(folder, root=self.root, name=self.name) if folder else Listing())
+        listings.append(
+            list_known(folder, root=self.root, name=self.name, channels=self.channels) if folder else Listing()
+        )
         samples, calibration, known = map(self._grouped, listings)
         samples = self._split_test(samples)
         listed = [problem for listing in listings for problem in listing.problems]
         samples = without_shared(samples, self.shared_groups, name=self.name)
         everything = pd.concat([samples, *(part for part in (calibration, known) if len(part))], ignore_index=True)
         listed += shared_parts(everything, root=self.root)
-        raise_problems(everything, listed, name=self.name, root=self.root)
+        listed += self._value_problems(everything)
+        raise_problems(everything, listed, name=self.name, root=self.root, reads_plainly=self.reads_plainly)
         samples, drawn = self._take_known(self._draw_test(samples))
         train, test = (samples[samples["split"] == split] for split in ("train", "test"))
         train, val, test = self._split_val(train, test)
@@ -229,6 +246,7 @@ class WorkbenchDataModule(RemembersArguments, AnomalibDataModule):
         has_masks = any((part["mask_path"] != "").any() for part in (train, val, test))
         self._task = TaskType.SEGMENTATION if has_masks else TaskType.CLASSIFICATION
         train = with_known(train, drawn, known)
+        self._take_range(train)
         self.train_data = self._training_dataset(train)
         self.test_data = self._dataset(test)
         self.val_data = self._dataset(val)
@@ -363,12 +381,12 @@ class WorkbenchDataModule(RemembersArguments, AnomalibDataModule):
         return draw_on_half(normal, seed=self.seed)
 
     def _dataset(self, samples: pd.DataFrame) -> WorkbenchDataset:
-        return WorkbenchDataset(samples, name=self.name, task=self._task)
+        return WorkbenchDataset(samples, name=self.name, task=self._task, imaging=self.imaging)
 
     def _training_dataset(self, samples: pd.DataFrame) -> WorkbenchDataset:
         """With the masks of known defects, also where no other image has one."""
         task = TaskType.SEGMENTATION if samples["known"].any() else self._task
-        return WorkbenchDataset(samples, name=self.name, task=task)
+        return WorkbenchDataset(samples, name=self.name, task=task, imaging=self.imaging)
 
     @property
     def task(self) -> TaskType:

@@ -66,8 +66,9 @@ class LoaderReader:
 
     def __call__(self, loader: Any) -> Any:
         """The loader as the strategy wants it, reading by our reader."""
-        if isinstance(loader, DataLoader) and getattr(self._trainer.lightning_module, "reads_as_ours", False):
-            loader = _with_dataset(loader, read_as_ours(loader.dataset))
+        model = self._trainer.lightning_module
+        if isinstance(loader, DataLoader) and getattr(model, "reads_as_ours", False):
+            loader = _with_dataset(loader, read_as_ours(loader.dataset, model.imaging))
         return self._before(loader)
 
 
