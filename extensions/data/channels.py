@@ -71,8 +71,8 @@ def checked_channels(given: Any) -> int | tuple[str, ...] | None:
             "end, such as [_rgb.png, _nir.png, _depth.png]"
         )
         raise ValueError(msg)
-    for one in ends:
-        if alike := [other for other in ends if other is not one and other.endswith(one)]:
+    for place, one in enumerate(ends):
+        if alike := [other for other in (*ends[:place], *ends[place + 1 :]) if other.endswith(one)]:
             msg = (
                 f"channels is {list(ends)}, where files that end in {alike[0]} end in {one}, too; expected ends that "
                 "tell an image's files apart, such as [_rgb.png, _nir.png]"

@@ -87,13 +87,21 @@ def training_features(
     from extensions.cache import open_cache
     from extensions.cache.images import ImageSplit
     from extensions.cache.transform_parts import split_transform
+    from extensions.data.channels import RGB
     from extensions.data.checks.inspection import inspect_files
     from extensions.data.datamodules.stock_datasets import read_as_ours
+    from extensions.data.imaging import imaging_of
     from extensions.models.common.pre_processor import default_pre_processor
 
     datamodule.setup("fit")
     if not len(datamodule.train_data):
         msg = f"data set {datamodule.name!r} has no training images to rank; expected some in its training split"
+        raise ValueError(msg)
+    if (n_channels := imaging_of(datamodule).n_channels) != RGB:
+        msg = (
+            f"the images of data set {datamodule.name!r} have {n_channels} channels, and training images are ranked by "
+            f"features of {RGB}: refine with channels that give {RGB}, or rank by the detector's own score"
+        )
         raise ValueError(msg)
     parts = split_transform(default_pre_processor(backbone, image_size=image_size).transform)
     assert parts is not None  # nothing in the default is random

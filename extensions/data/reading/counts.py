@@ -48,7 +48,12 @@ def counts_of(content: bytes, *, pages: bool = False) -> np.ndarray:
         return read_array(content, pages=pages)
     if (deep := _deep_color(content)) is not None:
         return deep
-    image, stored = open_stored(content)
+    try:
+        image, stored = open_stored(content)
+    except ValueError:
+        if not is_array(content):
+            raise
+        return read_array(content)  # of bits that Pillow does not know
     if stored.channels:
         return read_array(content)
     if image.mode.startswith("I"):

@@ -114,13 +114,16 @@ def open_stored(content: bytes) -> tuple[Image.Image, Stored]:
 
 def _many_channels(content: bytes) -> tuple[Image.Image, Stored]:
     """What Pillow does not open, to look at: a TIFF of other channels or bits, or an NPY file."""
+    is_tiff, cause, pixels = content.startswith(TIFF), None, None
     try:
         pixels = read_array(content)
     except Exception as error:  # imagecodecs has its own
-        if content.startswith(NPY):
+        if not is_tiff:
             raise
+        cause = error
+    if pixels is None or (is_tiff and pixels.shape[2] in (1, 3)):  # grey or color of bits that Pillow does not know
         msg = "a TIFF of bits or channels that are not known here; save it as 8 or 16 bits, grey or RGB"
-        raise ValueError(msg) from error
+        raise ValueError(msg) from cause
     return Image.fromarray(viewable(pixels)), Stored(channels=pixels.shape[2])
 
 
