@@ -43,5 +43,7 @@ def set_in_channels(network: nn.Module, n_channels: int) -> None:
     for module in found:
         with torch.no_grad():
             weight = adapt_input_conv(n_channels, module.weight)
+        if module.weight.is_contiguous(memory_format=torch.channels_last):
+            weight = weight.contiguous(memory_format=torch.channels_last)
         module.weight = nn.Parameter(weight.clone(), requires_grad=module.weight.requires_grad)
         module.in_channels = n_channels

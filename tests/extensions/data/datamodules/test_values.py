@@ -6,6 +6,7 @@ import pytest
 from PIL import Image
 
 from extensions import Folder, MVTecAD
+from extensions.configuration import instantiate_data
 from extensions.data.channels import Channels
 from extensions.data.checks.fingerprints import fingerprint
 from extensions.data.contact_sheet import contact_sheet
@@ -61,6 +62,15 @@ def test_an_image_is_its_counts_over_the_range(tmp_path):
     assert item.image.shape == (3, 32, 32)
     np.testing.assert_allclose(item.image[0], (values - 1000) / 400, atol=1e-6)
     assert len(np.unique(item.image[0])) > 150  # of 200 counts; 8 bits of the full range have one
+
+
+def test_a_config_gives_range_and_channels(tmp_path):
+    init_args = {"name": "x", "normal_dir": "good", "abnormal_dir": "bad", "root": str(write_pairs(tmp_path))}
+    init_args |= {"channels": ENDS, "range": [[0, 255], [0, 255], [0, 255], [1000, 1400.5]]}
+    data = instantiate_data({"class_path": "extensions.Folder", "init_args": init_args})
+    data.setup()
+    assert data.imaging.range.highs == (255.0, 255.0, 255.0, 1400.5)
+    assert data.imaging.channels == Channels(4, tuple(ENDS))
 
 
 def test_auto_is_found_on_the_good_training_images_without_hot_pixels(tmp_path):
