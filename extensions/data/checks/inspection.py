@@ -112,7 +112,7 @@ def _inspect(path: str, is_mask: bool) -> FileFacts:
 
 def _remembered(sha256: str, is_mask: bool) -> FileFacts | None:
     """Facts about a file of this content that could be read, from an earlier process."""
-    found = _cache().get("facts", key_of(file=sha256, mask=is_mask, version=VERSION))
+    found = facts_cache().get("facts", key_of(file=sha256, mask=is_mask, version=VERSION))
     if found is None or found.dtype != np.int64 or len(found) < _N_NUMBERS:
         return None
     width, height, look, is_lossy, largest, pages, channels, is_drawn, millionths = map(int, found[:_N_NUMBERS])
@@ -135,11 +135,12 @@ def _remember(facts: FileFacts, is_mask: bool) -> FileFacts:
     numbers = [*facts.size, facts.look.value, facts.is_lossy, *told, facts.is_drawn, share]
     assert len(numbers) == _N_NUMBERS
     values = np.concatenate([np.array(numbers, np.int64), np.frombuffer(facts.descriptor, np.int64)])
-    _cache().put("facts", key_of(file=facts.sha256, mask=is_mask, version=VERSION), values)
+    facts_cache().put("facts", key_of(file=facts.sha256, mask=is_mask, version=VERSION), values)
     return facts
 
 
-def _cache() -> WorkCache:
+def facts_cache() -> WorkCache:
+    """Where what files hold is kept for later processes."""
     return _open_cache(os.environ.get("WORKBENCH_CACHE"), os.environ.get("WORKBENCH_CACHE_LIMIT"))
 
 

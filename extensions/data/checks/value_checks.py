@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import os
 from collections.abc import Iterable, Sequence
@@ -11,7 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
+from extensions.cache.store import key_of
 from extensions.data.channels import RGB, Channels
+from extensions.data.checks.inspection import facts_cache
 from extensions.data.errors import DatasetError, Kind, Problem
 from extensions.data.imaging import Imaging
 from extensions.data.reading.counts import read_counts
@@ -21,6 +24,8 @@ from extensions.data.reading.pixels import read_parts
 from extensions.data.value_range import MOST, ValueRange
 from extensions.runtime.progress import progress_bar
 
+VERSION = 1  # of `FileValues`: raised when they would differ for the same file
+KINDS = ("uint8", "uint16", "float32")
 CLIPPED = 0.01  # share of an image's values outside of the range, from which on it is told
 TAIL = 0.001  # share of an image's values at either end that does not count for its range: hot and dead pixels
 MARGIN = 0.1  # of the span of the training images, added at either end: a defect may be brighter than all of them
@@ -201,12 +206,33 @@ def clipped(values: dict[str, list[FileValues]], imaging: Imaging, *, root: Path
 
 
 def _values(file: str, *, pages: bool) -> FileValues:
+    """From an earlier process where the file's content was read in one."""
     try:
-        pixels = read_counts(file, pages=pages)
-    except FileNotFoundError:
+        sha256 = hashlib.sha256(Path(file).read_bytes()).hexdigest()
+    except OSError:
         return FileValues()
-    except ValueError as error:
+    key = key_of(values=sha256, pages=pages, version=VERSION)
+    if (found := facts_cache().get("facts", key)) is not None:
+        return _unpacked(found)
+    try:
+        values = _measured(read_counts(file, pages=pages))
+    except (ValueError, FileNotFoundError) as error:
         return FileValues(error=str(error).partition(f"{file}: ")[2] or str(error))
+    assert values.shape is not None
+    rows = (values.least, values.largest, values.low, values.high)
+    numbers = [*values.shape, KINDS.index(values.kind), *(end for row in rows for end in row)]
+    facts_cache().put("facts", key, np.array(numbers, np.float64))
+    return values
+
+
+def _unpacked(numbers: np.ndarray) -> FileValues:
+    height, width, n, kind = map(int, numbers[:4])
+    least, largest, low, high = (tuple(map(float, row)) for row in numbers[4:].reshape(4, n))
+    return FileValues((height, width, n), KINDS[kind], least, largest, low, high)
+
+
+def _measured(pixels: np.ndarray) -> FileValues:
+    """Of what a file holds, (H, W, C)."""
     kind = str(pixels.dtype)
     ends = np.array([_ends(pixels[..., channel]) for channel in range(pixels.shape[2])]).T
     least, largest, low, high = (tuple(map(float, row)) for row in ends)

@@ -64,6 +64,16 @@ def test_an_image_is_its_counts_over_the_range(tmp_path):
     assert len(np.unique(item.image[0])) > 150  # of 200 counts; 8 bits of the full range have one
 
 
+def test_what_files_hold_is_known_to_later_processes(tmp_path, monkeypatch):
+    from extensions.data.checks import value_checks
+
+    root = write_pairs(tmp_path)
+    before = value_checks.read_all([str(root / "good" / "1_rgb.png")], ENDS, title="x")
+    value_checks._known.clear()
+    monkeypatch.setattr(value_checks, "read_counts", None)
+    assert value_checks.read_all([str(root / "good" / "1_rgb.png")], ENDS, title="x") == before
+
+
 def test_a_config_gives_range_and_channels(tmp_path):
     init_args = {"name": "x", "normal_dir": "good", "abnormal_dir": "bad", "root": str(write_pairs(tmp_path))}
     init_args |= {"channels": ENDS, "range": [[0, 255], [0, 255], [0, 255], [1000, 1400.5]]}
