@@ -33,15 +33,19 @@ def export(options: argparse.Namespace) -> int:
     from inference.export.write_model import FILES, ExportOptions, export_model
     from inference.measure.cost import told_of_int8
     from inference.measure.labelled_images import LabelledImages
+    from inference.model.checkpoints import told_imaging
     from inference.model.metadata import ModelInfo, info_path
     from inference.model.told_thresholds import thresholds_sentence
     from inference.predict.sources import list_source_images
 
     check_replaceable(options.output, FILES)
     if options.labelled:
-        LabelledImages.from_folder(options.labelled)
-    files = list_source_images(options.calibration) if options.calibration else []
+        LabelledImages.from_folder(options.labelled, imaging=told_imaging(options.checkpoint))
+    images = told_imaging(options.checkpoint)
+    files = list_source_images(options.calibration, imaging=images) if options.calibration else []
     run = _trained_run(options, files)
+    if options.calibration and run.info.imaging != images:
+        files = list_source_images(options.calibration, imaging=run.info.imaging)
     agreement = export_model(
         run.model,
         run.info,
@@ -106,6 +110,7 @@ def _trained_run(options: argparse.Namespace, files: list[Path]) -> TrainedRun:
 
 def predict(options: argparse.Namespace) -> int:
     """`inference predict`: scores, labels and overlays of images, a video or a camera."""
+    from inference.model.checkpoints import told_imaging
     from inference.model.predictors import load_predictor
     from inference.predict.part_table import asked_parts
     from inference.predict.pipeline import predict as run
@@ -115,7 +120,8 @@ def predict(options: argparse.Namespace) -> int:
     if options.overlays and given.is_dir() and options.output.resolve().is_relative_to(given.resolve()):
         msg = f"--output {options.output} lies in --input, whose next run would score overlays too; give another folder"
         raise ValueError(msg)
-    source = open_source(options.input, n_threads=max(1, (os.cpu_count() or 2) // 2))
+    n_threads = max(1, (os.cpu_count() or 2) // 2)
+    source = open_source(options.input, n_threads=n_threads, imaging=told_imaging(options.model))
     predictor = load_predictor(
         options.model,
         device=options.device,

@@ -143,6 +143,7 @@ def _panel(model: AnomalibModule, item: Any) -> Panel:
     from torchvision.tv_tensors import Mask
 
     from extensions.cache.transform_parts import split_transform
+    from extensions.data.reading.arrays import viewable
     from extensions.data.tiling.resizing import resized_image
     from extensions.models.common.tiled_scoring import raw_scores, tiling_of
 
@@ -164,7 +165,7 @@ def _panel(model: AnomalibModule, item: Any) -> Panel:
         mask = Mask(mask.reshape(1, *mask.shape[-2:]))
         mask = (mask if shape is None else shape(mask))[0].numpy() > 0
     return Panel(
-        image=(image.clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).numpy(),
+        image=viewable((image.clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()),
         anomaly_map=None if found is None else found[0].reshape(found.shape[-2:]).float().numpy(),
         mask=mask,
     )

@@ -19,6 +19,8 @@ from extensions.runtime.heat_map import hatched, heat_map
 if TYPE_CHECKING:
     import pandas as pd
 
+    from extensions.data.imaging import Imaging
+
 SIDE = 256  # px, the longer side of each part of a panel
 GAP = 4  # px between two parts
 CANDIDATES = 32  # images of a class of which those nearest its median are taken
@@ -109,13 +111,16 @@ class ImageKeeper:
         return found
 
 
-def draw(chosen: Sequence[tuple[str, Kept]], folder: Path, *, map_range: tuple[float, float]) -> list[Panel]:
+def draw(
+    chosen: Sequence[tuple[str, Kept]], folder: Path, *, map_range: tuple[float, float], imaging: Imaging | None = None
+) -> list[Panel]:
     """Write one JPEG panel (image, heat map, mask) for each image into `images/` and list them for the record.
 
     Args:
         chosen: Kind and image, see `ImageKeeper.chosen`.
         folder: The run's folder.
         map_range: Raw map values drawn as cold and as hot, equal for all panels of a run.
+        imaging: How images are read; None for 8 bits of RGB.
     """
     shutil.rmtree(folder / "images", ignore_errors=True)  # of a refinement each round draws
     listed: list[Panel] = []
@@ -123,16 +128,17 @@ def draw(chosen: Sequence[tuple[str, Kept]], folder: Path, *, map_range: tuple[f
         place = sum(panel.kind == kind for panel in listed)
         name = f"images/{kind.replace(' ', '-')}-{place}.jpg"
         (folder / "images").mkdir(exist_ok=True)
-        panel(kept, map_range).save(folder / name, quality=85)
+        panel(kept, map_range, imaging).save(folder / name, quality=85)
         listed.append(Panel(kind=kind, label=kept.label, score=kept.score, image=kept.image, panel=name))
     return listed
 
 
-def panel(kept: Kept, map_range: tuple[float, float]) -> Image.Image:
+def panel(kept: Kept, map_range: tuple[float, float], imaging: Imaging | None = None) -> Image.Image:
     """Image, heat map over the image, and mask (empty for a good image) side by side, as far as there are any."""
-    from extensions.data import read_image
+    from extensions.data.imaging import Imaging
+    from extensions.data.reading.pixels import read_shown
 
-    image = Image.fromarray(read_image(kept.path))
+    image = Image.fromarray(read_shown(kept.path, imaging or Imaging()))
     scale = SIDE / max(image.size)
     size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
     parts = [image.resize(size)]

@@ -40,6 +40,7 @@ def measure(record: Record, prepared: Prepared, workspace: Path, options: RunOpt
     from extensions.cache import open_cache
     from extensions.configuration import instantiate_model
     from extensions.data.checks.fingerprints import image_names
+    from extensions.data.imaging import imaging_of
     from extensions.data.reading.decoded import decoded_images
     from extensions.models.common.cached_run import SPLITS, CachedRun
     from extensions.models.common.imaging_mixin import take_imaging
@@ -123,7 +124,9 @@ def measure(record: Record, prepared: Prepared, workspace: Path, options: RunOpt
         keep_for_timing(workspace, image, lambda path: engine.trainer.save_checkpoint(path, weights_only=True))
     kept = evaluation.thresholds
     chosen = collector.images.chosen(evaluation.medians, kept.image, kept.upper)
-    images = draw(chosen, workspace, map_range=evaluation.ranges.get("pixel", (0.0, 1.0)))
+    images = draw(
+        chosen, workspace, map_range=evaluation.ranges.get("pixel", (0.0, 1.0)), imaging=imaging_of(datamodule)
+    )
     speed = {
         "fit_seconds": known.whole_seconds,
         "fit_own_seconds": known.seconds,

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from extensions.backbones.feature_agreement import TOLERANCE, difference
+from extensions.backbones.input_channels import in_channels, set_in_channels
 from extensions.runtime.built_folders import build_once
 from extensions.runtime.openvino_core import openvino_core
 
@@ -80,7 +81,7 @@ def _build(extractor: TimmFeatureExtractor, folder: Path) -> None:
     network, outputs = _all_stages(extractor)
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the tracer, about Python numbers that become constants
-        example = torch.zeros(1, 3, TRACED_SIZE, TRACED_SIZE)
+        example = torch.zeros(1, in_channels(network), TRACED_SIZE, TRACED_SIZE)
         # The tracer's own check runs the network several times more; `_compare` does it on real sizes.
         traced = torch.jit.trace(network, example, check_trace=False, strict=False)
         converted = openvino.convert_model(traced, example_input=example)
@@ -99,13 +100,15 @@ def _all_stages(extractor: TimmFeatureExtractor) -> tuple[nn.Module, list[str]]:
         network = timm.create_model(
             str(extractor.backbone), pretrained=False, features_only=True, exportable=True, out_indices=indices
         )
+    set_in_channels(network, in_channels(extractor))
     network.load_state_dict(extractor.feature_extractor.state_dict())
     return network.eval(), network.feature_info.module_name()
 
 
 def _compare(network: nn.Module, runner: OpenVinoRunner) -> dict[str, Any]:
     """Whether the features agree with torch's, and what is faster."""
-    images = torch.randn(BATCH_SIZE, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(0))
+    shape = (BATCH_SIZE, in_channels(network), SIZE, SIZE)
+    images = torch.randn(shape, generator=torch.Generator().manual_seed(0))
     ms: dict[str, list[float]] = {"openvino": [], "torch": []}
     with torch.no_grad():
         expected, found = network(images), runner(images)

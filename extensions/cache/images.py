@@ -17,6 +17,7 @@ from torchvision.tv_tensors import Mask
 
 from extensions.cache.store import WorkCache, key_of
 from extensions.cache.transform_parts import transform_repr
+from extensions.runtime.image_items import batch_class, item_class
 
 if TYPE_CHECKING:
     from anomalib.data.datasets.base.image import AnomalibDataset
@@ -79,15 +80,22 @@ class ImageSplit(Dataset):
         self._after = Compose([augmentations, *([fixed] if fixed else [])]) if augmentations is not None else None
         self._has_masks = dataset.task == TaskType.SEGMENTATION
         self._shape: tuple[int, int] | None = None  # (height, width) px, of an image whose pixels are not asked for
+        imaging = getattr(dataset, "imaging", None)
+        self.n_channels = 3 if imaging is None else int(imaging.n_channels)
         how = key_of(
             transform=transform_repr(self._dataset.augmentations),
             reader=f"{type(dataset).__module__}.{type(dataset).__name__}",
             version=READER,
+            **({"imaging": repr(imaging)} if imaging is not None and not imaging.is_read_plainly else {}),
         )
         marked = self._marked()
-        facts, masks = inspect(self.paths), inspect(sorted(set(filter(None, marked))), masks=True)
+        files_of = getattr(dataset, "files_of", lambda path: [path])
+        parts = {path: files_of(path) for path in self.paths}
+        facts = inspect([*self.paths, *(file for files in parts.values() for file in files[1:])])
+        masks = inspect(sorted(set(filter(None, marked))), masks=True)
         self.is_uniform = len({facts[path].size for path in self.paths}) == 1
-        self.keys = [key_of(image=facts[path].sha256, how=how) for path in self.paths]
+        contents = ["+".join(facts[file].sha256 for file in parts[path]) for path in self.paths]
+        self.keys = [key_of(image=content, how=how) for content in contents]
         self.mask_keys = [
             key_of(mask=masks[path].sha256, how=how, version=MASK_READER) if path else "" for path in marked
         ]
@@ -96,7 +104,7 @@ class ImageSplit(Dataset):
         return len(self.paths)
 
     def load(self, index: int) -> tuple[np.ndarray, np.ndarray | None]:
-        """Image (3, H, W) float32 and mask (H, W) uint8, None where there is none; decoded when it is not cached."""
+        """Image (C, H, W) float32 and mask (H, W) uint8, None where there is none; decoded when it is not cached."""
         image = self._image(index)
         mask = self.cache.get("masks", self.mask_keys[index]) if self.mask_keys[index] else None
         if image is not None and (mask is not None or not self.mask_keys[index]):
@@ -128,8 +136,8 @@ class ImageSplit(Dataset):
         return not self.mask_keys[index] or self.cache.has("masks", self.mask_keys[index])
 
     def __getitem__(self, index: int) -> ImageItem:
-        """One image; without its pixels when `with_pixels` is off: then `image` is (3, 1, 1)."""
-        image: torch.Tensor = torch.zeros(3, 1, 1)
+        """One image; without its pixels when `with_pixels` is off: then `image` is (C, 1, 1)."""
+        image: torch.Tensor = torch.zeros(self.n_channels, 1, 1)
         mask = None
         if not self.with_pixels and self._shape is not None and self.mask_keys[index]:
             mask = self.cache.get("masks", self.mask_keys[index])
@@ -146,7 +154,7 @@ class ImageSplit(Dataset):
         if self._after is not None:
             image, gt_mask = self._after(image, gt_mask) if gt_mask is not None else (self._after(image), None)
         label, path, mask_path = self._rows[index]
-        return ImageItem(
+        return item_class(self.n_channels)(
             image=image,
             gt_mask=gt_mask,
             gt_label=torch.tensor(label),
@@ -156,10 +164,10 @@ class ImageSplit(Dataset):
 
     def collate_fn(self, items: list[ImageItem]) -> ImageBatch:
         """A batch; images without pixels take no memory but have their size."""
-        batch = ImageBatch.collate(items)
+        batch = batch_class(self.n_channels).collate(items)
         if not self.with_pixels:
             assert self._shape is not None
-            batch.image = batch.image[:1].expand(len(items), 3, *self._shape)
+            batch.image = batch.image[:1].expand(len(items), self.n_channels, *self._shape)
         return batch
 
     @property

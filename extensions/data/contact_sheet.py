@@ -7,8 +7,9 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from extensions.data.reading.image_files import read_image, read_mask
-from extensions.data.regions.region import Region
+from extensions.data.imaging import Imaging
+from extensions.data.reading.image_files import read_mask
+from extensions.data.reading.pixels import read_shown
 from extensions.data.regions.shown import inside_of_image
 from extensions.runtime.heat_map import hatched
 
@@ -30,23 +31,25 @@ def choose_samples(samples: pd.DataFrame, n: int) -> pd.DataFrame:
     return samples.loc[order.index[:n]].sort_values(["kind", "image_path"])
 
 
-def contact_sheet(samples: pd.DataFrame, region: Region | None = None) -> np.ndarray:
+def contact_sheet(samples: pd.DataFrame, imaging: Imaging | None = None) -> np.ndarray:
     """Draw the samples (columns image_path, mask_path, kind) in reading order: (height, width, 3) uint8.
 
-    What lies outside of the region of interest is hatched.
+    Args:
+        samples: Of a data set.
+        imaging: How it reads images; None for 8 bits of RGB. What lies outside of its region of interest is hatched.
     """
     rows = list(samples[["image_path", "mask_path", "kind"]].itertuples(index=False))
-    return _grid([_panel(path, mask, kind, region) for path, mask, kind in rows])
+    return _grid([_panel(path, mask, kind, imaging or Imaging()) for path, mask, kind in rows])
 
 
-def _panel(image_path: str, mask_path: str, title: str, region: Region | None) -> np.ndarray:
-    image = read_image(image_path)
+def _panel(image_path: str, mask_path: str, title: str, imaging: Imaging) -> np.ndarray:
+    image = read_shown(image_path, imaging)
     scale = _TILE / max(image.shape[:2])
     size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
     small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
     marked = small.copy()
-    if region is not None:
-        inside = inside_of_image(region, image).astype(np.uint8)
+    if imaging.region is not None:
+        inside = inside_of_image(imaging.region, image).astype(np.uint8)
         marked = hatched(marked, cv2.resize(inside, size, interpolation=cv2.INTER_NEAREST) == 0)
     if mask_path:
         mask = cv2.resize(read_mask(mask_path), size, interpolation=cv2.INTER_NEAREST)

@@ -35,6 +35,21 @@ class Kind(Enum):
         "name it in normal_test_dir (class Folder), or move it",
     )
     NEAR_NAME = ("folder whose name is nearly the one that is expected", "rename it")
+    MANY_CHANNELS = (
+        "image of other channels than grey or RGB",
+        "say how many by the argument channels of the data set, such as channels: 5",
+    )
+    OTHER_CHANNELS = ("image of another number of channels than expected", "correct channels of the data set")
+    NO_PARTNER = ("image that lacks a file of its channels", "add these files, or correct channels of the data set")
+    NO_FIRST = (
+        "file of a channel without the first file, which names the image",
+        "add the first files, or take these out",
+    )
+    PARTNER_SIZE = ("file of a channel of another size than its image", "export all files of an image at one size")
+    BEYOND_BITS = (
+        "image whose bits cannot hold the range of the data set",
+        "correct range: it counts as the files do, 8 bits from 0 to 255, 16 bits from 0 to 65535",
+    )
     NO_MASK = ("anomalous image without a mask", "add masks of the same name, with or without '_mask' at its end")
     EXTRA_MASK = ("mask without an image", "delete them, or give them the names of their images")
     AMBIGUOUS_MASK = ("mask that cannot be told", "leave one mask for each image")
@@ -73,9 +88,14 @@ class Kind(Enum):
     )
     DARK = (
         "16-bit image that uses the lowest sixteenth of its range and is left with some 16 levels",
-        "rescale them to the full range, here and on the line",
+        "name where their values lie by the argument range of the data set, such as range: [0, 4095], or rescale them "
+        "to the full range, here and on the line",
     )
     PAGES = ("image file of several pages, of which the first is read", "save each page as a file of its own")
+    CLIPPED = (
+        "image with more than 1 % of its values outside of the range, all of which become 0 or 1",
+        "widen range, unless these are glare and shadows",
+    )
     SAME_TWICE = ("same image twice", "keep one copy")
     SHARED_PART = (
         "image of a part with images on both sides of the split, which makes results too good",
@@ -139,6 +159,7 @@ _WARNINGS = {
     Kind.LOSSY_MASK,
     Kind.DARK,
     Kind.PAGES,
+    Kind.CLIPPED,
     Kind.SAME_TWICE,
     Kind.SHARED_PART,
     Kind.SIBLING,

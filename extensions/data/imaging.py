@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Any
 
+from extensions.data.channels import Channels, n_channels
 from extensions.data.regions.region import Region
 from extensions.data.tiling.settings import Tiling
+from extensions.data.value_range import ValueRange
 
 
 @dataclass(frozen=True)
@@ -19,10 +21,24 @@ class Imaging:
     Attributes:
         region: Which pixels are looked at; None for all.
         tiling: The tiles that images are looked at in; None for images that are looked at whole.
+        range: The values that become 0 and 1; None for the full range of 8 bits, to which other files are brought.
+        channels: Of an image; None for RGB, to which grey files are repeated.
     """
 
     region: Region | None = None
     tiling: Tiling | None = None
+    range: ValueRange | None = None
+    channels: Channels | None = None
+
+    @property
+    def n_channels(self) -> int:
+        """Of the images that a detector sees."""
+        return n_channels(self.channels)
+
+    @property
+    def is_read_plainly(self) -> bool:
+        """Whether files are read as 8 bits of RGB."""
+        return self.range is None and self.channels is None
 
     @property
     def is_plain(self) -> bool:
@@ -54,7 +70,7 @@ class Imaging:
         return cls(**{name: PARTS[name].of(part) for name, part in stored.items()})
 
 
-PARTS: dict[str, Any] = {"region": Region, "tiling": Tiling}
+PARTS: dict[str, Any] = {"region": Region, "tiling": Tiling, "range": ValueRange, "channels": Channels}
 """The class of each part by its name in `Imaging`."""
 
 

@@ -87,6 +87,7 @@ def training_features(
     from extensions.cache import open_cache
     from extensions.cache.images import ImageSplit
     from extensions.cache.transform_parts import split_transform
+    from extensions.data.channels import RGB
     from extensions.data.checks.inspection import inspect_files
     from extensions.data.datamodules.stock_datasets import read_as_ours
     from extensions.data.imaging import imaging_of
@@ -97,10 +98,16 @@ def training_features(
     if not len(datamodule.train_data):
         msg = f"data set {datamodule.name!r} has no training images to rank; expected some in its training split"
         raise ValueError(msg)
+    imaging = imaging_of(datamodule)
+    if imaging.n_channels != RGB:
+        msg = (
+            f"the images of data set {datamodule.name!r} have {imaging.n_channels} channels, and training images are "
+            f"ranked by features of {RGB}: refine with channels that give {RGB}, or rank by the detector's own score"
+        )
+        raise ValueError(msg)
     transform = default_pre_processor(backbone, image_size=image_size).transform
-    region = imaging_of(datamodule).region
-    if region is not None:
-        transform = with_fill(transform, fill_of(region, transform, name=backbone))
+    if imaging.region is not None:
+        transform = with_fill(transform, fill_of(imaging.region, transform, name=backbone))
     parts = split_transform(transform)
     assert parts is not None  # nothing in the default is random
     split = ImageSplit(read_as_ours(datamodule.train_data), cache or open_cache(), parts[0], inspect=inspect_files)

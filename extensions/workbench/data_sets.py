@@ -166,7 +166,7 @@ class Detected(DataSet):
         if samples.empty:
             msg = f"data set {self.datamodule.name!r} has no test images to show"
             raise ValueError(msg)
-        return contact_sheet(samples, imaging_of(self.datamodule).region), len(samples)
+        return contact_sheet(samples, imaging_of(self.datamodule)), len(samples)
 
 
 @dataclass

@@ -9,9 +9,10 @@ import numpy as np
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto
 
+    from extensions.data.value_range import ValueRange
     from inference.model.preprocessing import Preprocessing
 
-INPUT = "images"  # (N, H, W, 3) uint8 RGB
+INPUT = "images"  # (N, H, W, C) uint8 in 0 to 255, or counts of a range
 PREFIX = "resize/"  # of all names here: nothing in it may be quantized
 BLOCK = 16  # rows or columns computed by one product: fewer copy less, more compute less
 
@@ -26,7 +27,7 @@ def prepend_preprocessing(network: ModelProto, preprocessing: Preprocessing) -> 
     it. Equal to torchvision's `Resize` in float to about 1e-6 of the range.
 
     Args:
-        network: Its one input is prepared images, (N, 3, h, w) float; changed in place.
+        network: Its one input is prepared images, (N, C, h, w) float; changed in place.
         preprocessing: How images are prepared.
     """
     from onnx import TensorProto, helper
@@ -41,8 +42,10 @@ def prepend_preprocessing(network: ModelProto, preprocessing: Preprocessing) -> 
     graph.node.extend(nodes)
     graph.initializer.extend(builder.constants)
     del graph.input[:]
-    shape: list[str | int | None] = ["batch", "height", "width", 3]
-    graph.input.append(helper.make_tensor_value_info(INPUT, TensorProto.UINT8, shape))
+    shape: list[str | int | None] = ["batch", "height", "width", preprocessing.n_channels]
+    kinds = {"uint8": TensorProto.UINT8, "uint16": TensorProto.UINT16, "float32": TensorProto.FLOAT}
+    kind = kinds["uint8" if preprocessing.range is None else preprocessing.range.dtype]
+    graph.input.append(helper.make_tensor_value_info(INPUT, kind, shape))
 
 
 class _GraphBuilder:
@@ -70,29 +73,42 @@ class _GraphBuilder:
         return self.constant(values, np.int64)
 
     def prepare(self, preprocessing: Preprocessing) -> str:
-        """Images (N, H, W, 3) uint8 -> (N, 3, h, w) float, resized, cropped and normalized."""
+        """Images (N, H, W, C) -> (N, C, h, w) float, by their range, resized, cropped and normalized."""
         from onnx import TensorProto
 
-        height, width = preprocessing.resize
+        (height, width), n = preprocessing.resize, preprocessing.n_channels
+        is_whole = preprocessing.range is None
+        source = INPUT if preprocessing.range is None else self._scaled(preprocessing.range)
+        cast, gain = (TensorProto.FLOAT, 1 / 255) if is_whole else (None, 1.0)
         shape = self("Shape", INPUT)
         n_rows, n_columns = (self("Gather", shape, self.integers(axis), axis=0) for axis in (1, 2))  # (1,) each
-        rows = self("Reshape", INPUT, self.integers(0, 0, -1))  # (N, H, W * 3)
+        rows = self("Reshape", source, self.integers(0, 0, -1))  # (N, H, W * C)
         antialias = preprocessing.antialias
-        rows = self._resized(rows, n_rows, height, antialias=antialias, cast=TensorProto.FLOAT)
-        split = self("Concat", self.integers(0, height), n_columns, self.integers(3), axis=0)
-        columns = self("Transpose", self("Reshape", rows, split), perm=[0, 2, 3, 1])  # (N, W, 3, h)
-        columns = self("Reshape", columns, self.integers(0, 0, 3 * height))
-        columns = self._resized(columns, n_columns, width, antialias=antialias, gain=1 / 255)  # (N, w, 3 * h)
-        images = self("Reshape", columns, self.integers(0, width, 3, height))
-        images = self("Transpose", images, perm=[0, 2, 3, 1])  # (N, 3, h, w)
+        rows = self._resized(rows, n_rows, height, antialias=antialias, cast=cast)
+        split = self("Concat", self.integers(0, height), n_columns, self.integers(n), axis=0)
+        columns = self("Transpose", self("Reshape", rows, split), perm=[0, 2, 3, 1])  # (N, W, C, h)
+        columns = self("Reshape", columns, self.integers(0, 0, n * height))
+        columns = self._resized(columns, n_columns, width, antialias=antialias, gain=gain)  # (N, w, C * h)
+        images = self("Reshape", columns, self.integers(0, width, n, height))
+        images = self("Transpose", images, perm=[0, 2, 3, 1])  # (N, C, h, w)
         if preprocessing.crop is not None:
             top, left, height, width = preprocessing.crop
             ends = self.integers(top + height, left + width)
             images = self("Slice", images, self.integers(top, left), ends, self.integers(2, 3))
         mean, deviation = (
-            self.constant(np.reshape(values, (1, 3, 1, 1))) for values in (preprocessing.mean, preprocessing.std)
+            self.constant(np.reshape(values, (1, -1, 1, 1))) for values in (preprocessing.mean, preprocessing.std)
         )
         return self("Div", self("Sub", images, mean), deviation)
+
+    def _scaled(self, value_range: ValueRange) -> str:
+        """Images (N, H, W, C) as their files hold them -> float in [0, 1], clipped, as `ValueRange.scaled`."""
+        from onnx import TensorProto
+
+        low, high = np.array(value_range.lows, np.float32), np.array(value_range.highs, np.float32)
+        # A cast of floats would be merged with the input, and its name added to the input's.
+        values = INPUT if value_range.is_floating else self("Cast", INPUT, to=TensorProto.FLOAT)
+        scaled = self("Div", self("Sub", values, self.constant(low)), self.constant(high - low))
+        return self("Clip", scaled, self.constant(0.0), self.constant(1.0))
 
     def _resized(
         self, lines: str, n_lines: str, size: int, *, antialias: bool, cast: int | None = None, gain: float = 1.0

@@ -29,7 +29,7 @@ IN_ONE_FILE = 2**30  # bytes of tensors; a single ONNX file holds at most 2 GiB
 
 
 class ExportedNetwork(nn.Module):
-    """What is traced: prepared images (N, 3, h, w) -> raw pred_score (N,) and anomaly_map (N, 1, h, w).
+    """What is traced: prepared images (N, C, h, w) -> raw pred_score (N,) and anomaly_map (N, 1, h, w).
 
     With a region of interest there is a third output, inside (N, 1, h, w) uint8, 1 where the network looks.
 
@@ -62,6 +62,8 @@ class ExportedNetwork(nn.Module):
 def write_onnx(model: AnomalibModule, preprocessing: Preprocessing, path: Path) -> None:
     """Write a trained model as `model.onnx`: images (N, H, W, 3) uint8 RGB in.
 
+    For a data set with a range or channels: (N, H, W, C) uint16 or float32 as the files hold them, or uint8.
+
     Tensors of more than 1 GiB lie in a file of the same name with `.data` added.
 
     Raises:
@@ -69,11 +71,11 @@ def write_onnx(model: AnomalibModule, preprocessing: Preprocessing, path: Path) 
     """
     import onnx
 
-    height, width = preprocessing.image_size
+    (height, width), n_channels = preprocessing.image_size, preprocessing.n_channels
     with torch.no_grad():
         network = ExportedNetwork(model.cpu().eval(), (height, width))
         n_bytes = sum(tensor.nbytes for tensor in network.state_dict().values())
-        if network.network(torch.zeros(1, 3, height, width)).anomaly_map is None:
+        if network.network(torch.zeros(1, n_channels, height, width)).anomaly_map is None:
             msg = (
                 f"{type(model).__name__} scores whole images and has no anomaly map, and a model on the line shows "
                 "where a defect is; choose a detector with a map"
@@ -83,7 +85,7 @@ def write_onnx(model: AnomalibModule, preprocessing: Preprocessing, path: Path) 
         with _silent():
             written = torch.onnx.export(
                 network,
-                (torch.zeros(2, 3, height, width),),
+                (torch.zeros(2, n_channels, height, width),),
                 dynamo=True,
                 opset_version=OPSET,
                 input_names=["prepared"],

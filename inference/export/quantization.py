@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from extensions.data.tiling.resizing import resized_pixels
-from extensions.data.tiling.settings import Tiling
 from extensions.runtime.progress import drawn_only_where_watched
 from extensions.runtime.quiet import is_debugging
 from inference.export.input_resizing import PREFIX
@@ -18,11 +17,13 @@ from inference.export.input_resizing import PREFIX
 if TYPE_CHECKING:
     import openvino
 
+    from extensions.data.imaging import Imaging
+
 CONVOLUTIONS = ("Convolution", "GroupConvolution", "ConvolutionBackpropData")
 N_CALIBRATION = 300  # images at most: NNCF's own default
 
 
-def quantized(network: openvino.Model, files: Sequence[Path], *, tiling: Tiling | None = None) -> openvino.Model:
+def quantized(network: openvino.Model, files: Sequence[Path], imaging: Imaging | None = None) -> openvino.Model:
     """A copy of the network whose convolutions compute in 8 bits.
 
     What comes before the network (resizing) and what no convolution follows stays in floating point: distances and
@@ -32,14 +33,16 @@ def quantized(network: openvino.Model, files: Sequence[Path], *, tiling: Tiling 
     Args:
         network: As OpenVINO reads that of `write_onnx`.
         files: Normal training images.
-        tiling: The tiles that the network takes, evenly spread over each image; None for one of whole images.
+        imaging: How they are read; None for 8 bits of RGB. Of a network of tiles some are spread evenly over
+            each image.
 
     Raises:
         ValueError: There are none.
     """
     import nncf
 
-    from extensions.data.reading.image_files import read_image
+    from extensions.data.imaging import Imaging
+    from extensions.data.reading.pixels import read_pixels
 
     if not files:
         msg = "int8 needs normal training images to find the range of each layer on; give them with --calibration"
@@ -47,10 +50,12 @@ def quantized(network: openvino.Model, files: Sequence[Path], *, tiling: Tiling 
     if not is_debugging():
         logging.getLogger("nncf").setLevel(logging.ERROR)
     chosen = evenly_spaced(files, N_CALIBRATION)
+    how = imaging or Imaging()
+    tiling = how.tiling
     seen = [(file, place) for file in chosen for place in range(max(1, N_CALIBRATION // len(chosen)) if tiling else 1)]
 
     def read(one: tuple[Path, int]) -> np.ndarray:
-        image = read_image(one[0])
+        image = read_pixels(one[0], how)
         if tiling is None:
             return image[None]
         grid = tiling.grid((image.shape[0], image.shape[1]))

@@ -102,7 +102,7 @@ def export_model(
     import openvino
 
     from extensions.data.checks.remarks import sentences
-    from extensions.data.reading.image_files import read_stored
+    from extensions.data.reading.pixels import read_pixels_stored
     from inference.export.network import write_onnx
     from inference.model.preprocessing import preprocessing_of
 
@@ -113,19 +113,20 @@ def export_model(
     if not files:
         msg = "there are no images to compare the exported network on; give a folder of good ones with --calibration"
         raise ValueError(msg)
-    labelled = LabelledImages.from_folder(options.labelled) if options.labelled else None
-    chosen = evenly_spaced(files, N_IMAGES if info.tiling is None else n_compared(files[0]))
-    stored = {str(file): read_stored(file)[1] for file in chosen}  # what cannot be read is told before the work
+    labelled = LabelledImages.from_folder(options.labelled, imaging=info.imaging) if options.labelled else None
+    chosen = evenly_spaced(files, N_IMAGES if info.tiling is None else n_compared(files[0], info.imaging))
+    # What cannot be read is told before the work.
+    stored = {str(file): read_pixels_stored(file, info.imaging)[1] for file in chosen}
     for sentence in sentences(stored, n_files=len(chosen)):
         logger.warning(sentence)
     with whole_folder(output, FILES) as folder, tempfile.TemporaryDirectory(dir=folder) as scratch:
-        images = with_defects(chosen, Path(scratch))
+        images = with_defects(chosen, Path(scratch), imaging=info.imaging)
         write_onnx(model, preprocessing_of(model), folder / ONNX)
         network = openvino.convert_model(folder / ONNX)
         info, costs = replace(info, precision=options.precision), Costs()
         if options.precision == "int8":
             full = saved(network, info, Path(scratch) / "fp32.xml")
-            network = quantized(network, files, tiling=info.tiling)
+            network = quantized(network, files, info.imaging)
             small = saved(network, info, Path(scratch) / "int8.xml")
             info, costs = own_threshold(model, full, small, fitted_on or labelled, labelled, stand_in)
             if options.measures_speed:

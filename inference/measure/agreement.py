@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from extensions.data.reading.image_files import read_image
+from extensions.data.imaging import Imaging, imaging_of
+from extensions.data.reading.pixels import read_pixels
 from inference.measure.summary import Summary
 from inference.model.verdicts import Verdict, verdict
 
@@ -127,7 +128,8 @@ def compare(
     threshold, upper = predictor.info.trained_threshold, predictor.info.trained_upper_threshold
     rows: list[ImageAgreement] = []
     map_means: list[float] = []
-    found = predictor.stream((place, read_image(path)) for place, (path, _) in enumerate(images))
+    imaging = predictor.info.imaging
+    found = predictor.stream((place, read_pixels(path, imaging)) for place, (path, _) in enumerate(images))
     for place, outcome in found:
         if isinstance(outcome, Exception):
             raise outcome
@@ -170,7 +172,7 @@ def engine_predictions(model: AnomalibModule, files: Sequence[Path], workspace: 
 
     samples = pd.DataFrame({"image_path": [str(file) for file in files]})
     samples = samples.assign(mask_path="", label_index=0, kind="good", split="test")
-    dataset = WorkbenchDataset(samples, name="agreement", task=TaskType.CLASSIFICATION)
+    dataset = WorkbenchDataset(samples, name="agreement", task=TaskType.CLASSIFICATION, imaging=imaging_of(model))
     loader = DataLoader(dataset, batch_size=1, collate_fn=dataset.collate_fn)
     aside = model.post_processor, model.evaluator, model.visualizer
     model.post_processor = model.evaluator = model.visualizer = None  # the first would normalize the scores
@@ -192,9 +194,9 @@ def engine_predictions(model: AnomalibModule, files: Sequence[Path], workspace: 
     return [scored[str(file)] for file in files]  # anomalib's data sets sort their files
 
 
-def n_compared(file: Path) -> int:
+def n_compared(file: Path, imaging: Imaging) -> int:
     """How many images such as this one a network of tiles is compared on: fewer where they are larger."""
-    pixels = read_image(file)
+    pixels = read_pixels(file, imaging)
     return min(N_IMAGES, max(FEWEST_IMAGES, PIXELS // (pixels.shape[0] * pixels.shape[1])))
 
 

@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from extensions.data.reading.image_files import read_image
+from extensions.data.reading.pixels import read_pixels
 from extensions.runtime.atomic_write import write_whole
 from extensions.runtime.openvino_core import openvino_core
 from inference.measure.speed import Speed, network_speed, speed_of
 from inference.measure.stock import as_stock, stock_speed
-from inference.model.checkpoints import load_checkpoint
+from inference.model.checkpoints import load_checkpoint, told_imaging
 from inference.model.metadata import ModelInfo
 from inference.model.predictors import OpenVinoPredictor, load_predictor
 from inference.predict.pipeline import predict
@@ -60,7 +60,7 @@ def measure(
         FileNotFoundError: A file is not there.
     """
     _check(models, folder, device, stock)
-    files = list_source_images(folder) if folder is not None else []
+    files = list_source_images(folder, imaging=told_imaging(models[0])) if folder is not None else []
     rows: list[dict[str, Any]] = []
     for _ in range(repeats):
         for place, path in enumerate(models):
@@ -91,12 +91,13 @@ def _rows(
     random = np.random.default_rng(0)
     backbone = _backbone(info, device, given["streams"])
     if backbone is not None:
-        pixels = random.standard_normal((given["batch"], 3, *info.image_size)).astype(np.float32)
+        pixels = random.standard_normal((given["batch"], info.imaging.n_channels, *info.image_size)).astype(np.float32)
         rows.append(_row(info, "backbone", given, network_speed(backbone, pixels, seconds)))
-    shape = read_image(files[0]).shape if files else (RANDOM_SIDE, RANDOM_SIDE, 3)
+    imaging = info.imaging
+    shape = read_pixels(files[0], imaging).shape if files else (RANDOM_SIDE, RANDOM_SIDE, imaging.n_channels)
     if info.tiling is not None:
-        shape = (*info.tiling.tile, 3)
-    images = random.integers(0, 256, (given["batch"], *shape), dtype=np.uint8)
+        shape = (*info.tiling.tile, imaging.n_channels)
+    images = random.integers(0, 256, (given["batch"], *shape)).astype(info.input_dtype)
     rows.append(_row(info, "network", given, network_speed(predictor.compiled, images, seconds)))
     if folder is not None:
         rows.append(_row(info, "end to end", given, end_to_end_speed(predictor, folder, seconds)))
@@ -135,7 +136,9 @@ def end_to_end_speed(predictor: OpenVinoPredictor, folder: Path, seconds: float)
     latencies: list[float] = []
     with tempfile.TemporaryDirectory() as scratch:
         for turn in count():
-            report = predict(predictor, open_source(str(folder)), Path(scratch), progress=False)
+            report = predict(
+                predictor, open_source(str(folder), imaging=predictor.info.imaging), Path(scratch), progress=False
+            )
             if not turn:
                 continue
             taken, n_images = taken + report.seconds, n_images + report.n_done
@@ -159,15 +162,18 @@ def _backbone(info: ModelInfo, device: str, n_streams: int) -> Any:
     from anomalib.models.components import TimmFeatureExtractor
 
     from extensions import backbones
+    from extensions.backbones.input_channels import set_in_channels
 
     if not info.backbone:
         return None
     backbones.register()
     name, layers = backbones.architecture(info.backbone["name"]), info.backbone["layers"]
     network = TimmFeatureExtractor(backbone=name, layers=layers, pre_trained=False).eval()
-    example = torch.zeros(1, 3, *info.image_size)
+    n_channels = info.imaging.n_channels
+    set_in_channels(network, n_channels)
+    example = torch.zeros(1, n_channels, *info.image_size)
     with torch.no_grad():
         traced = torch.jit.trace(network, example, check_trace=False, strict=False)
-        converted = openvino.convert_model(traced, example_input=example, input=[-1, 3, *info.image_size])
+        converted = openvino.convert_model(traced, example_input=example, input=[-1, n_channels, *info.image_size])
     options = {"PERFORMANCE_HINT": "THROUGHPUT", "INFERENCE_PRECISION_HINT": "f32", "NUM_STREAMS": str(n_streams)}
     return openvino_core().compile_model(converted, device, options)

@@ -90,9 +90,9 @@ def is_kept(costs: Costs) -> bool:
 
 def speeds(full: OpenVinoPredictor, small: OpenVinoPredictor, image: Path) -> dict[str, float]:
     """Images a second of both networks alone, in turns of a moment: enough to say which is faster."""
-    from extensions.data.reading.image_files import read_image
+    from extensions.data.reading.pixels import read_pixels
 
-    pixels, tiling = read_image(image), full.info.tiling
+    pixels, tiling = read_pixels(image, full.info.imaging), full.info.tiling
     if tiling is not None:
         pixels = pixels[: tiling.tile[0], : tiling.tile[1]]
     images = np.stack([pixels] * SPEED_BATCH)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from extensions.data.groups import GROUP
+from extensions.data.imaging import Imaging
 from inference.predict.sources import list_source_images
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ class LabelledImages:
         return cls(tuple(files), np.asarray(is_anomalous, bool), (None,) * len(files), what)
 
     @classmethod
-    def from_folder(cls, folder: Path) -> LabelledImages:
+    def from_folder(cls, folder: Path, *, imaging: Imaging | None = None) -> LabelledImages:
         """From a folder: all are anomalous but those below a folder `good`.
 
         Masks, beside the images or in folders of their own, are left out and told.
@@ -64,7 +65,7 @@ class LabelledImages:
             ValueError: There are not both normal and anomalous images.
             FileNotFoundError: No such folder.
         """
-        files = list_source_images(folder, without_masks=True)
+        files = list_source_images(folder, without_masks=True, imaging=imaging)
         labels = np.array(["good" not in file.relative_to(folder).parts[:-1] for file in files], bool)
         found = cls.from_files(files, labels, f"the labelled images in {folder.name}")
         found.check(folder)

@@ -55,13 +55,14 @@ def score(predictor: Predictor, images: LabelledImages, model: AnomalibModule) -
         ValueError: An image or a mask cannot be read.
         RuntimeError: The network cannot compute one.
     """
-    from extensions.data.reading.image_files import read_image
+    from extensions.data.reading.pixels import read_pixels
     from extensions.runtime.progress import progress_bar
 
     scores = np.full(len(images.files), np.nan)
     low, high = np.inf, -np.inf
     pixels = PixelMetrics() if any(images.masks) else None
-    found = predictor.stream((place, read_image(file)) for place, file in enumerate(images.files))
+    imaging = predictor.info.imaging
+    found = predictor.stream((place, read_pixels(file, imaging)) for place, file in enumerate(images.files))
     for place, outcome in progress_bar(found, total=len(scores), title="scoring", unit="image"):
         if isinstance(outcome, Exception):
             raise outcome
@@ -181,9 +182,10 @@ def _mask(model: AnomalibModule, path: Path) -> np.ndarray:
     import torch
     from torchvision.tv_tensors import Image, Mask
 
+    from extensions.data.imaging import imaging_of
     from extensions.data.reading.image_files import read_mask
 
     marks = torch.from_numpy(read_mask(path))
     transform = model.pre_processor.transform
-    _, mask = transform(Image(torch.zeros(3, *marks.shape)), Mask(marks))
+    _, mask = transform(Image(torch.zeros(imaging_of(model).n_channels, *marks.shape)), Mask(marks))
     return np.asarray(mask.numpy() > 0).reshape(mask.shape[-2:])

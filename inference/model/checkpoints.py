@@ -11,7 +11,8 @@ from benchmark.records.record import Record
 from benchmark.records.record_file import RecordError, read_record
 from benchmark.records.run_files import RECORD
 from extensions.data.groups import is_table
-from inference.model.metadata import ModelInfo, Parts
+from extensions.data.imaging import Imaging, imaging_of
+from inference.model.metadata import ModelInfo, Parts, info_path
 from inference.model.scale import told_scale, told_source, with_thresholds
 
 if TYPE_CHECKING:
@@ -123,6 +124,7 @@ def describe(model: AnomalibModule, class_path: str, stored: dict[str, Any], rec
         versions=versions(),
         tiling=model.imaging.tiling if hasattr(model, "imaging") else None,
         **scale,
+        **{name: part for name, part in imaging_of(model).stored().items() if name in ("range", "channels")},
     )
     if record is None:
         return info
@@ -147,6 +149,16 @@ def _of_model(model: AnomalibModule, record: Record) -> Thresholds:
         raise ValueError(msg)
     upper = None if recorded.upper is None else max(recorded.upper, lower)
     return recorded.model_copy(update={"image": lower, "upper": upper})
+
+
+def told_imaging(path: Path | None) -> Imaging:
+    """How the images of a model file are read, told before it is loaded; plainly where it cannot be told."""
+    try:
+        if path is None or path.suffix != ".ckpt":
+            return Imaging() if path is None else ModelInfo.read(info_path(path)).imaging
+        return Imaging.of(read_checkpoint(path).get("imaging", {}))
+    except (OSError, ValueError):  # whoever loads the model says what is wrong with it
+        return Imaging()
 
 
 def versions() -> dict[str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, field
+from dataclasses import asdict, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -19,7 +19,10 @@ from pydantic import (
 )
 from pydantic.dataclasses import dataclass
 
+from extensions.data.channels import Channels
+from extensions.data.imaging import Imaging
 from extensions.data.tiling.settings import Tiling
+from extensions.data.value_range import ValueRange
 from inference.model.verdicts import Verdict, verdict
 
 FORMAT = 1
@@ -124,6 +127,9 @@ class ModelInfo:
         parts: How parts of several images are judged; None where the data set named none.
         tiling: The network takes tiles of this size, and `image_size` and `region` are of a tile: images are cut, and
             maps stitched, by who calls it; None for a network of whole images.
+        range: The values that become 0 and 1 in the network, as the files hold them, for all channels or for each; the
+            network takes images of these values (uint16 or float32). None: it takes uint8.
+        channels: How many channels an image has, and how the names of its files end; None for RGB.
     """
 
     model: str
@@ -148,6 +154,30 @@ class ModelInfo:
     agreement: dict[str, Any] | None = None
     parts: Parts | None = None
     tiling: Tiling | None = None
+    range: dict[str, Any] | None = None
+    channels: dict[str, Any] | None = None
+
+    @field_validator("range")
+    @classmethod
+    def _is_range(cls, stored: dict[str, Any] | None) -> dict[str, Any] | None:
+        return None if stored is None else ValueRange.of(stored).stored()
+
+    @field_validator("channels")
+    @classmethod
+    def _are_channels(cls, stored: dict[str, Any] | None) -> dict[str, Any] | None:
+        return None if stored is None else Channels.of(stored).stored()
+
+    @property
+    def imaging(self) -> Imaging:
+        """How image files are read for the network."""
+        stored = {name: part for name in ("range", "channels") if (part := getattr(self, name)) is not None}
+        return replace(Imaging.of(stored), tiling=self.tiling)
+
+    @property
+    def input_dtype(self) -> str:
+        """NumPy's name of the numbers that the network takes: `uint8`, `uint16` or `float32`."""
+        value_range = self.imaging.range
+        return "uint8" if value_range is None else value_range.dtype
 
     @field_validator("upper_threshold")
     @classmethod

@@ -73,7 +73,9 @@ class Predictor(ABC):
         """Score images.
 
         Args:
-            images: (H, W, 3) uint8 RGB each, of any sizes, as `extensions.data.read_image` gives them.
+            images: (H, W, 3) uint8 RGB each, of any sizes, as `extensions.data.read_image` gives them; for a model with
+                `range` or `channels` (H, W, C) of `info.input_dtype`, as `extensions.data.reading.pixels.read_pixels`
+                gives them by `info.imaging`.
 
         Raises:
             ValueError: Something else than such an image.
@@ -97,6 +99,10 @@ class Predictor(ABC):
         Yields:
             The key and the prediction, or the error that an image caused.
         """
+
+    def _batches(self, images: Iterable[tuple[Key, np.ndarray]]) -> Iterator[tuple[list[Key], np.ndarray | Exception]]:
+        n_channels = self.info.imaging.n_channels
+        return batches(images, self.batch, dtype=self.info.input_dtype, n_channels=n_channels)
 
     def _outcomes(
         self, scores: np.ndarray, maps: np.ndarray, milliseconds: float, inside: np.ndarray | None = None
@@ -155,7 +161,7 @@ class OpenVinoPredictor(Predictor):
         if self.info.tiling is None:
             yield from self._stream(images)
         else:
-            tiles = self._stream(cut(images, self.info.tiling))
+            tiles = self._stream(cut(images, self.info.imaging, self.info.input_dtype))
             yield from stitched(tiles, self._outcome, streams=len(self._requests), batch=self.batch)
 
     def _stream(self, images: Iterable[tuple[Any, Any]]) -> Iterator[tuple[Any, Prediction | Exception]]:
@@ -163,7 +169,7 @@ class OpenVinoPredictor(Predictor):
         at_work: deque[tuple[Any, list[Any], np.ndarray]] = deque()
         idle = deque(self._requests)
         try:
-            for keys, stacked in batches(images, self.batch):
+            for keys, stacked in self._batches(images):
                 if isinstance(stacked, Exception):
                     while at_work:  # what was handed over earlier comes first
                         yield from self._finished(*at_work[0])
@@ -221,13 +227,13 @@ class TorchPredictor(Predictor):
     def stream(self, images: Iterable[tuple[Key, np.ndarray]]) -> Iterator[tuple[Key, Prediction | Exception]]:
         """See `Predictor.stream`; the model itself cuts and stitches."""
         import torch
-        from torchvision.transforms.v2.functional import to_dtype, to_image
 
+        from extensions.data.reading.pixels import unit_image
         from extensions.models.common.region_mixin import inside_of
         from extensions.models.common.tiled_scoring import raw_scores
 
-        tiling = self.info.tiling
-        for keys, stacked in batches(images, self.batch):
+        imaging, tiling = self.info.imaging, self.info.tiling
+        for keys, stacked in self._batches(images):
             if isinstance(stacked, Exception):
                 yield keys[0], stacked
                 continue
@@ -235,7 +241,7 @@ class TorchPredictor(Predictor):
                 yield keys[0], tiling.error((stacked.shape[1], stacked.shape[2]))
                 continue
             with torch.inference_mode():
-                image = to_dtype(to_image(stacked[0]), torch.float32, scale=True)[None]
+                image = unit_image(stacked[0], imaging)[None]
                 if not self._is_warm:
                     first = image if tiling is None else image[..., : tiling.tile[0], : tiling.tile[1]]
                     transform = getattr(self._model.pre_processor, "transform", None)

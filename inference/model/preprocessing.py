@@ -6,6 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from extensions.data.imaging import Imaging
+from extensions.data.value_range import ValueRange
+
 if TYPE_CHECKING:
     from anomalib.models import AnomalibModule
 
@@ -18,15 +21,19 @@ class Preprocessing:
         resize: Height and width in px.
         antialias: Whether pixels are averaged when an image shrinks.
         crop: Top, left, height and width in px of what is kept after resizing; None keeps everything.
-        mean: Subtracted, for each of red, green and blue.
+        mean: Subtracted, for each channel; one number for all of them.
         std: Divided by afterwards.
+        n_channels: Of the images.
+        range: What becomes 0 and 1 of the values that images are handed over in; None for 8 bits.
     """
 
     resize: tuple[int, int]
     antialias: bool = True
     crop: tuple[int, int, int, int] | None = None
-    mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    std: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    mean: tuple[float, ...] = (0.0,)
+    std: tuple[float, ...] = (1.0,)
+    n_channels: int = 3
+    range: ValueRange | None = None
 
     @property
     def image_size(self) -> tuple[int, int]:
@@ -70,7 +77,8 @@ def preprocessing_of(model: AnomalibModule) -> Preprocessing:
     if "resize" not in found:
         msg = "the model does not resize images, so its network has no size to be exported for: train it with one"
         raise ValueError(msg)
-    return Preprocessing(**found)
+    imaging = getattr(model, "imaging", Imaging())
+    return Preprocessing(**found, n_channels=imaging.n_channels, range=imaging.range)
 
 
 def _steps(transform: Any) -> Iterator[Any]:

@@ -8,9 +8,9 @@ from typing import Any, Generic, Protocol
 
 import numpy as np
 
+from extensions.data.imaging import Imaging
 from extensions.data.tiling.grid import Grid
 from extensions.data.tiling.resizing import resized_pixels
-from extensions.data.tiling.settings import Tiling
 from extensions.data.tiling.stitching import Stitching
 from inference.model.batches import Key, not_an_image
 
@@ -37,10 +37,12 @@ class TileScore(Protocol):
     def latency_ms(self) -> float: ...  # noqa: D102
 
 
-def cut(images: Iterable[tuple[Key, Any]], tiling: Tiling) -> Iterator[tuple[TileKey[Key], Any]]:
-    """The tiles of images (H, W, 3) uint8, one image after the other; what is none, or too small, as the error."""
+def cut(images: Iterable[tuple[Key, Any]], imaging: Imaging, dtype: str) -> Iterator[tuple[TileKey[Key], Any]]:
+    """The tiles of images (H, W, C) of such numbers, one after the other; what is none, or too small, as the error."""
+    tiling = imaging.tiling
+    assert tiling is not None
     for key, image in images:
-        error = not_an_image(image)
+        error = not_an_image(image, dtype, imaging.n_channels)
         if error is None and not tiling.fits(image.shape[:2]):
             error = tiling.error(image.shape[:2])
         if error is not None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from extensions.data.checks.remarks import sentences
+from extensions.data.reading.pixels import shown
 from extensions.data.reading.stored import Stored
 from extensions.runtime.progress import progress_bar
 from inference.model.metadata import ModelInfo
@@ -119,7 +120,7 @@ def predict(
             n_unsure += outcome.verdict == "unsure"
             sinks.add(item.name, outcome)
             if sinks.images is not None and item.image is not None:
-                sinks.images.add(item.name, item.image, outcome)
+                sinks.images.add(item.name, shown(item.image, predictor.info.imaging), outcome)
     unit = "image" if source.kind == "images" else "frame"
     seconds, remarks = time.perf_counter() - started, tuple(sentences(remarked, n_files=n_done))
     return Report(n_done, n_failed, n_anomalous, source.missing, seconds, unit, n_unsure, remarks)

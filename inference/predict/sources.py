@@ -14,8 +14,11 @@ import numpy as np
 
 from extensions.data.checks.left_out import left_out, tell
 from extensions.data.checks.masks_beside import set_apart
-from extensions.data.reading.files import list_images
-from extensions.data.reading.image_files import IMAGE_EXTENSIONS, read_stored
+from extensions.data.imaging import Imaging
+from extensions.data.reading.arrays import ARRAY_EXTENSIONS
+from extensions.data.reading.files import list_channel_images
+from extensions.data.reading.image_files import IMAGE_EXTENSIONS
+from extensions.data.reading.pixels import read_pixels_stored
 from extensions.data.reading.stored import Stored
 
 logger = logging.getLogger(__name__)
@@ -31,7 +34,7 @@ class Item:
 
     Attributes:
         name: Path below the input folder, or file name and number of the frame.
-        image: (H, W, 3) uint8 RGB; None when it could not be read.
+        image: (H, W, 3) uint8 RGB, or what a model with a range or channels takes; None when it could not be read.
         error: Why not.
         stored: What is to be told of the file.
     """
@@ -63,12 +66,13 @@ class Source:
     names: Sequence[str] = ()
 
 
-def open_source(where: str, *, n_threads: int = 2) -> Source:
+def open_source(where: str, *, n_threads: int = 2, imaging: Imaging | None = None) -> Source:
     """Open what `--input` names.
 
     Args:
         where: A folder, an image, a video, `camera:0` or a stream's address (`rtsp://…`).
         n_threads: Threads that read images.
+        imaging: How the model's images are read; None for 8 bits of RGB.
 
     Raises:
         FileNotFoundError: There is no such file or folder.
@@ -78,20 +82,20 @@ def open_source(where: str, *, n_threads: int = 2) -> Source:
         return _captured(_camera_number(where), where, live=True)
     path = Path(where)
     if path.is_dir():
-        files = list_source_images(path)
-        return _files(files, path, n_threads)
+        files = list_source_images(path, imaging=imaging)
+        return _files(files, path, n_threads, imaging or Imaging())
     if not path.exists():
         msg = f"{where}: there is no such file or folder; expected images, a video, camera:0 or rtsp://…"
         raise FileNotFoundError(msg)
     if path.suffix.lower() in VIDEO_EXTENSIONS:
         return _captured(where, path.name, live=False)
-    if path.suffix.lower() in IMAGE_EXTENSIONS:
-        return _files([path], path.parent, 1)
+    if path.suffix.lower() in IMAGE_EXTENSIONS or _is_of_channels(path, imaging):
+        return _files([path], path.parent, 1, imaging or Imaging())
     msg = f"{where}: this is no image ({', '.join(IMAGE_EXTENSIONS)}) and no video ({', '.join(VIDEO_EXTENSIONS)})"
     raise ValueError(msg)
 
 
-def list_source_images(folder: Path, *, without_masks: bool = False) -> list[Path]:
+def list_source_images(folder: Path, *, without_masks: bool = False, imaging: Imaging | None = None) -> list[Path]:
     """All image files in a folder and the folders in it, sorted by path; hidden ones are left out.
 
     Files that are images but for their endings, and masks beside the images or in folders of their own, are logged.
@@ -99,6 +103,7 @@ def list_source_images(folder: Path, *, without_masks: bool = False) -> list[Pat
     Args:
         folder: To look into.
         without_masks: Leave the masks out.
+        imaging: How the model's images are read; of several files of an image the first one is listed.
 
     Raises:
         FileNotFoundError: No such folder.
@@ -107,30 +112,40 @@ def list_source_images(folder: Path, *, without_masks: bool = False) -> list[Pat
     if not folder.is_dir():
         msg = f"{folder}: there is no such folder; expected one with images"
         raise FileNotFoundError(msg)
-    files = list_images(folder)
+    channels = None if imaging is None or imaging.channels is None else imaging.channels
+    files = list_channel_images(folder, None if channels is None else channels.argument)
     images, masks = set_apart(files, folder, folder)
     tell(folder, [*masks, *left_out(folder, folder)])
     if without_masks and len(images) < len(files):
         logger.warning("%s: %d masks among the images are left out", folder, len(files) - len(images))
         files = images
     if not files:
-        msg = f"{folder}: the folder has no images ({', '.join(IMAGE_EXTENSIONS)})"
+        ends = channels.suffixes[:1] if channels is not None and channels.suffixes else IMAGE_EXTENSIONS
+        msg = f"{folder}: the folder has no images ({', '.join(ends)})"
         raise ValueError(msg)
     return files
 
 
-def _files(files: list[Path], root: Path, n_threads: int) -> Source:
+def _is_of_channels(path: Path, imaging: Imaging | None) -> bool:
+    """Whether a file of another ending is one that a model of many channels takes."""
+    if imaging is None or imaging.channels is None:
+        return False
+    ends = imaging.channels.suffixes[:1] or ARRAY_EXTENSIONS
+    return path.name.endswith(ends)
+
+
+def _files(files: list[Path], root: Path, n_threads: int, imaging: Imaging) -> Source:
     names = [file.relative_to(root).as_posix() for file in files]
-    return Source("images", len(files), _read_ahead(files, root, n_threads), names=names)
+    return Source("images", len(files), _read_ahead(files, root, n_threads, imaging), names=names)
 
 
-def _read_ahead(files: list[Path], root: Path, n_threads: int) -> Iterator[Item]:
+def _read_ahead(files: list[Path], root: Path, n_threads: int, imaging: Imaging) -> Iterator[Item]:
     """The images in order, a few of them read before they are asked for."""
     with ThreadPoolExecutor(n_threads) as pool:
         waiting: deque[Future[Item]] = deque()
         try:
             for file in files:
-                waiting.append(pool.submit(_read, file, file.relative_to(root).as_posix()))
+                waiting.append(pool.submit(_read, file, file.relative_to(root).as_posix(), imaging))
                 if len(waiting) > READ_AHEAD * n_threads:
                     yield waiting.popleft().result()
             while waiting:
@@ -140,9 +155,9 @@ def _read_ahead(files: list[Path], root: Path, n_threads: int) -> Iterator[Item]
                 one.cancel()
 
 
-def _read(file: Path, name: str) -> Item:
+def _read(file: Path, name: str, imaging: Imaging) -> Item:
     try:
-        image, stored = read_stored(file)
+        image, stored = read_pixels_stored(file, imaging)
         return Item(name, image, stored=stored)
     except (OSError, ValueError, MemoryError) as error:
         return Item(name, None, " ".join(str(error).split()))

@@ -27,7 +27,10 @@ from PIL import Image, UnidentifiedImageError
 from starlette.requests import ClientDisconnect
 
 from extensions.data.checks.remarks import of_one
-from extensions.data.reading.image_files import image_array, open_stored, reason
+from extensions.data.imaging import Imaging
+from extensions.data.reading.arrays import is_array, n_values
+from extensions.data.reading.image_files import reason
+from extensions.data.reading.pixels import pixels_of, shown
 from extensions.data.reading.stored import Stored
 from inference.model.metadata import ModelInfo
 from inference.model.predictors import Prediction, Predictor
@@ -108,8 +111,13 @@ def public_info(info: ModelInfo) -> dict[str, Any]:
 
 def warm_up(predictor: Predictor) -> None:
     """Answer for a grey image: what is done first takes longer, and no request waits for that."""
-    tiling = predictor.info.tiling
-    grey = np.full((*(predictor.info.image_size if tiling is None else tiling.tile), 3), 128, np.uint8)
+    info = predictor.info
+    size = info.image_size if info.tiling is None else info.tiling.tile
+    grey = np.full((*size, info.imaging.n_channels), 128, info.input_dtype)
+    if not info.imaging.is_read_plainly:
+        with contextlib.suppress(RuntimeError, MemoryError):  # the first request is told
+            predictor.predict([grey])
+        return
     with contextlib.suppress(HTTPException):  # the first request is told
         answer(predictor, cv2.imencode(".png", grey)[1].tobytes(), view=True)
 
@@ -157,7 +165,7 @@ def answer(predictor: Predictor, content: bytes, *, with_map: bool = False, view
     Raises:
         HTTPException: As `decoded`; 500 the network could not compute.
     """
-    image, stored = decoded(content)
+    image, stored = decoded(content, predictor.info.imaging)
     try:
         prediction = predictor.predict([image])[0]
     except (RuntimeError, MemoryError) as error:
@@ -179,26 +187,35 @@ def answer(predictor: Predictor, content: bytes, *, with_map: bool = False, view
     if with_map:
         found |= _map_of(prediction)
     if view:
-        shown = shrink_to(image, VIEW_SIDE)
-        found["image"] = _encoded(".jpg", shown[..., ::-1])
-        found["overlay"] = _encoded(".jpg", heat_map_on(shown, prediction, predictor.info)[..., ::-1])
+        small = shrink_to(shown(image, predictor.info.imaging), VIEW_SIDE)
+        found["image"] = _encoded(".jpg", small[..., ::-1])
+        found["overlay"] = _encoded(".jpg", heat_map_on(small, prediction, predictor.info)[..., ::-1])
     return found
 
 
-def decoded(content: bytes) -> tuple[np.ndarray, Stored]:
-    """The pixels of an image file as training reads them, (H, W, 3) uint8 RGB, and what is to be told of it.
+def decoded(content: bytes, imaging: Imaging | None = None) -> tuple[np.ndarray, Stored]:
+    """The pixels of an image file as training reads them, and what is to be told of it.
+
+    Args:
+        content: The file's bytes; where a model's images have several files, all channels in one TIFF or NPY file.
+        imaging: Of the model; None for 8 bits of RGB.
+
+    Returns:
+        (H, W, 3) uint8 RGB, or (H, W, C) as the model takes it, and what is to be told of the file.
 
     Raises:
         HTTPException: 415 it is no image; 422 an image that is damaged, too large or of unknown range.
     """
     if not content:
         raise HTTPException(415, "the request is empty; expected the bytes of an image as its body")
+    imaging = imaging or Imaging()
     try:
+        if imaging.channels is not None and is_array(content):
+            return _decoded_array(content, imaging)
         with Image.open(BytesIO(content), formats=FORMATS) as header:
             width, height = header.size
         if width * height <= MAX_PIXELS:
-            image, stored = open_stored(content)
-            return image_array(image), stored
+            return pixels_of(content, imaging)
         size = f"{width} x {height} px"
     except UnidentifiedImageError as error:
         raise HTTPException(415, f"this is no image; expected one of {', '.join(FORMATS)}") from error
@@ -207,6 +224,14 @@ def decoded(content: bytes) -> tuple[np.ndarray, Stored]:
     except Exception as error:  # Pillow raises many types for broken files
         raise HTTPException(422, f"this image cannot be read: {reason(error)}") from error
     raise HTTPException(422, f"this image has {size}; expected at most {MAX_PIXELS // 10**6} million: make it smaller")
+
+
+def _decoded_array(content: bytes, imaging: Imaging) -> tuple[np.ndarray, Stored]:
+    """As `decoded`, of all channels in one TIFF or NPY file, which Pillow need not know."""
+    if (n := n_values(content)) > 3 * MAX_PIXELS:
+        msg = f"it has {n} values; expected at most {3 * MAX_PIXELS // 10**6} million: make it smaller"
+        raise ValueError(msg)
+    return pixels_of(content, imaging)
 
 
 def listen(host: str, port: int) -> socket.socket:

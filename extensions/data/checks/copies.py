@@ -29,7 +29,8 @@ def contents_of(paths: Iterable[str], facts: Mapping[str, FileFacts]) -> list[st
     path_of: dict[str, str] = {}
     for path in paths:
         fact = facts[path]
-        if fact.sha256 and not fact.error:
+        # What is looked at in 8 bits of RGB may be alike where the file's own numbers are not.
+        if fact.sha256 and not fact.error and not (fact.stored.largest or fact.stored.channels):
             alike[fact.size, fact.descriptor].add(fact.sha256)
             path_of[fact.sha256] = path
     same: dict[str, str] = {}

@@ -53,9 +53,11 @@ def check_dataset(datamodule: AnomalibDataModule) -> None:
     tell_near_copies(samples, name=datamodule.name, root=root)
 
 
-def raise_problems(samples: pd.DataFrame, listed: Sequence[Problem], *, name: str, root: Path) -> None:
+def raise_problems(
+    samples: pd.DataFrame, listed: Sequence[Problem], *, name: str, root: Path, reads_plainly: bool = True
+) -> None:
     """Add what the files hold to the problems already ``listed``: raise the errors, log the warnings once."""
-    problems = [*listed, *find_problems(samples, name=name, root=root)]
+    problems = [*listed, *find_problems(samples, name=name, root=root, reads_plainly=reads_plainly)]
     errors = [problem for problem in problems if not problem.kind.is_warning]
     if errors:
         raise dataset_error(name, root, errors)
@@ -63,18 +65,27 @@ def raise_problems(samples: pd.DataFrame, listed: Sequence[Problem], *, name: st
         warn_once(f"data set {name!r} in {escaped(root)}:\n{describe(problems)}")
 
 
-def find_problems(samples: pd.DataFrame, *, name: str, root: Path) -> list[Problem]:
-    """What is wrong with the files of ``samples`` (columns image_path, mask_path, label_index, split)."""
+def find_problems(samples: pd.DataFrame, *, name: str, root: Path, reads_plainly: bool = True) -> list[Problem]:
+    """What is wrong with the files of ``samples`` (columns image_path, mask_path, label_index, split).
+
+    Not ``reads_plainly``: what is wrong with the values and channels of images is found by `value_checks`.
+    """
     images = inspect_files(samples["image_path"], title=f"checking {name}")
     mask_paths = [path for path in samples["mask_path"] if path]
     masks = inspect_files(mask_paths, masks=True, title=f"checking masks of {name}")
     problems = [
         Problem(Kind.UNREADABLE, relative_name(path, root), fact.error)
-        for path, fact in (*images.items(), *masks.items())
+        for path, fact in (*(images.items() if reads_plainly else ()), *masks.items())
         if fact.error
     ]
     problems += bad_names([*images, *masks], root=root)
-    problems += remarks({relative_name(path, root): fact.stored for path, fact in images.items()})
+    if reads_plainly:
+        problems += remarks({relative_name(path, root): fact.stored for path, fact in images.items()})
+        problems += [
+            Problem(Kind.MANY_CHANNELS, relative_name(path, root), f"{fact.stored.channels} channels")
+            for path, fact in images.items()
+            if fact.stored.channels
+        ]
     drawn = [path for path, fact in images.items() if fact.is_drawn]
     if len(drawn) < MOST_DRAWN * len(images):  # else the images of this data set are like that
         problems += [Problem(Kind.DRAWN, relative_name(path, root)) for path in drawn]

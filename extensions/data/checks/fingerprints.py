@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -56,13 +56,17 @@ def fingerprint(datamodule: AnomalibDataModule) -> Fingerprint:
         datamodule.setup()
     samples = all_samples(datamodule)
     name_of = image_names(datamodule)
-    images = inspect_files(samples["image_path"], title=f"reading {datamodule.name}")
+    channels = getattr(getattr(datamodule, "imaging", None), "channels", None)
+    parts = {
+        path: [path] if channels is None else list(map(str, channels.files_of(path))) for path in samples["image_path"]
+    }
+    images = inspect_files([file for files in parts.values() for file in files], title=f"reading {datamodule.name}")
     masks = inspect_files([path for path in samples["mask_path"] if path], masks=True)
     files = pd.DataFrame(
         {
             "split": samples["split"],
             "image": [name_of(path) for path in samples["image_path"]],
-            "sha256": [images[path].sha256 for path in samples["image_path"]],
+            "sha256": [_joint(images[file].sha256 for file in parts[path]) for path in samples["image_path"]],
             "label": samples["label_index"].astype(int),
             "mask": [masks[path].sha256 if path else "" for path in samples["mask_path"]],
             "kind": _kinds(samples),
@@ -73,6 +77,12 @@ def fingerprint(datamodule: AnomalibDataModule) -> Fingerprint:
         raise dataset_error(datamodule.name, root_of(datamodule, samples), problems)
     region = imaging_of(datamodule).region
     return Fingerprint(_sha256(files, region.sha256 if region else ""), files, _counts(files))
+
+
+def _joint(hashes: Iterable[str]) -> str:
+    """The hash of an image's file; of several files one over theirs."""
+    several = list(hashes)
+    return several[0] if len(several) == 1 else hashlib.sha256("\n".join(several).encode()).hexdigest()
 
 
 def _sha256(files: pd.DataFrame, region: str = "") -> str:

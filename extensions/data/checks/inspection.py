@@ -20,9 +20,9 @@ from extensions.data.reading.marking import Look
 from extensions.data.reading.stored import Stored
 from extensions.runtime.progress import progress_bar
 
-VERSION = 6  # of the facts: raised when they would differ for the same file
+VERSION = 7  # of the facts: raised when they would differ for the same file
 FEW_COLORS = 4  # an image of so few is drawn
-_N_NUMBERS = 8
+_N_NUMBERS = 9
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,16 +112,16 @@ def _inspect(path: str, is_mask: bool) -> FileFacts:
 
 def _remembered(sha256: str, is_mask: bool) -> FileFacts | None:
     """Facts about a file of this content that could be read, from an earlier process."""
-    found = _cache().get("facts", key_of(file=sha256, mask=is_mask, version=VERSION))
+    found = facts_cache().get("facts", key_of(file=sha256, mask=is_mask, version=VERSION))
     if found is None or found.dtype != np.int64 or len(found) < _N_NUMBERS:
         return None
-    width, height, look, is_lossy, largest, pages, is_drawn, millionths = map(int, found[:_N_NUMBERS])
+    width, height, look, is_lossy, largest, pages, channels, is_drawn, millionths = map(int, found[:_N_NUMBERS])
     return FileFacts(
         sha256,
         (width, height),
         look=Look(look),
         is_lossy=bool(is_lossy),
-        stored=Stored(largest, pages),
+        stored=Stored(largest, pages, channels),
         is_drawn=bool(is_drawn),
         share=millionths / 1e6,
         descriptor=found[_N_NUMBERS:].tobytes(),
@@ -131,14 +131,16 @@ def _remembered(sha256: str, is_mask: bool) -> FileFacts | None:
 def _remember(facts: FileFacts, is_mask: bool) -> FileFacts:
     assert facts.size is not None
     stored, share = facts.stored, round(facts.share * 1e6)
-    numbers = [*facts.size, facts.look.value, facts.is_lossy, stored.largest, stored.pages, facts.is_drawn, share]
+    told = (stored.largest, stored.pages, stored.channels)
+    numbers = [*facts.size, facts.look.value, facts.is_lossy, *told, facts.is_drawn, share]
     assert len(numbers) == _N_NUMBERS
     values = np.concatenate([np.array(numbers, np.int64), np.frombuffer(facts.descriptor, np.int64)])
-    _cache().put("facts", key_of(file=facts.sha256, mask=is_mask, version=VERSION), values)
+    facts_cache().put("facts", key_of(file=facts.sha256, mask=is_mask, version=VERSION), values)
     return facts
 
 
-def _cache() -> WorkCache:
+def facts_cache() -> WorkCache:
+    """Where what files hold is kept for later processes."""
     return _open_cache(os.environ.get("WORKBENCH_CACHE"), os.environ.get("WORKBENCH_CACHE_LIMIT"))
 
 

@@ -33,14 +33,14 @@ class Pairing:
     problems: list[Problem] = field(default_factory=list)
 
 
-def pair_masks(images: Sequence[Candidate], masks: Sequence[Candidate], *, root: Path) -> Pairing:
+def pair_masks(images: Sequence[Candidate], masks: Sequence[Candidate], *, root: Path, image_end: str = "") -> Pairing:
     """Pair each image with the mask of its name.
 
     A mask fits an image when their names without extension are equal, or equal but for ``_mask``, ``_gt`` or the like
     at the mask's end, or ``mask_`` at its beginning. Where both lie in subfolders of the folders given, the subfolders
     must be equal, too. Of several masks that fit, the one whose path shares more folder names with the image's is
     taken, then the one from the folder at the same place of the list. What still fits twice is a problem, as is what
-    does not fit at all.
+    does not fit at all. The names of images may end in ``image_end``, which the masks' need not.
     """
     by_name: dict[str, list[Candidate]] = defaultdict(list)
     for mask in masks:
@@ -50,7 +50,7 @@ def pair_masks(images: Sequence[Candidate], masks: Sequence[Candidate], *, root:
     wanted: dict[Path, list[tuple[tuple[int, int], Candidate]]] = defaultdict(list)
     claimed: set[Path] = set()
     for image in images:
-        scored = _scored(image, by_name)
+        scored = _scored(image, by_name, image_end)
         if not scored:
             pairing.problems.append(Problem(Kind.NO_MASK, relative_name(image.path, root)))
             continue
@@ -82,13 +82,12 @@ def _settle(wanted: dict[Path, list[tuple[tuple[int, int], Candidate]]], pairing
         pairing.problems += [Problem(Kind.NO_MASK, relative_name(path, root)) for path in losers]
 
 
-def _scored(image: Candidate, by_name: dict[str, list[Candidate]]) -> list[tuple[tuple[int, int], Candidate]]:
+def _scored(
+    image: Candidate, by_name: dict[str, list[Candidate]], image_end: str
+) -> list[tuple[tuple[int, int], Candidate]]:
     """The masks whose names fit the image, with how near they lie to it."""
-    fitting = {
-        mask.path: mask
-        for name in {normal_name(image.path.stem), normal_name(image.path.name)}
-        for mask in by_name.get(name, [])
-    }
+    names = {image.path.stem, image.path.name, *([image.path.name.removesuffix(image_end)] if image_end else [])}
+    fitting = {mask.path: mask for name in map(normal_name, names) for mask in by_name.get(name, [])}
     ours = _subfolders(image)
     scored = []
     for mask in fitting.values():

@@ -3,8 +3,7 @@
 import copy
 import os
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -26,7 +25,8 @@ from extensions.data.datamodules.known_defects import checked_counts, list_known
 from extensions.data.datamodules.listing import Listing
 from extensions.data.datamodules.parts import checked_shared, shared_parts, without_shared
 from extensions.data.datamodules.region import region_of
-from extensions.data.datamodules.tiles import TiledDataset, check_tiles
+from extensions.data.datamodules.tiles import TiledDataset, check_resize, check_tiles
+from extensions.data.datamodules.values_mixin import ValuesMixin
 from extensions.data.errors import DatasetError
 from extensions.data.groups import GROUP, Shared, check_group, joined_parts, parts_of
 from extensions.data.imaging import Imaging, unknown_imaging
@@ -39,7 +39,7 @@ from extensions.data.tiling.settings import Tiling
 from extensions.runtime.cache_folder import cache_folder
 
 
-class WorkbenchDataModule(RemembersArguments, AnomalibDataModule):
+class WorkbenchDataModule(RemembersArguments, ValuesMixin, AnomalibDataModule):
     """A datamodule whose data set is checked once and whose splits stay.
 
     Differs from anomalib's: ``setup`` splits once however often it is called, ratios of 0 are kept, splits are seeded,
@@ -101,6 +101,14 @@ class WorkbenchDataModule(RemembersArguments, AnomalibDataModule):
             ``resize`` (null leaves their size) and cut into tiles, which a detector is trained on; test images are
             whole, and what it finds in their tiles is stitched. Splits, names and counts are of images. See
             ``docs/tiling.md``.
+        range: which values of the image files become 0 and 1, as ``[low, high]`` in the files' own counts, such as
+            ``[0, 4095]`` of a 12-bit camera, or a list of such pairs, one for each channel; what lies outside is
+            clipped, and nothing is rounded to 8 bits. ``auto``: the range of the good training images, see
+            `extensions.data.checks.value_checks.found_range`. None: the full range of 8 or 16 bits, in 256 steps. The
+            model keeps it, and applies it on the line. See ``docs/channels.md``.
+        channels: of images that are not grey or RGB: the number of channels in a file (of a TIFF with all of its pages,
+            or of NPY), or how the names of the files of an image end, such as ``[_rgb.png, _nir.png, _depth.png]``: the
+            first file names the image, the others lie beside it, a grey one gives a channel and an RGB one three.
 
     Attributes:
         calibration_data: these images, after ``setup``; None without them.
@@ -148,6 +156,8 @@ class WorkbenchDataModule(RemembersArguments, AnomalibDataModule):
         ignore: str | Path | None = None,
         border: int = 0,
         tiling: dict[str, Any] | None = None,
+        range: Sequence[float | Sequence[float]] | str | None = None,
+        channels: int | Sequence[str] | None = None,
     ) -> None:
         self.tiling = None if tiling is None else Tiling.from_settings(tiling)
         super().__init__(
@@ -179,7 +189,9 @@ class WorkbenchDataModule(RemembersArguments, AnomalibDataModule):
                 "together yet; leave one of the two out"
             )
             raise ValueError(msg)
-        self._imaging = Imaging()
+        self._found_region: Region | None = None
+        self._set_values(range, channels)
+        check_resize(self.tiling, plainly=self.reads_plainly, name=name)
         self.calibration_data: WorkbenchDataset | None = None
         self._run_seed: int | None = None
         self._k_shot_images: list[str] = []
@@ -204,6 +216,11 @@ class WorkbenchDataModule(RemembersArguments, AnomalibDataModule):
         if not self._is_setup:
             self.setup()
         return self._imaging
+
+    @property
+    def _imaging(self) -> Imaging:
+        """As far as it is known."""
+        return Imaging(region=self._found_region, tiling=self.tiling, range=self._value_range, channels=self._channels)
 
     @property
     def product_names(self) -> list[str]:
@@ -244,18 +261,23 @@ class WorkbenchDataModule(RemembersArguments, AnomalibDataModule):
     def _setup(self, _stage: str | None = None) -> None:
         listings = [self._list()]
         folder = self._calibration_folder
-        listings.append(list_calibration(folder, root=self.root, name=self.name) if folder else Listing())
+        listings.append(
+            list_calibration(folder, root=self.root, name=self.name, channels=self.channels) if folder else Listing()
+        )
         folder = self._known_folder
-        listings.append(list_known(folder, root=self.root, name=self.name) if folder else Listing())
+        listings.append(
+            list_known(folder, root=self.root, name=self.name, channels=self.channels) if folder else Listing()
+        )
         samples, calibration, known = map(self._grouped, listings)
         samples = self._split_test(samples)
         listed = [problem for listing in listings for problem in listing.problems]
         samples = without_shared(samples, self.shared_groups, name=self.name)
         everything = pd.concat([samples, *(part for part in (calibration, known) if len(part))], ignore_index=True)
         listed += shared_parts(everything, root=self.root)
-        raise_problems(everything, listed, name=self.name, root=self.root)
-        self._imaging = Imaging(region=self._region(everything), tiling=self.tiling)
-        check_tiles(self.tiling, everything["image_path"], name_of=self.relative)
+        listed += self._value_problems(everything)
+        raise_problems(everything, listed, name=self.name, root=self.root, reads_plainly=self.reads_plainly)
+        self._found_region = self._region(everything)
+        check_tiles(self.tiling, everything["image_path"], name_of=self.relative, imaging=self._imaging)
         samples, drawn = self._take_known(self._draw_test(samples))
         train, test = (samples[samples["split"] == split] for split in ("train", "test"))
         train, val, test = self._split_val(train, test)
@@ -263,6 +285,7 @@ class WorkbenchDataModule(RemembersArguments, AnomalibDataModule):
         has_masks = any((part["mask_path"] != "").any() for part in (train, val, test))
         self._task = TaskType.SEGMENTATION if has_masks else TaskType.CLASSIFICATION
         train = with_known(train, drawn, known)
+        self._take_range(train)
         self.train_data = self._training_dataset(train)
         self.test_data = self._dataset(test)
         self.val_data = self._dataset(val)
@@ -306,7 +329,7 @@ class WorkbenchDataModule(RemembersArguments, AnomalibDataModule):
 
     def _adopt(self, parts: Mapping[str, Self]) -> None:
         """Take over what the parts of a joined data set know of their draws."""
-        if len({part.imaging for part in parts.values()}) > 1:
+        if len({part.imaging.region for part in parts.values()}) > 1:
             names = ", ".join(parts)
             msg = (
                 f"the products {names} of data set {self.name!r} are looked at in different ways (roi, ignore, "
@@ -314,7 +337,7 @@ class WorkbenchDataModule(RemembersArguments, AnomalibDataModule):
                 "one_each"
             )
             raise DatasetError(msg)
-        self._imaging = replace(next((part.imaging for part in parts.values()), Imaging()), tiling=self.tiling)
+        self._found_region = next((part.imaging.region for part in parts.values()), None)
         drawing = [name for name, part in parts.items() if part.k_shot]
         train = self.train_data.samples
         drawn = train[train[PRODUCT].isin(drawing) & ~train["known"]]
@@ -423,15 +446,15 @@ class WorkbenchDataModule(RemembersArguments, AnomalibDataModule):
     def _dataset(self, samples: pd.DataFrame) -> WorkbenchDataset:
         is_trained = self.val_split_mode == ValSplitMode.FROM_TRAIN and set(samples["split"]) == {"val"}
         if self.tiling is not None and is_trained:  # for a loss, which is of tiles
-            return TiledDataset(samples, name=self.name, task=self._task, tiling=self.tiling)
-        return WorkbenchDataset(samples, name=self.name, task=self._task)
+            return TiledDataset(samples, name=self.name, task=self._task, imaging=self._imaging)
+        return WorkbenchDataset(samples, name=self.name, task=self._task, imaging=self._imaging)
 
     def _training_dataset(self, samples: pd.DataFrame) -> WorkbenchDataset:
         """With the masks of known defects, also where no other image has one."""
         task = TaskType.SEGMENTATION if samples["known"].any() else self._task
         if self.tiling is not None:
-            return TiledDataset(samples, name=self.name, task=task, tiling=self.tiling)
-        return WorkbenchDataset(samples, name=self.name, task=task)
+            return TiledDataset(samples, name=self.name, task=task, imaging=self._imaging)
+        return WorkbenchDataset(samples, name=self.name, task=task, imaging=self._imaging)
 
     @property
     def task(self) -> TaskType:

@@ -1,5 +1,9 @@
 """The dataset class of all our datamodules: a table of images, read by `extensions.data.reading.image_files`."""
 
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
 import torch
 from anomalib import TaskType
 from anomalib.data.dataclasses import ImageItem
@@ -10,8 +14,11 @@ from torchvision.transforms.v2 import Transform
 from torchvision.transforms.v2.functional import to_dtype, to_image
 from torchvision.tv_tensors import Mask
 
+from extensions.data.imaging import Imaging
 from extensions.data.reading.decoded import decoded_images
 from extensions.data.reading.image_files import read_image, read_mask
+from extensions.data.reading.pixels import read_pixels, unit_image
+from extensions.runtime.image_items import batch_class, item_class
 
 
 class WorkbenchDataset(AnomalibDataset):
@@ -23,14 +30,22 @@ class WorkbenchDataset(AnomalibDataset):
         name: the data set's name.
         task: with segmentation each item has a mask, all zero for normal images.
         augmentations: applied to image and mask together.
+        imaging: how files are read.
     """
 
     def __init__(
-        self, samples: DataFrame, *, name: str, task: TaskType, augmentations: Transform | None = None
+        self,
+        samples: DataFrame,
+        *,
+        name: str,
+        task: TaskType,
+        augmentations: Transform | None = None,
+        imaging: Imaging | None = None,
     ) -> None:
         super().__init__(augmentations=augmentations)
         self._name = name
         self._task = task
+        self.imaging = imaging or Imaging()
         self.samples = samples.assign(label=samples["kind"])
         self.samples.attrs["task"] = task.value
 
@@ -48,19 +63,31 @@ class WorkbenchDataset(AnomalibDataset):
         """Read one image, see `read_item`."""
         return read_item(self, index)
 
+    @property
+    def collate_fn(self) -> Callable[..., Any]:
+        """What makes a batch of items."""
+        return batch_class(self.imaging.n_channels).collate
+
+    def files_of(self, image_path: str) -> list[str]:
+        """The files that decide an image's pixels."""
+        return files_of(image_path, self.imaging)
+
+
+def files_of(image_path: str, imaging: Imaging) -> list[str]:
+    """The files that an image is made of, of which the first one names it."""
+    return [image_path] if imaging.channels is None else list(map(str, imaging.channels.files_of(image_path)))
+
 
 def read_item(dataset: AnomalibDataset, index: int) -> ImageItem:
     """Read one image of a data set, and its mask.
 
     Returns:
-        ``image`` (3, H, W) float32 in [0, 1]; ``gt_mask`` (H, W) uint8 zeros and ones, None for classification;
+        ``image`` (C, H, W) float32 in [0, 1], C of the data set's ``channels``, else 3;
+        ``gt_mask`` (H, W) uint8 zeros and ones, None for classification;
         ``gt_label`` 0 or 1; ``image_path``; ``mask_path``. Of images of an unknown label neither mask nor label.
     """
     row = dataset.samples.iloc[index]
-    pixels = decoded_images.take(row.image_path)
-    if pixels is None:
-        pixels = read_image(row.image_path)
-    image = to_dtype(to_image(pixels), torch.float32, scale=True)
+    image = read_unit_image(row.image_path, getattr(dataset, "imaging", None))
     is_known = row.label_index != LabelName.UNKNOWN
     gt_mask = None
     if dataset.task == TaskType.SEGMENTATION:
@@ -71,10 +98,20 @@ def read_item(dataset: AnomalibDataset, index: int) -> ImageItem:
         image, gt_mask = (
             dataset.augmentations(image, gt_mask) if gt_mask is not None else (dataset.augmentations(image), None)
         )
-    return ImageItem(
+    return item_class(image.shape[0])(
         image=image,
         gt_mask=gt_mask if is_known else None,
         gt_label=torch.tensor(int(row.label_index)) if is_known else None,
         image_path=row.image_path,
         mask_path=row.mask_path,
     )
+
+
+def read_unit_image(path: str | Path, imaging: Imaging | None = None) -> torch.Tensor:
+    """One image as a detector sees it, before it is brought to size: (C, H, W) float32 in [0, 1]."""
+    if imaging is not None and not imaging.is_read_plainly:
+        return unit_image(read_pixels(path, imaging), imaging)
+    pixels = decoded_images.take(path)
+    if pixels is None:
+        pixels = read_image(path)
+    return to_dtype(to_image(pixels), torch.float32, scale=True)

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 from anomalib.data.utils import TestSplitMode
 
+from extensions.data.channels import first_end
 from extensions.data.checks.folder_names import is_bad_folder, is_good_folder, is_no_training_folder, nearly_named
 from extensions.data.checks.inspection import inspect_files
 from extensions.data.checks.left_out import left_out
@@ -17,7 +18,7 @@ from extensions.data.datamodules.checked_arguments import checked_mode, checked_
 from extensions.data.datamodules.datamodule import WorkbenchDataModule
 from extensions.data.datamodules.listing import Listing
 from extensions.data.errors import DatasetMissingError, Kind, Problem
-from extensions.data.reading.files import absolute, from_data_root, list_images, relative_name
+from extensions.data.reading.files import absolute, from_data_root, list_channel_images, list_images, relative_name
 from extensions.data.reading.image_files import IMAGE_EXTENSIONS
 
 Paths = str | Path | Sequence[str | Path]
@@ -101,9 +102,13 @@ class Folder(WorkbenchDataModule):
         files = {folder: self._files(folder, listing) for folder in self._named}
         masks = self._masks_among(files, listing)
         images = {folder: [path for path in files[folder] if path not in masks] for folder in self._image_dirs}
-        self._expect_images(images, self.extensions, listing)
+        ends = self.channels[:1] if isinstance(self.channels, tuple) else self.extensions
+        self._expect_images(images, ends, listing)
         pairing = pair_masks(
-            self._candidates(self.abnormal_dirs, images), self._mask_candidates(files, masks, listing), root=self.root
+            self._candidates(self.abnormal_dirs, images),
+            self._mask_candidates(files, masks, listing),
+            root=self.root,
+            image_end=first_end(self.channels),
         )
         if self.mask_dirs and self.abnormal_dirs:
             listing.problems += pairing.problems
@@ -147,9 +152,13 @@ class Folder(WorkbenchDataModule):
         found = list_images(folder, extensions=(*IMAGE_EXTENSIONS, *self.extensions), exclude=self._excluded)
         if folder in self._own_mask_dirs:
             return found
-        accepted = {extension.lower() for extension in self.extensions}
         masks = masks_beside(found) if self._is_mixed else set()
-        return [path for path in found if path.suffix.lower() in accepted or path in masks]
+        images = self._images_in(folder)
+        return sorted({*images, *masks})
+
+    def _images_in(self, folder: Path) -> list[Path]:
+        """The image files of a folder: of several files of an image the first one."""
+        return list_channel_images(folder, self.channels, extensions=self.extensions, exclude=self._excluded)
 
     def _masks_among(self, files: Mapping[Path, list[Path]], listing: Listing) -> set[Path]:
         """Masks in the folders of images; an error where no mask_dir says that they lie there."""
@@ -205,7 +214,8 @@ class Folder(WorkbenchDataModule):
 
     def _folders_below(self, folder: Path) -> set[Path]:
         """Folders below ``folder`` that are read for it."""
-        places = {path.parent for path in list_images(folder, extensions=self.extensions, exclude=self._named)}
+        found = list_channel_images(folder, self.channels, extensions=self.extensions, exclude=self._named)
+        places = {path.parent for path in found}
         return {below for place in places for below in (place, *place.parents) if folder in below.parents}
 
     def _problems(self, kind: Kind, paths: Iterable[Path], detail: str = "") -> list[Problem]:

@@ -1,5 +1,6 @@
 """Folders whose subfolders name what their images show: good, or a kind of defect."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from extensions.data.checks.folder_names import is_good_folder
@@ -7,7 +8,7 @@ from extensions.data.checks.left_out import left_out
 from extensions.data.checks.masks_beside import set_apart
 from extensions.data.datamodules.listing import Listing
 from extensions.data.errors import DatasetMissingError, Kind, Problem
-from extensions.data.reading.files import list_images, relative_name
+from extensions.data.reading.files import list_channel_images, relative_name
 
 
 def subfolders(folder: Path) -> list[Path]:
@@ -15,9 +16,9 @@ def subfolders(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
 
 
-def images_of(folder: Path, listing: Listing, root: Path) -> list[Path]:
+def images_of(folder: Path, listing: Listing, root: Path, *, channels: int | Sequence[str] | None = None) -> list[Path]:
     """The images of a folder in which no mask is expected; what is wrong with it goes to the listing."""
-    images, problems = set_apart(list_images(folder), folder, root)
+    images, problems = set_apart(list_channel_images(folder, channels), folder, root)
     listing.problems += [*problems, *left_out(folder, root)]
     if not images:
         listing.problems.append(Problem(Kind.EMPTY_FOLDER, relative_name(folder, root)))
@@ -31,13 +32,14 @@ def tell_near_good(folder: Path, listing: Listing, root: Path, consequence: str)
         listing.problems.append(Problem(Kind.NEAR_NAME, relative_name(folder, root), detail))
 
 
-def list_calibration(folder: Path, *, root: Path, name: str) -> Listing:
+def list_calibration(folder: Path, *, root: Path, name: str, channels: int | Sequence[str] | None = None) -> Listing:
     """List images that thresholds alone are fitted on: those of ``good``, and of other subfolders as defects.
 
     Args:
         folder: ``calibration_dir`` of the data set.
         root: that names are relative to.
         name: the data set's.
+        channels: of the data set.
 
     Raises:
         DatasetMissingError: it is not there.
@@ -53,7 +55,7 @@ def list_calibration(folder: Path, *, root: Path, name: str) -> Listing:
     for path in kinds:
         tell_near_good(path, listing, root, "count as defects")
         label = int(path.name != "good")
-        listing.add(images_of(path, listing, root), label=label, kind=path.name, split="calibration")
-    beside = [path for path in list_images(folder) if path.parent == folder]
+        listing.add(images_of(path, listing, root, channels=channels), label=label, kind=path.name, split="calibration")
+    beside = [path for path in list_channel_images(folder, channels) if path.parent == folder]
     listing.problems += [Problem(Kind.NO_KIND, relative_name(path, root)) for path in beside]
     return listing

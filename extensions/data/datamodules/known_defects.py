@@ -1,12 +1,13 @@
 """Real defects that are trained on as what they are, with their masks, and never tested."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pandas as pd
 
 from extensions.configuration.checked_values import is_whole
 from extensions.configuration.python_numbers import python_numbers
+from extensions.data.channels import first_end
 from extensions.data.checks.folder_names import is_good_folder, is_mask_folder
 from extensions.data.checks.inspection import inspect_files
 from extensions.data.checks.left_out import left_out
@@ -21,13 +22,14 @@ from extensions.data.reading.files import list_images, relative_name
 TRUTH = "ground_truth"
 
 
-def list_known(folder: Path, *, root: Path, name: str) -> Listing:
+def list_known(folder: Path, *, root: Path, name: str, channels: int | Sequence[str] | None = None) -> Listing:
     """List defects laid out as <kind>/<name>.png and ground_truth/<kind>/<name>_mask.png.
 
     Args:
         folder: ``known_defects_dir`` of the data set.
         root: that names are relative to.
         name: the data set's.
+        channels: of the data set.
 
     Raises:
         DatasetMissingError: it is not there.
@@ -44,8 +46,13 @@ def list_known(folder: Path, *, root: Path, name: str) -> Listing:
     for path in kinds:
         masks = folder / TRUTH / path.name
         found = list_images(masks) if masks.is_dir() else []
-        images = images_of(path, listing, root)
-        pairing = pair_masks([Candidate(i, path) for i in images], [Candidate(m, masks) for m in found], root=root)
+        images = images_of(path, listing, root, channels=channels)
+        pairing = pair_masks(
+            [Candidate(i, path) for i in images],
+            [Candidate(m, masks) for m in found],
+            root=root,
+            image_end=first_end(channels),
+        )
         listing.problems += [*pairing.problems, *(left_out(masks, root) if found else [])]
         for image in images:
             listing.rows.append((str(image), str(pairing.masks.get(image, "")), 1, path.name, "train"))

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from extensions.data.channels import first_end
 from extensions.data.checks.folder_names import is_good_folder, is_mask_folder, nearly_named
 from extensions.data.checks.left_out import left_out
 from extensions.data.checks.mask_pairing import Candidate, pair_masks
@@ -134,7 +135,7 @@ class MVTecAD(WorkbenchDataModule):
 
     def _list(self) -> Listing:
         self._find_folders()
-        return list_layout(self.folder, root=self.root)
+        return list_layout(self.folder, root=self.root, channels=self.channels)
 
     def _find_folders(self) -> None:
         if not self.root.is_dir():
@@ -196,12 +197,12 @@ def checked_training(training: str) -> str:
     return training
 
 
-def list_layout(folder: Path, *, root: Path) -> Listing:
+def list_layout(folder: Path, *, root: Path, channels: int | Sequence[str] | None = None) -> Listing:
     """List a folder that holds train/good, test/<kind> and, maybe, ground_truth/<kind>."""
     listing = Listing()
     for path in subfolders(folder / "train"):
         if path.name == "good":
-            listing.add(images_of(path, listing, root), label=0, kind="good", split="train")
+            listing.add(images_of(path, listing, root, channels=channels), label=0, kind="good", split="train")
         else:
             listing.problems.append(Problem(Kind.UNEXPECTED_FOLDER, relative_name(path, root)))
     truth = folder / "ground_truth"
@@ -211,7 +212,7 @@ def list_layout(folder: Path, *, root: Path) -> Listing:
             Problem(Kind.EMPTY_FOLDER, relative_name(folder / "test", root), "expected <kind> folders")
         )
     for path in kinds:
-        _list_kind(path, truth, listing, root)
+        _list_kind(path, truth, listing, root, channels=channels)
     if truth.is_dir():
         unknown = {path.name for path in subfolders(truth)} - {path.name for path in kinds}
         strays = [mask for name in sorted(unknown) for mask in list_images(truth / name)]
@@ -225,14 +226,19 @@ def list_layout(folder: Path, *, root: Path) -> Listing:
     return listing
 
 
-def _list_kind(path: Path, truth: Path, listing: Listing, root: Path) -> None:
+def _list_kind(path: Path, truth: Path, listing: Listing, root: Path, *, channels: int | Sequence[str] | None) -> None:
     """List the images of ``test/<kind>`` with their masks."""
     is_good = path.name == "good"
     tell_near_good(path, listing, root, "be tested as defects")
-    images = images_of(path, listing, root)
+    images = images_of(path, listing, root, channels=channels)
     mask_folder = truth / path.name
     masks = list_images(mask_folder) if mask_folder.is_dir() else []
-    pairing = pair_masks([Candidate(i, path) for i in images], [Candidate(m, mask_folder) for m in masks], root=root)
+    pairing = pair_masks(
+        [Candidate(i, path) for i in images],
+        [Candidate(m, mask_folder) for m in masks],
+        root=root,
+        image_end=first_end(channels),
+    )
     if truth.is_dir():  # good images need no masks
         listing.problems += left_out(mask_folder, root)
         needs_none = is_good_folder(path.name)

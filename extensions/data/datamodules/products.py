@@ -16,15 +16,8 @@ from extensions.data.datamodules.together import set_up_together
 from extensions.data.joint_training import ALL, ONE_EACH, ONE_FOR_ALL, PRODUCT
 
 _OF_EACH_PART = (
-    "calibration_dir",
-    "known_defects",
-    "known_defects_dir",
-    "set_aside",
-    "group",
-    "shared_groups",
-    "roi",
-    "ignore",
-    "border",
+    *("calibration_dir", "known_defects", "known_defects_dir", "set_aside", "group", "shared_groups"),
+    *("range", "channels", "roi", "ignore", "border"),
 )
 
 
@@ -51,8 +44,8 @@ class Products(WorkbenchDataModule):
         k_shot: images of each product.
         k_shot_seed: of that draw.
         seed: of every split.
-        kwargs: see `WorkbenchDataModule`; ``calibration_dir``, ``group`` and what says which defects are known stand in
-            each product, ``part_score`` holds for all.
+        kwargs: see `WorkbenchDataModule`; ``calibration_dir``, ``group``, ``range``, ``channels`` and what says which
+            defects are known stand in each product, ``part_score`` holds for all.
 
     Raises:
         ValueError: no products, two of one name, parts whose ``val_split_mode`` differs, a ``test_product`` that is

@@ -7,10 +7,10 @@ from pathlib import Path
 import pandas as pd
 
 from extensions.data.checks.inspection import inspect_files
+from extensions.data.datamodules.region_files import read_region
 from extensions.data.errors import DatasetError, Kind, Problem, describe, warn_once
 from extensions.data.reading.files import relative_name
 from extensions.data.reading.image_files import read_mask
-from extensions.data.regions.files import read_region
 from extensions.data.regions.region import FOREGROUND, Region
 from extensions.runtime.escaped import escaped
 

@@ -12,15 +12,17 @@ from anomalib.data.dataclasses import ImageItem
 from anomalib.data.datasets.base.image import AnomalibDataset
 from pandas import DataFrame
 from torchvision.transforms.v2 import Transform
-from torchvision.transforms.v2.functional import to_dtype, to_image
 from torchvision.tv_tensors import Mask
 
 from extensions.data.checks.inspection import inspect_files
 from extensions.data.datamodules.dataset import WorkbenchDataset
 from extensions.data.datamodules.whole_images import WholeImages
 from extensions.data.errors import DatasetError
+from extensions.data.imaging import Imaging
+from extensions.data.reading.pixels import read_parts, unit_image
 from extensions.data.tiling.grid import Grid
 from extensions.data.tiling.settings import Tiling
+from extensions.runtime.image_items import item_class
 
 
 class TiledDataset(WorkbenchDataset):
@@ -33,7 +35,7 @@ class TiledDataset(WorkbenchDataset):
         samples: See `WorkbenchDataset`.
         name: The data set's name.
         task: See `WorkbenchDataset`.
-        tiling: How images are cut.
+        imaging: How files are read and cut; its `tiling` is set.
         augmentations: Applied to a tile and its mask together.
     """
 
@@ -45,13 +47,14 @@ class TiledDataset(WorkbenchDataset):
         *,
         name: str,
         task: TaskType,
-        tiling: Tiling,
+        imaging: Imaging,
         augmentations: Transform | None = None,
     ) -> None:
-        self.tiling = tiling
-        self._whole = WholeImages(tiling.resize)
+        assert imaging.tiling is not None
+        self.tiling = imaging.tiling
+        self._whole = WholeImages(imaging)
         self._firsts: np.ndarray | None = None
-        super().__init__(samples, name=name, task=task, augmentations=augmentations)
+        super().__init__(samples, name=name, task=task, augmentations=augmentations, imaging=imaging)
 
     @property
     def samples(self) -> DataFrame:
@@ -68,8 +71,9 @@ class TiledDataset(WorkbenchDataset):
         """Number of the first tile of each image, and of all tiles: (n_images + 1,)."""
         if self._firsts is None:
             paths = self.samples["image_path"].astype(str).tolist()
-            counts = {size: len(self.tiling.grid(size)) for size in set(sizes_of(paths).values())}
-            of_image = [counts[size] for size in sizes_of(paths).values()]
+            sizes = sizes_of(paths, self._whole.imaging)
+            counts = {size: len(self.tiling.grid(size)) for size in set(sizes.values())}
+            of_image = [counts[size] for size in sizes.values()]
             self._firsts = np.concatenate([[0], np.cumsum(of_image, dtype=np.int64)])
         return self._firsts
 
@@ -77,7 +81,7 @@ class TiledDataset(WorkbenchDataset):
         return int(self.firsts[-1])
 
     def __getitem__(self, index: int) -> ImageItem:
-        """One tile: `image` (3, h, w) float32 in [0, 1], and the rest as `read_item` gives it of the image."""
+        """One tile: `image` (C, h, w) float32 in [0, 1], and the rest as `read_item` gives it of the image."""
         if not -len(self) <= index < len(self):
             raise IndexError(index)
         index %= len(self)
@@ -85,7 +89,7 @@ class TiledDataset(WorkbenchDataset):
         row = self.samples.iloc[place]
         whole = self._whole.image(str(row.image_path))
         box = self._grid(whole.shape[:2]).box(index - int(self.firsts[place]))
-        image: Any = to_dtype(to_image(np.ascontiguousarray(whole[box])), torch.float32, scale=True)
+        image: Any = unit_image(np.ascontiguousarray(whole[box]), self.imaging)
         label, mask = int(row.label_index), None
         if self.task == TaskType.SEGMENTATION:
             marks = np.zeros(self.tiling.tile, np.uint8)
@@ -95,7 +99,7 @@ class TiledDataset(WorkbenchDataset):
             mask = Mask(torch.from_numpy(marks), dtype=torch.uint8)
         if self.augmentations is not None:
             image, mask = self.augmentations(image, mask) if mask is not None else (self.augmentations(image), None)
-        return ImageItem(
+        return item_class(image.shape[0])(
             image=image,
             gt_mask=mask,
             gt_label=torch.tensor(label),
@@ -108,18 +112,36 @@ class TiledDataset(WorkbenchDataset):
 
     def whole(self) -> WorkbenchDataset:
         """The same images, not cut."""
-        found = WorkbenchDataset(self.samples, name=self.name, task=self.task)
+        found = WorkbenchDataset(self.samples, name=self.name, task=self.task, imaging=self.imaging)
         found.samples.attrs.update(self.samples.attrs)
         return found
 
 
-def sizes_of(paths: list[str]) -> dict[str, tuple[int, int]]:
+def sizes_of(paths: list[str], imaging: Imaging) -> dict[str, tuple[int, int]]:
     """Height and width in px of each image file that can be read, by path."""
+    if not imaging.is_read_plainly:
+        return {path: read_parts(path, imaging.channels)[0].shape[:2] for path in paths}
     facts = inspect_files(paths)
     return {path: facts[path].size[::-1] for path in paths if facts[path].size is not None}  # type: ignore[index]
 
 
-def check_tiles(tiling: Tiling | None, paths: Iterable[str], *, name_of: Callable[[str], str]) -> None:
+def check_resize(tiling: Tiling | None, *, plainly: bool, name: str) -> None:
+    """Refuse to resize images before they are cut that are not read as 8 bits of RGB.
+
+    Raises:
+        ValueError: It names the data set.
+    """
+    if tiling is not None and tiling.resize is not None and not plainly:
+        msg = (
+            f"data set {name!r} has range or channels, and tiling.resize, which is done in 8 bits of RGB: leave resize "
+            "out, or resize the files"
+        )
+        raise ValueError(msg)
+
+
+def check_tiles(
+    tiling: Tiling | None, paths: Iterable[str], *, name_of: Callable[[str], str], imaging: Imaging
+) -> None:
     """Refuse images that are smaller than a tile.
 
     Raises:
@@ -127,7 +149,7 @@ def check_tiles(tiling: Tiling | None, paths: Iterable[str], *, name_of: Callabl
     """
     if tiling is None:
         return
-    sizes = sizes_of(list(map(str, paths)))
+    sizes = sizes_of(list(map(str, paths)), imaging)
     small = [path for path, size in sizes.items() if not tiling.fits(size)]
     if small:
         others = f" ({len(small)} images of {len(sizes)} are)" if len(small) > 1 else ""

@@ -67,11 +67,12 @@ def set_up_together(
     # Masks of known defects do not give the test images masks.
     has_masks = any((frame["mask_path"] != "").any() for frame in (train[~train["known"]], val, test))
     whole._task = TaskType.SEGMENTATION if has_masks else TaskType.CLASSIFICATION
+    whole._take_imaging(parts)
     whole.train_data = whole._training_dataset(train)
     whole.val_data, whole.test_data = whole._dataset(val), whole._dataset(test)
     whole.calibration_data = whole._dataset(calibration) if len(calibration) else None
     whole._adopt(parts)
-    check_tiles(whole.tiling, all_samples(whole)["image_path"], name_of=whole.relative)
+    check_tiles(whole.tiling, all_samples(whole)["image_path"], name_of=whole.relative, imaging=whole.imaging)
 
 
 def _joined(parts: Mapping[str, WorkbenchDataModule], split: str) -> pd.DataFrame:

@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from extensions.data.reading.arrays import ARRAY_EXTENSIONS
 from extensions.data.reading.image_files import IMAGE_EXTENSIONS
 
 # Folders that file servers and archive programs leave behind, with thumbnails of the images in them.
@@ -38,6 +39,21 @@ def list_images(
     """
     accepted = {extension.lower() for extension in extensions}
     return [path for path in list_files(folder, exclude=exclude) if path.suffix.lower() in accepted]
+
+
+def list_channel_images(
+    folder: Path,
+    channels: int | Sequence[str] | None,
+    *,
+    extensions: Sequence[str] = IMAGE_EXTENSIONS,
+    exclude: Iterable[Path] = (),
+) -> list[Path]:
+    """As `list_images`, for a data set with the argument ``channels``: of several files of an image the first one."""
+    if channels is None:
+        return list_images(folder, extensions=extensions, exclude=exclude)
+    if isinstance(channels, int):
+        return list_images(folder, extensions=(*extensions, *ARRAY_EXTENSIONS), exclude=exclude)
+    return [path for path in list_files(folder, exclude=exclude) if path.name.endswith(channels[0])]
 
 
 def list_files(folder: Path, *, exclude: Iterable[Path] = ()) -> list[Path]:

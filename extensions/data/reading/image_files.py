@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
+from extensions.data.reading.arrays import NPY, TIFF, read_array, viewable
 from extensions.data.reading.marking import Marking, read_marks
 from extensions.data.reading.stored import (
     ORIENTATION,
@@ -25,7 +26,6 @@ from extensions.data.reading.stored import (
 IMAGE_EXTENSIONS = (".png", ".jpg", ".jpeg", ".jfif", ".jpe", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
 _MAX_16_BIT = 65535
 _LOSSY = {"JPEG", "MPO"}  # Pillow's names of formats
-_TIFF = (b"II*\x00", b"MM\x00*")
 _PNG = b"\x89PNG\r\n\x1a\n"
 _PNG_CHUNKS = frozenset({b"IHDR", b"IDAT", b"IEND", b"pHYs", b"tIME", b"sRGB", b"gAMA", b"cHRM"})
 
@@ -39,6 +39,7 @@ def read_image(path: str | Path) -> np.ndarray:
     - 16-bit color: the higher byte of each color.
     - TIFFs that say that 0 is white: inverted, as they are shown.
     - CMYK, palette, one-bit: converted by Pillow. Of a file with several pages the first is read.
+    - TIFF of other channels, NPY: to look at only, see `extensions.data.reading.arrays.viewable`.
 
     Raises:
         ValueError: the file cannot be decoded, or holds numbers whose range is not known; the file is named.
@@ -92,11 +93,10 @@ def open_stored(content: bytes) -> tuple[Image.Image, Stored]:
         return Image.fromarray(pixels), Stored()
     try:
         image = Image.open(BytesIO(content))
-    except Image.UnidentifiedImageError as error:
-        if not content.startswith(_TIFF):
+    except Image.UnidentifiedImageError:
+        if not content.startswith((*TIFF, NPY)):
             raise
-        msg = "a TIFF of bits or channels that are not known here; save it as 8 or 16 bits, grey or RGB"
-        raise ValueError(msg) from error
+        return _many_channels(content)
     pages = n_pages(image)
     image.load()
     stored = Stored(low_value(image, content), pages)
@@ -110,6 +110,21 @@ def open_stored(content: bytes) -> tuple[Image.Image, Stored]:
         decoded = ImageOps.exif_transpose(decoded)
     decoded.format = image.format
     return decoded, stored
+
+
+def _many_channels(content: bytes) -> tuple[Image.Image, Stored]:
+    """What Pillow does not open, to look at: a TIFF of other channels or bits, or an NPY file."""
+    is_tiff, cause, pixels = content.startswith(TIFF), None, None
+    try:
+        pixels = read_array(content)
+    except Exception as error:  # imagecodecs has its own
+        if not is_tiff:
+            raise
+        cause = error
+    if pixels is None or (is_tiff and pixels.shape[2] in (1, 3)):  # grey or color of bits that Pillow does not know
+        msg = "a TIFF of bits or channels that are not known here; save it as 8 or 16 bits, grey or RGB"
+        raise ValueError(msg) from cause
+    return Image.fromarray(viewable(pixels)), Stored(channels=pixels.shape[2])
 
 
 def _plain_png(content: bytes) -> np.ndarray | None:

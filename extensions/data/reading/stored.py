@@ -21,10 +21,12 @@ class Stored:
     Attributes:
         largest: Largest value of a 16-bit image that never uses its highest four bits; 0 for any other.
         pages: Images in the file, of which the first is read; previews in reduced size do not count.
+        channels: Of a file that only a data set with `channels` or `range` can use; 0 for grey and color.
     """
 
     largest: int = 0
     pages: int = 1
+    channels: int = 0
 
     @property
     def bits(self) -> int:

@@ -121,6 +121,11 @@ class Cdo(HeldOutMixin, Stfpm):
         self._set_backbone(backbone, layers, weights=weights, pre_trained=pre_trained)
 
     @property
+    def takes_channels(self) -> bool:
+        """The defects that it draws are of red, green and blue."""
+        return False
+
+    @property
     def changed_splits(self) -> tuple[str, ...]:
         """Splits whose images the backbone does not see as they are, so that nobody computes their features before."""
         return () if self.drawing == "none" else ("train", "val")

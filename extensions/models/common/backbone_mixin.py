@@ -11,9 +11,11 @@ from torch import nn
 from extensions import backbones
 from extensions.backbones import ResolvedWeights, WeightsNotFoundError
 from extensions.backbones.feature_source import FeatureSource
+from extensions.backbones.input_channels import in_channels, set_in_channels
+from extensions.data.imaging import Imaging
 from extensions.models.common.checkpoint_mixin import CheckpointMixin, restoring
 from extensions.models.common.limits import check_image_size
-from extensions.models.common.pre_processor import ImageSize, default_pre_processor
+from extensions.models.common.pre_processor import ImageSize, default_pre_processor, last_normalization
 from extensions.models.common.reading_mixin import ReadingMixin
 
 
@@ -45,6 +47,11 @@ class BackboneMixin(ReadingMixin, CheckpointMixin):
     @feature_source.setter
     def feature_source(self, source: FeatureSource | None) -> None:
         getattr(self.model, self.extractor_name).source = source
+
+    @property
+    def takes_channels(self) -> bool:
+        """The backbone's first convolution can be adapted."""
+        return True
 
     @classmethod
     def _resolve_layers(cls, backbone: str, layers: Sequence[str] | None) -> list[str]:
@@ -100,6 +107,37 @@ class BackboneMixin(ReadingMixin, CheckpointMixin):
     def _require_weights(self, *_: object) -> None:
         if self._missing_weights is not None:
             raise self._missing_weights
+
+    @property
+    def input_size(self) -> tuple[int, int] | None:
+        """As anomalib's, which asks an image of three channels: height and width in px that the network sees."""
+        transform = self.pre_processor.transform if self.pre_processor else None
+        if transform is None:
+            return None
+        shape = transform(torch.zeros(1, self.imaging.n_channels, 1, 1)).shape[-2:]
+        return None if shape == (1, 1) else (shape[0], shape[1])
+
+    def set_imaging(self, imaging: Imaging) -> None:
+        """Take images of the data set's number of channels: adapt all input convolutions, repeat the normalization.
+
+        Raises:
+            ValueError: The backbone, or what the model does to images, is for three channels only.
+        """
+        super().set_imaging(imaging)
+        if in_channels(getattr(self.model, self.extractor_name)) != imaging.n_channels:
+            set_in_channels(self.model, imaging.n_channels)
+            self._normalize_channels(imaging.n_channels)
+
+    def _normalize_channels(self, n: int) -> None:
+        """Repeat mean and deviation of red, green and blue over the channels, in the order of the weights."""
+        last = last_normalization(getattr(self.pre_processor, "transform", None))
+        if last is None:
+            return
+        mean, std = list(last.mean), list(last.std)
+        if n == 1:  # the weights are summed, so one mean stands for three
+            last.mean, last.std = [sum(mean) / len(mean)], [sum(std) / len(std)]
+        else:
+            last.mean, last.std = ([values[place % len(values)] for place in range(n)] for values in (mean, std))
 
     def on_fit_start(self) -> None:
         """Refuse to train on random features when no weights were found and no checkpoint was restored."""

@@ -14,6 +14,7 @@ from torchvision.transforms.v2 import Compose, Identity
 
 from extensions.backbones import architecture, load_backbone_weights
 from extensions.backbones.frozen import FrozenFeatureExtractor, feature_engine
+from extensions.backbones.input_channels import in_channels, set_in_channels
 from extensions.cache.features import FeatureStore
 from extensions.cache.images import ImageSplit
 from extensions.cache.store import WorkCache
@@ -104,7 +105,9 @@ class CachedRun:
             dataset = getattr(self._datamodule, f"{name}_data", None)
             if dataset is not None and len(dataset):
                 splits[name] = ImageSplit(
-                    read_as_ours(dataset) if getattr(self._model, "reads_as_ours", False) else dataset,
+                    read_as_ours(dataset, self._model.imaging)
+                    if getattr(self._model, "reads_as_ours", False)
+                    else dataset,
                     cache,
                     fixed,
                     inspect=inspect_files,
@@ -121,8 +124,9 @@ class CachedRun:
         wanted = own
         if origin is not None and not set(layers) <= set(own):
             wanted = sorted({*own, *layers})
+            n_channels = in_channels(extractor)
             extractor = _extractor_for_layers(
-                self._model.backbone, tuple(wanted), origin.path, origin.sha256, feature_engine()
+                self._model.backbone, tuple(wanted), origin.path, origin.sha256, feature_engine(), n_channels
             )
         steps = [step for part in (self._crop, self._normalize) if part is not None for step in part.transforms]
         return FeatureStore(
@@ -189,11 +193,12 @@ class CachedRun:
 
 @lru_cache(maxsize=1)  # the runs of a sweep on one backbone need the same one
 def _extractor_for_layers(
-    backbone: str, layers: tuple[str, ...], weights: Path | None, sha256: str, engine: str
+    backbone: str, layers: tuple[str, ...], weights: Path | None, sha256: str, engine: str, n_channels: int
 ) -> FrozenFeatureExtractor:
     """An extractor for more layers than a model's own; hash and engine only tell one from another."""
     del sha256, engine
     with torch.random.fork_rng():  # a run draws the same numbers whatever others look at
         wider = FrozenFeatureExtractor(architecture(backbone), layers, pre_trained=False)
     load_backbone_weights(wider, backbone, weights)
+    set_in_channels(wider, n_channels)
     return wider.eval()

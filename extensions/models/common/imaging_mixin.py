@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from extensions.data.channels import RGB
 from extensions.data.imaging import Imaging, imaging_of, unknown_imaging
 from extensions.models.common.mixin_base import MixinBase
 
@@ -17,11 +18,21 @@ class ImagingMixin(MixinBase):
 
     imaging: Imaging = Imaging()
 
+    @property
+    def takes_channels(self) -> bool:
+        """Whether `set_imaging` can make the model one for images of other than three channels."""
+        return False
+
     def setup(self, stage: str) -> None:
         """Take over what the data set says before a training, see `take_imaging`."""
         super().setup(stage)
         if stage == "fit":
             self._take_imaging(is_training=True)
+
+    def on_fit_start(self) -> None:
+        """Compare with the data set what a checkpoint has brought meanwhile, to be trained on."""
+        super().on_fit_start()
+        self._take_imaging(is_training=False)
 
     def on_validation_start(self) -> None:
         """Compare it with that of the data set; the checkpoint, if there is one, has been loaded by now."""
@@ -44,7 +55,18 @@ class ImagingMixin(MixinBase):
             take_imaging(self, self.trainer.datamodule, is_training=is_training)
 
     def set_imaging(self, imaging: Imaging) -> None:
-        """Keep it; models and mix-ins that heed a part of it extend this."""
+        """Keep it; models and mix-ins that heed a part of it extend this.
+
+        Raises:
+            ValueError: The images have other than three channels, which the model cannot take.
+        """
+        if imaging.n_channels != RGB and not self.takes_channels:
+            msg = (
+                f"{type(self).__name__} as it is set takes images of {RGB} channels only, the data set has "
+                f"{imaging.n_channels}: choose another detector, such as extensions.Padim without support_views, or "
+                "three of the channels"
+            )
+            raise ValueError(msg)
         self.imaging = imaging
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -54,9 +76,11 @@ class ImagingMixin(MixinBase):
             checkpoint["imaging"] = self.imaging.stored()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Take over what the checkpoint stores."""
+        """Take over what the checkpoint stores, before its tensors and its pre-processing are compared."""
+        imaging = Imaging.of(checkpoint.get("imaging", {}))
+        if imaging != self.imaging:
+            self.set_imaging(imaging)
         super().on_load_checkpoint(checkpoint)
-        self.set_imaging(Imaging.of(checkpoint.get("imaging", {})))
 
 
 def take_imaging(model: Any, datamodule: Any, *, is_training: bool = True) -> None:
@@ -78,6 +102,16 @@ def take_imaging(model: Any, datamodule: Any, *, is_training: bool = True) -> No
     if is_training:
         if found != model.imaging:
             model.set_imaging(found)
+    elif (of_reading := differing(found, model.imaging)) and hasattr(datamodule, "imaging"):
+        told = "; ".join(
+            f"{part} is {_told(getattr(found, part))} there and {_told(getattr(model.imaging, part))} in training"
+            for part in of_reading
+        )
+        msg = (
+            f"{name} was trained on images that are read otherwise than those of the data set {datamodule.name!r}: "
+            f"{told}; give the data set what training had, or train anew"
+        )
+        raise ValueError(msg)
     elif not found.is_plain and found != model.imaging:
         wanted, own = (", ".join(one.names) or "none of it" for one in (found, model.imaging))
         msg = (
@@ -85,3 +119,12 @@ def take_imaging(model: Any, datamodule: Any, *, is_training: bool = True) -> No
             f"({own} set there): give it the same settings, or train anew"
         )
         raise ValueError(msg)
+
+
+def differing(one: Imaging, other: Imaging) -> list[str]:
+    """The parts that decide how files are read, and that differ."""
+    return [part for part in ("range", "channels") if getattr(one, part) != getattr(other, part)]
+
+
+def _told(part: Any) -> str:
+    return "not set" if part is None else str(part)

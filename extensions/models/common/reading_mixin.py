@@ -6,6 +6,7 @@ from collections.abc import Callable
 from copy import copy
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from anomalib.data import ImageBatch
 from anomalib.visualization import ImageVisualizer
 from torch.utils.data import DataLoader
 
@@ -67,16 +68,19 @@ class LoaderReader:
 
     def __call__(self, loader: Any) -> Any:
         """The loader as the strategy wants it, reading by our reader."""
-        if isinstance(loader, DataLoader) and getattr(self._trainer.lightning_module, "reads_as_ours", False):
-            loader = _with_dataset(loader, read_as_ours(loader.dataset))
+        model = self._trainer.lightning_module
+        if isinstance(loader, DataLoader) and getattr(model, "reads_as_ours", False):
+            loader = _with_dataset(loader, read_as_ours(loader.dataset, model.imaging))
         return self._before(loader)
 
 
 def _with_dataset(loader: DataLoader, dataset: Any) -> DataLoader:
-    """A loader that differs in its data set only, of the same length."""
+    """A loader that differs in its data set only, of the same length; what makes batches is that of the data set."""
     if dataset is loader.dataset:
         return loader
     other = copy(loader)  # a new one would need to know what the loader was made with, workers and samplers among it
     vars(other)["dataset"] = dataset  # setting it as an attribute is refused
+    if getattr(loader.collate_fn, "__self__", None) is ImageBatch:  # anomalib's, which is for three channels
+        vars(other)["collate_fn"] = getattr(dataset, "collate_fn", loader.collate_fn)
     vars(other)["_iterator"] = None  # of workers that persist
     return other

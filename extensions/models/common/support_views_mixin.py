@@ -9,12 +9,12 @@ from typing import Any, ClassVar
 import torch
 
 from extensions.backbones.feature_source import FeatureSource
-from extensions.models.common.mixin_base import MixinBase
+from extensions.models.common.imaging_mixin import ImagingMixin
 from extensions.models.common.pre_processor import last_normalization
 from extensions.models.common.support_views import support_views
 
 
-class SupportViewsMixin(MixinBase):
+class SupportViewsMixin(ImagingMixin):
     """Mix-in for models on a frozen backbone whose fit collects training images: put it before `BackboneMixin`.
 
     Attributes:
@@ -25,6 +25,11 @@ class SupportViewsMixin(MixinBase):
     only_for_fit: ClassVar[frozenset[str]] = frozenset({"support_views"})
     support_views: bool = False
     feature_source: FeatureSource | None  # of `BackboneMixin`
+
+    @property
+    def takes_channels(self) -> bool:
+        """Gray views are of red, green and blue."""
+        return not self.support_views and super().takes_channels
 
     @property
     def changed_splits(self) -> tuple[str, ...]:

@@ -138,7 +138,11 @@ def room() -> tuple[int, int]:
 
 
 def _sizes(split: Any) -> list[tuple[int, int]]:
-    return [] if split is None else list(sizes_of(split.samples["image_path"].astype(str).tolist()).values())
+    return (
+        []
+        if split is None
+        else list(sizes_of(split.samples["image_path"].astype(str).tolist(), split.imaging).values())
+    )
 
 
 def _of_backbone(model: AnomalibModule, tiling: Tiling, n_tiles: int) -> tuple[float | None, int, tuple[int, int]]:

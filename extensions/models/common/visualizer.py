@@ -12,7 +12,9 @@ from anomalib.utils.path import generate_output_filename
 from anomalib.visualization import ImageVisualizer
 from PIL import Image
 
-from extensions.data.reading.image_files import read_image
+from extensions.data.imaging import Imaging
+from extensions.data.reading.arrays import ARRAY_EXTENSIONS
+from extensions.data.reading.pixels import read_shown
 
 
 class UprightVisualizer(ImageVisualizer):
@@ -22,6 +24,7 @@ class UprightVisualizer(ImageVisualizer):
     """
 
     output_dir: str | Path | None
+    imaging: Imaging = Imaging()
 
     @classmethod
     def like(cls, visualizer: ImageVisualizer) -> UprightVisualizer:
@@ -35,12 +38,15 @@ class UprightVisualizer(ImageVisualizer):
         if isinstance(predictions, ImageBatch):
             found = [self.visualize(item) for item in predictions]
             return found[0] if len(found) == 1 else found
-        return super().visualize(_as_read(predictions) if isinstance(predictions, ImageItem) else predictions)
+        return super().visualize(
+            _as_read(predictions, self.imaging) if isinstance(predictions, ImageItem) else predictions
+        )
 
     def on_test_batch_end(
         self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
     ) -> None:
         """Draw and save, as anomalib's own does."""
+        self.imaging = getattr(pl_module, "imaging", Imaging())
         if self.output_dir is None:
             self.output_dir = Path(trainer.default_root_dir) / "images"
         datamodule = getattr(trainer, "datamodule", None)
@@ -49,7 +55,7 @@ class UprightVisualizer(ImageVisualizer):
             if drawn is not None:
                 drawn.save(
                     generate_output_filename(
-                        input_path=item.image_path or "",
+                        input_path=_drawn_name(item.image_path or ""),
                         output_path=self.output_dir,
                         dataset_name=getattr(datamodule, "name", None),
                         category=getattr(datamodule, "category", None),
@@ -57,11 +63,16 @@ class UprightVisualizer(ImageVisualizer):
                 )
 
 
-def _as_read(item: ImageItem) -> ImageItem:
+def _drawn_name(image_path: str) -> str:
+    """The file that is drawn for an image: of its name, in a format that shows images."""
+    return image_path + ".png" if image_path.lower().endswith(ARRAY_EXTENSIONS) else image_path
+
+
+def _as_read(item: ImageItem, imaging: Imaging) -> ImageItem:
     """The item with its file's pixels in place of its path."""
     if item.image_path is None:
         return item
     shown = copy(item)
     shown.image_path = None
-    shown.image = torch.from_numpy(read_image(item.image_path)).permute(2, 0, 1) / 255  # (3, H, W)
+    shown.image = torch.from_numpy(read_shown(item.image_path, imaging)).permute(2, 0, 1) / 255  # (3, H, W)
     return shown

@@ -122,6 +122,11 @@ class ContrastiveStfpm(HeldOutMixin, Stfpm):
         self._was_fitted = False
         self._set_backbone(backbone, layers, weights=weights, pre_trained=pre_trained)
 
+    @property
+    def takes_channels(self) -> bool:
+        """The views that it contrasts are of red, green and blue."""
+        return False
+
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Optimize student and head by SGD."""
         head = self.model.projection_head

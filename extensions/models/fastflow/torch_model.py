@@ -13,6 +13,7 @@ from anomalib.models.image.fastflow.torch_model import create_fast_flow_block
 from torch import nn
 
 from extensions.backbones.frozen import FrozenFeatureExtractor
+from extensions.backbones.input_channels import in_channels
 
 
 class FastflowModel(AnomalibFastflowModel):
@@ -57,7 +58,8 @@ class FastflowModel(AnomalibFastflowModel):
     def set_input_size(self, input_size: tuple[int, int]) -> None:
         """Start with new normalizations for images of another height and width in px; flows fit all sizes."""
         self.input_size = (int(input_size[0]), int(input_size[1]))
-        empty = torch.zeros(1, 3, *self.input_size, device=next(self.feature_extractor.parameters()).device)
+        shape = (1, in_channels(self.feature_extractor), *self.input_size)
+        empty = torch.zeros(shape, device=next(self.feature_extractor.parameters()).device)
         # Not the extractor's own forward, which would look for a faster engine for weights that are not there yet.
         maps = TimmFeatureExtractor.forward(self.feature_extractor, empty)
         self.norms = nn.ModuleList(nn.LayerNorm(list(feature.shape[1:])) for feature in maps.values()).to(empty.device)

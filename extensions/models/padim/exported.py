@@ -8,6 +8,7 @@ from anomalib.models.image.padim.torch_model import PadimModel
 from torch import nn
 from torch.nn import functional as F
 
+from extensions.backbones.input_channels import in_channels
 from extensions.models.common.exported_map import ExportedMap
 
 N_BLOCKS = 2  # of a whitening's columns: two leave out half of its zeros, and more make products too narrow to be fast
@@ -20,7 +21,7 @@ class ExportedPadim(nn.Module):
     Cholesky's factor) d = |Wᵀ (x - mean)|. Each W is read once a batch and is half zeros, of which the first columns'
     block is spared; channels are drawn before maps are enlarged; enlarging and blur are one matrix for each axis.
 
-    Shapes: images (N, 3, H, W) -> pred_score (N,), anomaly_map (N, 1, H, W), both higher for more anomalous.
+    Shapes: images (N, C, H, W) -> pred_score (N,), anomaly_map (N, 1, H, W), both higher for more anomalous.
 
     Args:
         model: The fitted network.
@@ -35,7 +36,8 @@ class ExportedPadim(nn.Module):
         self.feature_extractor = model.feature_extractor
         self.layers = list(model.layers)
         with torch.no_grad():
-            first = model.feature_extractor(model.gaussian.mean.new_zeros(1, 3, *image_size))[self.layers[0]]
+            empty = model.gaussian.mean.new_zeros(1, in_channels(model.feature_extractor), *image_size)
+            first = model.feature_extractor(empty)[self.layers[0]]
         self.map_size = (first.shape[-2], first.shape[-1])
         self.enlarge = ExportedMap(
             "bilinear",

@@ -6,6 +6,7 @@ from anomalib.models.image.patchcore.torch_model import PatchcoreModel
 from torch import nn
 from torch.nn import functional as F
 
+from extensions.backbones.input_channels import in_channels
 from extensions.models.common.exported_map import ExportedMap
 
 
@@ -16,7 +17,7 @@ class ExportedPatchcore(nn.Module):
     exact distances, are looked up for the farthest patch of each image alone. Patches and bank are taken relative to
     the bank's mean, where the sum cancels less. Enlarging and blur are one matrix for each axis.
 
-    Shapes: images (N, 3, H, W) -> pred_score (N,), anomaly_map (N, 1, H, W), both higher for more anomalous.
+    Shapes: images (N, C, H, W) -> pred_score (N,), anomaly_map (N, 1, H, W), both higher for more anomalous.
 
     Args:
         model: The fitted network.
@@ -42,7 +43,8 @@ class ExportedPatchcore(nn.Module):
         self.register_buffer("squares", self.bank.pow(2).sum(dim=1))  # (M,)
         self.n_neighbors = min(model.num_neighbors, len(bank))
         with torch.no_grad():
-            first = model.feature_extractor(mean.new_zeros(1, 3, *image_size).float())[self.layers[0]]
+            empty = mean.new_zeros(1, in_channels(model.feature_extractor), *image_size).float()
+            first = model.feature_extractor(empty)[self.layers[0]]
         self.map_size = (first.shape[-2], first.shape[-1])
         kernel = model.anomaly_map_generator.blur.kernel.float()
         self.enlarge = ExportedMap(

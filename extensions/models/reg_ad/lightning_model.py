@@ -101,6 +101,11 @@ class RegAd(SupportViewsMixin, RefitMixin, BackboneMixin, MemoryBankMixin, Anoma
         self.model = RegAdModel(layers, backbone=architecture(backbone), transformer=transformer)
         self._set_backbone(backbone, layers, weights=registration or weights, pre_trained=pre_trained)
 
+    @property
+    def takes_channels(self) -> bool:
+        """Its registration was learned on red, green and blue, and so are its views."""
+        return False
+
     def _load_weights(self, backbone: str, weights: str | Path | None) -> ResolvedWeights:
         if self.registration is None:
             return super()._load_weights(backbone, weights)

@@ -61,7 +61,9 @@ def test_low_16_bit_images_are_told_with_their_number(model, tmp_path, capsys):
     told = [line for line in capsys.readouterr().err.splitlines() if "lowest sixteenth" in line]
     assert len(told) == 1
     assert told[0].startswith("2 of 3 images: 16-bit image")
-    assert "such as 0.png (largest value 4000 of 65535: 12 bits stored in 16); rescale them" in told[0]
+    assert (
+        "such as 0.png (largest value 4000 of 65535: 12 bits stored in 16); name where their values lie by" in told[0]
+    )
 
 
 def test_every_file_has_a_row_and_what_cannot_be_read_its_reason(model, folder, tmp_path, capsys):

@@ -82,7 +82,7 @@ def test_the_map_comes_back_with_its_raw_values(port):
 def test_a_low_16_bit_image_is_told_in_its_answer(port):
     found = ask(port, "POST", "/predict", image(np.full((4, 4), 4000, np.uint16)))[1]
     assert len(found["remarks"]) == 1
-    assert "(largest value 4000 of 65535: 12 bits stored in 16); rescale" in found["remarks"][0]
+    assert "(largest value 4000 of 65535: 12 bits stored in 16); name where their values lie by" in found["remarks"][0]
 
 
 def test_pixels_are_read_as_in_training(port):

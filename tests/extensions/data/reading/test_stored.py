@@ -89,7 +89,7 @@ def test_sentences_name_count_first_file_and_what_was_found():
     files = {"b.png": Stored(4095), "a.png": Stored(700), "c.png": Stored(), "d.tif": Stored(pages=3)}
     low, pages = sentences(files, n_files=20)
     assert low.startswith("2 of 20 images: 16-bit image that uses the lowest sixteenth of its range")
-    assert "such as a.png (largest value 4095 of 65535: 12 bits stored in 16); rescale" in low
+    assert "such as a.png (largest value 4095 of 65535: 12 bits stored in 16); name where their values lie by" in low
     assert pages.startswith("1 of 20 images")
     assert "such as d.tif (3 pages)" in pages
     assert sentences({"c.png": Stored()}, n_files=1) == []

@@ -8,8 +8,8 @@ import torch
 from PIL import Image
 
 import extensions
+from extensions.data.datamodules.region_files import read_area, read_region, without_border
 from extensions.data.errors import DatasetError
-from extensions.data.regions.files import read_area, read_region, without_border
 from extensions.data.regions.foreground import find_foreground, otsu
 from extensions.data.regions.region import Region
 
