@@ -72,7 +72,7 @@ def set_up_together(
     whole.val_data, whole.test_data = whole._dataset(val), whole._dataset(test)
     whole.calibration_data = whole._dataset(calibration) if len(calibration) else None
     whole._adopt(parts)
-    check_tiles(whole.tiling, all_samples(whole)["image_path"], name_of=whole.relative, imaging=whole.imaging)
+    check_tiles(whole.tiling, all_samples(whole)["image_path"], name_of=whole.relative, imaging=whole._imaging)
 
 
 def _joined(parts: Mapping[str, WorkbenchDataModule], split: str) -> pd.DataFrame:

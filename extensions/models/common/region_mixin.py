@@ -27,6 +27,7 @@ class RegionMixin(ImagingMixin):
     regions: ClassVar[Literal["any", "fixed", "none"]] = "any"
     model: Any
     pre_processor: Any
+    _is_loading: bool = False
 
     def set_imaging(self, imaging: Imaging) -> None:
         """Heed its region.
@@ -36,7 +37,11 @@ class RegionMixin(ImagingMixin):
         """
         super().set_imaging(imaging)
         self._leave_region()
-        region = imaging.region
+        if not self._is_loading:
+            self._heed_region()
+
+    def _heed_region(self) -> None:
+        region = self.imaging.region
         if region is None:
             return
         self._check_region(region)
@@ -58,7 +63,12 @@ class RegionMixin(ImagingMixin):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take over the region of the checkpoint."""
         self._leave_region()
-        super().on_load_checkpoint(checkpoint)
+        self._is_loading = True  # the pre-processor is compared with the checkpoint's, and replaced by it
+        try:
+            super().on_load_checkpoint(checkpoint)
+        finally:
+            self._is_loading = False
+        self._heed_region()
 
     def _leave_region(self) -> None:
         if getattr(self.model, "inside", None) is not None:

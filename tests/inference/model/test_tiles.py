@@ -12,6 +12,7 @@ from fastapi.testclient import TestClient
 from lightning import seed_everything
 
 import extensions
+from extensions.data.imaging import Imaging
 from extensions.data.reading.image_files import read_image
 from extensions.data.tiling.settings import Tiling
 from inference.export.write_model import ExportOptions, export_model
@@ -131,7 +132,7 @@ def test_latencies_of_tiles_add_up_and_those_of_streams_count_once():
     image = np.zeros((64, 64 * 6, 3), np.uint8)
     scored = [
         (key, SimpleNamespace(pred_score=0.0, anomaly_map=np.zeros((64, 64), np.float32), latency_ms=10.0))
-        for key, _ in cut([("a", image)], tiling)
+        for key, _ in cut([("a", image)], Imaging(tiling=tiling), "uint8")
     ]
     for streams, batch, expected in ((1, 1, 60.0), (2, 1, 30.0), (4, 3, 30.0), (4, 8, 60.0)):
         [(_, found)] = stitched(scored, lambda *told: told[2], streams=streams, batch=batch)

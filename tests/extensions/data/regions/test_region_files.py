@@ -240,7 +240,7 @@ def test_a_sheet_hatches_what_lies_outside(root):
     one = data(root, roi="roi.png")
     one.setup()
     samples = one.test_data.samples[:1]
-    plain, shown = contact_sheet(samples), contact_sheet(samples, one.imaging.region)
+    plain, shown = contact_sheet(samples), contact_sheet(samples, one.imaging)
     differs = (plain != shown).any(axis=2)
     assert differs[16 + 112 : 16 + 224, 228:452].mean() > 0.8
     assert not differs[: 16 + 112].any()
