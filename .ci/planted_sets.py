@@ -1,10 +1,13 @@
 """Data sets with planted defects for configs/benchmark/planted_*.yaml: `python .ci/planted_sets.py FOLDER` draws them.
 
-Each is drawn with three seeds, in the layout of MVTec AD, as 8-bit gray PNG of 256 x 256 px:
+Each is drawn with three seeds in the layout of MVTec AD, as gray PNG of 8 bits and 256 x 256 px unless said otherwise:
 
 - `belt`: a part in one place on a belt that never looks the same, 30 to train on, 20 good and 20 defective to test.
   Each defective one has a spot on the part; half of all test images have the same kind of spot on the belt.
 - `tray`: the same part somewhere on an even tray, and the spots on the tray.
+- `strip`: a woven strip of 4096 x 256 px, 20 to train on, 10 good and 10 defective ones to test with a spot of 6 px.
+- `deep`: values 1000 to 1400 of a 12-bit camera in 16 bits, 30 to train on, 20 and 20 to test with a spot of 30 counts.
+- `infrared`: three files an image, `_rgb`, `_nir` and `_depth`; the spot is seen in infrared only.
 """
 
 from __future__ import annotations
@@ -77,8 +80,77 @@ def write_set(root: Path, draw: Callable[[np.random.Generator], tuple[np.ndarray
         save(root / f"ground_truth/spot/{index:03}_mask.png", mask * 255)
 
 
+def draw_strip(rng: np.random.Generator) -> np.ndarray:
+    """A woven strip, (4096, 256)."""
+    rows, columns = np.mgrid[: 16 * SIDE, :SIDE]
+    weave = np.sin(rows / 2.2 + rng.uniform(0, 6)) * np.sin(columns / 2.2 + rng.uniform(0, 6))
+    return 130 + 25 * weave + rng.normal(0, 6, rows.shape)
+
+
+def write_strips(root: Path, seed: int) -> None:
+    """Draw one set of strips."""
+    rng = np.random.default_rng(seed)
+    rows, columns = np.mgrid[: 16 * SIDE, :SIDE]
+    for index in range(20):
+        save(root / f"train/good/{index:03}.png", draw_strip(rng))
+    for index in range(10):
+        save(root / f"test/good/{index:03}.png", draw_strip(rng))
+        row, column = rng.integers(12, 16 * SIDE - 12), rng.integers(12, SIDE - 12)
+        spot = (rows + 0.5 - row) ** 2 + (columns + 0.5 - column) ** 2 <= 9  # 6 px across
+        save(root / f"test/spot/{index:03}.png", np.where(spot, 225, draw_strip(rng)))
+        save(root / f"ground_truth/spot/{index:03}_mask.png", spot * 255)
+
+
+def place_of_spot(rng: np.random.Generator) -> np.ndarray:
+    """(256, 256) bool, anywhere."""
+    row, column = rng.integers(16, SIDE - 16, 2)
+    return disc(row, column, (rng.integers(5, 8),) * 2)
+
+
+def write_deep(root: Path, seed: int) -> None:
+    """Draw one set of 12-bit images."""
+    rng = np.random.default_rng(seed)
+
+    def draw() -> np.ndarray:
+        return 1200 + 120 * np.sin(COLUMNS / 9 + rng.uniform(0, 6)) + rng.normal(0, 8, (SIDE, SIDE))
+
+    def save_deep(path: Path, counts: np.ndarray) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.clip(counts, 1000, 1400).round().astype(np.uint16)).save(path)
+
+    for index in range(N_TRAIN):
+        save_deep(root / f"train/good/{index:03}.png", draw())
+    for index in range(N_TEST):
+        save_deep(root / f"test/good/{index:03}.png", draw())
+        spot = place_of_spot(rng)
+        save_deep(root / f"test/spot/{index:03}.png", draw() + 30 * spot)
+        save(root / f"ground_truth/spot/{index:03}_mask.png", spot * 255)
+
+
+def write_infrared(root: Path, seed: int) -> None:
+    """Draw one set of images of five channels in three files."""
+    rng = np.random.default_rng(seed)
+
+    def save_files(stem: Path, spot: np.ndarray | None) -> None:
+        gray = texture(rng)
+        colored = np.stack([gray, gray * 0.9, gray * 0.8], axis=2) + rng.normal(0, 4, (SIDE, SIDE, 3))
+        near = 110 + 20 * np.sin(ROWS / 6 + rng.uniform(0, 6)) + rng.normal(0, 5, (SIDE, SIDE))
+        depth = 60 + ROWS / 4 + rng.normal(0, 2, (SIDE, SIDE))
+        save(stem.with_name(f"{stem.name}_rgb.png"), colored)
+        save(stem.with_name(f"{stem.name}_nir.png"), near if spot is None else near + 50 * spot)
+        save(stem.with_name(f"{stem.name}_depth.png"), depth)
+
+    for index in range(N_TRAIN):
+        save_files(root / f"train/good/{index:03}", None)
+    for index in range(N_TEST):
+        save_files(root / f"test/good/{index:03}", None)
+        spot = place_of_spot(rng)
+        save_files(root / f"test/spot/{index:03}", spot)
+        save(root / f"ground_truth/spot/{index:03}_mask.png", spot * 255)
+
+
 def save(path: Path, image: np.ndarray) -> None:
-    """Write a gray PNG."""
+    """Write a PNG of 8 bits."""
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(np.clip(image, 0, 255).astype(np.uint8)).save(path)
 
@@ -99,6 +171,9 @@ def main() -> None:
         for name, draw in (("belt", draw_belt), ("tray", draw_tray)):
             write_set(root / f"{name}{seed}", draw, seed)
         write_polygon(root / f"belt{seed}" / "roi.yaml")
+        write_strips(root / f"strip{seed}", seed)
+        write_deep(root / f"deep{seed}", seed)
+        write_infrared(root / f"infrared{seed}", seed)
 
 
 if __name__ == "__main__":
