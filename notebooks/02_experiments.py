@@ -42,8 +42,7 @@ benchmark.run(Padim(**common, n_features=100), data, output=output)
 
 # %%
 inner = ElpvSynthetic(n_train=n_train, n_test=n_test, num_workers=0, border=12)
-run = benchmark.run(Padim(**common, n_features=50), inner, output=output)
-run.show_images()
+benchmark.run(Padim(**common, n_features=50), inner, output=output).show(2)
 
 # %% [markdown]
 # ## A model trained by gradient descent

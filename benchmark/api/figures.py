@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from extensions.runtime.heat_map import heat_map
+from extensions.runtime.heat_map import hatched, heat_map
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,11 +25,12 @@ COLUMNS = 4  # suspects in a row
 
 @dataclass(frozen=True)
 class Panel:
-    """What is drawn of one image: `(H, W, 3)` uint8, `(H, W)` raw map or None, `(H, W)` bool mask or None."""
+    """What is drawn of one image: `(H, W, 3)` uint8, `(H, W)` raw map, bool mask and what is not looked at, or None."""
 
     image: np.ndarray
     anomaly_map: np.ndarray | None
     mask: np.ndarray | None
+    outside: np.ndarray | None = None
 
 
 def choose(scores: pd.DataFrame, threshold: float | None, n: int) -> dict[str, pd.DataFrame]:
@@ -121,7 +122,8 @@ def _draw_panel(parts: Any, panel: Panel, limits: tuple[float, float], *, masks:
     parts[0].imshow(panel.image)
     if maps and panel.anomaly_map is not None:
         heat = Image.fromarray(heat_map(panel.anomaly_map, limits)).resize(panel.image.shape[1::-1])
-        parts[1].imshow(Image.blend(Image.fromarray(panel.image), heat, 0.5))
+        blended = np.asarray(Image.blend(Image.fromarray(panel.image), heat, 0.5))
+        parts[1].imshow(blended if panel.outside is None else hatched(blended, panel.outside))
     if masks:
         mask = np.zeros(panel.image.shape[:2], bool) if panel.mask is None else panel.mask
         parts[-1].imshow(mask, cmap="gray", vmin=0, vmax=1)
@@ -145,6 +147,7 @@ def _panel(model: AnomalibModule, item: Any) -> Panel:
     from extensions.cache.transform_parts import split_transform
     from extensions.data.reading.arrays import viewable
     from extensions.data.tiling.resizing import resized_image
+    from extensions.models.common.region_mixin import inside_of
     from extensions.models.common.tiled_scoring import raw_scores, tiling_of
 
     tiling = tiling_of(model)
@@ -154,11 +157,13 @@ def _panel(model: AnomalibModule, item: Any) -> Panel:
     if tiling is not None:  # what is drawn is the whole image
         shape = None if tiling.resize is None else Resize(tiling.resize)
         image = item.image if tiling.resize is None else resized_image(item.image, tiling.resize)
+    inside = None
     with torch.inference_mode():
         if tiling is not None:
             output = raw_scores(model, image[None])
         else:
-            output = model.model((image if normalize is None else Compose([normalize])(image))[None])
+            prepared = (image if normalize is None else Compose([normalize])(image))[None]
+            output, inside = model.model(prepared), inside_of(model, prepared)
     found = getattr(output, "anomaly_map", None)
     mask = item.gt_mask
     if mask is not None:
@@ -168,4 +173,5 @@ def _panel(model: AnomalibModule, item: Any) -> Panel:
         image=viewable((image.clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()),
         anomaly_map=None if found is None else found[0].reshape(found.shape[-2:]).float().numpy(),
         mask=mask,
+        outside=None if inside is None else ~inside[0, 0].numpy(),
     )
