@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from extensions.data.cutting import cut_of
 from extensions.data.tiling.resizing import resized_pixels
 from extensions.runtime.progress import drawn_only_where_watched
 from extensions.runtime.quiet import is_debugging
@@ -58,10 +59,10 @@ def quantized(network: openvino.Model, files: Sequence[Path], imaging: Imaging |
         image = read_pixels(one[0], how)
         if tiling is None:
             return image[None]
-        grid = tiling.grid((image.shape[0], image.shape[1]))
+        cut = cut_of(how, (image.shape[0], image.shape[1]))
         whole = image if tiling.resize is None else resized_pixels(image, tiling.resize)
         n_of_file = len(seen) // len(chosen)
-        return whole[grid.box(int((one[1] + 0.5) * len(grid) / n_of_file))][None]
+        return cut.tile(whole, cut.kept[int((one[1] + 0.5) * len(cut.kept) / n_of_file)])[None]
 
     dataset = nncf.Dataset(seen, read)
     with drawn_only_where_watched():

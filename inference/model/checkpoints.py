@@ -12,6 +12,7 @@ from benchmark.records.record_file import RecordError, read_record
 from benchmark.records.run_files import RECORD
 from extensions.data.groups import is_table
 from extensions.data.imaging import Imaging, imaging_of
+from extensions.data.regions.region import runs_of
 from inference.model.metadata import ModelInfo, Parts, info_path
 from inference.model.scale import told_scale, told_source, with_thresholds
 
@@ -123,6 +124,7 @@ def describe(model: AnomalibModule, class_path: str, stored: dict[str, Any], rec
         backbone=stored.get("backbone"),
         versions=versions(),
         tiling=model.imaging.tiling if hasattr(model, "imaging") else None,
+        region_of_interest=_region_of_tiles(imaging_of(model)),
         **scale,
         **{name: part for name, part in imaging_of(model).stored().items() if name in ("range", "channels")},
     )
@@ -135,6 +137,12 @@ def describe(model: AnomalibModule, class_path: str, stored: dict[str, Any], rec
         info = with_thresholds(info, model, _of_model(model, record))
     dataset = {name: value for name, value in record.dataset.on_disk().items() if name not in NOT_IN_INFO}
     return replace(info, dataset=dataset, run_key=record.key)
+
+
+def _region_of_tiles(imaging: Imaging) -> dict[str, Any] | None:
+    if imaging.tiling is None or imaging.region is None or imaging.region.mask is None:
+        return None
+    return {"size": list(imaging.region.mask.shape), "runs": runs_of(imaging.region.mask)}
 
 
 def _of_model(model: AnomalibModule, record: Record) -> Thresholds:

@@ -21,6 +21,7 @@ from pydantic.dataclasses import dataclass
 
 from extensions.data.channels import Channels
 from extensions.data.imaging import Imaging
+from extensions.data.regions.region import Region, mask_of
 from extensions.data.tiling.settings import Tiling
 from extensions.data.value_range import ValueRange
 from inference.model.verdicts import Verdict, verdict
@@ -42,7 +43,7 @@ def _ordered(span: tuple[float, ...]) -> tuple[float, ...]:
 
 Range = Annotated[tuple[FiniteFloat, FiniteFloat], AfterValidator(_ordered)]
 Part = Annotated[float, Field(ge=0, le=1)]
-Region = Annotated[tuple[Part, Part, Part, Part], AfterValidator(_ordered)]
+SeenPart = Annotated[tuple[Part, Part, Part, Part], AfterValidator(_ordered)]
 
 
 @dataclass(frozen=True)
@@ -127,6 +128,9 @@ class ModelInfo:
         parts: How parts of several images are judged; None where the data set named none.
         tiling: The network takes tiles of this size, and `image_size` and `region` are of a tile: images are cut, and
             maps stitched, by who calls it; None for a network of whole images.
+        region_of_interest: What is looked at where the network takes tiles, which come filled outside of it: `size` in
+            px and `runs`, see `extensions.data.regions.region.runs_of`. None: the network itself knows, or looks
+            everywhere.
         range: The values that become 0 and 1 in the network, as the files hold them, for all channels or for each; the
             network takes images of these values (uint16 or float32). None: it takes uint8.
         channels: How many channels an image has, and how the names of its files end; None for RGB.
@@ -134,7 +138,7 @@ class ModelInfo:
 
     model: str
     image_size: tuple[PositiveInt, PositiveInt]
-    region: Region = (0.0, 0.0, 1.0, 1.0)
+    region: SeenPart = (0.0, 0.0, 1.0, 1.0)
     class_path: str | None = None
     precision: Precision = "fp32"
     threshold: FiniteFloat | None = None
@@ -154,8 +158,16 @@ class ModelInfo:
     agreement: dict[str, Any] | None = None
     parts: Parts | None = None
     tiling: Tiling | None = None
+    region_of_interest: dict[str, Any] | None = None
     range: dict[str, Any] | None = None
     channels: dict[str, Any] | None = None
+
+    @field_validator("region_of_interest")
+    @classmethod
+    def _is_region(cls, stored: dict[str, Any] | None) -> dict[str, Any] | None:
+        if stored is not None:
+            mask_of(stored["runs"], tuple(stored["size"]))
+        return stored
 
     @field_validator("range")
     @classmethod
@@ -171,7 +183,11 @@ class ModelInfo:
     def imaging(self) -> Imaging:
         """How image files are read for the network."""
         stored = {name: part for name in ("range", "channels") if (part := getattr(self, name)) is not None}
-        return replace(Imaging.of(stored), tiling=self.tiling)
+        region = None
+        if self.region_of_interest is not None:
+            found = self.region_of_interest
+            region = Region(mask_of(found["runs"], tuple(found["size"])))
+        return replace(Imaging.of(stored), tiling=self.tiling, region=region)
 
     @property
     def input_dtype(self) -> str:

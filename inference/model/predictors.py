@@ -228,6 +228,7 @@ class TorchPredictor(Predictor):
         """See `Predictor.stream`; the model itself cuts and stitches."""
         import torch
 
+        from extensions.data.cutting import cut_of
         from extensions.data.reading.pixels import unit_image
         from extensions.models.common.region_mixin import inside_of
         from extensions.models.common.tiled_scoring import raw_scores
@@ -237,9 +238,12 @@ class TorchPredictor(Predictor):
             if isinstance(stacked, Exception):
                 yield keys[0], stacked
                 continue
-            if tiling is not None and not tiling.fits((stacked.shape[1], stacked.shape[2])):
-                yield keys[0], tiling.error((stacked.shape[1], stacked.shape[2]))
-                continue
+            if tiling is not None:
+                try:
+                    cut_of(imaging, (stacked.shape[1], stacked.shape[2]))
+                except ValueError as error:
+                    yield keys[0], error
+                    continue
             with torch.inference_mode():
                 image = unit_image(stacked[0], imaging)[None]
                 if not self._is_warm:
@@ -249,10 +253,10 @@ class TorchPredictor(Predictor):
                     self._is_warm = True
                 started = time.perf_counter()
                 found = raw_scores(self._model, image)
-                looks_everywhere = getattr(self._model.model, "inside", None) is None
-                inside = (
-                    None if looks_everywhere else inside_of(self._model, self._model.pre_processor.transform(image))
-                )
+                inside = None
+                if getattr(self._model.model, "inside", None) is not None:
+                    seen_as = image if tiling is not None else self._model.pre_processor.transform(image)
+                    inside = inside_of(self._model, seen_as)
             milliseconds = (time.perf_counter() - started) * 1000
             scores, maps = found.pred_score.float().numpy(), found.anomaly_map.float().numpy()
             seen = None if inside is None else inside.numpy()

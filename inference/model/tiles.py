@@ -8,8 +8,8 @@ from typing import Any, Generic, Protocol
 
 import numpy as np
 
+from extensions.data.cutting import Cut, cut_of
 from extensions.data.imaging import Imaging
-from extensions.data.tiling.grid import Grid
 from extensions.data.tiling.resizing import resized_pixels
 from extensions.data.tiling.stitching import Stitching
 from inference.model.batches import Key, not_an_image
@@ -17,11 +17,11 @@ from inference.model.batches import Key, not_an_image
 
 @dataclass(frozen=True)
 class TileKey(Generic[Key]):
-    """Which tile of which image; a grid of None says that the image has no tiles, but an error."""
+    """Which of the tiles that are looked at of an image; a cut of None says that it has no tiles, but an error."""
 
     image: Key
     index: int
-    grid: Grid | None
+    cut: Cut | None
 
 
 class TileScore(Protocol):
@@ -43,20 +43,22 @@ def cut(images: Iterable[tuple[Key, Any]], imaging: Imaging, dtype: str) -> Iter
     assert tiling is not None
     for key, image in images:
         error = not_an_image(image, dtype, imaging.n_channels)
-        if error is None and not tiling.fits(image.shape[:2]):
-            error = tiling.error(image.shape[:2])
+        if error is None:
+            try:
+                how = cut_of(imaging, image.shape[:2])
+            except ValueError as refused:
+                error = refused
         if error is not None:
             yield TileKey(key, 0, None), error
             continue
-        grid = tiling.grid(image.shape[:2])
         whole = image if tiling.resize is None else resized_pixels(image, tiling.resize)
-        for index in range(len(grid)):
-            yield TileKey(key, index, grid), whole[grid.box(index)]
+        for place, index in enumerate(how.kept):
+            yield TileKey(key, place, how), how.tile(whole, index)
 
 
 def stitched(
     tiles: Iterable[tuple[TileKey[Key], TileScore | Exception]],
-    outcome: Callable[[float, np.ndarray, float], Any],
+    outcome: Callable[[float, np.ndarray, float, np.ndarray | None], Any],
     *,
     streams: int = 1,
     batch: int = 1,
@@ -65,8 +67,8 @@ def stitched(
 
     Args:
         tiles: Those of an image follow each other.
-        outcome: Makes of score, map (H, W) and milliseconds what is said of an image. The latencies of tiles add up,
-            those that streams compute at the same time count once.
+        outcome: Makes of score, map (H, W), milliseconds and what is looked at, (H, W) bool or None, what is said of
+            an image. The latencies of tiles add up, those that streams compute at the same time count once.
         streams: Batches of tiles that are computed at the same time.
         batch: Tiles in a batch.
     """
@@ -74,23 +76,24 @@ def stitched(
     error: Exception | None = None
     milliseconds = 0.0
     for key, found in tiles:
-        if key.grid is None:
+        if key.cut is None:
             yield key.image, found
             continue
         if not key.index:
-            stitching, error, milliseconds = Stitching(key.grid), None, 0.0
+            stitching, error, milliseconds = Stitching(key.cut.grid), None, 0.0
         if isinstance(found, Exception):
             error = error or found
         elif error is None:
             assert stitching is not None
-            stitching.add(key.index, np.array([found.pred_score]), found.anomaly_map[None])
+            stitching.add([key.cut.kept[key.index]], np.array([found.pred_score]), found.anomaly_map[None])
             milliseconds += found.latency_ms
-        if key.index == len(key.grid) - 1:
+        if key.index == len(key.cut.kept) - 1:
             if error is None:
                 assert stitching is not None
                 assert stitching.anomaly_map is not None
-                at_once = min(streams, -(-len(key.grid) // batch))
-                yield key.image, outcome(stitching.score, stitching.anomaly_map, milliseconds / at_once)
+                at_once = min(streams, -(-len(key.cut.kept) // batch))
+                stitching.leave(key.cut.inside)
+                yield key.image, outcome(stitching.score, stitching.anomaly_map, milliseconds / at_once, key.cut.inside)
             else:
                 yield key.image, error
             stitching = None  # its map is the receiver's

@@ -25,7 +25,7 @@ from extensions.data.datamodules.known_defects import checked_counts, list_known
 from extensions.data.datamodules.listing import Listing
 from extensions.data.datamodules.parts import checked_shared, shared_parts, without_shared
 from extensions.data.datamodules.region import region_of
-from extensions.data.datamodules.tiles import TiledDataset, check_resize, check_tiles
+from extensions.data.datamodules.tiles import TiledDataset, check_fill, check_resize, check_tiles
 from extensions.data.datamodules.values_mixin import ValuesMixin
 from extensions.data.errors import DatasetError
 from extensions.data.groups import GROUP, Shared, check_group, joined_parts, parts_of
@@ -33,7 +33,7 @@ from extensions.data.imaging import Imaging, unknown_imaging
 from extensions.data.joint_training import ONE_EACH, ONE_FOR_ALL, PRODUCT
 from extensions.data.part_score import WORST, check_part_score
 from extensions.data.reading.files import absolute, from_data_root, relative_name
-from extensions.data.regions.region import Region, check_border
+from extensions.data.regions.region import FOREGROUND, Region, check_border
 from extensions.data.splits import few, held_out
 from extensions.data.tiling.settings import Tiling
 from extensions.runtime.cache_folder import cache_folder
@@ -183,10 +183,10 @@ class WorkbenchDataModule(RemembersArguments, ValuesMixin, AnomalibDataModule):
         check_part_score(part_score)
         self.part_score = part_score
         self.roi, self.ignore, self.border = roi, ignore, check_border(border)
-        if self.tiling is not None and (roi is not None or ignore is not None or border):
+        if self.tiling is not None and str(roi) == FOREGROUND:
             msg = (
-                f"data set {name!r} has tiling and a region of interest (roi, ignore, border), which do not go "
-                "together yet; leave one of the two out"
+                f"data set {name!r} has tiling and roi: {FOREGROUND}, which is found in whole images; give a mask "
+                "image or polygons, or leave tiling out"
             )
             raise ValueError(msg)
         self._found_region: Region | None = None
@@ -277,6 +277,7 @@ class WorkbenchDataModule(RemembersArguments, ValuesMixin, AnomalibDataModule):
         listed += self._value_problems(everything)
         raise_problems(everything, listed, name=self.name, root=self.root, reads_plainly=self.reads_plainly)
         self._found_region = self._region(everything)
+        check_fill(self._imaging, name=self.name)
         check_tiles(self.tiling, everything["image_path"], name_of=self.relative, imaging=self._imaging)
         samples, drawn = self._take_known(self._draw_test(samples))
         train, test = (samples[samples["split"] == split] for split in ("train", "test"))

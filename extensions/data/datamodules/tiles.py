@@ -14,13 +14,14 @@ from pandas import DataFrame
 from torchvision.transforms.v2 import Transform
 from torchvision.tv_tensors import Mask
 
+from extensions.data.channels import RGB
 from extensions.data.checks.inspection import inspect_files
+from extensions.data.cutting import Cut, cut_of
 from extensions.data.datamodules.dataset import WorkbenchDataset
 from extensions.data.datamodules.whole_images import WholeImages
 from extensions.data.errors import DatasetError
 from extensions.data.imaging import Imaging
 from extensions.data.reading.pixels import read_parts, unit_image
-from extensions.data.tiling.grid import Grid
 from extensions.data.tiling.settings import Tiling
 from extensions.runtime.image_items import item_class
 
@@ -72,7 +73,7 @@ class TiledDataset(WorkbenchDataset):
         if self._firsts is None:
             paths = self.samples["image_path"].astype(str).tolist()
             sizes = sizes_of(paths, self._whole.imaging)
-            counts = {size: len(self.tiling.grid(size)) for size in set(sizes.values())}
+            counts = {size: len(cut_of(self.imaging, size).kept) for size in set(sizes.values())}
             of_image = [counts[size] for size in sizes.values()]
             self._firsts = np.concatenate([[0], np.cumsum(of_image, dtype=np.int64)])
         return self._firsts
@@ -88,13 +89,17 @@ class TiledDataset(WorkbenchDataset):
         place = int(np.searchsorted(self.firsts, index, side="right")) - 1
         row = self.samples.iloc[place]
         whole = self._whole.image(str(row.image_path))
-        box = self._grid(whole.shape[:2]).box(index - int(self.firsts[place]))
-        image: Any = unit_image(np.ascontiguousarray(whole[box]), self.imaging)
+        cut = self._cut(str(row.image_path))
+        tile = cut.kept[index - int(self.firsts[place])]
+        box = cut.grid.box(tile)
+        image: Any = unit_image(np.ascontiguousarray(cut.tile(whole, tile)), self.imaging)
         label, mask = int(row.label_index), None
         if self.task == TaskType.SEGMENTATION:
             marks = np.zeros(self.tiling.tile, np.uint8)
             if label and row.mask_path:
                 marks = np.array(self._whole.mask(str(row.mask_path))[box])
+                if cut.inside is not None:
+                    marks *= cut.inside[box]
                 label = int(marks.any())
             mask = Mask(torch.from_numpy(marks), dtype=torch.uint8)
         if self.augmentations is not None:
@@ -107,8 +112,8 @@ class TiledDataset(WorkbenchDataset):
             mask_path=row.mask_path,
         )
 
-    def _grid(self, size: tuple[int, ...]) -> Grid:
-        return self.tiling.grid((size[0], size[1]))
+    def _cut(self, path: str) -> Cut:
+        return cut_of(self.imaging, sizes_of([path], self.imaging)[path])
 
     def whole(self) -> WorkbenchDataset:
         """The same images, not cut."""
@@ -123,6 +128,20 @@ def sizes_of(paths: list[str], imaging: Imaging) -> dict[str, tuple[int, int]]:
         return {path: read_parts(path, imaging.channels)[0].shape[:2] for path in paths}
     facts = inspect_files(paths)
     return {path: facts[path].size[::-1] for path in paths if facts[path].size is not None}  # type: ignore[index]
+
+
+def check_fill(imaging: Imaging, *, name: str) -> None:
+    """Refuse a region of interest in tiles of images of one or two channels, of which no color stands for outside.
+
+    Raises:
+        DatasetError: It names the data set.
+    """
+    if imaging.tiling is not None and imaging.region is not None and imaging.n_channels < RGB:
+        msg = (
+            f"data set {name!r} has tiling, a region of interest and images of {imaging.n_channels} channels; expected "
+            f"{RGB} or more: leave channels out (gray images are given as {RGB}), or one of the two"
+        )
+        raise DatasetError(msg)
 
 
 def check_resize(tiling: Tiling | None, *, plainly: bool, name: str) -> None:

@@ -66,3 +66,24 @@ def check_border(border: int) -> int:
     check_whole(border=border)
     check_values(border=(border, border >= 0, "a number of px, 0 or more"))
     return border
+
+
+def runs_of(mask: np.ndarray) -> list[int]:
+    """A mask (H, W) bool as lengths of runs, row by row, the first of what is outside (0 where it begins inside)."""
+    flat = np.concatenate([[False], mask.ravel(), [False]]).astype(np.int8)
+    changes = np.flatnonzero(np.diff(flat))
+    ends = np.concatenate([[0], changes, [mask.size]])
+    return np.diff(ends).tolist()
+
+
+def mask_of(runs: list[int], size: tuple[int, int]) -> np.ndarray:
+    """What `runs_of` was given.
+
+    Raises:
+        ValueError: The runs are of another size.
+    """
+    mask = np.repeat(np.arange(len(runs)) % 2 == 1, runs)
+    if len(mask) != size[0] * size[1]:
+        msg = f"runs of {len(mask)} pixels, expected {size[0]} x {size[1]}"
+        raise ValueError(msg)
+    return mask.reshape(size)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -26,11 +27,11 @@ class Stitching:
         self.anomaly_map: np.ndarray | None = None
         self._grid = grid
 
-    def add(self, first: int, scores: np.ndarray, maps: np.ndarray | None) -> None:
-        """Add tiles that follow each other.
+    def add(self, indices: Sequence[int], scores: np.ndarray, maps: np.ndarray | None) -> None:
+        """Add some tiles.
 
         Args:
-            first: Index of the first one in the grid.
+            indices: Of each in the grid.
             scores: (n,).
             maps: (n, h, w), enlarged or reduced to the tile's size where they have another one.
         """
@@ -40,10 +41,15 @@ class Stitching:
         if self.anomaly_map is None:
             self.anomaly_map = np.zeros(self._grid.size, np.float32)
         height, width = self._grid.tile
-        for index, one in enumerate(maps, first):
+        for index, one in zip(indices, maps, strict=True):
             if one.shape != (height, width):
                 one = cv2.resize(np.float32(one), (width, height), interpolation=cv2.INTER_LINEAR)
             self.anomaly_map[self._grid.box(index)] += one * self._grid.weights(index)
+
+    def leave(self, inside: np.ndarray | None) -> None:
+        """Set what lies outside of a region, (H, W) bool, to 0; None leaves all."""
+        if inside is not None and self.anomaly_map is not None:
+            self.anomaly_map *= inside
 
 
 def tiles_at_once(tile: tuple[int, int]) -> int:

@@ -154,7 +154,7 @@ class Cdo(HeldOutMixin, Stfpm):
         inside = find_inside(self.model, batch.image)
         if inside is None:
             return self.collaborative_loss(self.model.compare_drawn(images), marked)
-        images, marked = images * inside.pixels.to(images), marked & (inside.pixels > 0)
+        images, marked = self.model.inside.filled(images, inside), marked & (inside.pixels > 0)
         distances = self.model.compare_drawn(images)
         return self.collaborative_loss(distances, marked, inside=inside.positions(distances.shape[-2:]))
 

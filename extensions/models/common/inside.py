@@ -10,6 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 
 LEAST_WEIGHT = 1e-6
+NEAR = 1e-4  # of a color, where resizing rounds
 Enlarge = Callable[[torch.Tensor], torch.Tensor]
 
 
@@ -83,13 +84,16 @@ class InsideOfImages(nn.Module):
     """Tells what is inside of images as a pre-processor gives them, 0 outside.
 
     Args:
-        mask: (1, 1, H, W) float, 1 inside; None where it differs by image: then a pixel of three zeros is outside.
+        mask: (1, 1, H, W) float, 1 inside; None where it differs by image: then a pixel of one color is outside.
+        outside: That color, (1, C, 1, 1); None for zeros.
     """
 
     mask: torch.Tensor | None
+    outside: torch.Tensor | None
 
-    def __init__(self, mask: torch.Tensor | None) -> None:
+    def __init__(self, mask: torch.Tensor | None, *, outside: torch.Tensor | None = None) -> None:
         super().__init__()
+        self.register_buffer("outside", outside, persistent=False)
         self.register_buffer("mask", mask, persistent=False)  # a checkpoint has it as part of `imaging`
         self._known: dict[tuple[object, ...], torch.Tensor] = {}
 
@@ -97,7 +101,14 @@ class InsideOfImages(nn.Module):
         """Of images (N, 3, H, W)."""
         if self.mask is not None:
             return Inside(self.mask, is_fixed=True, known=self._known)
-        return Inside((images != 0).any(dim=1, keepdim=True).to(images), is_fixed=False)
+        differs = images != 0 if self.outside is None else (images - self.outside).abs() > NEAR
+        return Inside(differs.any(dim=1, keepdim=True).to(images), is_fixed=False)
+
+    def filled(self, images: torch.Tensor, inside: Inside) -> torch.Tensor:
+        """Images (N, C, H, W) with nothing left outside."""
+        if self.outside is None:
+            return images * inside.pixels.to(images)
+        return torch.where(inside.pixels > 0, images, self.outside)
 
 
 def find_inside(network: nn.Module, images: torch.Tensor) -> Inside | None:

@@ -8,6 +8,7 @@ import torch
 from torchvision.transforms.v2 import Compose, Normalize, Transform
 from torchvision.tv_tensors import Mask
 
+from extensions.data.cutting import fill_in_unit
 from extensions.data.imaging import Imaging
 from extensions.data.regions.region import Region
 from extensions.models.common.imaging_mixin import ImagingMixin
@@ -45,9 +46,19 @@ class RegionMixin(ImagingMixin):
         if region is None:
             return
         self._check_region(region)
+        if self.imaging.tiling is not None:  # tiles come filled, by `extensions.data.cutting`
+            self.model.inside = InsideOfImages(None, outside=self._seen_fill())
+            return
         fill = fill_of(region, self.pre_processor.transform, name=type(self).__name__)
         self.pre_processor.transform = with_fill(self.pre_processor.transform, fill)
         self.model.inside = InsideOfImages(None if region.foreground else fill.mask)
+
+    def _seen_fill(self) -> torch.Tensor:
+        """The color of what lies outside of a tile, as the network sees it, (1, C, 1, 1)."""
+        color = torch.from_numpy(fill_in_unit(self.imaging))[None, :, None, None]
+        steps = [step for step in transform_steps(self.pre_processor.transform) if isinstance(step, Normalize)]
+        seen: torch.Tensor = Compose(steps)(color) if steps else color
+        return seen
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Store the pre-processor without its last step, which `imaging` tells."""
@@ -145,6 +156,17 @@ def needs_pixels(model: Any) -> bool:
 
 
 def inside_of(model: Any, images: torch.Tensor) -> torch.Tensor | None:
-    """Which pixels of prepared images (N, 3, H, W) a model looks at: (1 or N, 1, H, W) bool; None for all."""
+    """Which pixels of prepared images (N, C, H, W), of tiled ones as they are read, a model looks at.
+
+    Returns:
+        (1 or N, 1, H, W) bool; None for all.
+    """
     inside = getattr(getattr(model, "model", None), "inside", None)
-    return None if inside is None else inside(images).pixels > 0
+    if inside is None:
+        return None
+    if model.imaging.tiling is None:
+        return inside(images).pixels > 0
+    mask = torch.from_numpy(model.imaging.region.mask)[None, None]
+    if mask.shape[-2:] != images.shape[-2:]:
+        mask = torch.nn.functional.interpolate(mask.float(), size=images.shape[-2:]) > 0
+    return mask.to(images.device)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from anomalib.data import InferenceBatch
 
+from extensions.data.cutting import cut_of, fill_in_unit
+from extensions.data.imaging import Imaging
 from extensions.data.tiling.resizing import resized_image
 from extensions.data.tiling.settings import Tiling
 from extensions.data.tiling.stitching import Stitching, tiles_at_once
@@ -31,7 +33,7 @@ def raw_scores(model: AnomalibModule, images: torch.Tensor) -> InferenceBatch:
     if tiling is None:
         found: InferenceBatch = model.model(images if transform is None else transform(images))
         return found
-    return tiled_scores(model.model, images, tiling=tiling, transform=transform)
+    return tiled_scores(model.model, images, imaging=model.imaging, transform=transform)
 
 
 def tiling_of(model: Any) -> Tiling | None:
@@ -41,7 +43,7 @@ def tiling_of(model: Any) -> Tiling | None:
 
 
 def tiled_scores(
-    network: torch.nn.Module, images: torch.Tensor, *, tiling: Tiling, transform: Any = None
+    network: torch.nn.Module, images: torch.Tensor, *, imaging: Imaging, transform: Any = None
 ) -> InferenceBatch:
     """Score whole images by their tiles, some tiles at a time, an image after the other.
 
@@ -53,33 +55,39 @@ def tiled_scores(
     Args:
         network: Of images (N, 3, h, w); its eval forward gives an `InferenceBatch`.
         images: (N, 3, H, W) in 0 to 1.
-        tiling: How they are cut.
+        imaging: How they are cut, and which of them are looked at.
         transform: What prepares a batch of tiles.
 
     Raises:
-        ValueError: An image is smaller than a tile.
+        ValueError: An image is smaller than a tile, or of another size than the region of interest.
     """
-    scored = [_scored(network, image, tiling, transform) for image in images]
+    scored = [_scored(network, image, imaging, transform) for image in images]
     scores = images.new_tensor([one.score for one in scored])
     maps = [torch.from_numpy(one.anomaly_map) for one in scored if one.anomaly_map is not None]
     return InferenceBatch(pred_score=scores, anomaly_map=torch.stack(maps)[:, None].to(images.device) if maps else None)
 
 
-def _scored(network: torch.nn.Module, image: torch.Tensor, tiling: Tiling, transform: Any) -> Stitching:
+def _scored(network: torch.nn.Module, image: torch.Tensor, imaging: Imaging, transform: Any) -> Stitching:
     """One image (3, H, W)."""
     height, width = image.shape[-2:]
-    grid = tiling.grid((height, width))
+    cut, tiling = cut_of(imaging, (height, width)), imaging.tiling
+    assert tiling is not None
     if tiling.resize is not None:
         image = resized_image(image, tiling.resize)
-    stitching, at_once = Stitching(grid), tiles_at_once(tiling.tile)
-    for first in range(0, len(grid), at_once):
-        boxes = [grid.box(index) for index in range(first, min(first + at_once, len(grid)))]
-        tiles = torch.stack([image[:, rows, columns] for rows, columns in boxes])  # (n, 3, h, w)
+    if cut.inside is not None:
+        inside, fill = torch.from_numpy(cut.inside).to(image.device), torch.from_numpy(fill_in_unit(imaging)).to(image)
+        image = torch.where(inside, image, fill[:, None, None])
+    stitching, at_once = Stitching(cut.grid), tiles_at_once(tiling.tile)
+    for first in range(0, len(cut.kept), at_once):
+        kept = cut.kept[first : first + at_once]
+        boxes = [cut.grid.box(index) for index in kept]
+        tiles = torch.stack([image[:, rows, columns] for rows, columns in boxes])  # (n, C, h, w)
         found = network(tiles if transform is None else transform(tiles))
         maps = found.anomaly_map
         stitching.add(
-            first,
+            kept,
             found.pred_score.detach().float().cpu().numpy().reshape(-1),
             None if maps is None else maps.detach().float().cpu().numpy().reshape(-1, *maps.shape[-2:]),
         )
+    stitching.leave(cut.inside)
     return stitching

@@ -177,7 +177,7 @@ def _tiled_step(model: Any, step: Any, batch: Any, *args: Any, **kwargs: Any) ->
     if not model.can_score:
         return batch
     transform = getattr(model.pre_processor, "transform", None)
-    found = tiled_scores(model.model, batch.image, tiling=model.imaging.tiling, transform=transform)
+    found = tiled_scores(model.model, batch.image, imaging=model.imaging, transform=transform)
     return batch.update(**found._asdict())
 
 

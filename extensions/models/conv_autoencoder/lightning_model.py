@@ -183,11 +183,14 @@ class ConvAutoencoder(NanRecoveryMixin, ReadingMixin, CheckpointMixin, AnomalibM
         return None if value != value else (value, f"{QUANTILE:.0%} quantile of the training images' scores")
 
     def _loss(self, reconstructions: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
-        """Of a batch; the mean is over pixels inside where not all count, for both are 0 outside."""
+        """Of a batch; the mean is over pixels inside where not all count."""
         inside = find_inside(self.model, images)
         if inside is None:
             return reconstruction_loss(self.loss_name, reconstructions, images)
-        return reconstruction_loss(self.loss_name, reconstructions * inside.pixels, images) / inside.pixels.mean()
+        return (
+            reconstruction_loss(self.loss_name, reconstructions * inside.pixels, images * inside.pixels)
+            / inside.pixels.mean()
+        )
 
     def _finish(self) -> None:
         """Take from the training images what scores need beside the network; it is in eval mode."""
