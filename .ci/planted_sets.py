@@ -81,10 +81,11 @@ def write_set(root: Path, draw: Callable[[np.random.Generator], tuple[np.ndarray
 
 
 def draw_strip(rng: np.random.Generator) -> np.ndarray:
-    """A woven strip, (4096, 256)."""
+    """A woven strip whose brightness varies from place to place, (4096, 256)."""
     rows, columns = np.mgrid[: 16 * SIDE, :SIDE]
     weave = np.sin(rows / 2.2 + rng.uniform(0, 6)) * np.sin(columns / 2.2 + rng.uniform(0, 6))
-    return 130 + 25 * weave + rng.normal(0, 6, rows.shape)
+    clouds = cv2.GaussianBlur(rng.normal(0, 1, rows.shape).astype(np.float32), (0, 0), 12)
+    return 130 + 25 * weave + 15 * clouds / clouds.std() + rng.normal(0, 6, rows.shape)
 
 
 def write_strips(root: Path, seed: int) -> None:
@@ -97,7 +98,7 @@ def write_strips(root: Path, seed: int) -> None:
         save(root / f"test/good/{index:03}.png", draw_strip(rng))
         row, column = rng.integers(12, 16 * SIDE - 12), rng.integers(12, SIDE - 12)
         spot = (rows + 0.5 - row) ** 2 + (columns + 0.5 - column) ** 2 <= 9  # 6 px across
-        save(root / f"test/spot/{index:03}.png", np.where(spot, 225, draw_strip(rng)))
+        save(root / f"test/spot/{index:03}.png", draw_strip(rng) - 60 * spot)
         save(root / f"ground_truth/spot/{index:03}_mask.png", spot * 255)
 
 
