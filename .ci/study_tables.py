@@ -26,6 +26,7 @@ def study_tables(results: Path) -> dict[str, str | None]:
         ("reg_ad", FEW, draws_table),
         ("groups", PARTS, interval_table),
         ("planted_regions", PLANTED, interval_table),
+        ("planted_images", PLANTED, interval_table),
     ):
         folder = results / name
         found[name] = table(_means(folder), metrics) if (folder / "records.jsonl").is_file() else None
