@@ -104,6 +104,8 @@ def score_texts(output: Path, record: Record, *, name: str = SCORES, packed_name
     rows, used = _rows_of(output, record, name, packed=packed_name)
     if GROUP in rows and (rows[GROUP] == "").all():  # packed beside runs whose data sets name parts
         rows = rows.drop(columns=GROUP)
+    if set(rows.columns) == {*SCORE_COLUMNS, GROUP}:
+        rows = rows[[*SCORE_COLUMNS, GROUP]]
     if tuple(rows.columns) not in (SCORE_COLUMNS, (*SCORE_COLUMNS, GROUP)) or rows.empty:
         found = f"columns {', '.join(rows.columns)}" if len(rows) else "no rows"
         msg = f"{used}: run {record.key} has {found}, expected rows of {', '.join(SCORE_COLUMNS)}; {_AGAIN}"

@@ -82,10 +82,12 @@ class ImageSplit(Dataset):
         self._shape: tuple[int, int] | None = None  # (height, width) px, of an image whose pixels are not asked for
         imaging = getattr(dataset, "imaging", None)
         self.n_channels = 3 if imaging is None else int(imaging.n_channels)
+        region = getattr(imaging, "region", None)
         how = key_of(
             transform=transform_repr(self._dataset.augmentations),
             reader=f"{type(dataset).__module__}.{type(dataset).__name__}",
             version=READER,
+            **({"region": region.sha256} if region is not None else {}),
             **({"imaging": repr(imaging)} if imaging is not None and not imaging.is_read_plainly else {}),
         )
         marked = self._marked()

@@ -1,4 +1,4 @@
-"""Which tiles of an image are looked at, and what is left of each where a region of interest is set, too."""
+"""What is left of an image where a region of interest is set, and which of its tiles are looked at."""
 
 from __future__ import annotations
 
@@ -41,6 +41,42 @@ class Cut:
         return filled
 
 
+def filled(pixels: np.ndarray, imaging: Imaging) -> np.ndarray:
+    """An image (H, W, C), as it is handed over, with nothing left outside of a region that is fixed.
+
+    Done before any resizing, which would mix pixels of both sides. What is cut into tiles is filled when it is cut.
+
+    Raises:
+        ValueError: The image is of another size than the region.
+    """
+    mask = fixed_mask(imaging)
+    if mask is None or imaging.tiling is not None:
+        return pixels
+    check_size(imaging, (pixels.shape[0], pixels.shape[1]))
+    found: np.ndarray = np.where(mask[..., None], pixels, fill_of_channels(imaging))
+    return found
+
+
+def fixed_mask(imaging: Imaging) -> np.ndarray | None:
+    """The region of interest, (H, W) bool, where it is the same in all images."""
+    return None if imaging.region is None else imaging.region.mask
+
+
+def check_size(imaging: Imaging, size: tuple[int, int]) -> None:
+    """Refuse an image of this height and width where the region of interest is of another.
+
+    Raises:
+        ValueError: It names both sizes.
+    """
+    mask = fixed_mask(imaging)
+    if mask is not None and mask.shape != size:
+        msg = (
+            f"the image is {size[1]} x {size[0]} px (width x height), but the region of interest is for images of "
+            f"{mask.shape[1]} x {mask.shape[0]}: give images of that size"
+        )
+        raise ValueError(msg)
+
+
 def cut_of(imaging: Imaging, size: tuple[int, int]) -> Cut:
     """How images of this height and width are cut.
 
@@ -48,14 +84,7 @@ def cut_of(imaging: Imaging, size: tuple[int, int]) -> Cut:
         ValueError: They are smaller than a tile, or of another size than the region of interest.
     """
     assert imaging.tiling is not None
-    region = imaging.region
-    if region is not None and region.mask is not None and region.mask.shape != size:
-        height, width = region.mask.shape
-        msg = (
-            f"the image is {size[1]} x {size[0]} px (width x height), but the region of interest is for images of "
-            f"{width} x {height}: give images of that size"
-        )
-        raise ValueError(msg)
+    check_size(imaging, size)
     return _cut(imaging, size)
 
 

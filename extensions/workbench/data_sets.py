@@ -144,7 +144,7 @@ class Detected(DataSet):
         lines = [f"data set {datamodule.name} {datamodule.category or ''}".rstrip()]
         for name, count in found.counts.items():
             shown = ", ".join(f"{kind} {n}" for kind, n in count.items()) if isinstance(count, dict) else count
-            lines.append(f"  {name:18}{shown}")
+            lines.append(f"  {name:17} {shown}")
         if contamination := getattr(datamodule, "contamination", None):
             kinds = ", ".join(f"{kind} {n}" for kind, n in contamination["kinds"].items()) or "no defects"
             lines.append(f"  {'injected':18}{kinds} ({contamination['ratio']:.1%} of training)")

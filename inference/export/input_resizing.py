@@ -78,7 +78,8 @@ class _GraphBuilder:
 
         (height, width), n = preprocessing.resize, preprocessing.n_channels
         is_whole = preprocessing.range is None
-        source = INPUT if preprocessing.range is None else self._scaled(preprocessing.range)
+        source = self._filled(preprocessing)
+        source = source if preprocessing.range is None else self._scaled(source, preprocessing.range)
         cast, gain = (TensorProto.FLOAT, 1 / 255) if is_whole else (None, 1.0)
         shape = self("Shape", INPUT)
         n_rows, n_columns = (self("Gather", shape, self.integers(axis), axis=0) for axis in (1, 2))  # (1,) each
@@ -100,13 +101,21 @@ class _GraphBuilder:
         )
         return self("Div", self("Sub", images, mean), deviation)
 
-    def _scaled(self, value_range: ValueRange) -> str:
+    def _filled(self, preprocessing: Preprocessing) -> str:
+        """Images (N, H, W, C) with nothing left outside of a region of interest, as `extensions.data.cutting.filled`."""
+        if preprocessing.looked_at is None or preprocessing.looked_at.mask is None:
+            return INPUT
+        dtype = np.dtype("uint8" if preprocessing.range is None else preprocessing.range.dtype)
+        mask = self.constant(preprocessing.looked_at.mask[None, ..., None], bool)  # (1, H, W, 1)
+        return self("Where", mask, INPUT, self.constant(preprocessing.fill, dtype.type))
+
+    def _scaled(self, source: str, value_range: ValueRange) -> str:
         """Images (N, H, W, C) as their files hold them -> float in [0, 1], clipped, as `ValueRange.scaled`."""
         from onnx import TensorProto
 
         low, high = np.array(value_range.lows, np.float32), np.array(value_range.highs, np.float32)
         # A cast of floats would be merged with the input, and its name added to the input's.
-        values = INPUT if value_range.is_floating else self("Cast", INPUT, to=TensorProto.FLOAT)
+        values = source if value_range.is_floating else self("Cast", source, to=TensorProto.FLOAT)
         scaled = self("Div", self("Sub", values, self.constant(low)), self.constant(high - low))
         return self("Clip", scaled, self.constant(0.0), self.constant(1.0))
 

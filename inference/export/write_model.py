@@ -107,6 +107,10 @@ def export_model(
     from inference.model.preprocessing import preprocessing_of
 
     options = options or ExportOptions()
+    region = getattr(getattr(model, "imaging", None), "region", None)
+    if options.precision == "int8" and region is not None and region.foreground:
+        msg = "a network that finds the foreground (roi) cannot compute in int8: export it with precision fp32 or fp16"
+        raise ValueError(msg)
     if options.precision not in PRECISIONS:
         msg = f"precision is {options.precision!r}; expected one of {', '.join(PRECISIONS)}"
         raise ValueError(msg)

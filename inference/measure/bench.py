@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from extensions.data.cutting import fixed_mask
 from extensions.data.reading.pixels import read_pixels
 from extensions.runtime.atomic_write import write_whole
 from extensions.runtime.openvino_core import openvino_core
@@ -95,6 +96,8 @@ def _rows(
         rows.append(_row(info, "backbone", given, network_speed(backbone, pixels, seconds)))
     imaging = info.imaging
     shape = read_pixels(files[0], imaging).shape if files else (RANDOM_SIDE, RANDOM_SIDE, imaging.n_channels)
+    if (mask := fixed_mask(imaging)) is not None:
+        shape = (*mask.shape, imaging.n_channels)
     if info.tiling is not None:
         shape = (*info.tiling.tile, imaging.n_channels)
     images = random.integers(0, 256, (given["batch"], *shape)).astype(info.input_dtype)

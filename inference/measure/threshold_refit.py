@@ -72,7 +72,8 @@ def score(predictor: Predictor, images: LabelledImages, model: AnomalibModule) -
         mask = images.masks[place]
         if pixels is not None and (mask is not None or not images.is_anomalous[place]):
             marked = np.zeros(one.shape, bool) if mask is None else _mask(model, mask)
-            pixels.update(one[None], marked[None], np.zeros(1, int))
+            counted = None if outcome.inside is None else outcome.inside[None]
+            pixels.update(one[None], marked[None], np.zeros(1, int), counted=counted)
     return Scored(scores, (low, high), pixels.threshold() if pixels is not None else None)
 
 
@@ -180,12 +181,16 @@ def _upper_of(fitted: FittedThresholds) -> float | None:
 def _mask(model: AnomalibModule, path: Path) -> np.ndarray:
     """A mask as the network's map shows it, (h, w) bool: resized and cropped as the image."""
     import torch
+    from torchvision.transforms.v2.functional import resize_mask
     from torchvision.tv_tensors import Image, Mask
 
     from extensions.data.imaging import imaging_of
     from extensions.data.reading.image_files import read_mask
 
-    marks = torch.from_numpy(read_mask(path))
+    marks, tiling = torch.from_numpy(read_mask(path)), imaging_of(model).tiling
+    if tiling is not None:  # maps are of whole images
+        whole = marks if tiling.resize is None else resize_mask(marks[None], list(tiling.resize))[0]
+        return np.asarray(whole.numpy() > 0)
     transform = model.pre_processor.transform
     _, mask = transform(Image(torch.zeros(imaging_of(model).n_channels, *marks.shape)), Mask(marks))
     return np.asarray(mask.numpy() > 0).reshape(mask.shape[-2:])

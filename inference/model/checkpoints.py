@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from benchmark.records.record import Record
 from benchmark.records.record_file import RecordError, read_record
 from benchmark.records.run_files import RECORD
+from extensions.data.cutting import fixed_mask
 from extensions.data.groups import is_table
 from extensions.data.imaging import Imaging, imaging_of
 from extensions.data.regions.region import runs_of
@@ -124,7 +125,7 @@ def describe(model: AnomalibModule, class_path: str, stored: dict[str, Any], rec
         backbone=stored.get("backbone"),
         versions=versions(),
         tiling=model.imaging.tiling if hasattr(model, "imaging") else None,
-        region_of_interest=_region_of_tiles(imaging_of(model)),
+        region_of_interest=_fixed_region(imaging_of(model)),
         **scale,
         **{name: part for name, part in imaging_of(model).stored().items() if name in ("range", "channels")},
     )
@@ -139,10 +140,9 @@ def describe(model: AnomalibModule, class_path: str, stored: dict[str, Any], rec
     return replace(info, dataset=dataset, run_key=record.key)
 
 
-def _region_of_tiles(imaging: Imaging) -> dict[str, Any] | None:
-    if imaging.tiling is None or imaging.region is None or imaging.region.mask is None:
-        return None
-    return {"size": list(imaging.region.mask.shape), "runs": runs_of(imaging.region.mask)}
+def _fixed_region(imaging: Imaging) -> dict[str, Any] | None:
+    mask = fixed_mask(imaging)
+    return None if mask is None else {"size": list(mask.shape), "runs": runs_of(mask)}
 
 
 def _of_model(model: AnomalibModule, record: Record) -> Thresholds:

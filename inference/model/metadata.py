@@ -128,9 +128,9 @@ class ModelInfo:
         parts: How parts of several images are judged; None where the data set named none.
         tiling: The network takes tiles of this size, and `image_size` and `region` are of a tile: images are cut, and
             maps stitched, by who calls it; None for a network of whole images.
-        region_of_interest: What is looked at where the network takes tiles, which come filled outside of it: `size` in
-            px and `runs`, see `extensions.data.regions.region.runs_of`. None: the network itself knows, or looks
-            everywhere.
+        region_of_interest: What is looked at of each image: `size` in px (height, width) and `runs`, see
+            `extensions.data.regions.region.runs_of`. A network of whole images fills what lies outside itself, and
+            takes images of this size only; tiles come filled. None: all of the image, or what the network finds.
         range: The values that become 0 and 1 in the network, as the files hold them, for all channels or for each; the
             network takes images of these values (uint16 or float32). None: it takes uint8.
         channels: How many channels an image has, and how the names of its files end; None for RGB.

@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from extensions.data.cutting import check_size, fixed_mask
+from extensions.data.imaging import Imaging
 from inference.model.batches import BATCH, Key, batches
 from inference.model.compiling import check_files, compile_network
 from inference.model.given_thresholds import check_given, judged_by
@@ -101,7 +103,10 @@ class Predictor(ABC):
         """
 
     def _batches(self, images: Iterable[tuple[Key, np.ndarray]]) -> Iterator[tuple[list[Key], np.ndarray | Exception]]:
-        n_channels = self.info.imaging.n_channels
+        imaging = self.info.imaging
+        if imaging.tiling is None and fixed_mask(imaging) is not None:
+            images = _of_size(images, imaging)
+        n_channels = imaging.n_channels
         return batches(images, self.batch, dtype=self.info.input_dtype, n_channels=n_channels)
 
     def _outcomes(
@@ -122,6 +127,18 @@ class Predictor(ABC):
         label = None if threshold is None else score >= threshold
         verdict = self.info.verdict(score)
         return Prediction(score, self.info.normalized(score), label, anomaly_map, milliseconds, verdict, inside)
+
+
+def _of_size(images: Iterable[tuple[Any, Any]], imaging: Imaging) -> Iterator[tuple[Any, Any]]:
+    """Images of the size of the region of interest; of another the error that says so."""
+    for key, image in images:
+        try:
+            if isinstance(image, np.ndarray) and image.ndim == 3:
+                check_size(imaging, (image.shape[0], image.shape[1]))
+        except ValueError as error:
+            yield key, error
+        else:
+            yield key, image
 
 
 class OpenVinoPredictor(Predictor):
@@ -228,7 +245,7 @@ class TorchPredictor(Predictor):
         """See `Predictor.stream`; the model itself cuts and stitches."""
         import torch
 
-        from extensions.data.cutting import cut_of
+        from extensions.data.cutting import cut_of, filled
         from extensions.data.reading.pixels import unit_image
         from extensions.models.common.region_mixin import inside_of
         from extensions.models.common.tiled_scoring import raw_scores
@@ -245,7 +262,7 @@ class TorchPredictor(Predictor):
                     yield keys[0], error
                     continue
             with torch.inference_mode():
-                image = unit_image(stacked[0], imaging)[None]
+                image = unit_image(filled(stacked[0], imaging), imaging)[None]
                 if not self._is_warm:
                     first = image if tiling is None else image[..., : tiling.tile[0], : tiling.tile[1]]
                     transform = getattr(self._model.pre_processor, "transform", None)

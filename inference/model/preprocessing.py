@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from extensions.data.cutting import fill_of_channels, fixed_mask
 from extensions.data.imaging import Imaging
+from extensions.data.regions.region import Region
 from extensions.data.value_range import ValueRange
 
 if TYPE_CHECKING:
@@ -25,6 +27,8 @@ class Preprocessing:
         std: Divided by afterwards.
         n_channels: Of the images.
         range: What becomes 0 and 1 of the values that images are handed over in; None for 8 bits.
+        looked_at: The region outside of which images are filled before they are resized; None for all of them.
+        fill: By what, for each channel, as images are handed over.
     """
 
     resize: tuple[int, int]
@@ -34,6 +38,8 @@ class Preprocessing:
     std: tuple[float, ...] = (1.0,)
     n_channels: int = 3
     range: ValueRange | None = None
+    looked_at: Region | None = None
+    fill: tuple[float, ...] | None = None
 
     @property
     def image_size(self) -> tuple[int, int]:
@@ -78,7 +84,9 @@ def preprocessing_of(model: AnomalibModule) -> Preprocessing:
         msg = "the model does not resize images, so its network has no size to be exported for: train it with one"
         raise ValueError(msg)
     imaging = getattr(model, "imaging", Imaging())
-    return Preprocessing(**found, n_channels=imaging.n_channels, range=imaging.range)
+    looked_at = imaging.region if fixed_mask(imaging) is not None and imaging.tiling is None else None
+    fill = None if looked_at is None else tuple(fill_of_channels(imaging).tolist())
+    return Preprocessing(**found, n_channels=imaging.n_channels, range=imaging.range, looked_at=looked_at, fill=fill)
 
 
 def _steps(transform: Any) -> Iterator[Any]:

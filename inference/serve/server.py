@@ -27,6 +27,7 @@ from PIL import Image, UnidentifiedImageError
 from starlette.requests import ClientDisconnect
 
 from extensions.data.checks.remarks import of_one
+from extensions.data.cutting import fixed_mask
 from extensions.data.imaging import Imaging
 from extensions.data.reading.arrays import is_array, n_values
 from extensions.data.reading.image_files import reason
@@ -113,6 +114,8 @@ def warm_up(predictor: Predictor) -> None:
     """Answer for a grey image: what is done first takes longer, and no request waits for that."""
     info = predictor.info
     size = info.image_size if info.tiling is None else info.tiling.tile
+    if (mask := fixed_mask(info.imaging)) is not None:
+        size = (mask.shape[0], mask.shape[1])
     grey = np.full((*size, info.imaging.n_channels), 128, info.input_dtype)
     if not info.imaging.is_read_plainly:
         with contextlib.suppress(RuntimeError, MemoryError):  # the first request is told

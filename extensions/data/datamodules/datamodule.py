@@ -183,6 +183,9 @@ class WorkbenchDataModule(RemembersArguments, ValuesMixin, AnomalibDataModule):
         check_part_score(part_score)
         self.part_score = part_score
         self.roi, self.ignore, self.border = roi, ignore, check_border(border)
+        if str(roi) != FOREGROUND and str(roi).lower() == FOREGROUND:
+            msg = f"data set {name!r}: roi is {str(roi)!r}; did you mean {FOREGROUND}?"
+            raise ValueError(msg)
         if self.tiling is not None and str(roi) == FOREGROUND:
             msg = (
                 f"data set {name!r} has tiling and roi: {FOREGROUND}, which is found in whole images; give a mask "
@@ -328,8 +331,12 @@ class WorkbenchDataModule(RemembersArguments, ValuesMixin, AnomalibDataModule):
         """
         return [dict(arguments)]
 
-    def _adopt(self, parts: Mapping[str, Self]) -> None:
-        """Take over what the parts of a joined data set know of their draws."""
+    def _take_region(self, parts: Mapping[str, Self]) -> None:
+        """Take over the region of interest of the parts of a joined data set.
+
+        Raises:
+            DatasetError: The parts differ.
+        """
         if len({part.imaging.region for part in parts.values()}) > 1:
             names = ", ".join(parts)
             msg = (
@@ -339,6 +346,9 @@ class WorkbenchDataModule(RemembersArguments, ValuesMixin, AnomalibDataModule):
             )
             raise DatasetError(msg)
         self._found_region = next((part.imaging.region for part in parts.values()), None)
+
+    def _adopt(self, parts: Mapping[str, Self]) -> None:
+        """Take over what the parts of a joined data set know of their draws."""
         drawing = [name for name, part in parts.items() if part.k_shot]
         train = self.train_data.samples
         drawn = train[train[PRODUCT].isin(drawing) & ~train["known"]]

@@ -14,6 +14,7 @@ from torchvision.transforms.v2 import Transform
 from torchvision.transforms.v2.functional import to_dtype, to_image
 from torchvision.tv_tensors import Mask
 
+from extensions.data.cutting import filled
 from extensions.data.imaging import Imaging
 from extensions.data.reading.decoded import decoded_images
 from extensions.data.reading.image_files import read_image, read_mask
@@ -110,8 +111,10 @@ def read_item(dataset: AnomalibDataset, index: int) -> ImageItem:
 def read_unit_image(path: str | Path, imaging: Imaging | None = None) -> torch.Tensor:
     """One image as a detector sees it, before it is brought to size: (C, H, W) float32 in [0, 1]."""
     if imaging is not None and not imaging.is_read_plainly:
-        return unit_image(read_pixels(path, imaging), imaging)
+        return unit_image(filled(read_pixels(path, imaging), imaging), imaging)
     pixels = decoded_images.take(path)
     if pixels is None:
         pixels = read_image(path)
+    if imaging is not None:
+        pixels = filled(pixels, imaging)
     return to_dtype(to_image(pixels), torch.float32, scale=True)

@@ -69,6 +69,9 @@ def read_area(path: Path, *, size: tuple[int, int]) -> np.ndarray:
     if path.suffix.lower() in YAML:
         marked = draw_polygons(_polygons(path), size=size, path=path)
     else:
+        if path.is_dir():
+            msg = f"{path}: this is a folder; roi and ignore take a mask image, or a .yaml with polygons"
+            raise DatasetError(msg)
         try:
             marked = read_mask(path) > 0
         except ValueError as error:
@@ -124,7 +127,7 @@ def _polygons(path: Path) -> list[np.ndarray]:
     found = load_config(path)
     listed = found.get(POLYGONS)
     if not isinstance(listed, list) or not listed or set(found) != {POLYGONS}:
-        keys = ", ".join(map(str, found)) or "nothing"
+        keys = f"no polygon in {POLYGONS}" if listed == [] else ", ".join(map(str, found)) or "nothing"
         msg = f"{path}: found {keys}; expected {POLYGONS}: [[[x, y], [x, y], [x, y], …], …] and nothing else"
         raise DatasetError(msg)
     return [_corners(one, number, path) for number, one in enumerate(listed, start=1)]

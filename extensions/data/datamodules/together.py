@@ -68,6 +68,7 @@ def set_up_together(
     has_masks = any((frame["mask_path"] != "").any() for frame in (train[~train["known"]], val, test))
     whole._task = TaskType.SEGMENTATION if has_masks else TaskType.CLASSIFICATION
     whole._take_imaging(parts)
+    whole._take_region(parts)
     whole.train_data = whole._training_dataset(train)
     whole.val_data, whole.test_data = whole._dataset(val), whole._dataset(test)
     whole.calibration_data = whole._dataset(calibration) if len(calibration) else None

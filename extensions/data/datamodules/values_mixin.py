@@ -24,6 +24,8 @@ from extensions.data.value_range import AUTO, ValueRange, checked_range, joined_
 if TYPE_CHECKING:
     import pandas as pd
 
+ALL = f"{1:.1%}"  # of an image's values, as `clipped` tells them
+
 
 class ValuesMixin:
     """Mix-in for `WorkbenchDataModule`.
@@ -67,7 +69,14 @@ class ValuesMixin:
             self._value_range, problems = checked_against(
                 values, self._value_range, n_channels(self._channels), name=self.name, root=self.root
             )
-            problems += clipped(values, self._imaging, root=self.root)
+            outside = clipped(values, self._imaging, root=self.root)
+            if outside and sum(problem.detail == ALL for problem in outside) == len(values):
+                msg = (
+                    f"range of data set {self.name!r} is {self._value_range}, and all values of all images lie outside of "
+                    "it; give the range that the files hold, or auto"
+                )
+                raise DatasetError(msg)
+            problems += outside
         return problems
 
     def _check_undrawn(self) -> None:

@@ -14,6 +14,7 @@ from extensions.data.reading.arrays import viewable
 from extensions.data.reading.counts import counts_of, read_counts, to_8_bits
 from extensions.data.reading.image_files import image_array, open_stored, read_stored
 from extensions.data.reading.stored import Stored
+from extensions.data.value_range import MOST, ValueRange
 
 if TYPE_CHECKING:
     import torch
@@ -105,7 +106,24 @@ def prepared(parts: Sequence[np.ndarray], imaging: Imaging) -> np.ndarray:
     if not imaging.range.is_floating and any(part.dtype == np.float32 for part in parts):
         msg = "it holds floating point values where training had whole ones: save it as those"
         raise ValueError(msg)
+    _check_bits(parts, imaging.range)
     return np.concatenate([part.astype(imaging.range.dtype, copy=False) for part in parts], axis=2)
+
+
+def _check_bits(parts: Sequence[np.ndarray], value_range: ValueRange) -> None:
+    """Refuse files of 8 bits where the range is of more: their values are not the camera's counts.
+
+    Raises:
+        ValueError: It says what was found and expected.
+    """
+    highs = np.resize(value_range.highs, sum(part.shape[2] for part in parts))
+    start = 0
+    for part in parts:
+        highest = float(max(highs[start : start + part.shape[2]]))
+        start += part.shape[2]
+        if part.dtype == np.uint8 and highest > MOST["uint8"]:
+            msg = f"it has 8 bits, which cannot hold the range up to {highest:g}; expected the counts that training had"
+            raise ValueError(msg)
 
 
 def unit_image(pixels: np.ndarray, imaging: Imaging) -> torch.Tensor:

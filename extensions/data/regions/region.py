@@ -40,6 +40,9 @@ class Region:
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Region) and self.sha256 == other.sha256
 
+    def __repr__(self) -> str:
+        return f"Region({self.sha256})"
+
     def __hash__(self) -> int:
         return hash(self.sha256)
 

@@ -151,7 +151,7 @@ def _of_backbone(model: AnomalibModule, tiling: Tiling, n_tiles: int) -> tuple[f
     if extractor is None:
         return None, 0, (0, 0)
     n = min(4, tiles_at_once(tiling.tile))
-    tiles = torch.zeros(n, 3, *tiling.tile, device=model.device)
+    tiles = torch.zeros(n, model.imaging.n_channels, *tiling.tile, device=model.device)
     transform = getattr(model.pre_processor, "transform", None)
     tensor = next((one for one in extractor.parameters()), tiles)
     tiles = (tiles if transform is None else transform(tiles)).to(tensor.dtype)

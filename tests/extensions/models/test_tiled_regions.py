@@ -161,3 +161,32 @@ def test_a_region_is_resized_with_the_images(roots, roi):
     cut = cut_of(Imaging(region=region, tiling=Tiling((24, 24), (4, 4), resize=(48, 80))), SIZE)
     assert cut.inside.shape == (48, 80)
     assert np.array_equal(cut.inside, roi[1::2, 1::2] > 0)
+
+
+@pytest.mark.parametrize("name", ["Padim", "Patchcore", "ConvAutoencoder"])
+def test_resizing_lets_nothing_of_the_outside_in(name, bare, engine, roots, roi, tmp_path):
+    """The networks see 64 x 64 px of images of 160 x 96."""
+    seed_everything(0)
+    model, fitting = build(name, bare), engine()
+    fitting.fit(model, datamodule=strips(roots[0], tiling=None))
+    datasets = [strips(root, tiling=None) for root in roots]
+    found = []
+    for data in datasets:
+        data.setup()
+        batch = data.test_data.collate_fn([data.test_data[index] for index in range(4)])
+        with torch.no_grad():
+            found.append(model.model.eval()(model.pre_processor.transform(batch.image)))
+    assert torch.equal(found[0].pred_score, found[1].pred_score)
+    assert torch.equal(found[0].anomaly_map, found[1].anomaly_map)
+    checkpoint = Path(fitting.best_model_path)
+    trained_model, info = load_checkpoint(checkpoint)
+    files = sorted((roots[0] / "good").iterdir())
+    export_model(trained_model, info, tmp_path / "model", files=files, options=ExportOptions(allow_difference=True))
+    names = [str(path) for path in datasets[0].test_data.samples["image_path"]]
+    images = [read_image(names[0]), read_image(names[0].replace(str(roots[0]), str(roots[1])))]
+    for predictor in (load_predictor(tmp_path / "model/model.xml"), load_predictor(checkpoint)):
+        one, other = predictor.predict(images)
+        assert one.pred_score == other.pred_score == pytest.approx(float(found[0].pred_score[0]), rel=1e-4)
+        assert np.array_equal(one.anomaly_map, other.anomaly_map)
+        with pytest.raises(ValueError, match="but the region of interest is for images of 160 x 96: give images of"):
+            predictor.predict([images[0][:64]])

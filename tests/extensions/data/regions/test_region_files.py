@@ -74,7 +74,7 @@ def test_a_region_survives_being_stored(box):
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("polygons: []\n", "found polygons; expected polygons: "),
+        ("polygons: []\n", "found no polygon in polygons; expected polygons: "),
         ("points: [[1, 2]]\n", "found points; expected polygons: "),
         ("polygons:\n- [[1, 2], [3, 4]]\n", r"polygon 1 is \[\[1, 2\], \[3, 4\]\]; expected at least 3 corners"),
         ("polygons:\n- []\n", r"polygon 1 is \[\]; expected at least 3 corners"),
