@@ -102,7 +102,7 @@ class _GraphBuilder:
         return self("Div", self("Sub", images, mean), deviation)
 
     def _filled(self, preprocessing: Preprocessing) -> str:
-        """Images (N, H, W, C) with nothing left outside of a region of interest, as `extensions.data.cutting.filled`."""
+        """Images (N, H, W, C) with nothing left outside of a region, as `extensions.data.cutting.filled` does it."""
         if preprocessing.looked_at is None or preprocessing.looked_at.mask is None:
             return INPUT
         dtype = np.dtype("uint8" if preprocessing.range is None else preprocessing.range.dtype)

@@ -72,8 +72,8 @@ class ValuesMixin:
             outside = clipped(values, self._imaging, root=self.root)
             if outside and sum(problem.detail == ALL for problem in outside) == len(values):
                 msg = (
-                    f"range of data set {self.name!r} is {self._value_range}, and all values of all images lie outside of "
-                    "it; give the range that the files hold, or auto"
+                    f"range of data set {self.name!r} is {self._value_range}, and all values of all images lie outside "
+                    "of it; give the range that the files hold, or auto"
                 )
                 raise DatasetError(msg)
             problems += outside
