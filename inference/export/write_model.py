@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from extensions.data.imaging import imaging_of
 from extensions.runtime.atomic_write import whole_folder
 from extensions.runtime.escaped import spreadsheet_name
 from inference.export.product_thresholds import PRODUCT_THRESHOLDS
@@ -107,13 +108,11 @@ def export_model(
     from inference.model.preprocessing import preprocessing_of
 
     options = options or ExportOptions()
-    region = getattr(getattr(model, "imaging", None), "region", None)
-    if options.precision == "int8" and region is not None and region.foreground:
-        msg = "a network that finds the foreground (roi) cannot compute in int8: export it with precision fp32 or fp16"
-        raise ValueError(msg)
     if options.precision not in PRECISIONS:
         msg = f"precision is {options.precision!r}; expected one of {', '.join(PRECISIONS)}"
         raise ValueError(msg)
+    if options.precision == "int8":
+        _check_int8(model)
     if not files:
         msg = "there are no images to compare the exported network on; give a folder of good ones with --calibration"
         raise ValueError(msg)
@@ -168,6 +167,14 @@ def _judged(agreement: Agreement, costs: Costs, model: str, *, allow_difference:
         msg += "accepts it"
         raise DisagreementError(msg)
     return replace(agreement, summary=summary)
+
+
+def _check_int8(model: AnomalibModule) -> None:
+    """Refuse what cannot compute in 8 bits."""
+    region = imaging_of(model).region
+    if region is not None and region.foreground:
+        msg = "a network that finds the foreground (roi) cannot compute in int8: export it with precision fp32 or fp16"
+        raise ValueError(msg)
 
 
 def saved(network: openvino.Model, info: ModelInfo, path: Path) -> OpenVinoPredictor:

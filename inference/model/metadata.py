@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -179,7 +180,7 @@ class ModelInfo:
     def _are_channels(cls, stored: dict[str, Any] | None) -> dict[str, Any] | None:
         return None if stored is None else Channels.of(stored).stored()
 
-    @property
+    @cached_property
     def imaging(self) -> Imaging:
         """How image files are read for the network."""
         stored = {name: part for name in ("range", "channels") if (part := getattr(self, name)) is not None}

@@ -24,7 +24,7 @@ from extensions.data.datamodules.kind_folders import list_calibration
 from extensions.data.datamodules.known_defects import checked_counts, list_known, take_known, with_known
 from extensions.data.datamodules.listing import Listing
 from extensions.data.datamodules.parts import checked_shared, shared_parts, without_shared
-from extensions.data.datamodules.region import region_of
+from extensions.data.datamodules.region import check_roi, region_of
 from extensions.data.datamodules.tiles import TiledDataset, check_fill, check_resize, check_tiles
 from extensions.data.datamodules.values_mixin import ValuesMixin
 from extensions.data.errors import DatasetError
@@ -33,7 +33,7 @@ from extensions.data.imaging import Imaging, unknown_imaging
 from extensions.data.joint_training import ONE_EACH, ONE_FOR_ALL, PRODUCT
 from extensions.data.part_score import WORST, check_part_score
 from extensions.data.reading.files import absolute, from_data_root, relative_name
-from extensions.data.regions.region import FOREGROUND, Region, check_border
+from extensions.data.regions.region import Region, check_border
 from extensions.data.splits import few, held_out
 from extensions.data.tiling.settings import Tiling
 from extensions.runtime.cache_folder import cache_folder
@@ -183,15 +183,7 @@ class WorkbenchDataModule(RemembersArguments, ValuesMixin, AnomalibDataModule):
         check_part_score(part_score)
         self.part_score = part_score
         self.roi, self.ignore, self.border = roi, ignore, check_border(border)
-        if str(roi) != FOREGROUND and str(roi).lower() == FOREGROUND:
-            msg = f"data set {name!r}: roi is {str(roi)!r}; did you mean {FOREGROUND}?"
-            raise ValueError(msg)
-        if self.tiling is not None and str(roi) == FOREGROUND:
-            msg = (
-                f"data set {name!r} has tiling and roi: {FOREGROUND}, which is found in whole images; give a mask "
-                "image or polygons, or leave tiling out"
-            )
-            raise ValueError(msg)
+        check_roi(roi, self.tiling, name=name)
         self._found_region: Region | None = None
         self._set_values(range, channels)
         check_resize(self.tiling, plainly=self.reads_plainly, name=name)
@@ -330,22 +322,6 @@ class WorkbenchDataModule(RemembersArguments, ValuesMixin, AnomalibDataModule):
             DatasetMissingError: which products there are is told by folders that are not there.
         """
         return [dict(arguments)]
-
-    def _take_region(self, parts: Mapping[str, Self]) -> None:
-        """Take over the region of interest of the parts of a joined data set.
-
-        Raises:
-            DatasetError: The parts differ.
-        """
-        if len({part.imaging.region for part in parts.values()}) > 1:
-            names = ", ".join(parts)
-            msg = (
-                f"the products {names} of data set {self.name!r} are looked at in different ways (roi, ignore, "
-                "border); expected the same for all that train together: give them the same, or set training to "
-                "one_each"
-            )
-            raise DatasetError(msg)
-        self._found_region = next((part.imaging.region for part in parts.values()), None)
 
     def _adopt(self, parts: Mapping[str, Self]) -> None:
         """Take over what the parts of a joined data set know of their draws."""

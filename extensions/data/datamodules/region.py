@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -12,6 +13,7 @@ from extensions.data.errors import DatasetError, Kind, Problem, describe, warn_o
 from extensions.data.reading.files import relative_name
 from extensions.data.reading.image_files import read_mask
 from extensions.data.regions.region import FOREGROUND, Region
+from extensions.data.tiling.settings import Tiling
 from extensions.runtime.escaped import escaped
 
 
@@ -74,3 +76,36 @@ def _left_out(samples: pd.DataFrame, region: Region, root: Path) -> list[Problem
         for image, mask in zip(marked["image_path"], marked["mask_path"], strict=True)
         if (defect := read_mask(mask) > 0).any() and not (defect & region.mask).any()
     ]
+
+
+def check_roi(roi: str | Path | None, tiling: Tiling | None, *, name: str) -> None:
+    """Refuse a region that can be told to be wrong before any image is looked at.
+
+    Raises:
+        ValueError: The foreground misspelt, or asked for in tiles.
+    """
+    if str(roi) != FOREGROUND and str(roi).lower() == FOREGROUND:
+        msg = f"data set {name!r}: roi is {str(roi)!r}; did you mean {FOREGROUND}?"
+        raise ValueError(msg)
+    if tiling is not None and str(roi) == FOREGROUND:
+        msg = (
+            f"data set {name!r} has tiling and roi: {FOREGROUND}, which is found in whole images; give a mask image or "
+            "polygons, or leave tiling out"
+        )
+        raise ValueError(msg)
+
+
+def common_region(regions: Mapping[str, Region | None], *, name: str) -> Region | None:
+    """The region of interest of all parts of a joined data set, by the names of their products.
+
+    Raises:
+        DatasetError: They differ.
+    """
+    found = set(regions.values())
+    if len(found) > 1:
+        msg = (
+            f"the products {', '.join(regions)} of data set {name!r} are looked at in different ways (roi, ignore, "
+            "border); expected the same for all that train together: give them the same, or set training to one_each"
+        )
+        raise DatasetError(msg)
+    return next(iter(found), None)

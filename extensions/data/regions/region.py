@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
@@ -29,7 +30,7 @@ class Region:
     foreground: bool = False
     border: int = 0
 
-    @property
+    @cached_property
     def sha256(self) -> str:
         """Over what it holds."""
         digest = hashlib.sha256(f"{self.foreground} {self.border if self.foreground else 0}".encode())

@@ -21,7 +21,7 @@ class Inside:
     Attributes:
         pixels: (1 or N, 1, H, W) float, 1 inside, else 0.
         is_fixed: Whether they are those of any image.
-        known: What `spread` divides by, where it is the same for any image; it may be added to.
+        known: What is the same for any image where they are fixed, computed once; it may be added to.
     """
 
     pixels: torch.Tensor
@@ -37,7 +37,10 @@ class Inside:
 
     def rows(self, size: tuple[int, int] | torch.Size) -> torch.Tensor:
         """Indices (P,) of the positions inside where they are those of any image."""
-        return self.positions(size).flatten().nonzero().flatten()
+        place = ("rows", tuple(size), self.pixels.device)
+        if place not in self.known:
+            self.known[place] = self.positions(size).flatten().nonzero().flatten()
+        return self.known[place]
 
     def gathered(self, features: torch.Tensor) -> torch.Tensor:
         """Features (N, C, h, w) of what is inside: (N, C, P, 1); where P differs by image (N, C, h, w), 0 outside."""

@@ -150,10 +150,9 @@ def test_the_server_takes_one_file_with_all_channels(line):
         assert "it has 2 channels; expected 5" in client.post("/predict", content=file.getvalue()).json()["detail"]
 
 
+@pytest.mark.parametrize("line", ["files"], indirect=True)
 def test_a_missing_file_of_an_image_is_an_error_in_its_row(line, tmp_path):
-    kind, root, _ = line
-    if kind != "files":
-        pytest.skip("one file an image")
+    _, root, _ = line
     for name in ("0_rgb.png", "0_nir.png", "1_rgb.png", "1_nir.png", "1_depth.tif"):
         (tmp_path / name).write_bytes((root / "data" / "bad" / name).read_bytes())
     given = ["--model", str(root / "export" / "model.xml"), "--input", str(tmp_path), "--output", str(tmp_path / "out")]
@@ -163,10 +162,9 @@ def test_a_missing_file_of_an_image_is_an_error_in_its_row(line, tmp_path):
     assert table["pred_score"].notna().tolist() == [False, True]
 
 
+@pytest.mark.parametrize("line", ["12 bits"], indirect=True)
 def test_int8_is_calibrated_on_the_counts(line, tmp_path):
-    kind, root, checkpoint = line
-    if kind != "12 bits":
-        pytest.skip("one is enough")
+    _, root, checkpoint = line
     given = ["--checkpoint", checkpoint, "--output", str(tmp_path / "int8"), "--precision", "int8"]
     given += ["--calibration", str(root / "data" / "good"), "--allow-difference"]
     assert main(["export", *given]) == 0

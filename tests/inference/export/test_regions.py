@@ -61,12 +61,16 @@ def test_an_exported_network_looks_where_the_trained_one_does(name, roi, root, t
     assert agreement.summary.mean_map_difference < 1e-4
     assert agreement.summary.largest_score_difference < 1e-4
     image = read_image(root / "bad/0.png")
+    in_torch = load_predictor(Path(engine.best_model_path)).predict([image])[0]  # of an image not trained on
     spoiled = image.copy()
     spoiled[:4] = 42  # a little of the ground, which stays the ground
     for file in ("model.xml", "model.onnx"):
         predictor = load_predictor(tmp_path / "model" / file)
         one, other = predictor.predict([image, spoiled])
         assert one.inside is not None
+        difference = np.abs(one.anomaly_map - in_torch.anomaly_map).max()
+        assert difference < 1e-4 * np.ptp(in_torch.anomaly_map[one.inside])
+        assert abs(one.pred_score - in_torch.pred_score) < 1e-4 * in_torch.pred_score
         assert (one.anomaly_map[~one.inside] == 0).all()
         assert one.anomaly_map[one.inside].max() == one.anomaly_map.max() > 0
         if roi == "roi.png":
