@@ -134,7 +134,7 @@ def _all_blocks(extractor: TimmFeatureExtractor, size: tuple[int, int]) -> tuple
     return _Blocks(network, indices, norm=extractor.norm).eval(), names
 
 
-def _compare(network: nn.Module, runner: OpenVinoRunner, size: tuple[int, int]) -> dict[str, Any]:
+def _compare(network: nn.Module, runner: OpenVinoRunner, size: tuple[int, int] = (SIZE, SIZE)) -> dict[str, Any]:
     """Whether the features agree with torch's, and what is faster."""
     shape = (BATCH_SIZE, in_channels(network), *size)
     images = torch.randn(shape, generator=torch.Generator().manual_seed(0))

@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from extensions.backbones.input_channels import in_channels
 from extensions.models.common.exported_map import ExportedMap
+from extensions.models.patchcore.foreground import or_all, pca_foreground
 
 
 class ExportedPatchcore(nn.Module):
@@ -35,6 +36,9 @@ class ExportedPatchcore(nn.Module):
         self.feature_extractor = model.feature_extractor
         self.pool = nn.AvgPool2d(model.feature_pooler.kernel_size, 1, model.feature_pooler.padding)
         self.layers = list(model.layers)
+        self.unit_patches = bool(getattr(model, "unit_patches", False))
+        has_foreground = getattr(model, "foreground", None) is not None
+        self.threshold = float(model.foreground_threshold) if has_foreground else None
         bank = model.memory_bank.double()
         mean = bank.mean(dim=0)
         self.register_buffer("mean", mean.float())
@@ -61,11 +65,17 @@ class ExportedPatchcore(nn.Module):
         pooled = [self.pool(features[layer]) for layer in self.layers]
         enlarged = [pooled[0], *(F.interpolate(maps, size=self.map_size, mode="bilinear") for maps in pooled[1:])]
         inside, counted = self.enlarge.find(images)
-        embedding = self.enlarge.kept(torch.cat(enlarged, dim=1).flatten(2).transpose(1, 2)) - self.mean  # (N, P, C)
+        embedding = self.enlarge.kept(torch.cat(enlarged, dim=1).flatten(2).transpose(1, 2))  # (N, P, C)
+        if self.unit_patches:
+            embedding = embedding / embedding.pow(2).sum(dim=2, keepdim=True).sqrt().clamp_min(1e-12)
+        embedding = embedding - self.mean
         least = self._squared(embedding).amin(dim=2)  # (N, P)
         distances = (least + embedding.pow(2).sum(dim=2)).clamp_min(0).sqrt()
         if counted is not None:
             distances = distances * counted
+        if self.threshold is not None:
+            mask = or_all(pca_foreground(features[self.layers[-1]], threshold=self.threshold))
+            distances = distances * self.enlarge.kept(mask.flatten(2).transpose(1, 2))[..., 0]
         anomaly_map = self.enlarge(distances, inside)  # (N, 1, H, W)
         return InferenceBatch(pred_score=self._score(embedding, distances), anomaly_map=anomaly_map)
 
