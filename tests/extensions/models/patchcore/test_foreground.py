@@ -72,7 +72,7 @@ class AsTheyAre(torch.nn.Module):
 @pytest.mark.parametrize("foreground", [None, "pca"])
 def test_distances_are_anomaly_dinos(foreground, anomaly_dino, bare, monkeypatch):
     seed_everything(0)
-    threshold = 10.0 if foreground is None else 0.5  # of random weights
+    threshold = 10.0 if foreground is None else 2.0  # of random weights
     ours = Patchcore(
         "test_vit", unit_patches=True, foreground=foreground, foreground_threshold=threshold,
         coreset_sampling_ratio=1.0, **SETTINGS, **bare,
@@ -103,7 +103,7 @@ def fitted(bare):
     """A PatchCore with a foreground, and images with parts."""
     seed_everything(0)
     model = Patchcore(
-        "test_vit", foreground="pca", foreground_threshold=0.3, unit_patches=True, **{**SETTINGS, "num_neighbors": 3},
+        "test_vit", foreground="pca", foreground_threshold=2.0, unit_patches=True, **{**SETTINGS, "num_neighbors": 3},
         **bare,
     )  # fmt: skip
     images = torch.rand(5, 3, 224, 224)
