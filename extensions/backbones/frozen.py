@@ -76,7 +76,7 @@ class FrozenFeatureExtractor(MapExtractor):
 
     @property
     def engine(self) -> str:
-        """What computes the features on a CPU at float32: openvino or torch; of a transformer it depends on the size."""
+        """What computes the features on a CPU at float32: openvino or torch; by the size for a transformer."""
         if self._uses_intermediates:
             return f"{feature_engine()}, by size"
         return "torch" if self._find_runner(torch.zeros(1)) is None else "openvino"

@@ -66,10 +66,10 @@ def check_layers(backbone: str, layers: Sequence[str]) -> tuple[str, ...]:
 
 
 def default_layers(backbone: str, *, reductions: Sequence[int] = (8, 16)) -> tuple[str, ...]:
-    """The last layer at each of these strides; of a transformer without strides the block at the same part of its depth.
+    """The last layer at each of these strides; of a transformer of one stride the block at the same part of its depth.
 
     A ResNet's stages end at strides 4, 8, 16 and 32, so that of 12 blocks the third, sixth, ninth and last stand for
-    them. SuperADD takes these quarters of a DINOv3-L (the layers of anomalib 2.7's `super_add`), and Dinomaly the blocks
+    them. SuperADD takes these quarters of a DINOv3-L (as anomalib 2.7's `super_add` has it), and Dinomaly the blocks
     from the third to the tenth of 12 (Guo et al. 2025, https://arxiv.org/abs/2405.14325). AnomalyDINO takes the last
     alone (Damm et al. 2025, https://arxiv.org/abs/2405.14529): name it as the layer.
 

@@ -43,9 +43,7 @@ class MapExtractor(TimmFeatureExtractor):
             self.output_fmt, self.return_class_token, self.norm = "NCHW", False, True
             self.use_tokens()
             return
-        super().__init__(
-            backbone=backbone, layers=list(layers), pre_trained=pre_trained, requires_grad=requires_grad
-        )
+        super().__init__(backbone=backbone, layers=list(layers), pre_trained=pre_trained, requires_grad=requires_grad)
         if self._uses_intermediates:
             self.use_tokens()
 

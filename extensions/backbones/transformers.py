@@ -35,7 +35,7 @@ def _is_in(backbone: str, modules: Sequence[str]) -> bool:
 
 
 def build_transformer(backbone: str, **arguments: Any) -> nn.Module:
-    """timm's complete network, for images of any size that its patches fit, with random weights.
+    """Timm's complete network, for images of any size that its patches fit, with random weights.
 
     Tokens of classes and registers are its own matter: `forward_intermediates` leaves them out of the maps it gives.
     """
@@ -96,9 +96,7 @@ def fixed_to_size(network: nn.Module, backbone: str, size: tuple[int, int]) -> n
     resampled = copy.deepcopy(network)
     resampled.set_input_size(img_size=size)
     with torch.random.fork_rng(devices=[]):
-        fixed = build_transformer(
-            backbone, img_size=size, dynamic_img_size=False, in_chans=in_channels(network)
-        )
+        fixed = build_transformer(backbone, img_size=size, dynamic_img_size=False, in_chans=in_channels(network))
     state = resampled.state_dict()
     fixed = fixed.to(next(iter(state.values())))
     fixed.load_state_dict(state)

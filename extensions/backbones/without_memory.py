@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def build_without_memory(name: str, **arguments: bool) -> nn.Module:
-    """timm's network on torch's meta device: shapes without values.
+    """Timm's network on torch's meta device: shapes without values.
 
     Args:
         name: A name that timm builds.

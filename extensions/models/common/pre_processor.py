@@ -55,8 +55,8 @@ def _fitted(backbone: str, size: ImageSize, argument: str) -> ImageSize:
     if fitting == asked:
         return size
     _say_once(
-        f"{argument} is {fitting[0]} x {fitting[1]} px and not {asked[0]} x {asked[1]}: backbone {backbone} has patches "
-        f"of {patch_size(backbone)} px"
+        f"{argument} is {fitting[0]} x {fitting[1]} px and not {asked[0]} x {asked[1]}: backbone {backbone} has "
+        f"patches of {patch_size(backbone)} px"
     )
     return fitting
 

@@ -17,7 +17,8 @@ class ExportedPatchcore(nn.Module):
 
     The distances of all patches need the least of |x|² - 2 x·y + |y|² over the bank, not which row has it; that, and
     exact distances, are looked up for the farthest patch of each image alone. Patches and bank are taken relative to
-    the bank's mean, where the sum cancels less. Of a transformer's tokens all distances are looked up. Enlarging and blur are one matrix for each axis.
+    the bank's mean, where the sum cancels less. Of a transformer's tokens all distances are looked up. Enlarging and
+    blur are one matrix for each axis.
 
     Shapes: images (N, C, H, W) -> pred_score (N,), anomaly_map (N, 1, H, W), both higher for more anomalous.
 

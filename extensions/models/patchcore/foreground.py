@@ -28,8 +28,8 @@ def check_foreground(foreground: str | None, backbone: str) -> None:
         raise ValueError(msg)
     if not is_plain(backbone):
         msg = (
-            f"foreground='pca' tells the tokens of a plain vision transformer apart, and backbone {backbone!r} is none: "
-            "take one such as vit_small_patch14_dinov2.lvd142m, or leave foreground out"
+            f"foreground='pca' is of the tokens of a plain vision transformer, and backbone {backbone!r} is none: take "
+            "one such as vit_small_patch14_dinov2.lvd142m, or leave foreground out"
         )
         raise ValueError(msg)
 

@@ -13,7 +13,11 @@ from extensions.backbones.hub import address
 from extensions.backbones.map_extractor import MapExtractor
 from extensions.backbones.transformers import check_fits, fitting_size, is_plain, is_transformer, patch_size
 
-REGISTERS, DINOV3, SWIN = "vit_small_patch14_reg4_dinov2", "vit_tiny_patch16_dinov3_qkvb", "swin_tiny_patch4_window7_224"
+REGISTERS, DINOV3, SWIN = (
+    "vit_small_patch14_reg4_dinov2",
+    "vit_tiny_patch16_dinov3_qkvb",
+    "swin_tiny_patch4_window7_224",
+)
 
 
 def extractor(backbone: str, layers: list[str], **arguments: bool) -> MapExtractor:

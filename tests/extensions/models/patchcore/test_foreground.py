@@ -138,7 +138,9 @@ def test_no_foreground_in_any_training_image_is_an_error_that_says_so(fitted):
     model, images = fitted
     model.foreground_threshold = 1e6
     model.train()(images)
-    with pytest.raises(ValueError, match=r"no foreground in any .*foreground_threshold=1000000\.0.; lower the threshold"):
+    with pytest.raises(
+        ValueError, match=r"no foreground in any .*foreground_threshold=1000000\.0.; lower the threshold"
+    ):
         model.subsample_embedding(0.5)
 
 
