@@ -1,5 +1,6 @@
 """The feature extractor of a frozen backbone: through OpenVINO where that is faster and gives the same features."""
 
+import copy
 import hashlib
 import logging
 import os
@@ -8,22 +9,26 @@ from typing import Any
 
 import torch
 from anomalib.models.components import TimmFeatureExtractor
+from torch import nn
 
 from extensions.backbones.feature_agreement import agree
 from extensions.backbones.feature_source import Features, FeatureSource
+from extensions.backbones.map_extractor import MapExtractor
 from extensions.backbones.openvino_runner import SIZE, find_runner
+from extensions.backbones.transformers import check_fits, fixed_to_size, is_transformer
 
 logger = logging.getLogger(__name__)
 
 ENGINES = ("auto", "openvino", "torch")
 
 
-class FrozenFeatureExtractor(TimmFeatureExtractor):
+class FrozenFeatureExtractor(MapExtractor):
     """Anomalib's extractor for a backbone that is never trained, computing on CPUs through OpenVINO at float32.
 
     OpenVINO takes the place of torch when, for these weights on this machine, it was faster and all features agreed
     to 1e-4 of their largest value; both are measured once and remembered in the cache folder. On other devices, in
-    other precisions, while a model is exported and where gradients are wanted, torch computes.
+    other precisions, while a model is exported and where gradients are wanted, torch computes. Of a transformer there
+    is a network for each size of images, for its position embeddings depend on it.
 
     `$WORKBENCH_FEATURES` is `auto` (the default), `torch` (always torch: bit for bit what anomalib computes) or
     `openvino` (whenever the features agree, faster or not).
@@ -36,7 +41,7 @@ class FrozenFeatureExtractor(TimmFeatureExtractor):
 
     source: FeatureSource | None = None
     _runner: Any = None
-    _runner_version: tuple[int, int] | None = None
+    _runner_version: tuple[int, int, tuple[int, ...]] | None = None
     _sizes: dict[tuple[int, ...], bool]
 
     def forward(self, inputs: torch.Tensor) -> Features:
@@ -71,7 +76,9 @@ class FrozenFeatureExtractor(TimmFeatureExtractor):
 
     @property
     def engine(self) -> str:
-        """What computes the features on a CPU at float32: openvino or torch."""
+        """What computes the features on a CPU at float32: openvino or torch; by the size for a transformer."""
+        if self._uses_intermediates:
+            return f"{feature_engine()}, by size"
         return "torch" if self._find_runner(torch.zeros(1)) is None else "openvino"
 
     def _find_runner(self, inputs: torch.Tensor) -> Callable[[torch.Tensor], Features] | None:
@@ -80,7 +87,6 @@ class FrozenFeatureExtractor(TimmFeatureExtractor):
         if (
             asked == "torch"
             or self.requires_grad
-            or self._uses_intermediates
             or inputs.requires_grad
             or inputs.device.type != "cpu"
             or inputs.dtype != torch.float32
@@ -93,10 +99,14 @@ class FrozenFeatureExtractor(TimmFeatureExtractor):
             t.device.type != "cpu" or t.dtype not in (torch.float32, torch.int64) or t.is_inference() for t in tensors
         ):
             return None
-        version = (tensors[0].data_ptr(), sum(tensor._version for tensor in tensors))  # other weights, another network
+        size = tuple(inputs.shape[-2:]) if self._uses_intermediates else (SIZE, SIZE)
+        # Other weights, another network.
+        version = (tensors[0].data_ptr(), sum(tensor._version for tensor in tensors), size)
         if version != self._runner_version:
-            self._runner = find_runner(self, identity=self.identity(), asked=asked)
-            self._sizes = {(SIZE, SIZE): True}  # compared when converted
+            if self._uses_intermediates:
+                check_fits(str(self.backbone), (size[0], size[1]))
+            self._runner = find_runner(self, identity=self.identity(), asked=asked, size=(size[0], size[1]))
+            self._sizes = {size: True}  # compared when converted
             self._runner_version = version
         return self._runner
 
@@ -120,7 +130,26 @@ def freeze(extractor: TimmFeatureExtractor) -> FrozenFeatureExtractor:
     """The extractor that anomalib's network has built, as a frozen one with the same tensors."""
     frozen = FrozenFeatureExtractor.__new__(FrozenFeatureExtractor)
     frozen.__dict__ = extractor.__dict__
+    if is_transformer(str(frozen.backbone)):
+        frozen.use_tokens()
     return frozen.eval()
+
+
+def fix_to_size(network: nn.Module, size: tuple[int, int]) -> nn.Module:
+    """A network whose transformers take images of one height and width in px, as an exported one does; else itself."""
+    found = [
+        name
+        for name, module in network.named_modules()
+        if isinstance(module, MapExtractor) and module._uses_intermediates
+    ]
+    if not found:
+        return network
+    fixed = copy.deepcopy(network)
+    for name in found:
+        extractor = fixed.get_submodule(name)
+        assert isinstance(extractor, MapExtractor)
+        extractor.feature_extractor = fixed_to_size(extractor.feature_extractor, str(extractor.backbone), size)
+    return fixed
 
 
 def feature_engine() -> str:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import difflib
 import logging
+import math
 from collections.abc import Sequence
 from functools import cache
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from extensions.backbones.registry import architecture
-
-if TYPE_CHECKING:
-    from torch import nn
+from extensions.backbones.transformers import is_plain, is_transformer
+from extensions.backbones.without_memory import build_without_memory
 
 logger = logging.getLogger(__name__)
 
@@ -66,12 +66,21 @@ def check_layers(backbone: str, layers: Sequence[str]) -> tuple[str, ...]:
 
 
 def default_layers(backbone: str, *, reductions: Sequence[int] = (8, 16)) -> tuple[str, ...]:
-    """The last layer at each of these strides.
+    """The last layer at each of these strides; of a transformer of one stride the block at the same part of its depth.
+
+    A ResNet's stages end at strides 4, 8, 16 and 32, so that of 12 blocks the third, sixth, ninth and last stand for
+    them. SuperADD takes these quarters of a DINOv3-L (as anomalib 2.7's `super_add` has it), and Dinomaly the blocks
+    from the third to the tenth of 12 (Guo et al. 2025, https://arxiv.org/abs/2405.14325). AnomalyDINO takes the last
+    alone (Damm et al. 2025, https://arxiv.org/abs/2405.14529): name it as the layer.
 
     Raises:
         ValueError: The backbone has no layer at one of the strides: the layers must be chosen by hand.
     """
     table = layer_table(backbone)
+    if is_plain(backbone):
+        quarters = [round(math.log2(reduction)) - 1 for reduction in sorted(reductions)]
+        places = [min(max(round(len(table) * quarter / 4), 1), len(table)) for quarter in quarters]
+        return tuple(dict.fromkeys(table[place - 1].name for place in places))
     at = {layer.reduction: layer.name for layer in table}  # a later layer at the same stride replaces an earlier one
     if missing := [reduction for reduction in reductions if reduction not in at]:
         message = (
@@ -89,39 +98,19 @@ def _describe(table: Sequence[Layer]) -> str:
 
 @cache
 def _layer_table(name: str) -> tuple[Layer, ...]:
+    if is_transformer(name):
+        info = build_without_memory(name, dynamic_img_size=True).feature_info
+        return tuple(Layer(entry["module"], entry["num_chs"], entry["reduction"]) for entry in info)
     # anomalib takes every name with these three letters for a plain vision transformer
     if "vit" in name.lower():
-        return _transformer_table(name)
-    try:
-        net = _build_without_memory(name, features_only=True)
-        info = net.feature_info.info
-    except Exception as error:  # timm raises RuntimeError, AttributeError, AssertionError or TypeError here
-        message = f"backbone {name!r} gives no feature maps in timm ({type(error).__name__}: {error}); choose another"
-        raise ValueError(message) from error
-    return tuple(Layer(entry["module"], entry["num_chs"], entry["reduction"]) for entry in info)
-
-
-def _transformer_table(name: str) -> tuple[Layer, ...]:
-    net = _build_without_memory(name)
-    if not all(hasattr(net, part) for part in ("blocks", "patch_embed", "forward_intermediates")):
         message = (
             f"backbone {name!r} cannot be used: anomalib takes every name with 'vit' in it for a plain vision "
             "transformer, which this is not; choose another architecture"
         )
         raise ValueError(message)
-    return tuple(
-        Layer(f"blocks.{index}", net.num_features, net.patch_embed.patch_size[0]) for index in range(len(net.blocks))
-    )
-
-
-def _build_without_memory(name: str, **arguments: bool) -> nn.Module:
-    """The network on torch's meta device: shapes without values."""
-    import timm
-    import torch
-
-    with torch.random.fork_rng(devices=[]):  # looking must not change what a seed gives
-        try:
-            with torch.device("meta"):
-                return timm.create_model(name, pretrained=False, **arguments)
-        except (NotImplementedError, RuntimeError):  # some constructors compute with values, which meta tensors lack
-            return timm.create_model(name, pretrained=False, **arguments)
+    try:
+        info = build_without_memory(name, features_only=True).feature_info.info
+    except Exception as error:  # timm raises RuntimeError, AttributeError, AssertionError or TypeError here
+        message = f"backbone {name!r} gives no feature maps in timm ({type(error).__name__}: {error}); choose another"
+        raise ValueError(message) from error
+    return tuple(Layer(entry["module"], entry["num_chs"], entry["reduction"]) for entry in info)

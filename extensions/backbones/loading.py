@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,8 @@ from extensions.backbones.key_maps import KEY_MAPS
 from extensions.backbones.matching import Match, Wanted, match_names
 from extensions.backbones.resolve import ResolvedWeights, resolve_weights
 from extensions.backbones.tensors import read_tensors
+from extensions.backbones.transformer_files import as_timm_loads
+from extensions.backbones.transformers import is_transformer
 
 if TYPE_CHECKING:
     import torch
@@ -46,15 +49,26 @@ def load_backbone_weights(
     wanted = wanted_names(extractor, network)
     match = _match(tensors, wanted, resolved, backbone)
     state = network.state_dict()
-    shapes = {
-        name: (tuple(tensors[key].shape), tuple(state[name].shape))
-        for name, key in match.names.items()
-        if tensors[key].shape != state[name].shape
-    }
+    shapes = _other_shapes(match, tensors, state)
+    if is_transformer(backbone) and (match.missing or match.unexpected or shapes):
+        tensors = as_timm_loads(tensors, network, prefix=match.prefixes[0] if len(match.prefixes) == 1 else "")
+        match = _match(tensors, wanted, resolved, backbone)
+        shapes = _other_shapes(match, tensors, state)
     _raise_if_unfit(match, shapes, wanted, resolved, backbone, list(map(str, extractor.layers)))
     with torch.no_grad():
         network.load_state_dict({n: tensors[k] for n, k in match.names.items() if n not in shapes}, strict=False)
     return resolved
+
+
+def _other_shapes(
+    match: Match, tensors: Mapping[str, torch.Tensor], state: Mapping[str, torch.Tensor]
+) -> dict[str, tuple[tuple[int, ...], tuple[int, ...]]]:
+    """Found and expected shape of each tensor whose shape differs."""
+    return {
+        name: (tuple(tensors[key].shape), tuple(state[name].shape))
+        for name, key in match.names.items()
+        if tensors[key].shape != state[name].shape
+    }
 
 
 def inner_network(feature_extractor: nn.Module) -> nn.Module:
@@ -66,7 +80,7 @@ def inner_network(feature_extractor: nn.Module) -> nn.Module:
 def wanted_names(extractor: TimmFeatureExtractor, network: nn.Module) -> Wanted:
     """The network's tensors, and which of them the extractor's layers need."""
     if getattr(extractor, "_uses_intermediates", False):
-        layers = [f"blocks.{index}" for index in extractor.idx]
+        layers = [extractor.feature_extractor.feature_info[index]["module"] for index in extractor.idx]
     else:
         layers = list(extractor.feature_extractor.feature_info.module_name())
     children = dict(network.named_children())

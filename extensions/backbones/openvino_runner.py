@@ -12,15 +12,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from extensions.backbones.feature_agreement import TOLERANCE, difference
 from extensions.backbones.input_channels import in_channels, set_in_channels
+from extensions.backbones.transformers import fixed_to_size, is_transformer
 from extensions.runtime.built_folders import build_once
 from extensions.runtime.openvino_core import openvino_core
 
 if TYPE_CHECKING:
     from anomalib.models.components import TimmFeatureExtractor
-    from torch import nn
 
 logger = logging.getLogger(__name__)
 
@@ -51,43 +52,49 @@ class OpenVinoRunner:
         return {layer: torch.from_numpy(outputs[index]) for index, layer in enumerate(self._layers)}
 
 
-def find_runner(extractor: TimmFeatureExtractor, *, identity: dict[str, str], asked: str) -> OpenVinoRunner | None:
+def find_runner(
+    extractor: TimmFeatureExtractor, *, identity: dict[str, str], asked: str, size: tuple[int, int] = (SIZE, SIZE)
+) -> OpenVinoRunner | None:
     """The extractor's network in OpenVINO, or None where torch is to compute.
 
     Args:
         extractor: On the CPU at float32.
         identity: The architecture and a hash over all tensors, as `FrozenFeatureExtractor.identity` tells them.
         asked: `auto` takes OpenVINO when it is faster, `openvino` always; either only when the features agree.
+        size: Height and width in px of the images, of which a transformer's network depends.
     """
     layers = list(map(str, extractor.layers))
     # timm cuts what lies behind the deepest layer off some networks only, so the tensors alone do not tell the depth.
     facts = {**identity, "stages": max(extractor.idx) + 1, **_versions()}
+    if is_transformer(str(extractor.backbone)):
+        facts["size"] = list(size)
     try:
-        folder = build_once("openvino", facts, lambda folder: _build(extractor, folder))
+        folder = build_once("openvino", facts, lambda folder: _build(extractor, folder, size))
         verdict = json.loads((folder / "verdict.json").read_text(encoding="utf-8"))
         if not verdict["agrees"] or (asked == "auto" and not verdict["faster"]):
             return None
         outputs = tuple(verdict["outputs"].index(layer) for layer in layers)
         return OpenVinoRunner(_compile(folder / NETWORK, outputs, torch.get_num_threads()), layers)
-    except (AssertionError, OSError, RuntimeError) as error:  # it cannot be converted, or takes one size only (ViT)
+    except (AssertionError, OSError, RuntimeError) as error:  # it cannot be converted, or takes one size only
         logger.warning("features of %s come from torch: %s", identity["arch"], " ".join(str(error).split()))
         return None
 
 
-def _build(extractor: TimmFeatureExtractor, folder: Path) -> None:
+def _build(extractor: TimmFeatureExtractor, folder: Path, size: tuple[int, int]) -> None:
     """Write the network with the features of every stage as outputs, and the verdict on it."""
     import openvino
 
-    network, outputs = _all_stages(extractor)
+    is_fixed = is_transformer(str(extractor.backbone))
+    network, outputs = _all_blocks(extractor, size) if is_fixed else _all_stages(extractor)
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the tracer, about Python numbers that become constants
-        example = torch.zeros(1, in_channels(network), TRACED_SIZE, TRACED_SIZE)
+        example = torch.zeros(1, in_channels(network), *(size if is_fixed else (TRACED_SIZE, TRACED_SIZE)))
         # The tracer's own check runs the network several times more; `_compare` does it on real sizes.
         traced = torch.jit.trace(network, example, check_trace=False, strict=False)
         converted = openvino.convert_model(traced, example_input=example)
     openvino.save_model(converted, folder / NETWORK, compress_to_fp16=False)
     runner = OpenVinoRunner(_compile(folder / NETWORK, tuple(range(len(outputs))), torch.get_num_threads()), outputs)
-    verdict = {"outputs": outputs, **_compare(network, runner)}
+    verdict = {"outputs": outputs, **_compare(network, runner, size)}
     (folder / "verdict.json").write_text(json.dumps(verdict, indent=1), encoding="utf-8")
 
 
@@ -105,9 +112,31 @@ def _all_stages(extractor: TimmFeatureExtractor) -> tuple[nn.Module, list[str]]:
     return network.eval(), network.feature_info.module_name()
 
 
-def _compare(network: nn.Module, runner: OpenVinoRunner) -> dict[str, Any]:
+class _Blocks(nn.Module):
+    """A transformer for images of one size that gives the maps of its first blocks or stages."""
+
+    def __init__(self, network: nn.Module, indices: list[int], *, norm: bool) -> None:
+        super().__init__()
+        self.network, self.indices, self.norm = network, indices, norm
+
+    def forward(self, images: torch.Tensor) -> list[torch.Tensor]:
+        maps: list[torch.Tensor] = self.network.forward_intermediates(
+            images, indices=self.indices, norm=self.norm, stop_early=True, intermediates_only=True
+        )
+        return maps
+
+
+def _all_blocks(extractor: TimmFeatureExtractor, size: tuple[int, int]) -> tuple[nn.Module, list[str]]:
+    """As `_all_stages`, of a transformer."""
+    network = fixed_to_size(extractor.feature_extractor, str(extractor.backbone), size)
+    indices = list(range(max(extractor.idx) + 1))
+    names = [network.feature_info[index]["module"] for index in indices]
+    return _Blocks(network, indices, norm=extractor.norm).eval(), names
+
+
+def _compare(network: nn.Module, runner: OpenVinoRunner, size: tuple[int, int] = (SIZE, SIZE)) -> dict[str, Any]:
     """Whether the features agree with torch's, and what is faster."""
-    shape = (BATCH_SIZE, in_channels(network), SIZE, SIZE)
+    shape = (BATCH_SIZE, in_channels(network), *size)
     images = torch.randn(shape, generator=torch.Generator().manual_seed(0))
     ms: dict[str, list[float]] = {"openvino": [], "torch": []}
     with torch.no_grad():

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
+from extensions.backbones.frozen import fix_to_size
 from extensions.models.common.region_fill import find_fill
 from inference.export.input_resizing import prepend_preprocessing
 
@@ -43,7 +44,8 @@ class ExportedNetwork(nn.Module):
         network = model.model
         if any(tensor.dtype == torch.float16 for tensor in network.state_dict().values()):
             network = copy.deepcopy(network).float()  # a copy: the model is compared with as it is
-        self.network = network.exportable(image_size) if hasattr(network, "exportable") else network
+        network = network.exportable(image_size) if hasattr(network, "exportable") else network
+        self.network = fix_to_size(network, image_size)
         self.fill = find_fill(model.pre_processor)
         self.eval().requires_grad_(False)
 

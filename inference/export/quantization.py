@@ -21,11 +21,14 @@ if TYPE_CHECKING:
     from extensions.data.imaging import Imaging
 
 CONVOLUTIONS = ("Convolution", "GroupConvolution", "ConvolutionBackpropData")
+OF_BLOCKS = ("MVN", "Gelu", "ScaledDotProductAttention")  # layer norm, activation and attention of a transformer
 N_CALIBRATION = 300  # images at most: NNCF's own default
 
 
-def quantized(network: openvino.Model, files: Sequence[Path], imaging: Imaging | None = None) -> openvino.Model:
-    """A copy of the network whose convolutions compute in 8 bits.
+def quantized(
+    network: openvino.Model, files: Sequence[Path], imaging: Imaging | None = None, *, is_transformer: bool = False
+) -> openvino.Model:
+    """A copy of the network whose convolutions compute in 8 bits; of a transformer its linear layers do, too.
 
     What comes before the network (resizing) and what no convolution follows stays in floating point: distances and
     maps are a small part of the time, their errors would go into the scores as they are, and normal images say
@@ -36,6 +39,7 @@ def quantized(network: openvino.Model, files: Sequence[Path], imaging: Imaging |
         files: Normal training images.
         imaging: How they are read; None for 8 bits of RGB. Of a network of tiles some are spread evenly over
             each image.
+        is_transformer: Whether its backbone is a vision transformer, whose linear layers hold most of its work.
 
     Raises:
         ValueError: There are none.
@@ -70,15 +74,39 @@ def quantized(network: openvino.Model, files: Sequence[Path], imaging: Imaging |
             network,
             dataset,
             subset_size=len(seen),
+            model_type=nncf.ModelType.TRANSFORMER if is_transformer else None,
             ignored_scope=nncf.IgnoredScope(
-                names=behind_convolutions(network), patterns=[f"{PREFIX}.*"], types=["MatMul"], validate=False
+                names=behind_blocks(network) if is_transformer else behind_convolutions(network),
+                patterns=[f"{PREFIX}.*"],
+                types=[] if is_transformer else ["MatMul"],
+                validate=False,
             ),
         )
 
 
 def behind_convolutions(network: openvino.Model) -> list[str]:
     """Names of the operations that no convolution follows."""
-    pending = [one for one in network.get_ordered_ops() if one.get_type_name() in CONVOLUTIONS]
+    return _not_before(network, [one for one in network.get_ordered_ops() if one.get_type_name() in CONVOLUTIONS])
+
+
+def behind_blocks(network: openvino.Model) -> list[str]:
+    """Names of the operations that no part of a transformer's block follows.
+
+    The linear layer behind the last activation is among the others: it is the last block's own.
+    """
+    operations = network.get_ordered_ops()
+    last = [one for one in operations if one.get_type_name() in (*CONVOLUTIONS, *OF_BLOCKS)]
+    last += [
+        one
+        for one in operations
+        if one.get_type_name() == "MatMul" and one.input_value(0).get_node().get_type_name() == "Gelu"
+    ]
+    return _not_before(network, last)
+
+
+def _not_before(network: openvino.Model, last: list[openvino.Node]) -> list[str]:
+    """Names of the operations that are not among these and come before none of them."""
+    pending = list(last)
     before: set[str] = set()
     while pending:
         operation = pending.pop()

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from extensions.backbones.transformers import is_transformer
 from extensions.data.imaging import imaging_of
 from extensions.runtime.atomic_write import whole_folder
 from extensions.runtime.escaped import spreadsheet_name
@@ -129,7 +130,8 @@ def export_model(
         info, costs = replace(info, precision=options.precision), Costs()
         if options.precision == "int8":
             full = saved(network, info, Path(scratch) / "fp32.xml")
-            network = quantized(network, files, info.imaging)
+            of_tokens = info.backbone is not None and is_transformer(info.backbone["name"])
+            network = quantized(network, files, info.imaging, is_transformer=of_tokens)
             small = saved(network, info, Path(scratch) / "int8.xml")
             info, costs = own_threshold(model, full, small, fitted_on or labelled, labelled, stand_in)
             if options.measures_speed:

@@ -162,18 +162,20 @@ def _backbone(info: ModelInfo, device: str, n_streams: int) -> Any:
     """The model's backbone at float32 with random weights, which change no time; None for a model without one."""
     import openvino
     import torch
-    from anomalib.models.components import TimmFeatureExtractor
 
     from extensions import backbones
+    from extensions.backbones.frozen import fix_to_size
     from extensions.backbones.input_channels import set_in_channels
+    from extensions.backbones.map_extractor import MapExtractor
 
     if not info.backbone:
         return None
     backbones.register()
     name, layers = backbones.architecture(info.backbone["name"]), info.backbone["layers"]
-    network = TimmFeatureExtractor(backbone=name, layers=layers, pre_trained=False).eval()
+    network = MapExtractor(backbone=name, layers=layers, pre_trained=False).eval()
     n_channels = info.imaging.n_channels
     set_in_channels(network, n_channels)
+    network = fix_to_size(network, (info.image_size[0], info.image_size[1]))
     example = torch.zeros(1, n_channels, *info.image_size)
     with torch.no_grad():
         traced = torch.jit.trace(network, example, check_trace=False, strict=False)

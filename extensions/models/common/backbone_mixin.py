@@ -12,9 +12,10 @@ from extensions import backbones
 from extensions.backbones import ResolvedWeights, WeightsNotFoundError
 from extensions.backbones.feature_source import FeatureSource
 from extensions.backbones.input_channels import in_channels, set_in_channels
+from extensions.backbones.transformers import check_fits
 from extensions.data.imaging import Imaging
 from extensions.models.common.checkpoint_mixin import CheckpointMixin, restoring
-from extensions.models.common.limits import check_image_size
+from extensions.models.common.limits import check_image_size, seen_size
 from extensions.models.common.pre_processor import ImageSize, default_pre_processor, last_normalization
 from extensions.models.common.reading_mixin import ReadingMixin
 
@@ -87,6 +88,8 @@ class BackboneMixin(ReadingMixin, CheckpointMixin):
         if restoring.get():
             return
         check_image_size(self)
+        if (seen := seen_size(getattr(self.pre_processor, "transform", None))) is not None:
+            check_fits(backbone, seen)
         if not pre_trained:
             if weights is not None:
                 msg = f"weights={str(weights)!r} is given but pre_trained=False ignores it: drop one of the two."

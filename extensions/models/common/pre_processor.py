@@ -1,19 +1,28 @@
 """The default pre-processors: resize, optionally crop the center, and normalize as a backbone's weights expect."""
 
+import logging
+from functools import lru_cache
+
 from anomalib.pre_processing import PreProcessor
 from torchvision.transforms.v2 import CenterCrop, Compose, Normalize, Resize, Transform
 
 from extensions.backbones import normalization
+from extensions.backbones.transformers import fitting_size, patch_size
 from extensions.configuration.python_numbers import python_numbers
 from extensions.models.common.region_fill import FillOutside
 
 ImageSize = int | tuple[int, int]
+
+logger = logging.getLogger(__name__)
 
 
 def default_pre_processor(
     backbone: str, *, image_size: ImageSize = 256, center_crop: ImageSize | None = None
 ) -> PreProcessor:
     """Build the pre-processor that a model of ours uses unless it is given another one.
+
+    For a transformer, the size that its network sees is the nearest that its patches fit; a sentence in the log says so
+    once. The transform holds that size, so a checkpoint and an exported model have it, too.
 
     Args:
         backbone: timm name; decides mean and standard deviation.
@@ -23,6 +32,12 @@ def default_pre_processor(
     Raises:
         ValueError: A size is not positive, or the crop is larger than the image.
     """
+    _shaping(image_size, center_crop)  # refuses what was asked for in its own words
+    if center_crop is None:
+        image_size = _fitted(backbone, image_size, "image_size")
+    else:
+        center_crop = _fitted(backbone, center_crop, "center_crop")
+        image_size = _at_least(size_pair(image_size, "image_size"), size_pair(center_crop, "center_crop"))
     shaping = _shaping(image_size, center_crop)
     mean, std = normalization(backbone)
     return PreProcessor(transform=Compose([*shaping, Normalize(mean=list(mean), std=list(std))]))
@@ -31,6 +46,28 @@ def default_pre_processor(
 def pixel_pre_processor(*, image_size: ImageSize, center_crop: ImageSize | None = None) -> PreProcessor:
     """Build the pre-processor of a model that sees pixels as they are, in 0 to 1; see `default_pre_processor`."""
     return PreProcessor(transform=Compose(_shaping(image_size, center_crop)))
+
+
+def _fitted(backbone: str, size: ImageSize, argument: str) -> ImageSize:
+    """The size, or the nearest that a backbone's patches fit."""
+    asked = size_pair(size, argument)
+    fitting = fitting_size(backbone, asked)
+    if fitting == asked:
+        return size
+    _say_once(
+        f"{argument} is {fitting[0]} x {fitting[1]} px and not {asked[0]} x {asked[1]}: backbone {backbone} has "
+        f"patches of {patch_size(backbone)} px"
+    )
+    return fitting
+
+
+def _at_least(size: tuple[int, int], least: tuple[int, int]) -> tuple[int, int]:
+    return max(size[0], least[0]), max(size[1], least[1])
+
+
+@lru_cache(maxsize=256)
+def _say_once(sentence: str) -> None:
+    logger.warning(sentence)
 
 
 def _shaping(image_size: ImageSize, center_crop: ImageSize | None) -> list[Transform]:

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import torch
 from anomalib.data import InferenceBatch
-from anomalib.models.components import TimmFeatureExtractor
 from anomalib.models.image.fastflow.anomaly_map import AnomalyMapGenerator
 from anomalib.models.image.fastflow.torch_model import FastflowModel as AnomalibFastflowModel
 from anomalib.models.image.fastflow.torch_model import create_fast_flow_block
@@ -14,6 +13,7 @@ from torch import nn
 
 from extensions.backbones.frozen import FrozenFeatureExtractor
 from extensions.backbones.input_channels import in_channels
+from extensions.backbones.map_extractor import MapExtractor
 
 
 class FastflowModel(AnomalibFastflowModel):
@@ -61,7 +61,7 @@ class FastflowModel(AnomalibFastflowModel):
         shape = (1, in_channels(self.feature_extractor), *self.input_size)
         empty = torch.zeros(shape, device=next(self.feature_extractor.parameters()).device)
         # Not the extractor's own forward, which would look for a faster engine for weights that are not there yet.
-        maps = TimmFeatureExtractor.forward(self.feature_extractor, empty)
+        maps = MapExtractor.forward(self.feature_extractor, empty)
         self.norms = nn.ModuleList(nn.LayerNorm(list(feature.shape[1:])) for feature in maps.values()).to(empty.device)
         self.anomaly_map_generator = AnomalyMapGenerator(input_size=self.input_size)
 

@@ -7,7 +7,9 @@ from torch import nn
 from torch.nn import functional as F
 
 from extensions.backbones.input_channels import in_channels
+from extensions.backbones.transformers import is_transformer
 from extensions.models.common.exported_map import ExportedMap
+from extensions.models.patchcore.foreground import or_all, pca_foreground
 
 
 class ExportedPatchcore(nn.Module):
@@ -15,7 +17,8 @@ class ExportedPatchcore(nn.Module):
 
     The distances of all patches need the least of |x|² - 2 x·y + |y|² over the bank, not which row has it; that, and
     exact distances, are looked up for the farthest patch of each image alone. Patches and bank are taken relative to
-    the bank's mean, where the sum cancels less. Enlarging and blur are one matrix for each axis.
+    the bank's mean, where the sum cancels less. Of a transformer's tokens all distances are looked up. Enlarging and
+    blur are one matrix for each axis.
 
     Shapes: images (N, C, H, W) -> pred_score (N,), anomaly_map (N, 1, H, W), both higher for more anomalous.
 
@@ -35,6 +38,11 @@ class ExportedPatchcore(nn.Module):
         self.feature_extractor = model.feature_extractor
         self.pool = nn.AvgPool2d(model.feature_pooler.kernel_size, 1, model.feature_pooler.padding)
         self.layers = list(model.layers)
+        self.unit_patches = bool(getattr(model, "unit_patches", False))
+        has_foreground = getattr(model, "foreground", None) is not None
+        self.threshold = float(model.foreground_threshold) if has_foreground else None
+        # Tokens are long and near to each other, so that the sum cancels more; beside their network this costs little.
+        self.looks_up = is_transformer(str(model.feature_extractor.backbone))
         bank = model.memory_bank.double()
         mean = bank.mean(dim=0)
         self.register_buffer("mean", mean.float())
@@ -61,13 +69,25 @@ class ExportedPatchcore(nn.Module):
         pooled = [self.pool(features[layer]) for layer in self.layers]
         enlarged = [pooled[0], *(F.interpolate(maps, size=self.map_size, mode="bilinear") for maps in pooled[1:])]
         inside, counted = self.enlarge.find(images)
-        embedding = self.enlarge.kept(torch.cat(enlarged, dim=1).flatten(2).transpose(1, 2)) - self.mean  # (N, P, C)
-        least = self._squared(embedding).amin(dim=2)  # (N, P)
-        distances = (least + embedding.pow(2).sum(dim=2)).clamp_min(0).sqrt()
+        embedding = self.enlarge.kept(torch.cat(enlarged, dim=1).flatten(2).transpose(1, 2))  # (N, P, C)
+        if self.unit_patches:
+            embedding = embedding / embedding.pow(2).sum(dim=2, keepdim=True).sqrt().clamp_min(1e-12)
+        embedding = embedding - self.mean
+        distances = self._distances(embedding)  # (N, P)
         if counted is not None:
             distances = distances * counted
+        if self.threshold is not None:
+            mask = or_all(pca_foreground(features[self.layers[-1]], threshold=self.threshold))
+            distances = distances * self.enlarge.kept(mask.flatten(2).transpose(1, 2))[..., 0]
         anomaly_map = self.enlarge(distances, inside)  # (N, 1, H, W)
         return InferenceBatch(pred_score=self._score(embedding, distances), anomaly_map=anomaly_map)
+
+    def _distances(self, embedding: torch.Tensor) -> torch.Tensor:
+        """Of patches (N, P, C) to their nearest in the bank: (N, P)."""
+        squared = self._squared(embedding)  # (N, P, M)
+        if self.looks_up:
+            return (embedding - self.bank[squared.argmin(dim=2)]).pow(2).sum(dim=2).sqrt()
+        return (squared.amin(dim=2) + embedding.pow(2).sum(dim=2)).clamp_min(0).sqrt()
 
     def _squared(self, patches: torch.Tensor) -> torch.Tensor:
         """Squared distances of patches (..., C) to the bank, less the patches' own squares: (..., M)."""

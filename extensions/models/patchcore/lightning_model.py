@@ -19,6 +19,7 @@ from extensions.models.common.pre_processor import ImageSize
 from extensions.models.common.refit_mixin import RefitMixin
 from extensions.models.common.support_views_mixin import SupportViewsMixin
 from extensions.models.patchcore.coreset import check_method
+from extensions.models.patchcore.foreground import THRESHOLD, check_foreground
 from extensions.models.patchcore.torch_model import PatchcoreModel
 
 JOHNSON = 4 / (0.9**2 / 2 - 0.9**3 / 3)  # channels of the projection for each unit of log(n_patches), at eps 0.9
@@ -50,6 +51,11 @@ class Patchcore(SupportViewsMixin, RefitMixin, BackboneMixin, AnomalibPatchcore)
         max_memory_bytes: Limit for the training patches in memory; more of them go to a file in the cache folder
             (`$WORKBENCH_CACHE`), which is deleted after the fit. None for a quarter of the physical memory of the
             device. Changes no result. `PatchcoreModel` gives the peaks of fit and predict.
+        foreground: `pca` keeps what lies behind the part out of the bank and out of the scores, by the first principal
+            component of a vision transformer's tokens, see `extensions.models.patchcore.foreground`; None counts all of
+            an image. For parts on a background, not for textures, and not where the part itself may be missing.
+        foreground_threshold: Along that component; AnomalyDINO's is for DINOv2.
+        unit_patches: Scales each patch to length 1: distances d are of directions, d²/2 AnomalyDINO's cosine distance.
         support_views: Fits to 22 views of each training image, turned, shifted, mirrored and gray, see
             `extensions.models.common.support_views`; for fits to a handful of images.
         pre_processor: True builds the default, False leaves images as they are.
@@ -85,6 +91,9 @@ class Patchcore(SupportViewsMixin, RefitMixin, BackboneMixin, AnomalibPatchcore)
         neighborhood: int = 3,
         precision: str | PrecisionType = "float32",
         max_memory_bytes: int | None = None,
+        foreground: str | None = None,
+        foreground_threshold: float = THRESHOLD,
+        unit_patches: bool = False,
         support_views: bool = False,
         pre_processor: nn.Module | bool = True,
         post_processor: nn.Module | bool = True,
@@ -97,9 +106,11 @@ class Patchcore(SupportViewsMixin, RefitMixin, BackboneMixin, AnomalibPatchcore)
             coreset_sampling_ratio=(ratio, 0 < ratio <= 1, "a share greater than 0 and at most 1"),
             num_neighbors=(num_neighbors, num_neighbors >= 1, "at least 1"),
             neighborhood=(neighborhood, neighborhood >= 1 and neighborhood % 2 == 1, "an odd number of at least 1"),
+            foreground_threshold=(foreground_threshold, foreground_threshold >= 0, "0 or more"),
             max_memory_bytes=(memory, memory is None or memory >= 0, "0 (all in a file), more, or None"),
         )
         check_method(coreset)
+        check_foreground(foreground, backbone)
         precision = check_precision(precision)
         layers = self._resolve_layers(backbone, layers)
         processor = self._resolve_pre_processor(pre_processor, backbone, image_size=image_size, center_crop=center_crop)
@@ -118,6 +129,9 @@ class Patchcore(SupportViewsMixin, RefitMixin, BackboneMixin, AnomalibPatchcore)
             neighborhood=neighborhood,
             max_memory_bytes=max_memory_bytes,
             coreset=coreset,
+            foreground=foreground,
+            foreground_threshold=foreground_threshold,
+            unit_patches=unit_patches,
         )
         if precision == PrecisionType.FLOAT16:
             self.model = self.model.half()

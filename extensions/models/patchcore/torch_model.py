@@ -18,6 +18,7 @@ from extensions.models.patchcore.anomaly_map import AnomalyMapGenerator
 from extensions.models.patchcore.coreset import NESTED, select_coreset
 from extensions.models.patchcore.coreset_search import Checkpoint
 from extensions.models.patchcore.exported import ExportedPatchcore
+from extensions.models.patchcore.foreground import THRESHOLD, or_all, pca_foreground
 from extensions.models.patchcore.neighbors import NearestNeighbors, is_searchable
 from extensions.models.patchcore.patch_store import PatchStore
 
@@ -50,6 +51,9 @@ class PatchcoreModel(AnomalibPatchcoreModel):
         neighborhood: Side of the square of feature map positions that is averaged into a patch, odd.
         coreset: How the bank's patches are selected, see `select_coreset`.
         max_memory_bytes: As in `extensions.Patchcore`.
+        foreground: Likewise.
+        foreground_threshold: Likewise.
+        unit_patches: Likewise.
     """
 
     feature_extractor: FrozenFeatureExtractor
@@ -66,10 +70,16 @@ class PatchcoreModel(AnomalibPatchcoreModel):
         neighborhood: int,
         coreset: str = "greedy",
         max_memory_bytes: int | None = None,
+        foreground: str | None = None,
+        foreground_threshold: float = THRESHOLD,
+        unit_patches: bool = False,
     ) -> None:
         super().__init__(layers=layers, backbone=backbone, pre_trained=pre_trained, num_neighbors=num_neighbors)
         self.feature_extractor = freeze(self.feature_extractor)
         self.coreset = coreset
+        self.foreground = foreground
+        self.foreground_threshold = foreground_threshold
+        self.unit_patches = unit_patches
         self.feature_pooler = NeighborhoodPool(neighborhood, stride=1, padding=neighborhood // 2)
         self.anomaly_map_generator = AnomalyMapGenerator()
         self.embedding_store = PatchStore(max_memory_bytes)
@@ -87,7 +97,8 @@ class PatchcoreModel(AnomalibPatchcoreModel):
         check_fitted("Patchcore", self.memory_bank, training=self.training)
         source = self.feature_extractor.source if self.training else None
         inside = find_inside(self, input_tensor)
-        is_regular = inside is None or inside.is_fixed  # so that all images have as many patches
+        # So that all images have as many patches.
+        is_regular = self.foreground is None and (inside is None or inside.is_fixed)
         if source is None or self.tiler or not is_regular:
             return self._forward(input_tensor, inside)
         find = source.promise(input_tensor) if len(self.embedding_store) else None
@@ -101,32 +112,58 @@ class PatchcoreModel(AnomalibPatchcoreModel):
         return input_tensor.new_empty(0)
 
     def _forward(self, images: torch.Tensor, inside: Inside | None) -> torch.Tensor | InferenceBatch:
-        if inside is None:
+        is_own = self.foreground is not None or self.unit_patches
+        if inside is None and not is_own:
             return super().forward(images)
+        if is_own and self.tiler is not None:
+            msg = "foreground and unit_patches do not work with anomalib's tiler: set `tiling` of the data set instead"
+            raise ValueError(msg)
         with torch.no_grad():
             features = self.feature_extractor(images.type(self.memory_bank.dtype))
         size = features[self.layers[0]].shape[-2:]
         if self.training:
-            patches = self._patches(features, inside)
+            patches = self._patches(features, inside, self._find_foreground(features))
             self.embedding_store.append(patches)
             return patches
-        patches = self._patches(features, inside if inside.is_fixed else None)
+        is_fixed = inside is not None and inside.is_fixed
+        patches = self._patches(features, inside if is_fixed else None)
         distances, places = (found.reshape(len(images), -1) for found in self.nearest_neighbors(patches, 1))  # (N, P)
-        if not inside.is_fixed:
+        if (found := self._find_foreground(features)) is not None:
+            counted = or_all(found).to(distances).flatten(1)
+            distances = distances * (counted[:, inside.rows(size)] if inside is not None and is_fixed else counted)
+        if inside is not None and not is_fixed:
             distances = distances * inside.positions(size).flatten(1).to(distances)
         pred_score = self.compute_anomaly_score(distances, places, patches)
-        scores = inside.scattered(distances, size) if inside.is_fixed else distances.reshape(-1, 1, *size)
-        anomaly_map = inside.spread(lambda maps: self.anomaly_map_generator(maps, images.shape[-2:]), scores, key="map")
+        scores = inside.scattered(distances, size) if inside and is_fixed else distances.reshape(-1, 1, *size)
+
+        def enlarge(maps: torch.Tensor) -> torch.Tensor:
+            return self.anomaly_map_generator(maps, images.shape[-2:])
+
+        anomaly_map = enlarge(scores) if inside is None else inside.spread(enlarge, scores, key="map")
         return InferenceBatch(pred_score=pred_score, anomaly_map=anomaly_map)
 
-    def _patches(self, features: Features, inside: Inside | None = None) -> torch.Tensor:
-        """Patches (N x h x w, n_channels) of feature maps, or those of them that are inside."""
+    def _find_foreground(self, features: Features) -> torch.Tensor | None:
+        """Positions (N, 1, h, w) that count by the tokens of the last layer, 1, else 0; None where all do."""
+        if self.foreground is None:
+            return None
+        return pca_foreground(features[self.layers[-1]], threshold=self.foreground_threshold)
+
+    def _patches(
+        self, features: Features, inside: Inside | None = None, foreground: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Patches (N x h x w, n_channels) of feature maps, or those of them that are inside and of the foreground."""
         pooled = {layer: self.feature_pooler(feature) for layer, feature in features.items()}
         patches = self.reshape_embedding(self.generate_embedding(pooled))
-        if inside is None:
+        if self.unit_patches:  # in place, for it may be where the store keeps them
+            patches.div_(patches.norm(dim=1, keepdim=True).clamp_min(1e-12))
+        if inside is None and foreground is None:
             return patches
         first = features[self.layers[0]]
-        positions = inside.positions(first.shape[-2:]).expand(len(first), -1, -1, -1)
+        positions = first.new_ones(len(first), 1, *first.shape[-2:])
+        if inside is not None:
+            positions = positions * inside.positions(first.shape[-2:]).to(first)
+        if foreground is not None:
+            positions = positions * foreground.to(first)
         return patches[positions.flatten() > 0]
 
     def generate_embedding(self, features: dict[str, torch.Tensor]) -> torch.Tensor:
@@ -161,6 +198,13 @@ class PatchcoreModel(AnomalibPatchcoreModel):
             ValueError: Nothing was collected, or the bank would hold fewer patches than neighbors are asked for.
         """
         n_patches = len(self.embedding_store)
+        if not n_patches and self.foreground is not None:
+            msg = (
+                f"PatchCore collected no patches: it has seen no training images, or found no foreground in any "
+                f"(foreground={self.foreground!r}, foreground_threshold={self.foreground_threshold}); lower the "
+                "threshold, which is for DINOv2's tokens, or leave foreground out."
+            )
+            raise ValueError(msg)
         if not n_patches:
             msg = "PatchCore has seen no training images, so there is nothing to build its memory bank from: fit first."
             raise ValueError(msg)
@@ -186,6 +230,10 @@ class PatchcoreModel(AnomalibPatchcoreModel):
             "neighborhood": self.feature_pooler.kernel_size,
             "n_patches": len(self.embedding_store),
         }
+        if self.foreground is not None:
+            described |= {"foreground": self.foreground, "foreground_threshold": self.foreground_threshold}
+        if self.unit_patches:
+            described["unit_patches"] = True
         is_nested = self.coreset in NESTED
         return source.bank(n_kept, described, lambda kept: self._select_bank(sampling_ratio, kept), is_nested=is_nested)
 

@@ -9,6 +9,7 @@ from torch import nn
 
 from extensions.backbones import layer_table
 from extensions.backbones.feature_source import FeatureSource
+from extensions.backbones.transformers import is_transformer
 from extensions.models.reg_ad.spatial_transformer import SpatialTransformer, compose, invert, pooled_size, sample
 
 Matrices = dict[str, torch.Tensor]
@@ -48,6 +49,13 @@ class TransformedFeatureExtractor(TimmFeatureExtractor):
         transformer: str = "rotation_scale",
         requires_grad: bool = True,
     ) -> None:
+        if is_transformer(backbone):
+            msg = (
+                f"RegAD transforms feature maps between the stages of a network of convolutions, and backbone "
+                f"{backbone!r} is a vision transformer: choose another backbone, or Patchcore or Padim with "
+                "support_views: true, which take it."
+            )
+            raise ValueError(msg)
         super().__init__(backbone=backbone, layers=layers, pre_trained=False, requires_grad=requires_grad)
         strides = {layer.name: layer.reduction for layer in layer_table(backbone)}
         self.transformers = nn.ModuleList()

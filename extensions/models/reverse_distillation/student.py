@@ -53,7 +53,7 @@ def make_student(backbone: str, layers: Sequence[Layer]) -> tuple[nn.Module, nn.
         found = ", ".join(f"{layer.name} (stride {layer.reduction})" for layer in layers)
         msg = (
             f"ReverseDistillation needs layers whose stride doubles from each to the next, found {found} of backbone "
-            f"{backbone!r}: choose others as `layers`."
+            f"{backbone!r}: choose others as `layers`; of a transformer whose maps have one size, one of them."
         )
         raise ValueError(msg)
     return OneClassBottleneck(layers), Decoder(layers)

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import torch
 from anomalib.data import InferenceBatch
-from anomalib.models.components import TimmFeatureExtractor
 from anomalib.models.image.stfpm.anomaly_map import AnomalyMapGenerator
 from anomalib.models.image.stfpm.torch_model import STFPMModel as AnomalibSTFPMModel
 from torch import nn
@@ -12,6 +11,8 @@ from torch.nn import functional as F
 
 from extensions.backbones import Layer, layer_table
 from extensions.backbones.frozen import FrozenFeatureExtractor
+from extensions.backbones.map_extractor import MapExtractor
+from extensions.backbones.transformers import is_plain
 from extensions.models.common.inside import Inside, find_inside
 
 Features = dict[str, torch.Tensor]
@@ -38,9 +39,7 @@ class STFPMModel(AnomalibSTFPMModel):
         self.backbone = backbone
         self.teacher_model = FrozenFeatureExtractor(backbone=backbone, layers=layers, pre_trained=False)
         if student_backbone is None:
-            self.student_model = TimmFeatureExtractor(
-                backbone=backbone, layers=layers, pre_trained=False, requires_grad=True
-            )
+            self.student_model = MapExtractor(backbone=backbone, layers=layers, pre_trained=False, requires_grad=True)
         else:
             self.student_model = AdaptedStudent(student_backbone, teacher=backbone, layers=layers)
         self.teacher_model.eval().requires_grad_(False)
@@ -83,7 +82,7 @@ class STFPMModel(AnomalibSTFPMModel):
         return torch.stack(maps).prod(dim=0)  # (N, 1, H, W)
 
 
-class AdaptedStudent(TimmFeatureExtractor):
+class AdaptedStudent(MapExtractor):
     """A network to be trained whose feature maps are matched with those of another one.
 
     A 1x1 convolution stands behind each feature map that has another number of channels than the teacher's.
@@ -120,7 +119,7 @@ class AdaptedStudent(TimmFeatureExtractor):
 
 
 def match_layers(student: str, *, teacher: str, layers: Sequence[str]) -> dict[str, Layer]:
-    """Find the student's last layer at the stride of each of the teacher's.
+    """Find the student's last layer at the stride of each of the teacher's; between transformers, the one as deep.
 
     Args:
         student: timm name.
@@ -143,4 +142,7 @@ def match_layers(student: str, *, teacher: str, layers: Sequence[str]) -> dict[s
                 f"teacher {teacher!r}; it has {found}: choose another student, or other layers of the teacher."
             )
             raise ValueError(msg)
+    if is_plain(teacher) and is_plain(student):  # all layers have one stride
+        theirs, own = [layer.name for layer in layer_table(teacher)], layer_table(student)
+        return {name: own[max(1, round((theirs.index(name) + 1) * len(own) / len(theirs))) - 1] for name in layers}
     return {name: at[strides[name]] for name in layers}

@@ -47,8 +47,8 @@ def test_default_layers_are_those_at_the_strides(backbone, reductions, expected)
 
 
 def test_default_layers_ask_for_layers_when_a_stride_lacks():
-    with pytest.raises(ValueError, match=r"no layer at stride 4.*set `layers`"):
-        default_layers("vit_tiny_patch16_224", reductions=(4, 16))
+    with pytest.raises(ValueError, match=r"no layer at stride 64.*set `layers`"):
+        default_layers("resnet18", reductions=(4, 64))
 
 
 @pytest.mark.parametrize(

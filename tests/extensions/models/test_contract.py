@@ -37,6 +37,7 @@ OTHERWISE = {
     "Patchcore": {
         "coreset_sampling_ratio": 0.5, "coreset": "random", "max_memory_bytes": 0,
         "num_neighbors": 1, "neighborhood": 5, "precision": "float16", "support_views": True,
+        "foreground": "pca", "foreground_threshold": 1.0, "unit_patches": True,
     },
     "Padim": {"n_features": 10, "support_views": True},
     "Cflow": {
