@@ -115,22 +115,22 @@ def lie_of(image: Registered, template: Registered) -> Lie | None:
     found = [lie for lie in tried if lie is not None]
     if not found:
         return None
-    best = max(found, key=lambda lie: _agreement(image, template, lie.matrix))
+    best = max(found, key=lambda lie: agreement(image, template, lie.matrix))
     return _refined(image, template, best.matrix, scale=1, steps=STEPS) or best
 
 
 def _starts(image: Registered, template: Registered) -> list[np.ndarray]:
     """No turn and no shift, and the turns at which the polar images agree best, around the centers."""
     spectrum = np.fft.rfft(image.polar, axis=0) * np.conj(np.fft.rfft(template.polar, axis=0))
-    agreement = np.fft.irfft(spectrum.sum(axis=1), n=ANGLES)
-    is_peak = (agreement >= np.roll(agreement, 1)) & (agreement > np.roll(agreement, -1))
+    found = np.fft.irfft(spectrum.sum(axis=1), n=ANGLES)
+    is_peak = (found >= np.roll(found, 1)) & (found > np.roll(found, -1))
     peaks = np.flatnonzero(is_peak)
-    peaks = peaks[np.argsort(-agreement[peaks], kind="stable")][:N_STARTS]
+    peaks = peaks[np.argsort(-found[peaks], kind="stable")][:N_STARTS]
     turns = [0.0, *(360.0 / ANGLES * peaks)]
     return [np.eye(2, 3), *(_turned(turn, template.center, image.center) for turn in turns)]
 
 
-def _agreement(image: Registered, template: Registered, matrix: np.ndarray) -> float:
+def agreement(image: Registered, template: Registered, matrix: np.ndarray) -> float:
     """Of an image with the template once it is moved back, in what differs around the template's center, -1 to 1."""
     polar = _polar(moved_back(image.gray, matrix), template.center)
     product = float(np.linalg.norm(polar) * np.linalg.norm(template.polar))
