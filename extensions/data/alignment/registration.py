@@ -152,21 +152,29 @@ def _turned(degrees: float, of: tuple[float, float], to: tuple[float, float]) ->
 
 
 def _refined(image: Registered, template: Registered, start: np.ndarray, *, scale: int, steps: int) -> Lie | None:
-    """ECC from a start, at a fraction of the size; None where it does not converge or leaves the image."""
-    size = tuple(side // scale for side in image.gray.shape)
-    grays = [
-        one if scale == 1 else cv2.resize(one, size[::-1], interpolation=cv2.INTER_AREA)
+    """ECC from a start, at a fraction of the size; None where it does not converge or leaves the image.
+
+    The image is moved by the start first: OpenCV's ECC takes the turn from its sine, so it loses one of more than 90
+    degrees.
+    """
+    height, width = (side // scale for side in image.gray.shape)
+    known, seen = (
+        one if scale == 1 else cv2.resize(one, (width, height), interpolation=cv2.INTER_AREA)
         for one in (template.gray, image.gray)
-    ]
-    matrix = scaled(start, 1 / scale, 1 / scale).astype(np.float32)
+    )
+    before = scaled(start, 1 / scale, 1 / scale)
+    inside = cv2.warpAffine(
+        np.full(seen.shape, 255, np.uint8), before, (width, height), flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP
+    )
     criteria = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, steps, NEAR)
     try:
-        correlation, matrix = cv2.findTransformECC(
-            grays[0], grays[1], matrix, cv2.MOTION_EUCLIDEAN, criteria, None, BLUR
+        correlation, rest = cv2.findTransformECC(
+            known, moved_back(seen, before), np.eye(2, 3, dtype=np.float32), cv2.MOTION_EUCLIDEAN, criteria, inside, BLUR
         )
     except cv2.error:  # images do not overlap, or the iteration left them
         return None
-    lie = Lie(scaled(matrix.astype(np.float64), scale, scale), float(correlation))
+    matrix = before[:, :2] @ rest + np.column_stack([np.zeros((2, 2)), before[:, 2]])
+    lie = Lie(scaled(matrix, scale, scale), float(correlation))
     is_sound = np.isfinite(lie.matrix).all() and np.isfinite(correlation) and lie.shift(image.gray.shape) <= MOST_SHIFT
     return lie if is_sound else None
 
