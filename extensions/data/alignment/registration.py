@@ -24,7 +24,7 @@ N_STARTS = 4  # turns that are tried, beside that of 0
 STEPS, FEW_STEPS = 60, 25  # of ECC at most
 NEAR = 1e-5  # change of the correlation at which ECC ends
 BLUR = 5  # px, side of ECC's own filter
-MOST_SHIFT = 0.5  # of the side; what lies further away is no alignment
+MOST_SHIFT = 0.35  # of the side; what lies further away is no alignment
 
 
 @dataclass(frozen=True, eq=False)

@@ -92,11 +92,13 @@ def position_check(datamodule: Any) -> Position | str:
     """Compare the good training images of a data set, place by place; a few seconds, once for the same images.
 
     Args:
-        datamodule: Set up; ours or anomalib's.
+        datamodule: Ours or anomalib's.
 
     Returns:
         What was found, or one sentence that says why nothing could be.
     """
+    if not hasattr(datamodule, "train_data"):
+        datamodule.setup()
     samples, imaging = datamodule.train_data.samples, imaging_of(datamodule)
     good = sorted({str(path) for path in samples["image_path"][samples["label_index"] == 0]})
     if imaging.tiling is not None:
