@@ -33,6 +33,7 @@ def measure(record: Record, prepared: Prepared, workspace: Path, options: RunOpt
     from benchmark.one_run.kept_networks import keep_for_timing, keep_image, network_id
     from benchmark.one_run.latency import measure_latency, moved_to
     from benchmark.one_run.memory import PeakMemory, model_bytes
+    from benchmark.one_run.images_lie import how_images_lie
     from benchmark.one_run.shared_fit import last_fit
     from benchmark.one_run.threshold_scores import calibration_scores, check_calibration, cross_conformal_scores
     from benchmark.one_run.training import device_of, make_engine, validates
@@ -72,6 +73,9 @@ def measure(record: Record, prepared: Prepared, workspace: Path, options: RunOpt
         check_known_defects(model, datamodule)
         take_imaging(model, datamodule, is_training=known is None)
         check_n_train(model, len(datamodule.train_data))
+        with step("looking at how the images lie"):
+            lies = how_images_lie(model, datamodule)
+        record = record.model_copy(update={"dataset": record.dataset.model_copy(update=lies)})
         wanted = dict(options.layers).get(backbone_id(experiment), ())
         validation = known is None and validates(model, datamodule)
         splits = ("test",) if known else (*SPLITS, "val") if validation else SPLITS

@@ -34,6 +34,13 @@ class Dataset(Section):
         products: Those that it was trained on together; empty for one.
         part_score: What a part of several images scores, see `extensions.data.part_score`; None where no parts are
             named.
+        aligned: Whether images were turned and shifted onto a template; `n_unaligned` of them could not be.
+        alignment_ms: What it takes to find how an image lies and to turn it, and its map back, at the size of its file;
+            no part of the latency of the network. None where nothing is aligned.
+        position_score: How well the good training images lie on each other, 0 to 1, see
+            `extensions.data.checks.position_check`; measured for detectors that are bound to places.
+        position_registered: The same once they are registered.
+        position_remark: What that means for the detector; None where nothing is to be said.
     """
 
     name: str
@@ -55,6 +62,12 @@ class Dataset(Section):
     training: str = ONE_EACH
     products: list[str] = []
     part_score: str | None = None
+    aligned: bool = False
+    n_unaligned: int | None = None
+    alignment_ms: float | None = None
+    position_score: float | None = None
+    position_registered: float | None = None
+    position_remark: str | None = None
     n_train_groups: int | None = None
     n_test_groups_normal: int | None = None
     n_test_groups_anomalous: int | None = None

@@ -77,7 +77,7 @@ def about_frame(
         overall: Detectors over many categories, or why there is no such ranking.
     """
     rows = [("Result", dataset, sentence) for dataset, sentence in best_sentences(leaderboard, records)]
-    found = (*warnings, *_data_differences(records), *_differences(records), *time_warnings(leaderboard))
+    found = (*warnings, *_positions(records), *_data_differences(records), *_differences(records), *time_warnings(leaderboard))
     rows += [("Warnings", "", text) for text in found]
     rows += [("Over categories", *row) for row in overall_sentences(overall)] if overall else []
     rows += [("Runs", *row) for row in _sweeps(records, plans)]
@@ -160,6 +160,10 @@ def _data_sets(records: Sequence[Record]) -> Iterable[tuple[str, str]]:
         kinds = ", ".join(f"{kind} {n}" for kind, n in data.defect_kinds.items())
         parts += [f"defects: {kinds}"] if kinds else []
         parts += ["synthetic defects"] if data.synthetic else []
+        if data.aligned:
+            parts += [f"images aligned ({data.n_unaligned or 'none'} could not be), {data.alignment_ms:.0f} ms each"]
+        if data.position_score is not None:
+            parts += [f"position score {data.position_score:.2f}"]
         yield "/".join(filter(None, [name, category])), f"{'; '.join(parts)}; content {str(sha256)[:12]}"
 
 
@@ -206,6 +210,15 @@ def _data_differences(records: Sequence[Record]) -> Iterable[str]:
     for name, found in contents.items():
         if len(found) > 1:
             yield f"{name}: rows differ in the content of the data ({_shares(found)}); their numbers may not compare."
+
+
+def _positions(records: Sequence[Record]) -> Iterable[str]:
+    """A sentence for each data set on which a detector bound to places was run though its images lie differently."""
+    told: dict[tuple[str, str], None] = {}
+    for record in records:
+        if record.dataset.position_remark:
+            told[record.dataset.label, record.dataset.position_remark] = None
+    yield from (f"{name}: {remark}." for name, remark in told)
 
 
 def _shares(found: Counter[str]) -> str:

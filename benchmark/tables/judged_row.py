@@ -130,6 +130,9 @@ def _judge(
     point = None if samples is None else operating_point(samples, asked, calibration=calibration)
     if samples is not None:
         line.update(certainty(samples, point) | {"caution": caution(samples, requirement)})
+    if line.get("_remark"):
+        line["caution"] = "; ".join(filter(None, [line["_remark"], line.get("caution")]))
+    if samples is not None:
         how = next((record.dataset.part_score for record in runs if record.dataset.part_score), WORST)
         line.update(certainty_of_parts(samples, asked, how, calibration=calibration))
     return JudgedRow(label=label, line=line, runs=runs, samples=samples, calibration=calibration, point=point)

@@ -54,6 +54,7 @@ def summary(row: Row, categories: list[str]) -> dict[str, Any]:
         "latency_session": _joined(done, lambda r: r.speed.latency_session or ALONE),
         "latency_note": _joined(done, lambda r: r.speed.latency_note),
         "status": _status(cells),
+        "_remark": _joined(done, lambda r: r.dataset.position_remark),
         "_complete": all(cell.state == "finished" for cell in cells)
         and not any(record.is_open_ended for record in done),
     }

@@ -83,12 +83,14 @@ class ImageSplit(Dataset):
         imaging = getattr(dataset, "imaging", None)
         self.n_channels = 3 if imaging is None else int(imaging.n_channels)
         region = getattr(imaging, "region", None)
+        alignment = getattr(imaging, "alignment", None)
         how = key_of(
             transform=transform_repr(self._dataset.augmentations),
             reader=f"{type(dataset).__module__}.{type(dataset).__name__}",
             version=READER,
             **({"region": region.sha256} if region is not None else {}),
             **({"imaging": repr(imaging)} if imaging is not None and not imaging.is_read_plainly else {}),
+            **({"alignment": [alignment.sha256, bool(getattr(dataset, "aligns_masks", False))]} if alignment else {}),
         )
         marked = self._marked()
         files_of = getattr(dataset, "files_of", lambda path: [path])

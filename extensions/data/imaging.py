@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Any
 
+from extensions.data.alignment.alignment import Alignment
 from extensions.data.channels import Channels, n_channels
 from extensions.data.regions.region import Region
 from extensions.data.tiling.settings import Tiling
@@ -23,12 +24,14 @@ class Imaging:
         tiling: The tiles that images are looked at in; None for images that are looked at whole.
         range: The values that become 0 and 1; None for the full range of 8 bits, to which other files are brought.
         channels: Of an image; None for RGB, to which grey files are repeated.
+        alignment: The template that images are turned and shifted onto; None for images that are seen as they lie.
     """
 
     region: Region | None = None
     tiling: Tiling | None = None
     range: ValueRange | None = None
     channels: Channels | None = None
+    alignment: Alignment | None = None
 
     @property
     def n_channels(self) -> int:
@@ -70,7 +73,13 @@ class Imaging:
         return cls(**{name: PARTS[name].of(part) for name, part in stored.items()})
 
 
-PARTS: dict[str, Any] = {"region": Region, "tiling": Tiling, "range": ValueRange, "channels": Channels}
+PARTS: dict[str, Any] = {
+    "region": Region,
+    "tiling": Tiling,
+    "range": ValueRange,
+    "channels": Channels,
+    "alignment": Alignment,
+}
 """The class of each part by its name in `Imaging`."""
 
 

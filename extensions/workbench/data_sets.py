@@ -148,6 +148,7 @@ class Detected(DataSet):
         if contamination := getattr(datamodule, "contamination", None):
             kinds = ", ".join(f"{kind} {n}" for kind, n in contamination["kinds"].items()) or "no defects"
             lines.append(f"  {'injected':18}{kinds} ({contamination['ratio']:.1%} of training)")
+        lines += _how_they_lie(datamodule)
         if drawn := getattr(datamodule, "k_shot_images", None):
             lines.append(f"  {'k_shot':18}{', '.join(drawn)}")
         if shares := _marked_shares(datamodule):
@@ -264,6 +265,26 @@ def _marked_shares(datamodule: AnomalibDataModule) -> list[float]:
     samples = all_samples(datamodule)
     paths = [path for path in samples["mask_path"][samples["label_index"] == 1] if path]
     return [fact.share for fact in inspect_files(paths, masks=True).values()]
+
+
+def _how_they_lie(datamodule: AnomalibDataModule) -> list[str]:
+    """How well the good images lie on each other, and which detectors that rules out."""
+    from extensions.configuration.classes import import_class, known_classes, resolve_class_path
+    from extensions.data.checks.position_check import position_check
+
+    found = position_check(datamodule)
+    if isinstance(found, str):
+        return [f"  {'position':18}{found}"]
+    lines = [f"  {'position':18}{found.sentence}"]
+    unaligned = getattr(datamodule, "unaligned", [])
+    if getattr(datamodule, "align", None):
+        lines.append(f"  {'align':18}{len(unaligned)} images could not be aligned")
+    if not found.is_aligned:
+        known = known_classes("model")
+        classes = {name: import_class(resolve_class_path(name, "model"), "model", known) for name in known}
+        bound = sorted(name for name, kind in classes.items() if getattr(kind, "needs_alignment", False))
+        lines.append(f"  {'rules out':18}{', '.join(bound)}, which compare each place with the same place of others")
+    return lines
 
 
 def _safe(name: str) -> str:

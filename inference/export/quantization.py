@@ -46,6 +46,7 @@ def quantized(
     """
     import nncf
 
+    from extensions.data.alignment.warping import aligned, lie_in
     from extensions.data.imaging import Imaging
     from extensions.data.reading.pixels import read_pixels
 
@@ -61,6 +62,8 @@ def quantized(
 
     def read(one: tuple[Path, int]) -> np.ndarray:
         image = read_pixels(one[0], how)
+        if how.alignment is not None:
+            image = aligned(image, how, lie_in(image, how))
         if tiling is None:
             return image[None]
         cut = cut_of(how, (image.shape[0], image.shape[1]))

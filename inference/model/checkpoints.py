@@ -126,6 +126,7 @@ def describe(model: AnomalibModule, class_path: str, stored: dict[str, Any], rec
         versions=versions(),
         tiling=model.imaging.tiling if hasattr(model, "imaging") else None,
         region_of_interest=_fixed_region(imaging_of(model)),
+        alignment=alignment.packed() if (alignment := imaging_of(model).alignment) is not None else None,
         **scale,
         **{name: part for name, part in imaging_of(model).stored().items() if name in ("range", "channels")},
     )

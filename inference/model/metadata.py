@@ -20,6 +20,7 @@ from pydantic import (
 )
 from pydantic.dataclasses import dataclass
 
+from extensions.data.alignment.alignment import Alignment
 from extensions.data.channels import Channels
 from extensions.data.imaging import Imaging
 from extensions.data.regions.region import Region, mask_of
@@ -135,6 +136,8 @@ class ModelInfo:
         range: The values that become 0 and 1 in the network, as the files hold them, for all channels or for each; the
             network takes images of these values (uint16 or float32). None: it takes uint8.
         channels: How many channels an image has, and how the names of its files end; None for RGB.
+        alignment: `template` (PNG in base 64) and `least`: the network takes images that lie on this template. They are
+            turned and shifted, and its maps turned back, by who calls it; None for images as they are taken.
     """
 
     model: str
@@ -162,6 +165,7 @@ class ModelInfo:
     region_of_interest: dict[str, Any] | None = None
     range: dict[str, Any] | None = None
     channels: dict[str, Any] | None = None
+    alignment: dict[str, Any] | None = None
 
     @field_validator("region_of_interest")
     @classmethod
@@ -180,6 +184,13 @@ class ModelInfo:
     def _are_channels(cls, stored: dict[str, Any] | None) -> dict[str, Any] | None:
         return None if stored is None else Channels.of(stored).stored()
 
+    @field_validator("alignment")
+    @classmethod
+    def _is_alignment(cls, packed: dict[str, Any] | None) -> dict[str, Any] | None:
+        if packed is not None:
+            Alignment.unpacked(packed)
+        return packed
+
     @cached_property
     def imaging(self) -> Imaging:
         """How image files are read for the network."""
@@ -188,7 +199,8 @@ class ModelInfo:
         if self.region_of_interest is not None:
             found = self.region_of_interest
             region = Region(mask_of(found["runs"], tuple(found["size"])))
-        return replace(Imaging.of(stored), tiling=self.tiling, region=region)
+        alignment = None if self.alignment is None else Alignment.unpacked(self.alignment)
+        return replace(Imaging.of(stored), tiling=self.tiling, region=region, alignment=alignment)
 
     @property
     def input_dtype(self) -> str:

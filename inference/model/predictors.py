@@ -24,6 +24,7 @@ from inference.model.batches import BATCH, Key, batches
 from inference.model.compiling import check_files, compile_network
 from inference.model.given_thresholds import check_given, judged_by
 from inference.model.metadata import ModelInfo, info_path
+from inference.model.straightened import straightened
 from inference.model.tiles import cut, stitched
 from inference.model.verdicts import Verdict
 
@@ -47,6 +48,7 @@ class Prediction:
             computed, divided by the images in it. Reading, waiting and writing are not in it; batches that other
             streams compute meanwhile slow it down. Of an image in tiles: from its first tile to its last.
         inside: (h, w) bool, where the network looks; None for everywhere.
+        aligned: Whether the image could be aligned with the template that the model has; None where it has none.
     """
 
     pred_score: float
@@ -56,6 +58,7 @@ class Prediction:
     latency_ms: float
     verdict: Verdict | None = None
     inside: np.ndarray | None = None
+    aligned: bool | None = None
 
 
 class Predictor(ABC):
@@ -89,11 +92,11 @@ class Predictor(ABC):
                 raise outcome
         return [outcome for outcome in found if isinstance(outcome, Prediction)]
 
-    @abstractmethod
     def stream(self, images: Iterable[tuple[Key, np.ndarray]]) -> Iterator[tuple[Key, Prediction | Exception]]:
         """Score images one after another while more are being read; results come in the order of the images.
 
-        Of a network of tiles each image is cut and its map stitched; only the tiles that are at work are held.
+        Of a network of tiles each image is cut and its map stitched; only the tiles that are at work are held. For a
+        model of aligned images each is aligned first, and its map turned back.
 
         Args:
             images: Any key and an image as in `predict`; taken a few batches ahead of what is yielded.
@@ -101,6 +104,16 @@ class Predictor(ABC):
         Yields:
             The key and the prediction, or the error that an image caused.
         """
+
+        imaging = self.info.imaging
+        if imaging.alignment is None:
+            yield from self._scored(images)
+        else:
+            yield from straightened(images, self._scored, imaging, self.info.input_dtype)
+
+    @abstractmethod
+    def _scored(self, images: Iterable[tuple[Any, Any]]) -> Iterator[tuple[Any, Prediction | Exception]]:
+        """Score images that lie as the network expects, as `stream`."""
 
     def _batches(self, images: Iterable[tuple[Key, np.ndarray]]) -> Iterator[tuple[list[Key], np.ndarray | Exception]]:
         imaging = self.info.imaging
@@ -173,7 +186,7 @@ class OpenVinoPredictor(Predictor):
         n_requests = self.compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
         self._requests = [self.compiled.create_infer_request() for _ in range(n_requests)]
 
-    def stream(self, images: Iterable[tuple[Key, np.ndarray]]) -> Iterator[tuple[Key, Prediction | Exception]]:
+    def _scored(self, images: Iterable[tuple[Any, Any]]) -> Iterator[tuple[Any, Prediction | Exception]]:
         """See `Predictor.stream`."""
         if self.info.tiling is None:
             yield from self._stream(images)
@@ -241,7 +254,7 @@ class TorchPredictor(Predictor):
         super().__init__(info, batch=1)
         self._model = model.eval()
 
-    def stream(self, images: Iterable[tuple[Key, np.ndarray]]) -> Iterator[tuple[Key, Prediction | Exception]]:
+    def _scored(self, images: Iterable[tuple[Any, Any]]) -> Iterator[tuple[Any, Prediction | Exception]]:
         """See `Predictor.stream`; the model itself cuts and stitches."""
         import torch
 

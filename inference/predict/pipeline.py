@@ -103,6 +103,7 @@ def predict(
         images = Overlays(output, predictor.info, names=source.names) if source.kind == "images" else video
     started = time.perf_counter()
     n_done = n_failed = n_anomalous = n_unsure = 0
+    unaligned: list[str] = []
     remarked: dict[str, Stored] = {}
     bar = progress_bar(title="predict", total=source.total, unit="image", hidden=not progress, delay=0, leave=True)
     order: deque[Item] = deque()  # read and not yet in the table
@@ -116,6 +117,8 @@ def predict(
             n_done += 1
             if item.stored != Stored():
                 remarked[item.name] = item.stored
+            if outcome.aligned is False:
+                unaligned.append(item.name)
             n_anomalous += bool(outcome.pred_label)
             n_unsure += outcome.verdict == "unsure"
             sinks.add(item.name, outcome)
@@ -123,6 +126,11 @@ def predict(
                 sinks.images.add(item.name, shown(item.image, predictor.info.imaging), outcome)
     unit = "image" if source.kind == "images" else "frame"
     seconds, remarks = time.perf_counter() - started, tuple(sentences(remarked, n_files=n_done))
+    if unaligned:
+        remarks += (
+            f"{len(unaligned)} of {n_done} {unit}s could not be aligned with the model's template, such as "
+            f"{unaligned[0]}: they were judged as they were found to lie best; look at them",
+        )
     return Report(n_done, n_failed, n_anomalous, source.missing, seconds, unit, n_unsure, remarks)
 
 

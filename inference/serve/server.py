@@ -107,6 +107,8 @@ def public_info(info: ModelInfo) -> dict[str, Any]:
     for name, keys in (("backbone", ("name", "layers")), ("dataset", ("name", "category"))):
         whole = getattr(info, name)
         found[name] = None if whole is None else {key: whole.get(key) for key in keys}
+    if (alignment := info.imaging.alignment) is not None:  # its template is a picture of the product
+        found["alignment"] = {"size": list(alignment.template.shape), "least": alignment.least}
     return found
 
 
@@ -116,6 +118,8 @@ def warm_up(predictor: Predictor) -> None:
     size = info.image_size if info.tiling is None else info.tiling.tile
     if (mask := fixed_mask(info.imaging)) is not None:
         size = (mask.shape[0], mask.shape[1])
+    if info.imaging.alignment is not None:
+        size = (info.imaging.alignment.template.shape[0], info.imaging.alignment.template.shape[1])
     grey = np.full((*size, info.imaging.n_channels), 128, info.input_dtype)
     if not info.imaging.is_read_plainly:
         with contextlib.suppress(RuntimeError, MemoryError):  # the first request is told
@@ -162,7 +166,8 @@ def answer(predictor: Predictor, content: bytes, *, with_map: bool = False, view
     Returns:
         JSON: `pred_score` (raw, higher is more anomalous), `pred_score_normalized`, `threshold` and `upper_threshold`
         (raw; the latter null with one threshold), `pred_label`, `verdict` (good, defective, or, between both
-        thresholds, unsure, whose label is true; null without a threshold), `latency_ms` (of the network), `width` and
+        thresholds, unsure, whose label is true; null without a threshold), `aligned` (whether the image could be
+        aligned; null where the model aligns none), `latency_ms` (of the network, and of aligning), `width` and
         `height` in px, `remarks` (sentences about how the file stores the image, mostly none).
 
     Raises:
@@ -182,6 +187,7 @@ def answer(predictor: Predictor, content: bytes, *, with_map: bool = False, view
         "upper_threshold": predictor.info.upper_threshold,
         "pred_label": prediction.pred_label,
         "verdict": prediction.verdict,
+        "aligned": prediction.aligned,
         "latency_ms": prediction.latency_ms,
         "width": image.shape[1],
         "height": image.shape[0],

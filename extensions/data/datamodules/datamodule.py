@@ -15,9 +15,11 @@ from torch.utils.data import DataLoader
 from torchvision.transforms.v2 import Transform
 
 from extensions.configuration.given_arguments_mixin import RemembersArguments
+from extensions.data.alignment.alignment import Alignment
 from extensions.data.checks.copies import contents_of
 from extensions.data.checks.data_check import all_samples, raise_problems, tell_near_copies
 from extensions.data.checks.inspection import inspect_files
+from extensions.data.datamodules.alignment import checked_align, find_alignment, tell_unaligned
 from extensions.data.datamodules.checked_arguments import checked_k_shot, checked_mode, checked_ratio, checked_seed
 from extensions.data.datamodules.dataset import WorkbenchDataset
 from extensions.data.datamodules.kind_folders import list_calibration
@@ -109,9 +111,16 @@ class WorkbenchDataModule(RemembersArguments, ValuesMixin, AnomalibDataModule):
         channels: of images that are not grey or RGB: the number of channels in a file (of a TIFF with all of its pages,
             or of NPY), or how the names of the files of an image end, such as ``[_rgb.png, _nir.png, _depth.png]``: the
             first file names the image, the others lie beside it, a grey one gives a channel and an RGB one three.
+        align: for parts that lie turned or shifted: true has each image turned and shifted onto a template before any
+            detector sees it, in training, in a test and on the line. The template is the mean of up to 24 good training
+            images that were brought to one place themselves. ``{n_images: 24, least: null}`` sets how many, and the
+            correlation with the template below which an image is told to be not aligned. Maps and masks stay in the
+            frame of the image as it was taken. Not with ``tiling``, ``roi``, ``ignore`` or ``border``. See
+            ``docs/alignment.md``.
 
     Attributes:
         calibration_data: these images, after ``setup``; None without them.
+        unaligned: names of images that could not be aligned, after ``setup``.
 
     Raises:
         ValueError: a mode, a ratio or a number of images that cannot be.
@@ -158,6 +167,7 @@ class WorkbenchDataModule(RemembersArguments, ValuesMixin, AnomalibDataModule):
         tiling: dict[str, Any] | None = None,
         range: Sequence[float | Sequence[float]] | str | None = None,
         channels: int | Sequence[str] | None = None,
+        align: bool | dict[str, Any] | None = None,
     ) -> None:
         self.tiling = None if tiling is None else Tiling.from_settings(tiling)
         super().__init__(
@@ -185,6 +195,11 @@ class WorkbenchDataModule(RemembersArguments, ValuesMixin, AnomalibDataModule):
         self.roi, self.ignore, self.border = roi, ignore, check_border(border)
         check_roi(roi, self.tiling, name=name)
         self._found_region: Region | None = None
+        self.align = align
+        others = {"tiling": tiling, "roi": roi, "ignore": ignore, "border": border}
+        self._align_settings = checked_align(align, name=name, others=others)
+        self._found_alignment: Alignment | None = None
+        self.unaligned: list[str] = []
         self._set_values(range, channels)
         check_resize(self.tiling, plainly=self.reads_plainly, name=name)
         self.calibration_data: WorkbenchDataset | None = None
@@ -215,7 +230,13 @@ class WorkbenchDataModule(RemembersArguments, ValuesMixin, AnomalibDataModule):
     @property
     def _imaging(self) -> Imaging:
         """As far as it is known."""
-        return Imaging(region=self._found_region, tiling=self.tiling, range=self._value_range, channels=self._channels)
+        return Imaging(
+            region=self._found_region,
+            tiling=self.tiling,
+            range=self._value_range,
+            channels=self._channels,
+            alignment=self._found_alignment,
+        )
 
     @property
     def product_names(self) -> list[str]:
@@ -282,11 +303,18 @@ class WorkbenchDataModule(RemembersArguments, ValuesMixin, AnomalibDataModule):
         self._task = TaskType.SEGMENTATION if has_masks else TaskType.CLASSIFICATION
         train = with_known(train, drawn, known)
         self._take_range(train)
+        if self._align_settings is not None:
+            self._found_alignment = find_alignment(
+                train, self._align_settings, self._imaging, name=self.name, seed=self.seed
+            )
         self.train_data = self._training_dataset(train)
         self.test_data = self._dataset(test)
         self.val_data = self._dataset(val)
         self.calibration_data = self._dataset(calibration) if len(calibration) else None
         tell_near_copies(all_samples(self), name=self.name, root=self.root)
+        if self._found_alignment is not None:
+            paths = [str(path) for path in all_samples(self)["image_path"]]
+            self.unaligned = tell_unaligned(paths, self._imaging, name=self.name, name_of=self.relative)
 
     def _region(self, samples: pd.DataFrame) -> Region | None:
         """The region of interest, checked against these images."""
@@ -441,7 +469,9 @@ class WorkbenchDataModule(RemembersArguments, ValuesMixin, AnomalibDataModule):
         task = TaskType.SEGMENTATION if samples["known"].any() else self._task
         if self.tiling is not None:
             return TiledDataset(samples, name=self.name, task=task, imaging=self._imaging)
-        return WorkbenchDataset(samples, name=self.name, task=task, imaging=self._imaging)
+        dataset = WorkbenchDataset(samples, name=self.name, task=task, imaging=self._imaging)
+        dataset.aligns_masks = True
+        return dataset
 
     @property
     def task(self) -> TaskType:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from anomalib import TaskType
 from anomalib.data.dataclasses import ImageItem
@@ -14,7 +15,9 @@ from torchvision.transforms.v2 import Transform
 from torchvision.transforms.v2.functional import to_dtype, to_image
 from torchvision.tv_tensors import Mask
 
+from extensions.data.alignment.warping import aligned
 from extensions.data.cutting import filled
+from extensions.data.datamodules.lies import lie_of_file
 from extensions.data.imaging import Imaging
 from extensions.data.reading.decoded import decoded_images
 from extensions.data.reading.image_files import read_image, read_mask
@@ -32,7 +35,13 @@ class WorkbenchDataset(AnomalibDataset):
         task: with segmentation each item has a mask, all zero for normal images.
         augmentations: applied to image and mask together.
         imaging: how files are read.
+
+    Attributes:
+        aligns_masks: whether masks are aligned with their images, as training needs them; else they stay as they are,
+            and maps are turned back onto the images as they were taken.
     """
+
+    aligns_masks: bool = False
 
     def __init__(
         self,
@@ -93,7 +102,7 @@ def read_item(dataset: AnomalibDataset, index: int) -> ImageItem:
     gt_mask = None
     if dataset.task == TaskType.SEGMENTATION:
         is_marked = row.label_index == LabelName.ABNORMAL and row.mask_path
-        marks = torch.from_numpy(read_mask(row.mask_path)) if is_marked else torch.zeros(image.shape[-2:])
+        marks = torch.from_numpy(_marks(dataset, row)) if is_marked else torch.zeros(image.shape[-2:])
         gt_mask = Mask(marks, dtype=torch.uint8)
     if dataset.augmentations:
         image, gt_mask = (
@@ -108,13 +117,25 @@ def read_item(dataset: AnomalibDataset, index: int) -> ImageItem:
     )
 
 
+def _marks(dataset: AnomalibDataset, row: Any) -> np.ndarray:
+    marks = read_mask(row.mask_path)
+    imaging = getattr(dataset, "imaging", None)
+    if imaging is None or imaging.alignment is None or not getattr(dataset, "aligns_masks", False):
+        return marks
+    return aligned(marks, imaging, lie_of_file(row.image_path, imaging), nearest=True)
+
+
 def read_unit_image(path: str | Path, imaging: Imaging | None = None) -> torch.Tensor:
     """One image as a detector sees it, before it is brought to size: (C, H, W) float32 in [0, 1]."""
     if imaging is not None and not imaging.is_read_plainly:
-        return unit_image(filled(read_pixels(path, imaging), imaging), imaging)
-    pixels = decoded_images.take(path)
-    if pixels is None:
-        pixels = read_image(path)
+        pixels = read_pixels(path, imaging)
+        if imaging.alignment is not None:
+            pixels = aligned(pixels, imaging, lie_of_file(path, imaging, pixels))
+        return unit_image(filled(pixels, imaging), imaging)
+    found = decoded_images.take(path)
+    pixels = read_image(path) if found is None else found
+    if imaging is not None and imaging.alignment is not None:
+        pixels = aligned(pixels, imaging, lie_of_file(path, imaging, pixels))
     if imaging is not None:
         pixels = filled(pixels, imaging)
     return to_dtype(to_image(pixels), torch.float32, scale=True)

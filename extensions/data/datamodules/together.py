@@ -12,6 +12,7 @@ from anomalib.data.utils import ValSplitMode
 from extensions.data.checks.copies import contents_of
 from extensions.data.checks.data_check import all_samples, repeated, tell_near_copies
 from extensions.data.checks.inspection import inspect_files
+from extensions.data.datamodules.alignment import check_unaligned
 from extensions.data.datamodules.region import common_region
 from extensions.data.datamodules.tiles import check_tiles
 from extensions.data.errors import DatasetError, dataset_error, warn_once
@@ -69,6 +70,7 @@ def set_up_together(
     has_masks = any((frame["mask_path"] != "").any() for frame in (train[~train["known"]], val, test))
     whole._task = TaskType.SEGMENTATION if has_masks else TaskType.CLASSIFICATION
     whole._take_imaging(parts)
+    check_unaligned(parts, name=whole.name)
     whole._found_region = common_region({name: part.imaging.region for name, part in parts.items()}, name=whole.name)
     whole.train_data = whole._training_dataset(train)
     whole.val_data, whole.test_data = whole._dataset(val), whole._dataset(test)

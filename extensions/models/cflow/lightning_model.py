@@ -65,6 +65,7 @@ class Cflow(LrScheduleMixin, HeldOutMixin, BackboneMixin, AnomalibCflow):
     """
 
     reductions = (8, 16, 32)
+    needs_alignment = True
     extractor_name = "encoder"
     only_for_fit = frozenset({"fiber_batch_size", "lr", "lr_schedule"})
     model: CflowModel

@@ -11,6 +11,7 @@ from anomalib.visualization import ImageVisualizer
 from torch.utils.data import DataLoader
 
 from extensions.data.datamodules.stock_datasets import read_as_ours
+from extensions.models.common.alignment_mixin import AlignmentMixin
 from extensions.models.common.known_defects import check_known_defects
 from extensions.models.common.region_mixin import RegionMixin
 from extensions.models.common.tiling_mixin import TilingMixin
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from lightning.pytorch import Trainer
 
 
-class ReadingMixin(TilingMixin, RegionMixin):
+class ReadingMixin(AlignmentMixin, TilingMixin, RegionMixin):
     """Mix-in for anomalib models: files of anomalib's own data sets are read by our reader in fit, test and predict.
 
     The data sets themselves, loaders that are given and other models are left as they are.

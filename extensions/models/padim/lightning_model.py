@@ -50,6 +50,7 @@ class Padim(SupportViewsMixin, RefitMixin, BackboneMixin, AnomalibPadim):
     """
 
     reductions = (4, 8, 16)
+    needs_alignment = True
     store_name = "memory_bank"
     model: PadimModel
 

@@ -61,6 +61,7 @@ class RegAd(SupportViewsMixin, RefitMixin, BackboneMixin, MemoryBankMixin, Anoma
     """
 
     reductions = (4, 8, 16)
+    needs_alignment = True
     regions = "none"
     store_name = "memory_bank"
     uses_pixels = True
