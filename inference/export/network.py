@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from extensions.models.common.region_fill import find_fill
+from extensions.models.common.score_pooling import pool_scores, pooling_of
 from inference.export.input_resizing import prepend_preprocessing
 
 if TYPE_CHECKING:
@@ -44,6 +45,9 @@ class ExportedNetwork(nn.Module):
         if any(tensor.dtype == torch.float16 for tensor in network.state_dict().values()):
             network = copy.deepcopy(network).float()  # a copy: the model is compared with as it is
         self.network = network.exportable(image_size) if hasattr(network, "exportable") else network
+        if self.network is not network and (pooling := pooling_of(network)) is not None:
+            self.network.inside = getattr(network, "inside", None)
+            pool_scores(self.network, pooling)
         self.fill = find_fill(model.pre_processor)
         self.eval().requires_grad_(False)
 

@@ -112,6 +112,7 @@ def describe(model: AnomalibModule, class_path: str, stored: dict[str, Any], rec
     Raises:
         ValueError: The record's threshold is not that of the model.
     """
+    from extensions.models.common.score_pooling import pooling_of
     from inference.model.preprocessing import preprocessing_of
 
     scale, preprocessing = told_scale(model), preprocessing_of(model)
@@ -126,6 +127,7 @@ def describe(model: AnomalibModule, class_path: str, stored: dict[str, Any], rec
         versions=versions(),
         tiling=model.imaging.tiling if hasattr(model, "imaging") else None,
         region_of_interest=_fixed_region(imaging_of(model)),
+        score_pooling=None if (pooling := pooling_of(model.model)) is None else pooling.name,
         **scale,
         **{name: part for name, part in imaging_of(model).stored().items() if name in ("range", "channels")},
     )

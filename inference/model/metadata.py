@@ -23,6 +23,7 @@ from pydantic.dataclasses import dataclass
 from extensions.data.channels import Channels
 from extensions.data.imaging import Imaging
 from extensions.data.regions.region import Region, mask_of
+from extensions.data.score_pooling import ScorePooling
 from extensions.data.tiling.settings import Tiling
 from extensions.data.value_range import ValueRange
 from inference.model.verdicts import Verdict, verdict
@@ -135,6 +136,8 @@ class ModelInfo:
         range: The values that become 0 and 1 in the network, as the files hold them, for all channels or for each; the
             network takes images of these values (uint16 or float32). None: it takes uint8.
         channels: How many channels an image has, and how the names of its files end; None for RGB.
+        score_pooling: How the network takes its score from its map, and how who stitches tiles takes an image's from the
+            whole map; None where it has a way of its own, and where an image scores what its highest tile scores.
     """
 
     model: str
@@ -162,6 +165,7 @@ class ModelInfo:
     region_of_interest: dict[str, Any] | None = None
     range: dict[str, Any] | None = None
     channels: dict[str, Any] | None = None
+    score_pooling: str | None = None
 
     @field_validator("region_of_interest")
     @classmethod
@@ -179,6 +183,16 @@ class ModelInfo:
     @classmethod
     def _are_channels(cls, stored: dict[str, Any] | None) -> dict[str, Any] | None:
         return None if stored is None else Channels.of(stored).stored()
+
+    @field_validator("score_pooling")
+    @classmethod
+    def _is_pooling(cls, name: str | None) -> str | None:
+        return None if name is None else ScorePooling.named(name).name
+
+    @cached_property
+    def pooling(self) -> ScorePooling | None:
+        """How scores are taken from maps."""
+        return None if self.score_pooling is None else ScorePooling.named(self.score_pooling)
 
     @cached_property
     def imaging(self) -> Imaging:

@@ -17,6 +17,7 @@ from extensions.models.common.backbone_mixin import BackboneMixin
 from extensions.models.common.fit_order import FitOrder
 from extensions.models.common.pre_processor import ImageSize
 from extensions.models.common.refit_mixin import RefitMixin
+from extensions.models.common.score_pooling_mixin import ScorePoolingMixin
 from extensions.models.common.support_views_mixin import SupportViewsMixin
 from extensions.models.patchcore.coreset import check_method
 from extensions.models.patchcore.torch_model import PatchcoreModel
@@ -24,7 +25,7 @@ from extensions.models.patchcore.torch_model import PatchcoreModel
 JOHNSON = 4 / (0.9**2 / 2 - 0.9**3 / 3)  # channels of the projection for each unit of log(n_patches), at eps 0.9
 
 
-class Patchcore(SupportViewsMixin, RefitMixin, BackboneMixin, AnomalibPatchcore):
+class Patchcore(ScorePoolingMixin, SupportViewsMixin, RefitMixin, BackboneMixin, AnomalibPatchcore):
     """PatchCore: distance of each patch to a coreset of normal patches.
 
     Roth et al., "Towards Total Recall in Industrial Anomaly Detection", 2022, https://arxiv.org/abs/2106.08265.
@@ -52,6 +53,9 @@ class Patchcore(SupportViewsMixin, RefitMixin, BackboneMixin, AnomalibPatchcore)
             device. Changes no result. `PatchcoreModel` gives the peaks of fit and predict.
         support_views: Fits to 22 views of each training image, turned, shifted, mirrored and gray, see
             `extensions.models.common.support_views`; for fits to a handful of images.
+        score_pooling: What an image scores: `reweighted`, anomalib's, the distance of its farthest patch weighted by
+            `num_neighbors`; `max` of its map; or the mean of the map's highest pixels, `top_100` or `top_1%`, with any
+            other number, see `extensions.data.score_pooling`. None for `reweighted`. A trained model takes another.
         pre_processor: True builds the default, False leaves images as they are.
         post_processor: As in anomalib.
         evaluator: As in anomalib.
@@ -67,6 +71,7 @@ class Patchcore(SupportViewsMixin, RefitMixin, BackboneMixin, AnomalibPatchcore)
 
     reductions = (8, 16)
     store_name = "embedding_store"
+    own_pooling = "reweighted"
     only_for_fit = frozenset({"coreset_sampling_ratio", "coreset", "max_memory_bytes"})
     model: PatchcoreModel
 
@@ -86,6 +91,7 @@ class Patchcore(SupportViewsMixin, RefitMixin, BackboneMixin, AnomalibPatchcore)
         precision: str | PrecisionType = "float32",
         max_memory_bytes: int | None = None,
         support_views: bool = False,
+        score_pooling: str | None = None,
         pre_processor: nn.Module | bool = True,
         post_processor: nn.Module | bool = True,
         evaluator: Evaluator | bool = True,
@@ -122,13 +128,14 @@ class Patchcore(SupportViewsMixin, RefitMixin, BackboneMixin, AnomalibPatchcore)
         if precision == PrecisionType.FLOAT16:
             self.model = self.model.half()
         self._set_backbone(backbone, layers, weights=weights, pre_trained=pre_trained)
+        self._set_score_pooling(score_pooling)
 
     @classmethod
     def fit_order(cls, init_args: Mapping[str, Any]) -> FitOrder | None:
-        """The largest coreset first: smaller ones are its first part, whatever the number of neighbors."""
+        """The largest coreset first: smaller ones are its first part, whatever the number of neighbors and the pooling."""
         if "coreset_sampling_ratio" not in init_args:
             return None
-        own = ("coreset_sampling_ratio", "num_neighbors")
+        own = ("coreset_sampling_ratio", "num_neighbors", "score_pooling")
         shared = {name: value for name, value in init_args.items() if name not in own}
         return FitOrder(shared, -float(init_args["coreset_sampling_ratio"]))
 
