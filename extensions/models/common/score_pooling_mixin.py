@@ -28,10 +28,12 @@ class ScorePoolingMixin(MixinBase):
             in them.
         own_pooling: What the model does by itself, as `score_pooling` names it; None where no name says it.
         score_pooling: As given, or `own_pooling`.
+        pooling_decides_fit: Whether a fit leaves more than anomalib's thresholds that comes from image scores.
     """
 
     only_at_use: ClassVar[frozenset[str]] = frozenset({"score_pooling"})
     own_pooling: ClassVar[str | None] = "max"
+    pooling_decides_fit: ClassVar[bool] = False
     model: Any
     post_processor: Any
     score_pooling: str | None = None

@@ -72,6 +72,7 @@ class ConvAutoencoder(ScorePoolingMixin, NanRecoveryMixin, ReadingMixin, Checkpo
 
     only_for_fit = frozenset({"loss", "lr", "weight_decay"})  # scores are those of one error, whatever the loss
     own_pooling = None
+    pooling_decides_fit = True  # it has a threshold without labels
     model: ConvAutoencoderModel
     _label_free_threshold: torch.Tensor
 

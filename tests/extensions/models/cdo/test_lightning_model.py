@@ -7,8 +7,8 @@ from lightning import seed_everything
 
 from extensions import Cdo, MVTecAD, Stfpm
 from extensions.models.cdo.torch_model import CdoModel
-from extensions.models.common.score_pooling import pool_scores
 from extensions.models.common.known_defects import check_known_defects
+from extensions.models.common.score_pooling import pool_scores
 
 
 @pytest.fixture(scope="module")
