@@ -136,8 +136,8 @@ class ModelInfo:
         range: The values that become 0 and 1 in the network, as the files hold them, for all channels or for each; the
             network takes images of these values (uint16 or float32). None: it takes uint8.
         channels: How many channels an image has, and how the names of its files end; None for RGB.
-        score_pooling: How the network takes its score from its map, and how who stitches tiles takes an image's from the
-            whole map; None where it has a way of its own, and where an image scores what its highest tile scores.
+        score_pooling: How the network takes its score from its map, and who stitches tiles an image's from the whole
+            map; None where it has a way of its own, and where an image scores what its highest tile scores.
     """
 
     model: str

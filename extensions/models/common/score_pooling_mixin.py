@@ -71,8 +71,8 @@ class ScorePoolingMixin(MixinBase):
             return None
         if name == "reweighted":
             msg = (
-                f"score_pooling is 'reweighted', which is PatchCore's: {type(self).__name__} has no neighbors to weight "
-                f"by; expected {EXPECTED}"
+                f"score_pooling is 'reweighted', which is PatchCore's: {type(self).__name__} has no neighbors to "
+                f"weight by; expected {EXPECTED}"
             )
             raise ValueError(msg)
         try:

@@ -54,8 +54,8 @@ class ConvAutoencoder(ScorePoolingMixin, NanRecoveryMixin, ReadingMixin, Checkpo
         lr: First learning rate of AdamW.
         weight_decay: Of AdamW.
         score_pooling: What an image scores: `max` of its map, or the mean of the map's highest pixels, `top_100` or
-            `top_1%`, with any other number, see `extensions.data.score_pooling`. None for the mean error of all pixels, before the blur. A trained
-            model takes another.
+            `top_1%`, with any other number, see `extensions.data.score_pooling`. None for the mean error of all pixels,
+            before the blur. A trained model takes another.
         pre_processor: True builds the default, False leaves images as they are.
         post_processor: As in anomalib.
         evaluator: As in anomalib.

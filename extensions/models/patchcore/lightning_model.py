@@ -19,7 +19,8 @@ from extensions.models.common.pre_processor import ImageSize
 from extensions.models.common.refit_mixin import RefitMixin
 from extensions.models.common.score_pooling_mixin import ScorePoolingMixin
 from extensions.models.common.support_views_mixin import SupportViewsMixin
-from extensions.models.patchcore.coreset import check_method
+from extensions.models.patchcore.coreset import UNORDERED, check_method
+from extensions.models.patchcore.coreset_start import check_start
 from extensions.models.patchcore.torch_model import PatchcoreModel
 
 JOHNSON = 4 / (0.9**2 / 2 - 0.9**3 / 3)  # channels of the projection for each unit of log(n_patches), at eps 0.9
@@ -44,6 +45,10 @@ class Patchcore(ScorePoolingMixin, SupportViewsMixin, RefitMixin, BackboneMixin,
         coreset_sampling_ratio: Share of training patches kept in the memory bank, in (0, 1].
         coreset: How they are selected: `greedy` (anomalib's; over-selects anomalies among the training images),
             `random`, `kmeans` or `density`, which dirty data harm less.
+        coreset_start: Patch with which `greedy` and `density` begin: a `random` one as in anomalib, the one nearest to
+            the mean of all (`center`), or the one `farthest` from it.
+        coreset_projection: Whether `greedy` and `density` measure distances after anomalib's sparse random projection,
+            or (False) as they are; with another start than `random` no seed then changes the bank.
         num_neighbors: Neighbors in the bank that weight the image score; 1 leaves the distance as it is.
         neighborhood: Side of the square of feature map positions averaged into a patch, odd (the paper's p; anomalib
             has 3). Larger ones see larger defects, and forgive more of a texture's irregularity.
@@ -72,7 +77,9 @@ class Patchcore(ScorePoolingMixin, SupportViewsMixin, RefitMixin, BackboneMixin,
     reductions = (8, 16)
     store_name = "embedding_store"
     own_pooling = "reweighted"
-    only_for_fit = frozenset({"coreset_sampling_ratio", "coreset", "max_memory_bytes"})
+    only_for_fit = frozenset(
+        {"coreset_sampling_ratio", "coreset", "coreset_start", "coreset_projection", "max_memory_bytes"}
+    )
     model: PatchcoreModel
 
     def __init__(
@@ -86,6 +93,8 @@ class Patchcore(ScorePoolingMixin, SupportViewsMixin, RefitMixin, BackboneMixin,
         center_crop: ImageSize | None = None,
         coreset_sampling_ratio: float = 0.1,
         coreset: str = "greedy",
+        coreset_start: str = "random",
+        coreset_projection: bool = True,
         num_neighbors: int = 9,
         neighborhood: int = 3,
         precision: str | PrecisionType = "float32",
@@ -106,6 +115,13 @@ class Patchcore(ScorePoolingMixin, SupportViewsMixin, RefitMixin, BackboneMixin,
             max_memory_bytes=(memory, memory is None or memory >= 0, "0 (all in a file), more, or None"),
         )
         check_method(coreset)
+        check_start(coreset_start)
+        if coreset in UNORDERED and (coreset_start != "random" or not coreset_projection):
+            msg = (
+                f"coreset_start={coreset_start!r} and coreset_projection={coreset_projection} are of a greedy or "
+                f"density coreset, and coreset is {coreset!r}: leave them out"
+            )
+            raise ValueError(msg)
         precision = check_precision(precision)
         layers = self._resolve_layers(backbone, layers)
         processor = self._resolve_pre_processor(pre_processor, backbone, image_size=image_size, center_crop=center_crop)
@@ -124,6 +140,8 @@ class Patchcore(ScorePoolingMixin, SupportViewsMixin, RefitMixin, BackboneMixin,
             neighborhood=neighborhood,
             max_memory_bytes=max_memory_bytes,
             coreset=coreset,
+            coreset_start=coreset_start,
+            coreset_projection=coreset_projection,
         )
         if precision == PrecisionType.FLOAT16:
             self.model = self.model.half()
@@ -132,7 +150,7 @@ class Patchcore(ScorePoolingMixin, SupportViewsMixin, RefitMixin, BackboneMixin,
 
     @classmethod
     def fit_order(cls, init_args: Mapping[str, Any]) -> FitOrder | None:
-        """The largest coreset first: smaller ones are its first part, whatever the number of neighbors and the pooling."""
+        """The largest coreset first: smaller ones are its first part, whatever neighbors and pooling."""
         if "coreset_sampling_ratio" not in init_args:
             return None
         own = ("coreset_sampling_ratio", "num_neighbors", "score_pooling")
@@ -145,7 +163,9 @@ class Patchcore(ScorePoolingMixin, SupportViewsMixin, RefitMixin, BackboneMixin,
         n_patches, n_channels = n_tiles * height * width, sum(channels for channels, *_ in features.values())
         n_bytes = 4 * n_patches * n_channels
         bank, limit = int(n_bytes * self.coreset_sampling_ratio), self.model.embedding_store.limit_on(self.device)
-        n_projected = 0 if self.model.coreset == "random" else min(n_channels, int(JOHNSON * math.log(n_patches)))
+        n_projected = min(n_channels, int(JOHNSON * math.log(n_patches)))
+        if self.model.coreset == "random" or not self.model.coreset_projection:
+            n_projected = 0
         collected = n_bytes + 4 * n_patches * n_projected
         return (bank, collected) if n_bytes > limit else (collected + bank, 0)
 

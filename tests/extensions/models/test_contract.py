@@ -37,7 +37,8 @@ BY_MAP = {"score_pooling": "top_7"}
 RATES = {"lr": 0.5, "weight_decay": 0.5}
 OTHERWISE = {
     "Patchcore": {
-        "coreset_sampling_ratio": 0.5, "coreset": "random", "max_memory_bytes": 0,
+        "coreset_sampling_ratio": 0.5, "coreset": "density", "coreset_start": "center", "coreset_projection": False,
+        "max_memory_bytes": 0,
         "num_neighbors": 1, "neighborhood": 5, "precision": "float16", "support_views": True,
     },
     "Padim": {"n_features": 10, "support_views": True},
