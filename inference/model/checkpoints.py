@@ -116,6 +116,8 @@ def describe(model: AnomalibModule, class_path: str, stored: dict[str, Any], rec
     from inference.model.preprocessing import preprocessing_of
 
     scale, preprocessing = told_scale(model), preprocessing_of(model)
+    if getattr(model, "lacks_image_threshold", False):  # anomalib would take that of maps in its place
+        scale |= {"threshold": None, "score_range": None}
     source = "the checkpoint's post-processor" if scale["threshold"] is not None else None
     info = ModelInfo(
         model=type(model).__name__,

@@ -28,6 +28,7 @@ class ScorePoolingMixin(MixinBase):
             in them.
         own_pooling: What the model does by itself, as `score_pooling` names it; None where no name says it.
         score_pooling: As given, or `own_pooling`.
+        lacks_image_threshold: Whether it was forgotten and not yet found anew.
         pooling_decides_fit: Whether a fit leaves more than anomalib's thresholds that comes from image scores.
     """
 
@@ -37,7 +38,7 @@ class ScorePoolingMixin(MixinBase):
     model: Any
     post_processor: Any
     score_pooling: str | None = None
-    _lacks_threshold: bool = False
+    lacks_image_threshold: bool = False
 
     def _set_score_pooling(self, name: str | None) -> None:
         """Heed the argument, once the network is there.
@@ -64,7 +65,7 @@ class ScorePoolingMixin(MixinBase):
         self.hparams["score_pooling"] = name
         if self.score_pooling != before:
             self._forget_image_thresholds()
-            self._lacks_threshold = not thresholds_follow
+            self.lacks_image_threshold = not thresholds_follow
 
     def _pooling(self, name: str | None) -> ScorePooling | None:
         if name is None or name == self.own_pooling:
@@ -100,18 +101,23 @@ class ScorePoolingMixin(MixinBase):
                 value.fill_(float("nan"))
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Store whether the image threshold is still to be found."""
+        """Store what the scores are, and whether their threshold is still to be found."""
         super().on_save_checkpoint(checkpoint)
-        if self._lacks_threshold:
+        checkpoint["score_pooling"] = self.score_pooling
+        if self.lacks_image_threshold:
             checkpoint["lacks_image_threshold"] = True
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Leave out what the checkpoint holds of scores of another pooling."""
         super().on_load_checkpoint(checkpoint)
-        self._lacks_threshold = bool(checkpoint.get("lacks_image_threshold"))
-        if self.pooling_in(checkpoint.get("hyper_parameters") or {}) == self.score_pooling:
+        self.lacks_image_threshold = bool(checkpoint.get("lacks_image_threshold"))
+        # Not of its init arguments, over which Lightning has written those that were given to load it.
+        older = {
+            name: value for name, value in checkpoint.get("hyper_parameters", {}).items() if name != "score_pooling"
+        }
+        if checkpoint.get("score_pooling", self.pooling_in(older)) == self.score_pooling:
             return
-        self._lacks_threshold = True
+        self.lacks_image_threshold = True
         state = checkpoint.get("state_dict", {})
         for name in self._of_scores:
             if name in state:
@@ -126,7 +132,7 @@ class ScorePoolingMixin(MixinBase):
         """Anomalib has found the threshold of the validation images' scores."""
         super().on_validation_end()
         if not self.trainer.sanity_checking:
-            self._lacks_threshold = False
+            self.lacks_image_threshold = False
 
     def on_test_start(self) -> None:
         """Refuse thresholds of other scores.
@@ -143,7 +149,7 @@ class ScorePoolingMixin(MixinBase):
         self._check_threshold("predict")
 
     def _check_threshold(self, step: str) -> None:
-        if not self._lacks_threshold or self.post_processor is None:
+        if not self.lacks_image_threshold or self.post_processor is None:
             return
         msg = (
             f"this {type(self).__name__} was fitted with another score_pooling than {self.score_pooling}, so it has no "
