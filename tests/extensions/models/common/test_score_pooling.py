@@ -55,7 +55,7 @@ def test_a_network_is_told_once_and_copies_keep_it():
     pool_scores(network, ScorePooling.named("top_10"))
     assert len(network._forward_hooks) == 1
     expected = by_numpy("top_10").float()
-    for one in (network, copy.deepcopy(network), pickle.loads(pickle.dumps(network))):  # noqa: S301 - our own bytes
+    for one in (network, copy.deepcopy(network), pickle.loads(pickle.dumps(network))):
         torch.testing.assert_close(one(MAPS).pred_score, expected)
     pool_scores(network, None)
     assert network(MAPS).pred_score.tolist() == [0, 0, 0, 0]
