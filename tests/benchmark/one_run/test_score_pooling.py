@@ -10,6 +10,7 @@ import torch
 import yaml
 
 from benchmark.execute.sweep import run_sweep
+from benchmark.execute.workers import Task
 from benchmark.one_run import shared_fit, training
 from benchmark.one_run.options import RunOptions
 from benchmark.one_run.runner import run_experiment
@@ -113,6 +114,15 @@ def test_runs_of_one_fit_follow_each_other_and_the_rest_stay_where_they_are(plan
     ids = [shared_fit.test_id(one) for one in found]
     assert [ids[place] for place in range(0, len(ids), 2)] == [ids[place] for place in range(1, len(ids), 2)]
     assert ids[::2] == list(dict.fromkeys(shared_fit.test_id(one) for one in mixed))
+
+
+def test_runs_of_one_test_go_to_one_worker(planned, tmp_path):
+    sweep = planned(["Padim"], [None, "max"], seeds=[0, 1])
+    options = RunOptions(poolings=shared_poolings(sweep))
+    fits = [Task(one, tmp_path, options, run_experiment).fit for one in fits_together(sweep)]
+    assert fits[0] == fits[1] != fits[2] == fits[3]
+    assert all(fits)
+    assert Task(sweep[0], tmp_path, QUIET, run_experiment).fit == ""
 
 
 def test_images_augmented_in_the_test_are_tested_for_each_pooling(planned, counted, tmp_path: Path):

@@ -103,6 +103,24 @@ def test_thresholds_of_other_scores_are_forgotten_and_found_anew(checkpoint, eng
     assert other.post_processor.image_threshold < kept.post_processor.image_threshold
 
 
+@pytest.mark.parametrize("old", [{}, {"score": "top"}])
+def test_a_checkpoint_from_before_there_was_a_pooling_is_what_it_was(old, engine, tiny_folder, images, raw_scores):
+    kind = extensions.Cdo if old else extensions.Padim
+    own = {"backbone": "resnet18", "pre_trained": False, "image_size": 32, "evaluator": False, "visualizer": False}
+    trained, model = engine(), kind(**own, **old)
+    trained.fit(model, datamodule=tiny_folder(val_split_mode="same_as_test"))
+    stored = torch.load(trained.best_model_path, weights_only=False)
+    del stored["score_pooling"], stored["hyper_parameters"]["score_pooling"]
+    torch.save(stored, trained.best_model_path)
+    again = kind.load_from_checkpoint(trained.best_model_path)
+    torch.testing.assert_close(raw_scores(again, images).pred_score, raw_scores(model, images).pred_score)
+    assert again.score_pooling == ("top_1%" if old else "max")
+    assert torch.equal(again.post_processor._image_threshold, model.post_processor._image_threshold)
+    assert not again.lacks_image_threshold
+    other = kind.load_from_checkpoint(trained.best_model_path, score_pooling="top_10")
+    assert other.lacks_image_threshold
+
+
 def test_a_trained_model_takes_another_pooling_and_its_checkpoint_says_so(checkpoint, images, raw_scores):
     model = extensions.Padim.load_from_checkpoint(checkpoint)
     highest = raw_scores(model, images).pred_score
