@@ -13,6 +13,7 @@ STPM = {"image AUROC": "image_AUROC", "pixel AUROC": "pixel_AUROC"}
 _UNTOLD = ("precision=", "k_shot=", "known_defects=")  # equal in all rows, or in a column of their own
 PARTS = {"image AUROC": "image_AUROC", "part AUROC": "part_AUROC", "pixel AP": "pixel_AveragePrecision"}
 PLANTED = {"image AUROC": "image_AUROC", "pixel AP": "pixel_AveragePrecision"}
+POOLINGS = ("reweighted", "max", "top_10", "top_100", "top_1%")
 FEW = {"image AUROC": "image_AUROC", "pixel AUROC": "pixel_AUROC"}
 
 
@@ -30,6 +31,8 @@ def study_tables(results: Path) -> dict[str, str | None]:
     ):
         folder = results / name
         found[name] = table(_means(folder), metrics) if (folder / "records.jsonl").is_file() else None
+    pooled = results / "pooling"
+    found["pooling"] = pooling_table(_means(pooled)) if (pooled / "records.jsonl").is_file() else None
     measured = results / "spd" / "sensitivity.csv"
     found["sensitivity"] = sensitivity_table(pd.read_csv(measured)) if measured.is_file() else None
     return found
@@ -74,6 +77,42 @@ def draws_table(frame: pd.DataFrame, metrics: dict[str, str]) -> str:
         draws = sorted({int(row["n_seeds"]) for row in at.values()})
         lines.append([data, f"{model}, {settings}".rstrip(", "), "–".join(map(str, draws)), *cells])
     return _markdown(heads, lines)
+
+
+def pooling_table(frame: pd.DataFrame) -> str:
+    """A row per data set, detector and start of its coreset, a column per pooling: mean ± deviation over seeds."""
+    told = frame["settings"].map(dict_of)
+    frame = frame.assign(pooling=[one.pop("score_pooling", "") for one in told], rest=list(map(start_of, told)))
+    ways = [name for name in POOLINGS if name in set(frame["pooling"])]
+    heads = ("data", "detector", "px", "seeds", *(f"`{name}`" for name in ways))
+    lines = []
+    keys = ["dataset", "model", "backbone", "rest"]
+    for (data, model, backbone, rest), rows in frame.groupby(keys, sort=True):
+        at = {row["pooling"]: row for row in rows.to_dict("records")}
+        detector = ", ".join(filter(None, (f"{model}, {backbone}", rest)))
+        (size,) = {str(row["image_size"]) for row in at.values()}
+        seeds = "–".join(map(str, sorted({int(row["n_seeds"]) for row in at.values()})))
+        cells = [_finely(at[name], "image_AUROC") if name in at else "" for name in ways]
+        lines.append([data, detector, size, seeds, *cells])
+    return _markdown(heads, lines)
+
+
+def dict_of(settings: str) -> dict[str, str]:
+    """Settings of a row as a leaderboard has them, by name."""
+    parts = (part.split("=", 1) for part in settings.split(", ") if "=" in part)
+    return {name: value for name, value in parts}
+
+
+def start_of(settings: dict[str, str]) -> str:
+    """Where a coreset starts, and whether by distances as they are; empty for anomalib's way."""
+    exact = "exact distances" if settings.get("coreset_projection") == "False" else ""
+    return ", ".join(filter(None, (f"start {settings['coreset_start']}" if "coreset_start" in settings else "", exact)))
+
+
+def _finely(row: dict, name: str) -> str:
+    """As `_spread`, with a fourth digit: spreads are of a thousandth."""
+    deviation = row.get(f"{name}_std")
+    return f"{row[name]:.4f}" + ("" if deviation is None or pd.isna(deviation) else f" ± {deviation:.4f}")
 
 
 def _means(output: Path) -> pd.DataFrame:

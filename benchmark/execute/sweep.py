@@ -17,7 +17,7 @@ from benchmark.log import Sink, send
 from benchmark.one_run.kept_networks import Keeper, runs_of
 from benchmark.one_run.options import RunOptions
 from benchmark.one_run.preparation import backbone_id, named
-from benchmark.one_run.shared_fit import shared_fits
+from benchmark.one_run.shared_fit import fits_together, shared_fits, shared_poolings
 from benchmark.plan.experiment import Experiment
 from benchmark.plan.naming import labels
 from benchmark.records.canonical_experiment import CanonicalExperiment
@@ -75,6 +75,7 @@ def run_sweep(
         progress=bar_per_run,
         layers=shared_layers(experiments),
         shared_fits=shared_fits(experiments),
+        poolings=shared_poolings(experiments),
     )
     told, keeper = settings_told(experiments), Keeper(store, keep, experiments)
     counts: Counter[str] = Counter()
@@ -88,7 +89,8 @@ def run_sweep(
         leave=True,
     )
     # Closed here, so that whatever ends the loop ends the workers too.
-    with bar, closing(run_all(in_order(experiments), output, options=carried_out, executor=executor)) as outcomes:
+    ordered = fits_together(in_order(experiments))
+    with bar, closing(run_all(ordered, output, options=carried_out, executor=executor)) as outcomes:
         for experiment, record in outcomes:
             counts[record.status] += 1
             bar.update()

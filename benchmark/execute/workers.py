@@ -15,7 +15,7 @@ from typing import Protocol
 
 from benchmark.one_run.options import RunOptions
 from benchmark.one_run.runner import failed_record
-from benchmark.one_run.shared_fit import fit_id, tests_one_of_several
+from benchmark.one_run.shared_fit import fit_id, test_id, tests_one_of_several
 from benchmark.plan.experiment import Experiment
 from benchmark.records.record import Record
 
@@ -56,8 +56,9 @@ class Task:
 
     @cached_property
     def fit(self) -> str:
-        """Of `shared_fit.fit_id`, where it is that of other products, too; else empty."""
-        return fit_id(self.experiment) if tests_one_of_several(self.experiment) else ""
+        """Of `shared_fit.fit_id`, where it is that of other products or scores, too; else empty."""
+        is_shared = tests_one_of_several(self.experiment) or test_id(self.experiment) in dict(self.options.poolings)
+        return fit_id(self.experiment) if is_shared else ""
 
     def answer(self) -> Answer:
         """Carry the run out where this is called; what it raises is part of the answer and can be sent on."""
@@ -74,7 +75,7 @@ class Workers(Protocol):
     n_attempts: int
     """How often a run may kill its worker before it counts as failed."""
     keeps_fits: bool
-    """Whether a run comes to the worker that has fitted its model for another product."""
+    """Whether a run comes to the worker that has fitted its model for another product, or other scores."""
 
     def has_room(self) -> bool:
         """Whether another task can be taken now."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +21,10 @@ from benchmark.records.run_files import CALIBRATION, RESAMPLES, SCORES, write_te
 from benchmark.statistics.requirement import Requirement
 from benchmark.statistics.resampling import resample_counts
 from extensions.data.groups import GROUP
+from extensions.data.score_pooling import ScorePooling
+from extensions.models.common.inside import find_inside
 from extensions.models.common.region_mixin import inside_of
+from extensions.models.common.score_pooling import pooled_scores
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -64,9 +67,17 @@ class ScoreCollector(Callback):
         samples: One row a test image: path (absolute), image, label, kind, and group where parts are named.
         with_masks: Whether the data set has pixel masks.
         n_images: How many images of each kind to keep for drawing.
+        poolings: Other ways to take scores from the same maps, by name: see `rescored`.
     """
 
-    def __init__(self, samples: pd.DataFrame, *, with_masks: bool, n_images: int = 0) -> None:
+    def __init__(
+        self,
+        samples: pd.DataFrame,
+        *,
+        with_masks: bool,
+        n_images: int = 0,
+        poolings: Mapping[str, ScorePooling] | None = None,
+    ) -> None:
         self.samples = samples.reset_index(drop=True)
         self.samples["fold"] = stratified_folds(
             self.samples["label"].to_numpy(),
@@ -81,14 +92,18 @@ class ScoreCollector(Callback):
         self._map_range = (np.inf, -np.inf)
         self._image_size = (0, 0)
         self.images = ImageKeeper(n_images)
+        self._resampled: list[pd.DataFrame | None] = []  # once they were computed
+        self._poolings = dict(poolings or {})
+        self._others = {
+            name: ScoreCollector(samples.copy(), with_masks=False, n_images=n_images) for name in self._poolings
+        }
 
     def on_test_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, *_: Any) -> None:  # noqa: D102 - a hook
         rows = [self._row[str(path)] for path in outputs.image_path]
         scores = outputs.pred_score.detach().float().cpu().numpy().reshape(len(rows))  # (N,)
-        self.samples.loc[rows, "score"] = scores
         self._image_size = (int(outputs.image.shape[-2]), int(outputs.image.shape[-1]))
         if outputs.anomaly_map is None:
-            self.images.offer(self.samples.loc[rows], None, None)
+            self._take(rows, scores, None, None)
             return
         maps = outputs.anomaly_map.detach().float().cpu().numpy()
         maps = maps.reshape(len(rows), *maps.shape[-2:])  # (N, H, W)
@@ -101,7 +116,30 @@ class ScoreCollector(Callback):
             masks = outputs.gt_mask.detach().cpu().numpy().reshape(maps.shape) > 0  # (N, H, W)
             folds = self.samples.loc[rows, "fold"].to_numpy()
             self._pixel.update(maps, masks, folds, rows=np.array(rows), counted=inside)
+        self._take(rows, scores, maps, masks, inside)
+        for name, pooling in self._poolings.items():
+            of_batch = find_inside(pl_module.model, outputs.image)
+            others = pooled_scores(outputs.anomaly_map.detach(), pooling, of_batch).cpu().numpy()
+            self._others[name]._take(rows, others, maps, masks, inside)
+
+    def _take(
+        self,
+        rows: list[int],
+        scores: np.ndarray,
+        maps: np.ndarray | None,
+        masks: np.ndarray | None,
+        inside: np.ndarray | None = None,
+    ) -> None:
+        self.samples.loc[rows, "score"] = scores
         self.images.offer(self.samples.loc[rows], maps, masks, inside)
+
+    def rescored(self, name: str) -> ScoreCollector | None:
+        """What the same pass would have collected with another of the `poolings`; None for one that is none of them."""
+        other = self._others.get(name)
+        if other is not None:
+            other._pixel, other._map_range, other._image_size = self._pixel, self._map_range, self._image_size
+            other._resampled = self._resampled
+        return other
 
     def scored(self) -> pd.DataFrame:
         """A row an image: path, image, label, kind, fold, score.
@@ -166,10 +204,13 @@ class ScoreCollector(Callback):
 
         if self._pixel is None:
             return None
+        if self._resampled:
+            return self._resampled[0]
         parts = self.samples[GROUP].tolist() if GROUP in self.samples else None
         draws = resample_counts(self.samples["label"].to_numpy(), self.samples["image"].tolist(), groups=parts)
         found = self._pixel.resampled(draws)
-        return pd.DataFrame(found) if found else None
+        self._resampled.append(pd.DataFrame(found) if found else None)
+        return self._resampled[0]
 
 
 def _median(scores: np.ndarray) -> float | None:

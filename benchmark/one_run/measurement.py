@@ -34,9 +34,9 @@ def measure(record: Record, prepared: Prepared, workspace: Path, options: RunOpt
     from benchmark.one_run.latency import measure_latency, moved_to
     from benchmark.one_run.memory import PeakMemory, model_bytes
     from benchmark.one_run.images_lie import how_images_lie
-    from benchmark.one_run.shared_fit import last_fit
+    from benchmark.one_run.shared_fit import Tested, last_fit, poolings_of, score_pooling, test_id
     from benchmark.one_run.threshold_scores import calibration_scores, check_calibration, cross_conformal_scores
-    from benchmark.one_run.training import device_of, make_engine, validates
+    from benchmark.one_run.training import attach, device_of, make_engine, validates
     from benchmark.plan.augmentation import augmented_splits, augmenting_callbacks
     from extensions.cache import open_cache
     from extensions.configuration import instantiate_model
@@ -59,16 +59,26 @@ def measure(record: Record, prepared: Prepared, workspace: Path, options: RunOpt
     in_test = any(one.in_test for one in augmentations)
     # Panels show the images as they are: maps of augmented ones would not lie on them.
     n_images = 0 if any(one.where in ("test", "both") for one in augmentations) else options.images
-    collector = ScoreCollector(rows, with_masks=bool(found.counts["n_masks"]), n_images=n_images)
     with quiet():
         check_calibration(prepared, options)
         calibration = cross_conformal_scores(prepared, workspace, options)
     known = last_fit.take(prepared, options.shared_fits)
+    tested = known.tested_by(experiment) if known and not in_test else None
+    # The score of tiles is not in the whole map.
+    poolings = {} if imaging_of(datamodule).tiling else poolings_of(experiment, options.poolings)
+    collector = tested or ScoreCollector(
+        rows,
+        with_masks=bool(found.counts["n_masks"]),
+        n_images=n_images,
+        poolings=poolings,
+    )
     device = device_of(experiment.trainer)
     with quiet(), PeakMemory(device) as memory:
         seed_everything(experiment.seed, workers=True, verbose=False)
         with step("building the model"), fetching():
             model: AnomalibModule = known.model if known else instantiate_model(prepared.resolved.model)
+        if known and hasattr(model, "set_score_pooling"):
+            model.set_score_pooling(score_pooling(experiment), thresholds_follow=True)
         check_image_size(model)
         check_known_defects(model, datamodule)
         take_imaging(model, datamodule, is_training=known is None)
@@ -99,7 +109,13 @@ def measure(record: Record, prepared: Prepared, workspace: Path, options: RunOpt
         with step("computing features"):
             prepare_seconds = {name: _timed(cached.prepare, name) for name in splits}
         decoded_images.forget()
-        known, test_seconds = _fit_and_test(engine, model, cached, known)
+        if known and tested:
+            attach(engine, model)
+            test_seconds = known.tested.seconds if known.tested else 0.0
+        else:
+            known, test_seconds = _fit_and_test(engine, model, cached, known)
+            if not in_test:
+                known = replace(known, tested=Tested(test_id(experiment), collector, test_seconds))
         if calibration is None:
             calibration = calibration_scores(model, prepared, workspace, options)
         evaluation = collector.finish(

@@ -27,6 +27,7 @@ class RunOptions:
         n_threads: Threads of torch; None leaves them as they are.
         page: Draw `suspects.html` for a refinement.
         shared_fits: Of `benchmark.one_run.shared_fit`: fits of which one serves several runs of the sweep.
+        poolings: Of `benchmark.one_run.shared_fit.shared_poolings`: scores that runs of the sweep take from one test.
         timed_later: The network stays beside the record until a sweep times all of its own together, see
             `benchmark.execute.latency_session`; the run itself times a few images only.
         requirement: What the kept thresholds keep; None takes those of the highest F1.
@@ -42,6 +43,7 @@ class RunOptions:
     n_threads: int | None = None
     page: bool = False
     shared_fits: tuple[str, ...] = ()
+    poolings: tuple[tuple[str, tuple[str, ...]], ...] = ()
     timed_later: bool = False
     requirement: Requirement | None = None
     data_root: Path | None = None

@@ -4,16 +4,38 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import TYPE_CHECKING
 
 from benchmark.one_run.preparation import Prepared
 from benchmark.plan.experiment import Experiment
 from benchmark.records.record_sections import ReusedSplit, Training
 from extensions.data.joint_training import ONE_FOR_ALL, TESTED, tested_product, training_of
+from extensions.data.score_pooling import ScorePooling
 
 if TYPE_CHECKING:
     from anomalib.models import AnomalibModule
+
+    from benchmark.one_run.evaluation import ScoreCollector
+
+POOLING = "score_pooling"
+
+
+@dataclass(frozen=True)
+class Tested:
+    """What a test found, whose maps give the scores of other runs, too.
+
+    Attributes:
+        test_id: The same for runs that differ in their `score_pooling` alone.
+        collector: With the scores of each of these.
+        seconds: The test took.
+    """
+
+    test_id: str
+    collector: ScoreCollector
+    seconds: float
 
 
 @dataclass(frozen=True)
@@ -25,6 +47,7 @@ class Fitted:
         reused: What it took from the cache.
         reused_seconds: What it reused had taken; None where that is not known.
         peak_bytes: Memory that fit and first test took.
+        tested: Its last test on images as they are, if there was one.
     """
 
     model: AnomalibModule
@@ -33,6 +56,14 @@ class Fitted:
     reused: ReusedSplit | None
     reused_seconds: float | None = 0.0
     peak_bytes: int = 0
+    tested: Tested | None = None
+
+    def tested_by(self, experiment: Experiment) -> ScoreCollector | None:
+        """What its last test gives a run that takes other scores from the same maps; None for one that has to test."""
+        name = score_pooling(experiment)
+        if name is None or self.tested is None or self.tested.test_id != test_id(experiment):
+            return None
+        return self.tested.collector.rescored(name)
 
     @property
     def whole_seconds(self) -> float | None:
@@ -46,21 +77,25 @@ class LastFit:
     def __init__(self) -> None:
         self._key = ""
         self._fitted: Fitted | None = None
+        self._pooling: str | None = None  # of the run that fitted it
 
     def take(self, prepared: Prepared, shared: Sequence[str]) -> Fitted | None:
         """The model that a fit of this run would give, if it is there and the run need not fit itself.
 
         Any other is forgotten, so that it takes none of the memory that is measured. A run that tests plainly fits
-        itself, for it may leave a checkpoint that is trained further; but the products of one model share it.
+        itself, for it may leave a checkpoint that is trained further; but the products of one model share it, and runs
+        that take their scores otherwise from the same maps.
         """
         if self._key != _key(prepared, shared):
             self._key, self._fitted = "", None
         experiment = prepared.experiment
         is_shared = any(one.in_test for one in experiment.augmentations) or tests_one_of_several(experiment)
-        return self._fitted if is_shared else None
+        return self._fitted if is_shared or score_pooling(experiment) != self._pooling else None
 
     def keep(self, prepared: Prepared, shared: Sequence[str], fitted: Fitted) -> None:
         """Remember it, if others share it."""
+        if self._fitted is None or self._fitted.model is not fitted.model:
+            self._pooling = score_pooling(prepared.experiment)
         self._key = _key(prepared, shared)
         self._fitted = fitted if self._key else None
 
@@ -85,8 +120,65 @@ def tests_one_of_several(experiment: Experiment) -> bool:
     return training_of(arguments) == ONE_FOR_ALL and tested_product(arguments) is not None
 
 
+def score_pooling(experiment: Experiment) -> str | None:
+    """What a run asks its model's scores to be, where that needs no fit of its own; else None."""
+    name: str | None = (experiment.model.get("init_args") or {}).get(POOLING)
+    return name if name is not None and _scores_at_use(experiment.model["class_path"]) else None
+
+
+def shared_poolings(experiments: Sequence[Experiment]) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """By `test_id` what runs of these experiments ask the scores of one test to be, where it is several."""
+    asked: dict[str, dict[str, None]] = {}
+    for one in experiments:
+        if one.refinement is None and not any(found.in_test for found in one.augmentations):
+            asked.setdefault(test_id(one), {})[score_pooling(one) or ""] = None
+    return tuple((name, tuple(filter(None, found))) for name, found in asked.items() if len(found) > 1)
+
+
+def poolings_of(experiment: Experiment, shared: Sequence[tuple[str, Sequence[str]]]) -> dict[str, ScorePooling]:
+    """Those of `shared_poolings` that the maps of this run's test give beside its own scores."""
+    found = {}
+    for name in dict(shared).get(test_id(experiment), ()):
+        with suppress(ValueError):  # the network's own, or none at all, as its run will say
+            found[name] = ScorePooling.named(name)
+    return found
+
+
+def test_id(experiment: Experiment) -> str:
+    """The same for runs that differ in how they take scores from the same maps."""
+    return _without_pooling(experiment).experiment_id
+
+
+def fits_together(experiments: Sequence[Experiment]) -> list[Experiment]:
+    """The experiments as given, but those that differ in their `score_pooling` alone follow the first of them."""
+    first: dict[str, int] = {}
+    places = [first.setdefault(test_id(one), number) for number, one in enumerate(experiments)]
+    return [experiments[number] for number in sorted(range(len(places)), key=places.__getitem__)]
+
+
+def _without_pooling(experiment: Experiment) -> Experiment:
+    if score_pooling(experiment) is None:
+        return experiment
+    arguments = {name: value for name, value in experiment.model["init_args"].items() if name != POOLING}
+    return replace(experiment, model={**experiment.model, "init_args": arguments})
+
+
+@cache
+def _scores_at_use(class_path: str) -> bool:
+    from extensions.configuration import ConfigError
+    from extensions.configuration.classes import import_class, known_classes, resolve_class_path
+    from extensions.models.common.score_pooling_mixin import ScorePoolingMixin
+
+    try:
+        kind = import_class(resolve_class_path(class_path, "model"), "model", known_classes("model"))
+    except ConfigError:  # its run says so
+        return False
+    return issubclass(kind, ScorePoolingMixin) and not kind.pooling_decides_fit
+
+
 def _fit(experiment: Experiment) -> Experiment:
     """The experiment without what happens in its test."""
+    experiment = _without_pooling(experiment)
     trained = [replace(one, where="train").told for one in experiment.augmentations if one.in_training]
     data = experiment.data
     if tests_one_of_several(experiment):

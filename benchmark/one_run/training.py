@@ -119,6 +119,13 @@ def test_once(engine: Engine, model: AnomalibModule, datamodule: AnomalibDataMod
     return time.perf_counter() - started
 
 
+def attach(engine: Engine, model: AnomalibModule) -> None:
+    """Have an Engine hold a fitted model that it neither fits nor tests, to write its checkpoint."""
+    engine._setup_trainer(model)
+    engine.trainer.strategy.connect(model)
+    model.trainer = engine.trainer
+
+
 def validates(model: AnomalibModule, datamodule: AnomalibDataModule) -> bool:
     """Whether the fit watches a loss on images held out of training; test images never have a say in it."""
     mode = getattr(datamodule, "val_split_mode", None)

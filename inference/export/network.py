@@ -16,6 +16,7 @@ from torch import nn
 
 from extensions.backbones.frozen import fix_to_size
 from extensions.models.common.region_fill import find_fill
+from extensions.models.common.score_pooling import pool_scores, pooling_of
 from inference.export.input_resizing import prepend_preprocessing
 
 if TYPE_CHECKING:
@@ -44,8 +45,11 @@ class ExportedNetwork(nn.Module):
         network = model.model
         if any(tensor.dtype == torch.float16 for tensor in network.state_dict().values()):
             network = copy.deepcopy(network).float()  # a copy: the model is compared with as it is
-        network = network.exportable(image_size) if hasattr(network, "exportable") else network
-        self.network = fix_to_size(network, image_size)
+        exported = network.exportable(image_size) if hasattr(network, "exportable") else network
+        if exported is not network and (pooling := pooling_of(network)) is not None:
+            exported.inside = getattr(network, "inside", None)
+            pool_scores(exported, pooling)
+        self.network = fix_to_size(exported, image_size)
         self.fill = find_fill(model.pre_processor)
         self.eval().requires_grad_(False)
 

@@ -112,9 +112,12 @@ def describe(model: AnomalibModule, class_path: str, stored: dict[str, Any], rec
     Raises:
         ValueError: The record's threshold is not that of the model.
     """
+    from extensions.models.common.score_pooling import pooling_of
     from inference.model.preprocessing import preprocessing_of
 
     scale, preprocessing = told_scale(model), preprocessing_of(model)
+    if getattr(model, "lacks_image_threshold", False):  # anomalib would take that of maps in its place
+        scale |= {"threshold": None, "score_range": None}
     source = "the checkpoint's post-processor" if scale["threshold"] is not None else None
     info = ModelInfo(
         model=type(model).__name__,
@@ -127,6 +130,7 @@ def describe(model: AnomalibModule, class_path: str, stored: dict[str, Any], rec
         tiling=model.imaging.tiling if hasattr(model, "imaging") else None,
         region_of_interest=_fixed_region(imaging_of(model)),
         alignment=alignment.packed() if (alignment := imaging_of(model).alignment) is not None else None,
+        score_pooling=None if (pooling := pooling_of(model.model)) is None else pooling.name,
         **scale,
         **{name: part for name, part in imaging_of(model).stored().items() if name in ("range", "channels")},
     )

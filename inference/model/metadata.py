@@ -24,6 +24,7 @@ from extensions.data.alignment.alignment import Alignment
 from extensions.data.channels import Channels
 from extensions.data.imaging import Imaging
 from extensions.data.regions.region import Region, mask_of
+from extensions.data.score_pooling import ScorePooling
 from extensions.data.tiling.settings import Tiling
 from extensions.data.value_range import ValueRange
 from inference.model.verdicts import Verdict, verdict
@@ -138,6 +139,8 @@ class ModelInfo:
         channels: How many channels an image has, and how the names of its files end; None for RGB.
         alignment: `template` (PNG in base 64) and `least`: the network takes images that lie on this template. They are
             turned and shifted, and its maps turned back, by who calls it; None for images as they are taken.
+        score_pooling: How the network takes its score from its map, and who stitches tiles an image's from the whole
+            map; None where it has a way of its own, and where an image scores what its highest tile scores.
     """
 
     model: str
@@ -166,6 +169,7 @@ class ModelInfo:
     range: dict[str, Any] | None = None
     channels: dict[str, Any] | None = None
     alignment: dict[str, Any] | None = None
+    score_pooling: str | None = None
 
     @field_validator("region_of_interest")
     @classmethod
@@ -190,6 +194,16 @@ class ModelInfo:
         if packed is not None:
             Alignment.unpacked(packed)
         return packed
+
+    @field_validator("score_pooling")
+    @classmethod
+    def _is_pooling(cls, name: str | None) -> str | None:
+        return None if name is None else ScorePooling.named(name).name
+
+    @cached_property
+    def pooling(self) -> ScorePooling | None:
+        """How scores are taken from maps."""
+        return None if self.score_pooling is None else ScorePooling.named(self.score_pooling)
 
     @cached_property
     def imaging(self) -> Imaging:

@@ -192,7 +192,13 @@ class OpenVinoPredictor(Predictor):
             yield from self._stream(images)
         else:
             tiles = self._stream(cut(images, self.info.imaging, self.info.input_dtype))
-            yield from stitched(tiles, self._outcome, streams=len(self._requests), batch=self.batch)
+            yield from stitched(
+                tiles,
+                self._outcome,
+                streams=len(self._requests),
+                batch=self.batch,
+                pooling=self.info.pooling,
+            )
 
     def _stream(self, images: Iterable[tuple[Any, Any]]) -> Iterator[tuple[Any, Prediction | Exception]]:
         """Score what the network takes."""

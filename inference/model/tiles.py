@@ -10,6 +10,7 @@ import numpy as np
 
 from extensions.data.cutting import Cut, cut_of
 from extensions.data.imaging import Imaging
+from extensions.data.score_pooling import ScorePooling
 from extensions.data.tiling.resizing import resized_pixels
 from extensions.data.tiling.stitching import Stitching
 from inference.model.batches import Key, not_an_image
@@ -62,6 +63,7 @@ def stitched(
     *,
     streams: int = 1,
     batch: int = 1,
+    pooling: ScorePooling | None = None,
 ) -> Iterator[tuple[Key, Any]]:
     """Whole images again, in order, each as soon as its last tile is there; a tile's error is its image's.
 
@@ -71,6 +73,7 @@ def stitched(
             an image. The latencies of tiles add up, those that streams compute at the same time count once.
         streams: Batches of tiles that are computed at the same time.
         batch: Tiles in a batch.
+        pooling: How an image's score is taken from its map; None takes that of its highest tile.
     """
     stitching: Stitching | None = None
     error: Exception | None = None
@@ -80,7 +83,7 @@ def stitched(
             yield key.image, found
             continue
         if not key.index:
-            stitching, error, milliseconds = Stitching(key.cut.grid), None, 0.0
+            stitching, error, milliseconds = Stitching(key.cut.grid, pooling), None, 0.0
         if isinstance(found, Exception):
             error = error or found
         elif error is None:

@@ -75,7 +75,9 @@ def checked_align(given: Any, *, name: str, others: Mapping[str, Any]) -> AlignS
     return settings
 
 
-def find_alignment(train: pd.DataFrame, settings: AlignSettings, imaging: Imaging, *, name: str, seed: int) -> Alignment:
+def find_alignment(
+    train: pd.DataFrame, settings: AlignSettings, imaging: Imaging, *, name: str, seed: int
+) -> Alignment:
     """The template of a data set.
 
     Args:
@@ -134,9 +136,7 @@ def _prepared(paths: list[str], imaging: Imaging, *, name: str) -> list[Register
     return found
 
 
-def tell_unaligned(
-    paths: list[str], imaging: Imaging, *, name: str, name_of: Callable[[str], str]
-) -> list[str]:
+def tell_unaligned(paths: list[str], imaging: Imaging, *, name: str, name_of: Callable[[str], str]) -> list[str]:
     """Align all images of a data set, and say which could not be; their names, as `name_of` gives them for paths."""
     assert imaging.alignment is not None
     unaligned = [

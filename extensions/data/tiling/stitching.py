@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
+from extensions.data.score_pooling import ScorePooling, pooled_score
 from extensions.data.tiling.grid import Grid
 
 PIXELS_AT_ONCE = 2**20  # of tiles in one batch: 16 of 256 px
@@ -16,16 +17,22 @@ PIXELS_AT_ONCE = 2**20  # of tiles in one batch: 16 of 256 px
 class Stitching:
     """Takes the tiles of one image as they are scored; holds one map of its size and nothing else.
 
+    Args:
+        grid: Where they lie.
+        pooling: How the score is taken from the whole map; None and `max` take that of the highest tile.
+
     Attributes:
-        score: The highest of the tiles so far, higher is more anomalous; NaN when one is.
+        score: Higher is more anomalous. The highest of the tiles so far, NaN when one is; or, after `leave`, what the
+            map gives.
         anomaly_map: (H, W) float32, raw: at each pixel the mean over the tiles that show it, weighted as `Grid` says.
             It is complete when all tiles were added; None for a detector without maps.
     """
 
-    def __init__(self, grid: Grid) -> None:
+    def __init__(self, grid: Grid, pooling: ScorePooling | None = None) -> None:
         self.score = -math.inf
         self.anomaly_map: np.ndarray | None = None
         self._grid = grid
+        self._pooling = pooling
 
     def add(self, indices: Sequence[int], scores: np.ndarray, maps: np.ndarray | None) -> None:
         """Add some tiles.
@@ -47,9 +54,13 @@ class Stitching:
             self.anomaly_map[self._grid.box(index)] += one * self._grid.weights(index)
 
     def leave(self, inside: np.ndarray | None) -> None:
-        """Set what lies outside of a region, (H, W) bool, to 0; None leaves all."""
-        if inside is not None and self.anomaly_map is not None:
+        """When all tiles were added, set what lies outside of a region, (H, W) bool, to 0; None leaves all."""
+        if self.anomaly_map is None:
+            return
+        if inside is not None:
             self.anomaly_map *= inside
+        if self._pooling is not None and self._pooling.n_pixels != 1:
+            self.score = pooled_score(self.anomaly_map, self._pooling, inside)
 
 
 def tiles_at_once(tile: tuple[int, int]) -> int:

@@ -142,6 +142,12 @@ class AutoencoderOcSvm(ConvAutoencoder):
         """The boundary that the SVM found."""
         return (0.0, "sign of the one-class SVM's decision function") if self.model.svm.is_fitted else None
 
+    def _pooling(self, name: str | None) -> None:
+        """The score is not the map's."""
+        if name is not None:
+            msg = f"score_pooling is {name!r}, but AutoencoderOcSvm scores latents, not its map: leave it out"
+            raise ValueError(msg)
+
     def _finish(self) -> None:
         """Fit the SVM to the latents of the training images; find the thresholds that anomalib shows."""
         self.model.svm.fit(torch.cat([self.model.encode(images) for images in training_images(self)]))

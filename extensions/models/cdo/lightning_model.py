@@ -1,10 +1,10 @@
 """CDO as a Lightning module."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 from anomalib.data import Batch
@@ -17,12 +17,15 @@ from extensions.backbones import architecture
 from extensions.configuration.checked_values import check_values
 from extensions.models.cdo.drawing import KINDS, Drawing, draw_defects
 from extensions.models.cdo.loss import collaborative_loss
-from extensions.models.cdo.torch_model import CdoModel, Score
+from extensions.models.cdo.torch_model import CdoModel
+from extensions.models.common.checkpoint_mixin import restoring
 from extensions.models.common.held_out_mixin import HeldOutMixin, holds_out_training_images
 from extensions.models.common.inside import find_inside
 from extensions.models.common.pre_processor import ImageSize, last_normalization
 from extensions.models.common.step_seed import seed_of_step
 from extensions.models.stfpm.lightning_model import Stfpm
+
+_OLD_NAMES = {"max": None, "top": "top_1%"}  # of `score`
 
 
 class Cdo(HeldOutMixin, Stfpm):
@@ -33,7 +36,7 @@ class Cdo(HeldOutMixin, Stfpm):
     higher is more anomalous. Networks, loss, drawn noise, optimizer and map are those of the paper's code
     (https://github.com/caoyunkang/CDO, March 2023). Differs from it: any backbone (its tables are of HRNet-32),
     distances are enlarged to the first layer's size in place of features, noise may lie on the background,
-    epochs are chosen on held-out images. `score=top` is that of the authors' version of 2025.
+    epochs are chosen on held-out images. `score_pooling=top_1%` is that of the authors' version of 2025.
 
     Real defects with masks that the datamodule puts into training (`known_defects`, `known_defects_dir`) are learned
     from as they are, and nothing is drawn on them; on all other images a defect is drawn anew in each step. Where the
@@ -51,13 +54,16 @@ class Cdo(HeldOutMixin, Stfpm):
         margin: Margin optimization (MOM): whether positions of defects are pushed away; False leaves them out.
         overlap: Overlap optimization (OOM): whether hard positions weigh more; False is gamma 0.
         drawing: Defects drawn in training: `noise` rectangles as in the paper, `nsa`, `cutpaste`, or `none`.
-        score: Of an image: `max` of its map, or mean of the `top` 1 % of its pixels.
+        score: The older name of `score_pooling`: `top` is `top_1%`.
         sigma: Of the Gaussian that blurs the map, in px of what the network sees: 4 as in the paper, whose images have
             256; half of that at 128 px blurs as much of the product.
         lr: Learning rate of AdamW in the first epoch.
         weight_decay: Weight decay of AdamW.
         lr_decay: The learning rate is multiplied by it after each epoch; 1 keeps it.
         recalibrate: As in `Stfpm`, before each look at the held-out images.
+        score_pooling: What an image scores: `max` of its map, or the mean of the map's highest pixels, `top_100` or
+            `top_1%`, with any other number, see `extensions.data.score_pooling`. None for `max`. A trained
+            model takes another.
         pre_processor: True builds the default, False leaves images as they are.
         post_processor: As in anomalib.
         evaluator: As in anomalib.
@@ -72,6 +78,7 @@ class Cdo(HeldOutMixin, Stfpm):
     """
 
     only_for_fit = frozenset({"gamma", "margin", "overlap", "drawing", "lr_decay"})
+    only_at_use = frozenset({"score"})
     learns_from_defects: ClassVar[bool] = True
     model: CdoModel
 
@@ -88,12 +95,13 @@ class Cdo(HeldOutMixin, Stfpm):
         margin: bool = True,
         overlap: bool = True,
         drawing: Drawing = "noise",
-        score: Score = "max",
+        score: Literal["max", "top"] = "max",
         sigma: float = 4.0,
         lr: float = 0.0004,
         weight_decay: float = 0.0001,
         lr_decay: float = 0.95,
         recalibrate: bool = False,
+        score_pooling: str | None = None,
         pre_processor: nn.Module | bool = True,
         post_processor: nn.Module | bool = True,
         evaluator: Evaluator | bool = True,
@@ -107,18 +115,33 @@ class Cdo(HeldOutMixin, Stfpm):
             sigma=(sigma, 0 < sigma < math.inf, "above 0"),
             lr_decay=(lr_decay, 0 < lr_decay <= 1, "above 0, at most 1"),
         )
+        if score == "top" and score_pooling not in (None, "top_1%") and not restoring.get():
+            msg = f"score is 'top' and score_pooling {score_pooling!r}, which is its newer name: leave score out"
+            raise ValueError(msg)
         layers = self._resolve_layers(backbone, layers)
         processor = self._resolve_pre_processor(pre_processor, backbone, image_size=image_size, center_crop=center_crop)
         # Anomalib's own __init__ is left out: it would download the teacher.
         super(AnomalibStfpm, self).__init__(
             pre_processor=processor, post_processor=post_processor, evaluator=evaluator, visualizer=visualizer
         )
-        self.model = CdoModel(layers, architecture(backbone), score=score, sigma=sigma)
+        self.model = CdoModel(layers, architecture(backbone), sigma=sigma)
         self.collaborative_loss = partial(collaborative_loss, gamma=gamma, margin=margin, overlap=overlap)
         self.drawing = drawing
         self.lr_decay, self.recalibrate = lr_decay, recalibrate
         self.optimizer_settings = {"lr": lr, "weight_decay": weight_decay}
         self._set_backbone(backbone, layers, weights=weights, pre_trained=pre_trained)
+        self._old_pooling = _OLD_NAMES[score]
+        self._set_score_pooling(score_pooling)
+
+    def _set_score_pooling(self, name: str | None) -> None:
+        """As `ScorePoolingMixin`, with the older argument where this one is not given."""
+        super()._set_score_pooling(self._old_pooling if name is None else name)
+
+    @classmethod
+    def pooling_in(cls, init_args: Mapping[str, Any]) -> str | None:
+        """As `ScorePoolingMixin`; a checkpoint may have the older argument alone."""
+        given = init_args.get("score_pooling") or _OLD_NAMES.get(init_args.get("score", "max"))
+        return super().pooling_in({"score_pooling": given})
 
     @property
     def takes_channels(self) -> bool:

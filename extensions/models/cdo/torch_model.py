@@ -2,21 +2,15 @@
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Literal
 
 import torch
-from anomalib.data import InferenceBatch
 from anomalib.models.components import GaussianBlur2d
 from torch import nn
 from torch.nn import functional as F
 
 from extensions.models.cdo.loss import discrepancies, enlarged
-from extensions.models.common.inside import Inside, find_inside
+from extensions.models.common.inside import Inside
 from extensions.models.stfpm.torch_model import Features, STFPMModel
-
-Score = Literal["max", "top"]
-
-TOP = 100  # one pixel of so many is among those whose mean is the score
 
 
 class CdoModel(STFPMModel):
@@ -27,27 +21,12 @@ class CdoModel(STFPMModel):
     Args:
         layers: Feature maps to compare, highest resolution first.
         backbone: timm name of both networks.
-        score: `max` of the map, or mean of the `top` 1 % of its pixels.
         sigma: Of the Gaussian that the map is blurred by, in px.
     """
 
-    def __init__(
-        self, layers: Sequence[str], backbone: str = "resnet18", *, score: Score = "max", sigma: float = 4.0
-    ) -> None:
+    def __init__(self, layers: Sequence[str], backbone: str = "resnet18", *, sigma: float = 4.0) -> None:
         super().__init__(layers, backbone)
         self.anomaly_map_generator = SummedMap(sigma)
-        self.score = score
-
-    def forward(self, images: torch.Tensor) -> tuple[Features, Features] | InferenceBatch:
-        """Compare teacher and student."""
-        output = super().forward(images)
-        if isinstance(output, InferenceBatch) and self.score == "top":
-            inside = find_inside(self, images)
-            maps = output.anomaly_map.flatten(1)  # (N, H * W)
-            if inside is not None and inside.is_fixed:
-                maps = maps[:, inside.pixels.flatten() > 0]
-            return output._replace(pred_score=mean_of_top(maps))
-        return output
 
     def compare_drawn(self, images: torch.Tensor) -> torch.Tensor:
         """Distances (N, L, h, w) on images (N, 3, H, W) that are not those of the files which the batch names.
@@ -94,9 +73,3 @@ class SummedMap(nn.Module):
             F.interpolate(distances, size=image_size, mode="bilinear", align_corners=False)
         )
         return blurred
-
-
-def mean_of_top(maps: torch.Tensor) -> torch.Tensor:
-    """Mean (N,) of the highest 1 % of the pixels of maps (N, …)."""
-    flat = maps.flatten(1)
-    return flat.topk(max(1, flat.shape[1] // TOP), dim=1).values.mean(dim=1)

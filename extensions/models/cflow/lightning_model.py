@@ -20,9 +20,10 @@ from extensions.models.common.held_out_mixin import HeldOutMixin, holds_out_trai
 from extensions.models.common.inside import Inside, find_inside
 from extensions.models.common.lr_schedule_mixin import LrScheduleMixin
 from extensions.models.common.pre_processor import ImageSize
+from extensions.models.common.score_pooling_mixin import ScorePoolingMixin
 
 
-class Cflow(LrScheduleMixin, HeldOutMixin, BackboneMixin, AnomalibCflow):
+class Cflow(ScorePoolingMixin, LrScheduleMixin, HeldOutMixin, BackboneMixin, AnomalibCflow):
     """CFlow-AD: likelihood of each position's features under a normalizing flow conditioned on the position.
 
     Gudovskiy et al., "CFLOW-AD: Real-Time Unsupervised Anomaly Detection with Localization via Conditional
@@ -51,6 +52,9 @@ class Cflow(LrScheduleMixin, HeldOutMixin, BackboneMixin, AnomalibCflow):
         lr: Learning rate of Adam.
         lr_schedule: `constant` as in anomalib, or `cosine` as in the paper (without its warm-up): the rate falls to a
             thousandth over `max_epochs`, and the loss is flat at the end after far fewer epochs.
+        score_pooling: What an image scores: `max` of its map, or the mean of the map's highest pixels, `top_100` or
+            `top_1%`, with any other number, see `extensions.data.score_pooling`. None for `max`. A trained
+            model takes another.
         pre_processor: True builds the default, False leaves images as they are.
         post_processor: As in anomalib.
         evaluator: As in anomalib.
@@ -87,6 +91,7 @@ class Cflow(LrScheduleMixin, HeldOutMixin, BackboneMixin, AnomalibCflow):
         permute_soft: bool = False,
         lr: float = 0.0001,
         lr_schedule: Literal["constant", "cosine"] = "constant",
+        score_pooling: str | None = None,
         pre_processor: nn.Module | bool = True,
         post_processor: nn.Module | bool = True,
         evaluator: Evaluator | bool = True,
@@ -125,6 +130,7 @@ class Cflow(LrScheduleMixin, HeldOutMixin, BackboneMixin, AnomalibCflow):
         self.learning_rate = lr
         self.lr_schedule = lr_schedule
         self._set_backbone(backbone, layers, weights=weights, pre_trained=pre_trained)
+        self._set_score_pooling(score_pooling)
 
     def on_train_epoch_start(self) -> None:
         """Measure the likelihoods' maximum anew, as earlier epochs had other flows."""
@@ -149,7 +155,8 @@ class Cflow(LrScheduleMixin, HeldOutMixin, BackboneMixin, AnomalibCflow):
             fibers = [maps_of.flatten() if inside is None else _rows_inside(maps_of, inside) for maps_of in maps]
             loss = -F.logsigmoid(torch.cat(fibers)).mean()
             self.log("val_loss", loss, on_step=False, on_epoch=True, prog_bar=True, batch_size=len(batch.image))
-        return batch.update(**self.model.score(maps, batch.image.shape[-2:], inside=inside)._asdict())
+        found = self.model.score(maps, batch.image.shape[-2:], inside=inside)
+        return batch.update(**self.pooled(batch.image, found)._asdict())
 
     def _train_layer(self, layer_index: int, features: torch.Tensor, inside: Inside | None) -> torch.Tensor:
         """Train one layer's flow on features (N, C, h, w); returns the loss of each fiber inside."""

@@ -15,9 +15,10 @@ OFF = "none"  # a model without pre-processor
 def compared(kind: type[Any]) -> dict[str, Any]:
     """Init arguments of a model's class that a checkpoint may not differ in, with their defaults.
 
-    All but components and those that `only_for_fit` of the class and its parents names.
+    All but components and those that `only_for_fit` and `only_at_use` of the class and its parents name.
     """
-    ignored = COMPONENTS.union({"self"}, *(vars(parent).get("only_for_fit", ()) for parent in kind.__mro__))
+    free = (vars(parent).get(name, ()) for parent in kind.__mro__ for name in ("only_for_fit", "only_at_use"))
+    ignored = COMPONENTS.union({"self"}, *free)
     parameters = inspect.signature(kind.__init__).parameters
     return {name: parameter.default for name, parameter in parameters.items() if name not in ignored}
 

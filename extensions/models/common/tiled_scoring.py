@@ -12,6 +12,7 @@ from extensions.data.imaging import Imaging
 from extensions.data.tiling.resizing import resized_image
 from extensions.data.tiling.settings import Tiling
 from extensions.data.tiling.stitching import Stitching, tiles_at_once
+from extensions.models.common.score_pooling import pooling_of
 
 if TYPE_CHECKING:
     from anomalib.models import AnomalibModule
@@ -48,7 +49,8 @@ def tiled_scores(
     """Score whole images by their tiles, some tiles at a time, an image after the other.
 
     A tile is what an image is to the network: pre-processed alone, so that one is resized to another size where the
-    network wants it, and its map back. An image scores what its highest tile scores.
+    network wants it, and its map back. An image scores what its highest tile scores, or, by
+    `score_pooling`, what its whole map gives.
 
     Memory: beside the images one map (H, W) an image and a batch of about a million pixels in the network.
 
@@ -77,7 +79,7 @@ def _scored(network: torch.nn.Module, image: torch.Tensor, imaging: Imaging, tra
     if cut.inside is not None:
         inside, fill = torch.from_numpy(cut.inside).to(image.device), torch.from_numpy(fill_in_unit(imaging)).to(image)
         image = torch.where(inside, image, fill[:, None, None])
-    stitching, at_once = Stitching(cut.grid), tiles_at_once(tiling.tile)
+    stitching, at_once = Stitching(cut.grid, pooling_of(network)), tiles_at_once(tiling.tile)
     for first in range(0, len(cut.kept), at_once):
         kept = cut.kept[first : first + at_once]
         boxes = [cut.grid.box(index) for index in kept]

@@ -59,6 +59,9 @@ class ContrastiveStfpm(HeldOutMixin, Stfpm):
         lr: Learning rate of SGD.
         momentum: Momentum of SGD.
         weight_decay: Weight decay of SGD.
+        score_pooling: What an image scores: `max` of its map, or the mean of the map's highest pixels, `top_100` or
+            `top_1%`, with any other number, see `extensions.data.score_pooling`. None for `max`. A trained
+            model takes another.
         pre_processor: True builds the default, False leaves images as they are.
         post_processor: As in anomalib.
         evaluator: As in anomalib.
@@ -94,6 +97,7 @@ class ContrastiveStfpm(HeldOutMixin, Stfpm):
         lr: float = 0.4,
         momentum: float = 0.9,
         weight_decay: float = 0.0001,
+        score_pooling: str | None = None,
         pre_processor: nn.Module | bool = True,
         post_processor: nn.Module | bool = True,
         evaluator: Evaluator | bool = True,
@@ -121,6 +125,7 @@ class ContrastiveStfpm(HeldOutMixin, Stfpm):
         self.optimizer_settings = {"lr": lr, "momentum": momentum, "weight_decay": weight_decay}
         self._was_fitted = False
         self._set_backbone(backbone, layers, weights=weights, pre_trained=pre_trained)
+        self._set_score_pooling(score_pooling)
 
     @property
     def takes_channels(self) -> bool:
@@ -168,7 +173,7 @@ class ContrastiveStfpm(HeldOutMixin, Stfpm):
         if holds_out_training_images(self.trainer):
             loss = matching_loss(teacher, student).mean()
             self.log("val_loss", loss, on_step=False, on_epoch=True, prog_bar=True, batch_size=len(batch.image))
-        return batch.update(**predictions._asdict())
+        return batch.update(**self.pooled(batch.image, predictions)._asdict())
 
     def on_train_end(self) -> None:
         """Remember that there is a student to replace."""

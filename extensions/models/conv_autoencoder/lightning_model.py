@@ -18,6 +18,7 @@ from extensions.models.common.inside import find_inside
 from extensions.models.common.nan_recovery_mixin import NanRecoveryMixin
 from extensions.models.common.pre_processor import ImageSize, pixel_pre_processor, size_pair
 from extensions.models.common.reading_mixin import ReadingMixin
+from extensions.models.common.score_pooling_mixin import ScorePoolingMixin
 from extensions.models.common.training_pass import evaluating, training_images
 from extensions.models.conv_autoencoder.loss import LOSSES, reconstruction_loss
 from extensions.models.conv_autoencoder.torch_model import STRIDE, ConvAutoencoderModel
@@ -25,7 +26,7 @@ from extensions.models.conv_autoencoder.torch_model import STRIDE, ConvAutoencod
 QUANTILE = 0.8  # of the training images' scores: where the threshold without labels lies
 
 
-class ConvAutoencoder(NanRecoveryMixin, ReadingMixin, CheckpointMixin, AnomalibModule):
+class ConvAutoencoder(ScorePoolingMixin, NanRecoveryMixin, ReadingMixin, CheckpointMixin, AnomalibModule):
     """Convolutional autoencoder: what it cannot draw again was not among the training images.
 
     Bergmann et al., "Improving Unsupervised Defect Segmentation by Applying Structural Similarity to Autoencoders",
@@ -52,6 +53,9 @@ class ConvAutoencoder(NanRecoveryMixin, ReadingMixin, CheckpointMixin, AnomalibM
             image_size; by the default pre-processor.
         lr: First learning rate of AdamW.
         weight_decay: Of AdamW.
+        score_pooling: What an image scores: `max` of its map, or the mean of the map's highest pixels, `top_100` or
+            `top_1%`, with any other number, see `extensions.data.score_pooling`. None for the mean error of all pixels,
+            before the blur. A trained model takes another.
         pre_processor: True builds the default, False leaves images as they are.
         post_processor: As in anomalib.
         evaluator: As in anomalib.
@@ -67,6 +71,8 @@ class ConvAutoencoder(NanRecoveryMixin, ReadingMixin, CheckpointMixin, AnomalibM
     """
 
     only_for_fit = frozenset({"loss", "lr", "weight_decay"})  # scores are those of one error, whatever the loss
+    own_pooling = None
+    pooling_decides_fit = True  # it has a threshold without labels
     model: ConvAutoencoderModel
     _label_free_threshold: torch.Tensor
 
@@ -79,6 +85,7 @@ class ConvAutoencoder(NanRecoveryMixin, ReadingMixin, CheckpointMixin, AnomalibM
         center_crop: ImageSize | None = None,
         lr: float = 0.001,
         weight_decay: float = 0.01,
+        score_pooling: str | None = None,
         pre_processor: nn.Module | bool = True,
         post_processor: nn.Module | bool = True,
         evaluator: Evaluator | bool = True,
@@ -102,6 +109,7 @@ class ConvAutoencoder(NanRecoveryMixin, ReadingMixin, CheckpointMixin, AnomalibM
         self.optimizer_settings = {"lr": lr, "weight_decay": weight_decay}
         self.model = self._network()
         self.register_buffer("_label_free_threshold", torch.tensor(float("nan")))
+        self._set_score_pooling(score_pooling)
         self._was_fitted = False
 
     @staticmethod
@@ -182,6 +190,11 @@ class ConvAutoencoder(NanRecoveryMixin, ReadingMixin, CheckpointMixin, AnomalibM
         value = float(self._label_free_threshold)
         return None if value != value else (value, f"{QUANTILE:.0%} quantile of the training images' scores")
 
+    @property
+    def _of_scores(self) -> tuple[str, ...]:
+        """The threshold without labels is one of them."""
+        return (*super()._of_scores, "_label_free_threshold")
+
     def _loss(self, reconstructions: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
         """Of a batch; the mean is over pixels inside where not all count."""
         inside = find_inside(self.model, images)
@@ -199,7 +212,7 @@ class ConvAutoencoder(NanRecoveryMixin, ReadingMixin, CheckpointMixin, AnomalibM
 
     def _scored(self, images: torch.Tensor, reconstructions: torch.Tensor) -> dict[str, torch.Tensor | None]:
         """What a validation batch gets."""
-        return self.model.score(images, reconstructions)._asdict()
+        return self.pooled(images, self.model.score(images, reconstructions))._asdict()
 
     def _network(self) -> ConvAutoencoderModel:
         return ConvAutoencoderModel(image_size=self.image_size, latent_dim=self.latent_dim)

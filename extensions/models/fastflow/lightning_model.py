@@ -19,10 +19,11 @@ from extensions.models.common.backbone_mixin import BackboneMixin
 from extensions.models.common.held_out_mixin import HeldOutMixin, holds_out_training_images
 from extensions.models.common.lr_schedule_mixin import LrScheduleMixin
 from extensions.models.common.pre_processor import ImageSize
+from extensions.models.common.score_pooling_mixin import ScorePoolingMixin
 from extensions.models.fastflow.torch_model import FastflowModel
 
 
-class Fastflow(LrScheduleMixin, HeldOutMixin, BackboneMixin, AnomalibFastflow):
+class Fastflow(ScorePoolingMixin, LrScheduleMixin, HeldOutMixin, BackboneMixin, AnomalibFastflow):
     """FastFlow: likelihood of each position's features under a normalizing flow that sees their surroundings.
 
     Yu et al., "FastFlow: Unsupervised Anomaly Detection and Localization via 2D Normalizing Flows", 2021,
@@ -47,6 +48,9 @@ class Fastflow(LrScheduleMixin, HeldOutMixin, BackboneMixin, AnomalibFastflow):
         lr_schedule: `constant` as in anomalib, or `cosine`: the rate falls to a thousandth over `max_epochs`. At a
             constant rate the likelihood of the training images rises as long as one trains.
         weight_decay: Weight decay of Adam.
+        score_pooling: What an image scores: `max` of its map, or the mean of the map's highest pixels, `top_100` or
+            `top_1%`, with any other number, see `extensions.data.score_pooling`. None for `max`. A trained
+            model takes another.
         pre_processor: True builds the default; another one must bring images to one size.
         post_processor: As in anomalib.
         evaluator: As in anomalib.
@@ -82,6 +86,7 @@ class Fastflow(LrScheduleMixin, HeldOutMixin, BackboneMixin, AnomalibFastflow):
         lr: float = 0.001,
         lr_schedule: Literal["constant", "cosine"] = "constant",
         weight_decay: float = 0.00001,
+        score_pooling: str | None = None,
         pre_processor: nn.Module | bool = True,
         post_processor: nn.Module | bool = True,
         evaluator: Evaluator | bool = True,
@@ -117,6 +122,7 @@ class Fastflow(LrScheduleMixin, HeldOutMixin, BackboneMixin, AnomalibFastflow):
         self.optimizer_settings = {"lr": lr, "weight_decay": weight_decay}
         self.lr_schedule = lr_schedule
         self._set_backbone(backbone, layers, weights=weights, pre_trained=pre_trained)
+        self._set_score_pooling(score_pooling)
 
     def validation_step(self, batch: Batch, *args: Any, **kwargs: Any) -> Batch:
         """Score images; log the loss of those that were held out of training as `val_loss`."""
@@ -124,7 +130,7 @@ class Fastflow(LrScheduleMixin, HeldOutMixin, BackboneMixin, AnomalibFastflow):
         if holds_out_training_images(self.trainer):
             loss = self.loss(latent, log_jacobians)
             self.log("val_loss", loss, on_step=False, on_epoch=True, prog_bar=True, batch_size=len(batch.image))
-        return batch.update(**self.model.score(latent)._asdict())
+        return batch.update(**self.pooled(batch.image, self.model.score(latent))._asdict())
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Optimize flows and normalizations by Adam."""

@@ -13,11 +13,12 @@ from extensions.configuration.checked_values import check_whole
 from extensions.models.common.backbone_mixin import BackboneMixin
 from extensions.models.common.pre_processor import ImageSize
 from extensions.models.common.refit_mixin import RefitMixin
+from extensions.models.common.score_pooling_mixin import ScorePoolingMixin
 from extensions.models.common.support_views_mixin import SupportViewsMixin
 from extensions.models.padim.torch_model import PadimModel, derive_n_features
 
 
-class Padim(SupportViewsMixin, RefitMixin, BackboneMixin, AnomalibPadim):
+class Padim(ScorePoolingMixin, SupportViewsMixin, RefitMixin, BackboneMixin, AnomalibPadim):
     """PaDiM: Mahalanobis distance of each position's features to a Gaussian fitted at that position.
 
     Defard et al., "PaDiM: a Patch Distribution Modeling Framework for Anomaly Detection and Localization", 2021,
@@ -36,6 +37,9 @@ class Padim(SupportViewsMixin, RefitMixin, BackboneMixin, AnomalibPadim):
             100 for ResNet-18 and 550 for Wide-ResNet-50-2 as in the paper, else 100 or all where there are fewer.
         support_views: Fits to 22 views of each training image, turned, shifted, mirrored and gray, see
             `extensions.models.common.support_views`; for fits to a handful of images.
+        score_pooling: What an image scores: `max` of its map, or the mean of the map's highest pixels, `top_100` or
+            `top_1%`, with any other number, see `extensions.data.score_pooling`. None for `max`. A trained
+            model takes another.
         pre_processor: True builds the default, False leaves images as they are.
         post_processor: As in anomalib.
         evaluator: As in anomalib.
@@ -65,6 +69,7 @@ class Padim(SupportViewsMixin, RefitMixin, BackboneMixin, AnomalibPadim):
         center_crop: ImageSize | None = None,
         n_features: int | None = None,
         support_views: bool = False,
+        score_pooling: str | None = None,
         pre_processor: nn.Module | bool = True,
         post_processor: nn.Module | bool = True,
         evaluator: Evaluator | bool = True,
@@ -85,6 +90,7 @@ class Padim(SupportViewsMixin, RefitMixin, BackboneMixin, AnomalibPadim):
             backbone=architecture(backbone), layers=layers, pre_trained=False, n_features=n_features
         )
         self._set_backbone(backbone, layers, weights=weights, pre_trained=pre_trained)
+        self._set_score_pooling(score_pooling)
 
     def bytes_of_fit(self, n_tiles: int, features: dict[str, tuple[int, int, int]]) -> tuple[int, int]:
         """All embeddings, twice while they are joined, and a Gaussian at each position of a tile."""

@@ -10,9 +10,11 @@ import torch
 from extensions.models.patchcore.coreset_methods import dense_patches, medoids, random_patches
 from extensions.models.patchcore.coreset_projection import from_numpy, random_projection
 from extensions.models.patchcore.coreset_search import Checkpoint, FarthestFirst
+from extensions.models.patchcore.coreset_start import check_start, start_by_mean
 from extensions.runtime.progress import progress_bar
 
 METHODS = ("greedy", "random", "kmeans", "density")
+UNORDERED = ("random", "kmeans")  # they begin with no patch, and measure no projected distance
 NESTED = ("greedy", "random")  # a smaller ratio selects the first of what a larger one does
 
 
@@ -21,6 +23,8 @@ def select_coreset(
     *,
     sampling_ratio: float,
     method: str = "greedy",
+    start: str = "random",
+    projection: bool = True,
     scratch: Path | None = None,
     checkpoint: Checkpoint | None = None,
     progress: bool = True,
@@ -36,12 +40,18 @@ def select_coreset(
     - `kmeans`: the patch nearest to each centroid, see `medoids`. Time grows as the square of the patches.
     - `density`: greedy among the 85 % of patches that are least isolated, see `dense_patches`.
 
-    The same state of torch's and NumPy's global generators gives the same result, with the same number of threads.
+    The same state of torch's and NumPy's global generators gives the same result, with the same number of threads;
+    another one gives the same where a greedy selection starts by the mean and projects nothing.
 
     Args:
         embedding: (n_patches, n_channels), floating point. Not changed. A memory map (`np.memmap`) is read in parts.
         sampling_ratio: Share of patches to select, in (0, 1]; int(n_patches * sampling_ratio) are selected.
         method: One of `METHODS`.
+        start: Of `greedy` and `density`, one of `STARTS`: a `random` patch as in anomalib, the one nearest to the mean
+            of all (`center`), or the one `farthest` from it.
+        projection: Of `greedy` and `density`: whether distances are those after a sparse random projection, as in
+            anomalib, or those of the patches themselves. The projection has 4 log(n_patches) / 0.1620 channels, about
+            300: it saves work for embeddings of more, and costs some for those of less.
         scratch: Folder for a temporary file that holds the randomly projected embedding instead of memory; the
             system's for a memory map when None. On the CPU only.
         checkpoint: Where a greedy selection on the CPU is kept every minute, to go on from there. It must be of the
@@ -53,7 +63,7 @@ def select_coreset(
 
     Raises:
         ValueError: The embedding is no finite floating-point matrix, the ratio selects nothing or too much, or there
-            is no such method.
+            is no such method or start.
         OSError: The scratch folder cannot be written, or its disk is full.
 
     Example:
@@ -63,22 +73,25 @@ def select_coreset(
         torch.Size([20, 384])
     """
     check_method(method)
+    check_start(start)
     if isinstance(embedding, np.memmap) and scratch is None:
         scratch = Path(tempfile.gettempdir())
     embedding = from_numpy(embedding) if isinstance(embedding, np.ndarray) else embedding.detach()
     n_centers = _n_centers(embedding, sampling_ratio)
     _check_finite(embedding, "The embedding")
     scratch = scratch if embedding.device.type == "cpu" else None
+    how = {"scratch": scratch, "checkpoint": checkpoint, "progress": progress}
+    how |= {"start": start, "projection": projection}
     with torch.no_grad():
         if method == "greedy":
-            return _greedy(embedding, n_centers, scratch=scratch, checkpoint=checkpoint, progress=progress)
+            return _greedy(embedding, n_centers, **how)
         seed = int(torch.randint(high=2**31, size=(1,)))
         if method == "random":
             return random_patches(len(embedding), n_centers, seed)
         if method == "kmeans":
             return medoids(embedding, n_centers, seed)
         rows = dense_patches(embedding, n_centers, seed)
-        found = _greedy(embedding, n_centers, rows=rows, scratch=scratch, checkpoint=checkpoint, progress=progress)
+        found = _greedy(embedding, n_centers, rows=rows, **how)
         return rows.cpu()[found]
 
 
@@ -94,19 +107,40 @@ def _greedy(
     embedding: torch.Tensor,
     n_centers: int,
     *,
+    start: str,
+    projection: bool,
     scratch: Path | None,
     checkpoint: Checkpoint | None,
     progress: bool,
     rows: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """Greedy k-center of the randomly projected rows; (n_centers,) indices into them."""
+    """Greedy k-center of the rows, projected or as they are; (n_centers,) indices into them."""
+    if not projection:
+        features = embedding if rows is None else embedding[rows]
+        first = _first(embedding, start, rows)
+        return _selected(features, n_centers, first, checkpoint=checkpoint, progress=progress)
     # A single patch is projected to zero dimensions, where stock divides by their number.
     with np.errstate(divide="ignore", invalid="ignore"):
         # The one place where greedy draws from the global random state: stock does, with these calls in this order,
         # and the same seed must give the same bank.
         features = random_projection(embedding, rows=rows, scratch=scratch)
-        first = int(torch.randint(high=len(features), size=(1,), device=features.device))
+        first = _first(embedding, start, rows)
     _check_finite(features, "The randomly projected embedding")
+    return _selected(features, n_centers, first, checkpoint=checkpoint, progress=progress)
+
+
+def _first(embedding: torch.Tensor, start: str, rows: torch.Tensor | None) -> int:
+    """Where the selection begins, among the rows."""
+    if start != "random":
+        return start_by_mean(embedding, start, rows=rows)
+    n_rows = len(embedding) if rows is None else len(rows)
+    return int(torch.randint(high=n_rows, size=(1,), device=embedding.device))
+
+
+def _selected(
+    features: torch.Tensor, n_centers: int, first: int, *, checkpoint: Checkpoint | None, progress: bool
+) -> torch.Tensor:
+    """Greedy k-center by the way that is quickest for the features' device and type; (n_centers,)."""
     if features.device.type == "cpu" and features.dtype in (torch.float32, torch.float64):
         found = greedy_k_center(features, n_centers, first, checkpoint=checkpoint, progress=progress)
         return torch.from_numpy(found)

@@ -17,15 +17,17 @@ from extensions.models.common.backbone_mixin import BackboneMixin
 from extensions.models.common.fit_order import FitOrder
 from extensions.models.common.pre_processor import ImageSize
 from extensions.models.common.refit_mixin import RefitMixin
+from extensions.models.common.score_pooling_mixin import ScorePoolingMixin
 from extensions.models.common.support_views_mixin import SupportViewsMixin
-from extensions.models.patchcore.coreset import check_method
+from extensions.models.patchcore.coreset import UNORDERED, check_method
+from extensions.models.patchcore.coreset_start import check_start
 from extensions.models.patchcore.foreground import THRESHOLD, check_foreground
 from extensions.models.patchcore.torch_model import PatchcoreModel
 
 JOHNSON = 4 / (0.9**2 / 2 - 0.9**3 / 3)  # channels of the projection for each unit of log(n_patches), at eps 0.9
 
 
-class Patchcore(SupportViewsMixin, RefitMixin, BackboneMixin, AnomalibPatchcore):
+class Patchcore(ScorePoolingMixin, SupportViewsMixin, RefitMixin, BackboneMixin, AnomalibPatchcore):
     """PatchCore: distance of each patch to a coreset of normal patches.
 
     Roth et al., "Towards Total Recall in Industrial Anomaly Detection", 2022, https://arxiv.org/abs/2106.08265.
@@ -44,6 +46,10 @@ class Patchcore(SupportViewsMixin, RefitMixin, BackboneMixin, AnomalibPatchcore)
         coreset_sampling_ratio: Share of training patches kept in the memory bank, in (0, 1].
         coreset: How they are selected: `greedy` (anomalib's; over-selects anomalies among the training images),
             `random`, `kmeans` or `density`, which dirty data harm less.
+        coreset_start: Patch with which `greedy` and `density` begin: a `random` one as in anomalib, the one nearest to
+            the mean of all (`center`), or the one `farthest` from it.
+        coreset_projection: Whether `greedy` and `density` measure distances after anomalib's sparse random projection,
+            or (False) as they are; with another start than `random` no seed then changes the bank.
         num_neighbors: Neighbors in the bank that weight the image score; 1 leaves the distance as it is.
         neighborhood: Side of the square of feature map positions averaged into a patch, odd (the paper's p; anomalib
             has 3). Larger ones see larger defects, and forgive more of a texture's irregularity.
@@ -58,6 +64,9 @@ class Patchcore(SupportViewsMixin, RefitMixin, BackboneMixin, AnomalibPatchcore)
         unit_patches: Scales each patch to length 1: distances d are of directions, d²/2 AnomalyDINO's cosine distance.
         support_views: Fits to 22 views of each training image, turned, shifted, mirrored and gray, see
             `extensions.models.common.support_views`; for fits to a handful of images.
+        score_pooling: What an image scores: `reweighted`, anomalib's, the distance of its farthest patch weighted by
+            `num_neighbors`; `max` of its map; or the mean of the map's highest pixels, `top_100` or `top_1%`, with any
+            other number, see `extensions.data.score_pooling`. None for `reweighted`. A trained model takes another.
         pre_processor: True builds the default, False leaves images as they are.
         post_processor: As in anomalib.
         evaluator: As in anomalib.
@@ -73,7 +82,10 @@ class Patchcore(SupportViewsMixin, RefitMixin, BackboneMixin, AnomalibPatchcore)
 
     reductions = (8, 16)
     store_name = "embedding_store"
-    only_for_fit = frozenset({"coreset_sampling_ratio", "coreset", "max_memory_bytes"})
+    own_pooling = "reweighted"
+    only_for_fit = frozenset(
+        {"coreset_sampling_ratio", "coreset", "coreset_start", "coreset_projection", "max_memory_bytes"}
+    )
     model: PatchcoreModel
 
     def __init__(
@@ -87,6 +99,8 @@ class Patchcore(SupportViewsMixin, RefitMixin, BackboneMixin, AnomalibPatchcore)
         center_crop: ImageSize | None = None,
         coreset_sampling_ratio: float = 0.1,
         coreset: str = "greedy",
+        coreset_start: str = "random",
+        coreset_projection: bool = True,
         num_neighbors: int = 9,
         neighborhood: int = 3,
         precision: str | PrecisionType = "float32",
@@ -95,6 +109,7 @@ class Patchcore(SupportViewsMixin, RefitMixin, BackboneMixin, AnomalibPatchcore)
         foreground_threshold: float = THRESHOLD,
         unit_patches: bool = False,
         support_views: bool = False,
+        score_pooling: str | None = None,
         pre_processor: nn.Module | bool = True,
         post_processor: nn.Module | bool = True,
         evaluator: Evaluator | bool = True,
@@ -111,6 +126,13 @@ class Patchcore(SupportViewsMixin, RefitMixin, BackboneMixin, AnomalibPatchcore)
         )
         check_method(coreset)
         check_foreground(foreground, backbone)
+        check_start(coreset_start)
+        if coreset in UNORDERED and (coreset_start != "random" or not coreset_projection):
+            msg = (
+                f"coreset_start={coreset_start!r} and coreset_projection={coreset_projection} are of a greedy or "
+                f"density coreset, and coreset is {coreset!r}: leave them out"
+            )
+            raise ValueError(msg)
         precision = check_precision(precision)
         layers = self._resolve_layers(backbone, layers)
         processor = self._resolve_pre_processor(pre_processor, backbone, image_size=image_size, center_crop=center_crop)
@@ -132,17 +154,20 @@ class Patchcore(SupportViewsMixin, RefitMixin, BackboneMixin, AnomalibPatchcore)
             foreground=foreground,
             foreground_threshold=foreground_threshold,
             unit_patches=unit_patches,
+            coreset_start=coreset_start,
+            coreset_projection=coreset_projection,
         )
         if precision == PrecisionType.FLOAT16:
             self.model = self.model.half()
         self._set_backbone(backbone, layers, weights=weights, pre_trained=pre_trained)
+        self._set_score_pooling(score_pooling)
 
     @classmethod
     def fit_order(cls, init_args: Mapping[str, Any]) -> FitOrder | None:
-        """The largest coreset first: smaller ones are its first part, whatever the number of neighbors."""
+        """The largest coreset first: smaller ones are its first part, whatever neighbors and pooling."""
         if "coreset_sampling_ratio" not in init_args:
             return None
-        own = ("coreset_sampling_ratio", "num_neighbors")
+        own = ("coreset_sampling_ratio", "num_neighbors", "score_pooling")
         shared = {name: value for name, value in init_args.items() if name not in own}
         return FitOrder(shared, -float(init_args["coreset_sampling_ratio"]))
 
@@ -152,7 +177,9 @@ class Patchcore(SupportViewsMixin, RefitMixin, BackboneMixin, AnomalibPatchcore)
         n_patches, n_channels = n_tiles * height * width, sum(channels for channels, *_ in features.values())
         n_bytes = 4 * n_patches * n_channels
         bank, limit = int(n_bytes * self.coreset_sampling_ratio), self.model.embedding_store.limit_on(self.device)
-        n_projected = 0 if self.model.coreset == "random" else min(n_channels, int(JOHNSON * math.log(n_patches)))
+        n_projected = min(n_channels, int(JOHNSON * math.log(n_patches)))
+        if self.model.coreset == "random" or not self.model.coreset_projection:
+            n_projected = 0
         collected = n_bytes + 4 * n_patches * n_projected
         return (bank, collected) if n_bytes > limit else (collected + bank, 0)
 

@@ -50,6 +50,8 @@ class PatchcoreModel(AnomalibPatchcoreModel):
     Args:
         neighborhood: Side of the square of feature map positions that is averaged into a patch, odd.
         coreset: How the bank's patches are selected, see `select_coreset`.
+        coreset_start: Its `start`.
+        coreset_projection: Its `projection`.
         max_memory_bytes: As in `extensions.Patchcore`.
         foreground: Likewise.
         foreground_threshold: Likewise.
@@ -69,6 +71,8 @@ class PatchcoreModel(AnomalibPatchcoreModel):
         num_neighbors: int,
         neighborhood: int,
         coreset: str = "greedy",
+        coreset_start: str = "random",
+        coreset_projection: bool = True,
         max_memory_bytes: int | None = None,
         foreground: str | None = None,
         foreground_threshold: float = THRESHOLD,
@@ -76,10 +80,10 @@ class PatchcoreModel(AnomalibPatchcoreModel):
     ) -> None:
         super().__init__(layers=layers, backbone=backbone, pre_trained=pre_trained, num_neighbors=num_neighbors)
         self.feature_extractor = freeze(self.feature_extractor)
-        self.coreset = coreset
         self.foreground = foreground
         self.foreground_threshold = foreground_threshold
         self.unit_patches = unit_patches
+        self.coreset, self.coreset_start, self.coreset_projection = coreset, coreset_start, coreset_projection
         self.feature_pooler = NeighborhoodPool(neighborhood, stride=1, padding=neighborhood // 2)
         self.anomaly_map_generator = AnomalyMapGenerator()
         self.embedding_store = PatchStore(max_memory_bytes)
@@ -234,6 +238,8 @@ class PatchcoreModel(AnomalibPatchcoreModel):
             described |= {"foreground": self.foreground, "foreground_threshold": self.foreground_threshold}
         if self.unit_patches:
             described["unit_patches"] = True
+        described |= {} if self.coreset_start == "random" else {"start": self.coreset_start}
+        described |= {} if self.coreset_projection else {"projection": False}
         is_nested = self.coreset in NESTED
         return source.bank(n_kept, described, lambda kept: self._select_bank(sampling_ratio, kept), is_nested=is_nested)
 
@@ -241,7 +247,13 @@ class PatchcoreModel(AnomalibPatchcoreModel):
         patches = self.embedding_store.matrix()
         scratch = self.embedding_store.scratch if self.embedding_store.in_file else None
         kept = select_coreset(
-            patches, sampling_ratio=sampling_ratio, method=self.coreset, scratch=scratch, checkpoint=checkpoint
+            patches,
+            sampling_ratio=sampling_ratio,
+            method=self.coreset,
+            start=self.coreset_start,
+            projection=self.coreset_projection,
+            scratch=scratch,
+            checkpoint=checkpoint,
         )
         if isinstance(patches, np.memmap):
             return torch.tensor(patches[kept.numpy()]).to(self.embedding_store.device)

@@ -17,13 +17,14 @@ from extensions.backbones import ResolvedWeights, architecture
 from extensions.models.common.backbone_mixin import BackboneMixin
 from extensions.models.common.pre_processor import ImageSize
 from extensions.models.common.refit_mixin import RefitMixin
+from extensions.models.common.score_pooling_mixin import ScorePoolingMixin
 from extensions.models.common.support_views_mixin import SupportViewsMixin
 from extensions.models.reg_ad.registration_file import load_registration
 from extensions.models.reg_ad.spatial_transformer import check_transformer
 from extensions.models.reg_ad.torch_model import RegAdModel
 
 
-class RegAd(SupportViewsMixin, RefitMixin, BackboneMixin, MemoryBankMixin, AnomalibModule):
+class RegAd(ScorePoolingMixin, SupportViewsMixin, RefitMixin, BackboneMixin, MemoryBankMixin, AnomalibModule):
     """RegAD: a few images of a new product, and a network that has learned on other products to align images.
 
     Huang et al., "Registration based Few-Shot Anomaly Detection", ECCV 2022, https://arxiv.org/abs/2207.07361. The fit
@@ -46,6 +47,9 @@ class RegAd(SupportViewsMixin, RefitMixin, BackboneMixin, MemoryBankMixin, Anoma
         image_size: Height and width in px that images are resized to, by the default pre-processor.
         center_crop: Height and width in px of the center to keep after resizing, by the default pre-processor.
         support_views: Whether the fit takes 22 views of each training image, or the images as they are.
+        score_pooling: What an image scores: `max` of its map, or the mean of the map's highest pixels, `top_100` or
+            `top_1%`, with any other number, see `extensions.data.score_pooling`. None for `max`. A trained
+            model takes another.
         pre_processor: True builds the default, False leaves images as they are.
         post_processor: As in anomalib.
         evaluator: As in anomalib.
@@ -80,6 +84,7 @@ class RegAd(SupportViewsMixin, RefitMixin, BackboneMixin, MemoryBankMixin, Anoma
         image_size: ImageSize = 224,
         center_crop: ImageSize | None = None,
         support_views: bool = True,
+        score_pooling: str | None = None,
         pre_processor: nn.Module | bool = True,
         post_processor: nn.Module | bool = True,
         evaluator: Evaluator | bool = True,
@@ -101,6 +106,7 @@ class RegAd(SupportViewsMixin, RefitMixin, BackboneMixin, MemoryBankMixin, Anoma
         self.support_views = support_views
         self.model = RegAdModel(layers, backbone=architecture(backbone), transformer=transformer)
         self._set_backbone(backbone, layers, weights=registration or weights, pre_trained=pre_trained)
+        self._set_score_pooling(score_pooling)
 
     @property
     def takes_channels(self) -> bool:

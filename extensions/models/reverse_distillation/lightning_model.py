@@ -12,12 +12,13 @@ from torch import nn
 from extensions.backbones import architecture
 from extensions.models.common.backbone_mixin import BackboneMixin
 from extensions.models.common.pre_processor import ImageSize
+from extensions.models.common.score_pooling_mixin import ScorePoolingMixin
 from extensions.models.reverse_distillation.anomaly_map import Mode
 from extensions.models.reverse_distillation.loss import distillation_loss
 from extensions.models.reverse_distillation.torch_model import ReverseDistillationModel
 
 
-class ReverseDistillation(BackboneMixin, AnomalibReverseDistillation):
+class ReverseDistillation(ScorePoolingMixin, BackboneMixin, AnomalibReverseDistillation):
     """Reverse distillation: where a decoder, trained on normal images only, fails to restore the encoder's features.
 
     Deng and Li, "Anomaly Detection via Reverse Distillation from One-Class Embedding", 2022,
@@ -37,6 +38,9 @@ class ReverseDistillation(BackboneMixin, AnomalibReverseDistillation):
         center_crop: Height and width in px of the center to keep after resizing, by the default pre-processor.
         anomaly_map_mode: Whether the maps of the layers are added or multiplied.
         lr: Learning rate of Adam.
+        score_pooling: What an image scores: `max` of its map, or the mean of the map's highest pixels, `top_100` or
+            `top_1%`, with any other number, see `extensions.data.score_pooling`. None for `max`. A trained
+            model takes another.
         pre_processor: True builds the default, False leaves images as they are.
         post_processor: As in anomalib.
         evaluator: As in anomalib.
@@ -66,6 +70,7 @@ class ReverseDistillation(BackboneMixin, AnomalibReverseDistillation):
         center_crop: ImageSize | None = None,
         anomaly_map_mode: Mode = "add",
         lr: float = 0.005,
+        score_pooling: str | None = None,
         pre_processor: nn.Module | bool = True,
         post_processor: nn.Module | bool = True,
         evaluator: Evaluator | bool = True,
@@ -81,6 +86,7 @@ class ReverseDistillation(BackboneMixin, AnomalibReverseDistillation):
         self.loss = distillation_loss
         self.learning_rate = lr
         self._set_backbone(backbone, layers, weights=weights, pre_trained=pre_trained)
+        self._set_score_pooling(score_pooling)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Optimize decoder and bottleneck by Adam."""

@@ -14,11 +14,12 @@ from extensions.backbones import architecture, check_backbone
 from extensions.models.common.backbone_mixin import BackboneMixin
 from extensions.models.common.pre_processor import ImageSize
 from extensions.models.common.recalibration import recalibrate
+from extensions.models.common.score_pooling_mixin import ScorePoolingMixin
 from extensions.models.common.training_pass import training_images
 from extensions.models.stfpm.torch_model import STFPMModel
 
 
-class Stfpm(BackboneMixin, AnomalibStfpm):
+class Stfpm(ScorePoolingMixin, BackboneMixin, AnomalibStfpm):
     """STFPM: where a student, trained on normal images only, fails to imitate its teacher's features.
 
     Wang et al., "Student-Teacher Feature Pyramid Matching for Anomaly Detection", 2021,
@@ -42,6 +43,9 @@ class Stfpm(BackboneMixin, AnomalibStfpm):
         weight_decay: Weight decay of SGD.
         recalibrate: Estimate the running statistics of the student's batch normalization anew at the end of each epoch,
             the weights fixed (see `extensions.models.common.recalibration`): the paper's learning rate lets them trail.
+        score_pooling: What an image scores: `max` of its map, or the mean of the map's highest pixels, `top_100` or
+            `top_1%`, with any other number, see `extensions.data.score_pooling`. None for `max`. A trained
+            model takes another.
         pre_processor: True builds the default, False leaves images as they are.
         post_processor: As in anomalib.
         evaluator: As in anomalib.
@@ -78,6 +82,7 @@ class Stfpm(BackboneMixin, AnomalibStfpm):
         momentum: float = 0.9,
         weight_decay: float = 0.001,
         recalibrate: bool = False,
+        score_pooling: str | None = None,
         pre_processor: nn.Module | bool = True,
         post_processor: nn.Module | bool = True,
         evaluator: Evaluator | bool = True,
@@ -97,6 +102,7 @@ class Stfpm(BackboneMixin, AnomalibStfpm):
         self.loss = STFPMLoss()
         self.optimizer_settings = {"lr": lr, "momentum": momentum, "weight_decay": weight_decay}
         self._set_backbone(backbone, layers, weights=weights, pre_trained=pre_trained)
+        self._set_score_pooling(score_pooling)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Optimize the student by SGD."""

@@ -30,12 +30,15 @@ WITHOUT_BACKBONE = {
 }
 MODELS = ON_BACKBONES | WITHOUT_BACKBONE
 WITHOUT_MAP = {"BackboneOcSvm"}
+SCORED_OTHERWISE = {"BackboneOcSvm", "AutoencoderOcSvm"}  # not by their map
 # Another value for each init argument but those of the backbone, which are compared on their own.
 OF_ALL = {"image_size": 96, "center_crop": 32}
+BY_MAP = {"score_pooling": "top_7"}
 RATES = {"lr": 0.5, "weight_decay": 0.5}
 OTHERWISE = {
     "Patchcore": {
-        "coreset_sampling_ratio": 0.5, "coreset": "random", "max_memory_bytes": 0,
+        "coreset_sampling_ratio": 0.5, "coreset": "density", "coreset_start": "center", "coreset_projection": False,
+        "max_memory_bytes": 0,
         "num_neighbors": 1, "neighborhood": 5, "precision": "float16", "support_views": True,
         "foreground": "pca", "foreground_threshold": 1.0, "unit_patches": True,
     },
@@ -165,20 +168,40 @@ def test_every_init_argument_is_compared_with_the_checkpoint_or_changes_no_score
     name, fitted, images, bare, raw_scores
 ):
     model, checkpoint = fitted
-    kind, others = type(model), OF_ALL | OTHERWISE[name]
-    only_for_fit = frozenset().union(*(vars(parent).get("only_for_fit", ()) for parent in kind.__mro__))
+    kind, others = type(model), OF_ALL | OTHERWISE[name] | ({} if name in SCORED_OTHERWISE else BY_MAP)
+    only_for_fit, only_at_use = (
+        frozenset().union(*(vars(parent).get(which, ()) for parent in kind.__mro__))
+        for which in ("only_for_fit", "only_at_use")
+    )
     asked = set(inspect.signature(kind).parameters) - COMPONENTS - {"backbone", "layers", "weights", "pre_trained"}
     assert set(others) == asked, "give another value of each init argument"
 
     stored = torch.load(checkpoint, weights_only=True)["hyper_parameters"]
     assert differences(kind, model.hparams, stored) == {}
-    for argument in asked - only_for_fit:
+    for argument in asked - only_for_fit - only_at_use:
         found = differences(kind, model.hparams | {argument: others[argument]}, stored)
         assert found == {argument: (stored[argument], others[argument])}
 
     free = {argument: others[argument] for argument in asked & only_for_fit}
     again = kind.load_from_checkpoint(checkpoint, **bare, **free)
     assert_equal_predictions(raw_scores(again, images), raw_scores(model, images))
+
+
+def test_image_score_is_the_mean_of_the_maps_highest_pixels_whatever_the_checkpoint_had(
+    name, fitted, images, bare, raw_scores
+):
+    model, checkpoint = fitted
+    if name in SCORED_OTHERWISE:
+        with pytest.raises(TypeError, match="score_pooling"):
+            build(name, bare, score_pooling="max")
+        return
+    expected = raw_scores(model, images).anomaly_map
+    highest = expected.flatten(1).sort(dim=1, descending=True).values
+    for pooling, n in (("max", 1), ("top_100", 100), ("top_2.5%", 102)):  # of 4096 px
+        again = type(model).load_from_checkpoint(checkpoint, score_pooling=pooling, **bare)
+        found = raw_scores(again, images)
+        torch.testing.assert_close(found.anomaly_map, expected, atol=1e-5, rtol=0)
+        torch.testing.assert_close(found.pred_score, highest[:, :n].mean(dim=1), atol=1e-4, rtol=1e-4)
 
 
 def test_checkpoint_of_another_image_size_is_refused_before_it_is_used(name, fitted, bare, engine, tiny_folder):

@@ -41,13 +41,23 @@ def root(tmp_path_factory) -> Path:
     return root
 
 
-@pytest.mark.parametrize(("name", "roi"), [*((name, "roi.png") for name in MODELS), ("Patchcore", "foreground")])
-def test_an_exported_network_looks_where_the_trained_one_does(name, roi, root, tmp_path):
+@pytest.mark.parametrize(
+    ("name", "roi", "pooling"),
+    [
+        *((name, "roi.png", None) for name in MODELS),
+        ("Patchcore", "foreground", None),
+        ("Padim", "roi.png", "top_5%"),
+        ("Cdo", "roi.png", "top_5%"),
+        ("Patchcore", "foreground", "top_5%"),
+        ("Patchcore", "foreground", "top_50"),
+    ],
+)
+def test_an_exported_network_looks_where_the_trained_one_does(name, roi, pooling, root, tmp_path):
     from anomalib.engine import Engine
 
     seed_everything(0)
     settings = {"backbone": "resnet18", "pre_trained": False, "image_size": 64, "evaluator": False, "visualizer": False}
-    model = getattr(extensions, name)(**(settings | MODELS[name]))
+    model = getattr(extensions, name)(**(settings | MODELS[name]), score_pooling=pooling)
     data = extensions.Folder(
         "parts", "good", root=root, abnormal_dir="bad", roi=roi, num_workers=0, val_split_mode="none"
     )
@@ -73,6 +83,10 @@ def test_an_exported_network_looks_where_the_trained_one_does(name, roi, root, t
         assert abs(one.pred_score - in_torch.pred_score) < 1e-4 * in_torch.pred_score
         assert (one.anomaly_map[~one.inside] == 0).all()
         assert one.anomaly_map[one.inside].max() == one.anomaly_map.max() > 0
+        if pooling is not None:  # of what is inside alone
+            n = 50 if pooling == "top_50" else int(one.inside.sum() * 5 // 100)
+            highest = np.sort(one.anomaly_map[one.inside])[-n:]
+            assert one.pred_score == pytest.approx(highest.mean(), rel=1e-5)
         if roi == "roi.png":
             assert np.array_equal(one.inside, read_image(root / "roi.png")[..., 0] > 0)
             assert one.pred_score == other.pred_score

@@ -33,7 +33,13 @@ def trained(strips: Path, output: Path, name: str, **changes: object) -> Path:
     tiling = {"tile": 64, "overlap": 16} | {k: v for k, v in changes.items() if k == "resize"}
     size = changes.get("image_size", 64)
     model = getattr(extensions, name)(
-        "resnet18", pre_trained=False, image_size=size, evaluator=False, visualizer=False, **MODELS[name]
+        "resnet18",
+        pre_trained=False,
+        image_size=size,
+        evaluator=False,
+        visualizer=False,
+        **MODELS[name],
+        score_pooling=changes.get("score_pooling"),
     )
     quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False, "accelerator": "cpu"}
     engine = Engine(default_root_dir=output, max_epochs=1, **quiet)
@@ -66,7 +72,14 @@ def whole(strips) -> list[np.ndarray]:
 
 @pytest.mark.parametrize(
     ("name", "changes"),
-    [("Patchcore", {}), ("Padim", {}), ("Stfpm", {}), ("Padim", {"resize": [128, 64]}), ("Padim", {"image_size": 48})],
+    [
+        ("Patchcore", {}),
+        ("Padim", {}),
+        ("Stfpm", {}),
+        ("Padim", {"resize": [128, 64]}),
+        ("Padim", {"image_size": 48}),
+        ("Patchcore", {"score_pooling": "top_5%"}),
+    ],
 )
 def test_exported_scores_and_maps_of_whole_images_are_those_of_the_trained_model(
     name, changes, strips, whole, tmp_path
@@ -79,6 +92,9 @@ def test_exported_scores_and_maps_of_whole_images_are_those_of_the_trained_model
         assert found.pred_score == pytest.approx(expected.pred_score, abs=1e-4)
         assert found.anomaly_map.shape == tuple(changes.get("resize", (176, 64)))
         np.testing.assert_allclose(found.anomaly_map, expected.anomaly_map, atol=1e-4)
+        if "score_pooling" in changes:  # of the whole image, 5 % of 176 x 64 px
+            highest = np.sort(found.anomaly_map, axis=None)[-563:]
+            assert found.pred_score == pytest.approx(highest.mean(), rel=1e-5)
 
 
 def test_whole_images_come_back_in_order_whatever_size_and_number_of_tiles_they_have(exported, whole):

@@ -31,7 +31,9 @@ def data(root, **arguments):
 
 def scatter(dataset) -> float:
     """Mean standard deviation of a pixel over the images of a data set, in its middle."""
-    return float(np.std([dataset[index].image.numpy()[:, 20:76, 20:76] for index in range(len(dataset))], axis=0).mean())
+    return float(
+        np.std([dataset[index].image.numpy()[:, 20:76, 20:76] for index in range(len(dataset))], axis=0).mean()
+    )
 
 
 def test_training_and_test_images_lie_alike(plates):
@@ -75,7 +77,11 @@ def test_the_same_images_give_the_same_template_and_a_seed_another_draw(plates):
 
 def test_images_in_the_cache_are_named_by_the_template(plates):
     keys = {}
-    for name, one in (("plain", data(plates, align=None)), ("aligned", data(plates)), ("few", data(plates, align={"n_images": 3}))):
+    for name, one in (
+        ("plain", data(plates, align=None)),
+        ("aligned", data(plates)),
+        ("few", data(plates, align={"n_images": 3})),
+    ):
         one.setup()
         keys[name] = ImageSplit(one.test_data, open_cache(), None, inspect=inspect_files).keys[0]
     assert len(set(keys.values())) == 3

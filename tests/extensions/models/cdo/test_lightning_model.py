@@ -6,8 +6,9 @@ from anomalib.data import ImageBatch
 from lightning import seed_everything
 
 from extensions import Cdo, MVTecAD, Stfpm
-from extensions.models.cdo.torch_model import CdoModel, mean_of_top
+from extensions.models.cdo.torch_model import CdoModel
 from extensions.models.common.known_defects import check_known_defects
+from extensions.models.common.score_pooling import pool_scores
 
 
 @pytest.fixture(scope="module")
@@ -131,18 +132,25 @@ def test_features_that_a_run_knows_of_the_files_are_not_taken_for_those_of_drawn
     assert build(drawing="none").changed_splits == ()
 
 
-def test_score_is_the_maximum_or_the_mean_of_the_top_hundredth(images):
+def test_score_is_the_maximum_or_the_mean_of_the_top_hundredth(build, images):
     scores = {}
     for score in ("max", "top"):
         torch.manual_seed(0)
-        network = CdoModel(["layer1"], score=score).eval()
+        network = CdoModel(["layer1"]).eval()
+        pool_scores(network, build(score=score).model.score_pooling)
         with torch.no_grad():
             output = network(images)
         scores[score] = output.pred_score
     flat = output.anomaly_map.flatten(1).sort(dim=1, descending=True).values
     torch.testing.assert_close(scores["max"], flat[:, 0])
     torch.testing.assert_close(scores["top"], flat[:, :40].mean(dim=1))  # of 4096 px
-    assert mean_of_top(torch.ones(2, 1, 4, 4)).tolist() == [1, 1]  # of fewer than 100 px one counts
+
+
+def test_the_older_name_of_the_pooling_is_understood_alone(build):
+    assert build(score="top").score_pooling == build(score="top", score_pooling="top_1%").score_pooling == "top_1%"
+    assert build().score_pooling == "max"
+    with pytest.raises(ValueError, match="leave score out"):
+        build(score="top", score_pooling="max")
 
 
 @pytest.mark.parametrize(
