@@ -37,6 +37,7 @@ def measure(record: Record, prepared: Prepared, workspace: Path, options: RunOpt
     from benchmark.one_run.threshold_scores import calibration_scores, check_calibration, cross_conformal_scores
     from benchmark.one_run.training import device_of, make_engine, validates
     from benchmark.plan.augmentation import augmented_splits, augmenting_callbacks
+    from extensions.backbones.stock_weights import stock_weights
     from extensions.cache import open_cache
     from extensions.configuration import instantiate_model
     from extensions.data.checks.fingerprints import image_names
@@ -66,7 +67,7 @@ def measure(record: Record, prepared: Prepared, workspace: Path, options: RunOpt
     device = device_of(experiment.trainer)
     with quiet(), PeakMemory(device) as memory:
         seed_everything(experiment.seed, workers=True, verbose=False)
-        with step("building the model"), fetching():
+        with step("building the model"), fetching(), stock_weights():
             model: AnomalibModule = known.model if known else instantiate_model(prepared.resolved.model)
         check_image_size(model)
         check_known_defects(model, datamodule)
