@@ -1,6 +1,6 @@
 """Which of anomalib's own models run here: `python .ci/anomalib_models.py [NAME …]` tries each and keeps a record.
 
-Each image model that `anomalib.models` exports is run by the benchmark in a process of its own with a time limit: 12
+Each image model that `anomalib.models` exports is run by the benchmark in a process of its own with a time limit: 16
 packaged solar cells to train on, 8 with drawn masks to test on, one epoch. Up to three attempts are made, the first that
 finishes is measured:
 
@@ -39,6 +39,7 @@ CONFIGS = ROOT / "configs" / "models" / "anomalib"
 ATTEMPTS = ("defaults", "config", "stand-in")
 SECONDS = 300  # for all attempts of one model
 EPOCHS = 1
+N_TRAIN = 16  # images; DFKDE takes as many principal components
 
 
 def image_models() -> dict[str, Any]:
@@ -160,7 +161,7 @@ def one_run(model: dict[str, Any], trainer: dict[str, Any], folder: Path) -> dic
 
     kind = import_class(model["class_path"], "model", known_classes("model"))
     batch = 1 if kind.__name__ == "EfficientAd" else 4  # it refuses another one
-    size = {"n_train": 12, "n_test": 8, "num_workers": 0, "train_batch_size": batch, "eval_batch_size": 4}
+    size = {"n_train": N_TRAIN, "n_test": 8, "num_workers": 0, "train_batch_size": batch, "eval_batch_size": 4}
     data = {"class_path": "extensions.ElpvSynthetic", "init_args": size}
     options = RunOptions(keep_checkpoint=True, progress=False, timed_later=True)
     record = None
@@ -189,7 +190,7 @@ def exported(checkpoint: Path, output: Path) -> str:
     from inference.export.write_model import export_model
     from inference.model.checkpoints import load_checkpoint
 
-    data = ElpvSynthetic(n_train=12, n_test=8, num_workers=0)
+    data = ElpvSynthetic(n_train=N_TRAIN, n_test=8, num_workers=0)
     data.setup()
     files = [Path(path) for path in data.train_data.samples["image_path"]]
     try:
