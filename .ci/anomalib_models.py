@@ -34,6 +34,7 @@ from unittest.mock import patch
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
+sys.modules["openvino_telemetry"] = None  # type: ignore[assignment] # waits for its maker after each conversion
 RECORD = ROOT / "results" / "anomalib_models" / "models.json"
 CONFIGS = ROOT / "configs" / "models" / "anomalib"
 ATTEMPTS = ("defaults", "config", "stand-in")
@@ -91,6 +92,7 @@ def try_one(name: str, folder: Path) -> None:
             continue
         with random_tensors() if attempt == "stand-in" else ExitStack():
             row["attempts"][attempt] = one_run(model, trainer, folder / attempt)
+        row["licenses"] = row.get("licenses", {}) | licenses(row["attempts"][attempt].get("error", ""))
         Path(folder, "row.json").write_text(json.dumps(row), encoding="utf-8")
         if row["attempts"][attempt]["status"] == "finished":
             return
@@ -110,6 +112,15 @@ def described(name: str, attempt: str, folder: Path) -> tuple[dict[str, Any] | N
     if attempt == "stand-in" and name in ("EfficientAd", "Draem"):
         arguments = {"imagenet_dir" if name == "EfficientAd" else "dtd_dir": str(drawn_folder(folder / "images"))}
     return {"class_path": f"anomalib.models.{name}", "init_args": arguments}, {}
+
+
+def licenses(error: str) -> dict[str, str]:
+    """The license that timm states of the file of the hub that an error asks for."""
+    import timm
+
+    found = re.search(r"hub(?:'s|:) (timm/([\w.]+))", error)
+    config = timm.get_pretrained_cfg(found[2], allow_unregistered=True) if found else None
+    return {found[1]: config.license} if found and config and config.license else {}
 
 
 def drawn_folder(folder: Path) -> Path:
@@ -134,7 +145,10 @@ def random_tensors() -> Iterator[None]:
     from anomalib.models.image.dsr.torch_model import DsrModel
     from anomalib.models.image.efficient_ad.lightning_model import EfficientAd
 
+    from extensions.backbones import stock_weights
+
     create = timm.create_model
+    vfm = sys.modules["anomalib.models.image.anomalyvfm.torch_model"]
 
     class NoWeights:
         DEFAULT = IMAGENET1K_V1 = None
@@ -144,7 +158,11 @@ def random_tensors() -> Iterator[None]:
             (timm, "create_model", lambda *names, **given: create(*names, **given | {"pretrained": False})),
             (torchvision.models, "get_model_weights", lambda _: NoWeights),
             (sys.modules["anomalib.models.image.csflow.torch_model"], "EfficientNet_B5_Weights", NoWeights),
-            (EfficientAd, "prepare_pretrained_model", lambda self: None),
+            (stock_weights, "_is_found", lambda _: False),
+            (vfm, "hf_hub_download", lambda **_: ""),
+            (vfm, "load_file", lambda _: {}),
+            (vfm.AnomalyVFMModel, "load_state_dict", lambda *_: None),
+            (EfficientAd, "prepare_pretrained_model", lambda _: None),
             (Dsr, "prepare_pretrained_model", staticmethod(Path)),
             (DsrModel, "load_pretrained_discrete_model_weights", lambda *_: None),
         ):

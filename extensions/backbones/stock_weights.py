@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from extensions.backbones import hub
 from extensions.backbones.errors import WeightsNotFoundError
 from extensions.backbones.loading import load_backbone_weights
 from extensions.backbones.registry import check_backbone
 from extensions.backbones.resolve import resolve_weights
+from extensions.runtime.escaped import escaped
 
 
 @contextmanager
@@ -20,8 +21,8 @@ def stock_weights(*, restoring: bool = False) -> Iterator[None]:
     anomalib asks timm for the weights, timm its hub; a file in the weights folder, an installed package and the tag of
     `weights/manifest.yaml` are unknown to both, though the record of a run names them as the weights of its backbone.
     Here every network that anomalib builds by a backbone's name is built without weights and then loaded with what
-    `resolve_weights` finds, strictly: all of its layers, or an error. Where nothing is found, anomalib's own
-    download is tried and says what it lacks. Covers the models on `TimmFeatureExtractor` and CFA on a ResNet; the
+    `resolve_weights` finds, strictly: all of its layers, or an error. Only what has no address there (a name that timm
+    does not know, or a file that is on no hub) is left to anomalib. Covers the models on `TimmFeatureExtractor` and CFA on a ResNet; the
     others (U-Flow, CS-Flow, UniNet, GeneralAD, FoundAD, SuperADD and those with files of their own) are left alone.
 
     Args:
@@ -29,6 +30,7 @@ def stock_weights(*, restoring: bool = False) -> Iterator[None]:
 
     Raises:
         WeightsError: The file that was found does not fit, or lacks a layer that the model takes.
+        WeightsNotFoundError: The weights are in none of the places.
     """
     from anomalib.models.components import TimmFeatureExtractor
     from anomalib.models.image.cfa import torch_model as cfa
@@ -70,10 +72,28 @@ def _replaced(owner: Any, name: str, value: Callable[..., Any]) -> Iterator[None
 
 
 def _is_found(backbone: str) -> bool:
-    """Whether the weights are on this machine, or the hub gives them."""
-    with contextlib.suppress(ValueError, WeightsNotFoundError):
-        return resolve_weights(check_backbone(backbone)).path is not None
-    return False
+    """Whether the workbench knows where the weights are; False leaves name and download to anomalib.
+
+    Raises:
+        WeightsNotFoundError: It knows, but they are not on this machine and the hub does not give them.
+    """
+    try:
+        place = hub.address(check_backbone(backbone))
+    except ValueError:
+        return False
+    except WeightsNotFoundError:
+        place = None
+    try:
+        return resolve_weights(backbone).path is not None
+    except WeightsNotFoundError as error:
+        if place is None:
+            return False
+        message = (
+            f"{error}; fetch the hub's once with a network, or copy the folder "
+            f"models--{place.repository.replace('/', '--')} of another machine's cache into "
+            f"{escaped(hub.cache_folder())}, or put a file into the weights folder and a row into its manifest.yaml"
+        )
+        raise WeightsNotFoundError(message) from error
 
 
 def _load_torchvision(network: Any, backbone: str, layers: list[str]) -> None:

@@ -9,7 +9,7 @@ from anomalib.models.components import TimmFeatureExtractor
 from anomalib.models.image.cfa import torch_model as cfa
 from safetensors.torch import save_file
 
-from extensions.backbones import WeightsError
+from extensions.backbones import WeightsError, WeightsNotFoundError, hub
 from extensions.backbones.stock_weights import stock_weights
 
 LAYERS = ("layer1", "layer2", "layer3")
@@ -66,12 +66,26 @@ def test_a_checkpoint_needs_no_file(folder, manifest, monkeypatch):
         assert cfa.get_feature_extractor("resnet18", list(LAYERS)) is not None
 
 
-def test_without_weights_anomalibs_own_way_is_taken_and_restored_after_the_block(folder, manifest, monkeypatch):
+def test_weights_that_are_nowhere_are_asked_for_in_one_sentence(folder, manifest, tmp_path):
+    with stock_weights(), pytest.raises(WeightsNotFoundError) as error:
+        TimmFeatureExtractor("resnet10t", ["layer2"])
+    assert str(error.value).startswith("no weights for backbone 'resnet10t': (1)")
+    assert f"models--timm--resnet10t.c3_in1k of another machine's cache into {tmp_path}/hub" in str(error.value)
+    assert "a row into its manifest.yaml" in str(error.value)
+
+
+def test_a_file_that_is_on_no_hub_is_left_to_anomalib_and_all_is_restored(folder, manifest, monkeypatch):
     before = TimmFeatureExtractor.__init__, cfa.get_feature_extractor
     monkeypatch.setattr(timm, "create_model", without_download(timm.create_model))
+    monkeypatch.setattr(hub, "address", nowhere)
     with pytest.raises(LookupError, match="asked for a download"), stock_weights():
         TimmFeatureExtractor("resnet10t", ["layer2"])
     assert before == (TimmFeatureExtractor.__init__, cfa.get_feature_extractor)
+
+
+def nowhere(backbone):
+    message = f"timm has no address for {backbone}"
+    raise WeightsNotFoundError(message)
 
 
 def without_download(create):
