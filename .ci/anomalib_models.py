@@ -6,8 +6,8 @@ finishes is measured:
 
 - `defaults`: as anomalib has it, without any argument;
 - `config`: by `configs/models/anomalib/<name>.yaml`, where there is one;
-- `stand-in`: by its defaults, but with random tensors in the place of the file that it would fetch. Its scores mean
-  nothing; whether it fits, has a map and can be exported does.
+- `stand-in`: by its defaults, but at 112 px or what else it takes, and with random tensors in the place of the file that
+  it would fetch. Its scores mean nothing; whether it fits, has a map and can be exported does.
 
 The record is `results/anomalib_models/models.json`; `make readme` makes the table of docs/anomalib-models.md from it.
 Without names all are tried; with names these rows alone are replaced. What a network would give is told apart from what
@@ -40,6 +40,9 @@ CONFIGS = ROOT / "configs" / "models" / "anomalib"
 ATTEMPTS = ("defaults", "config", "stand-in")
 SECONDS = 300  # for all attempts of one model
 EPOCHS = 1
+STAND_IN_SIZE = 112  # px, whole patches of 14 and of 16
+STAND_IN_SIZES = {"EfficientAd": 256, "Dsr": 256, "Draem": 128, "Csflow": 128, "Uflow": None}
+UNNORMALIZED = ("EfficientAd", "Dsr", "Draem")  # refuse, or do it themselves
 N_TRAIN = 16  # images; DFKDE takes as many principal components
 
 
@@ -108,9 +111,14 @@ def described(name: str, attempt: str, folder: Path) -> tuple[dict[str, Any] | N
             return None, {}
         config = load_config(path)
         return config["model"], {}
-    arguments = {}
-    if attempt == "stand-in" and name in ("EfficientAd", "Draem"):
-        arguments = {"imagenet_dir" if name == "EfficientAd" else "dtd_dir": str(drawn_folder(folder / "images"))}
+    arguments: dict[str, Any] = {}
+    if attempt == "stand-in":
+        if size := STAND_IN_SIZES.get(name, STAND_IN_SIZE):
+            backbone = None if name in UNNORMALIZED else "resnet18"
+            given = {"image_size": size, "backbone": backbone}
+            arguments["pre_processor"] = {"class_path": "extensions.ImagePreProcessor", "init_args": given}
+        if name in ("EfficientAd", "Draem"):
+            arguments["imagenet_dir" if name == "EfficientAd" else "dtd_dir"] = str(drawn_folder(folder / "images"))
     return {"class_path": f"anomalib.models.{name}", "init_args": arguments}, {}
 
 
@@ -221,7 +229,11 @@ def exported(checkpoint: Path, output: Path) -> str:
 
 def without_home(text: str) -> str:
     """A sentence without the folders of this machine."""
-    for folder, name in ((os.environ.get("TORCH_HOME"), "$TORCH_HOME"), (str(Path.home()), "~"), (str(Path.cwd()), ".")):
+    for folder, name in (
+        (os.environ.get("TORCH_HOME"), "$TORCH_HOME"),
+        (str(Path.home()), "~"),
+        (str(Path.cwd()), "."),
+    ):
         text = text.replace(folder, name) if folder else text
     return re.sub(rf"{re.escape(tempfile.gettempdir())}/\S+?/", "", text)
 
