@@ -1,13 +1,13 @@
 """Which of anomalib's own models run here: `python .ci/anomalib_models.py [NAME …]` tries each and keeps a record.
 
 Each image model that `anomalib.models` exports is run by the benchmark in a process of its own with a time limit: 16
-packaged solar cells to train on, 8 with drawn masks to test on, one epoch. Up to three attempts are made, the first that
-finishes is measured:
+packaged solar cells to train on, 8 with drawn masks to test on, one epoch. Up to three attempts are made, the first
+that finishes is measured:
 
 - `defaults`: as anomalib has it, without any argument;
 - `config`: by `configs/models/anomalib/<name>.yaml`, where there is one;
-- `stand-in`: by its defaults, but at 112 px or what else it takes, and with random tensors in the place of the file that
-  it would fetch. Its scores mean nothing; whether it fits, has a map and can be exported does.
+- `stand-in`: by its defaults, but at 112 px or what else it takes, and with random tensors in the place of the file
+  that it would fetch. Its scores mean nothing; whether it fits, has a map and can be exported does.
 
 The record is `results/anomalib_models/models.json`; `make readme` makes the table of docs/anomalib-models.md from it.
 Without names all are tried; with names these rows alone are replaced. What a network would give is told apart from what

@@ -14,7 +14,7 @@ BESIDES = {
     "CFM": "images with point clouds (`anomalib.data.MVTec3D`), which no data set of the workbench has",
     "VlmAd": "a language model behind Ollama, or a key of OpenAI's",
     "WinClip": "`pip install anomalib[clip]`, then the hub's weights of CLIP; a `class_name`",
-    "EfficientAd": "`train_batch_size: 1`; images of ImageNette in `imagenet_dir`: any folder of folders of images will do",
+    "EfficientAd": "`train_batch_size: 1`; ImageNette as `imagenet_dir`: any folder of folders of images will do",
     "Draem": "any folder of texture images will do as `dtd_dir`",
 }
 LICENSES = {

@@ -22,8 +22,8 @@ def stock_weights(*, restoring: bool = False) -> Iterator[None]:
     `weights/manifest.yaml` are unknown to both, though the record of a run names them as the weights of its backbone.
     Here every network that anomalib builds by a backbone's name is built without weights and then loaded with what
     `resolve_weights` finds, strictly: all of its layers, or an error. Only what has no address there (a name that timm
-    does not know, or a file that is on no hub) is left to anomalib. Covers the models on `TimmFeatureExtractor` and CFA on a ResNet; the
-    others (U-Flow, CS-Flow, UniNet, GeneralAD, FoundAD, SuperADD and those with files of their own) are left alone.
+    does not know, or a file that is on no hub) is left to anomalib. Covers the models on `TimmFeatureExtractor`, and
+    CFA on a ResNet; the others (U-Flow, CS-Flow, UniNet, GeneralAD, FoundAD, SuperADD and those with files of their own) are left alone.
 
     Args:
         restoring: The model comes from a checkpoint that brings all tensors, so that no weights are looked for.
@@ -97,7 +97,7 @@ def _is_found(backbone: str) -> bool:
 
 
 def _load_torchvision(network: Any, backbone: str, layers: list[str]) -> None:
-    """torchvision's ResNets have timm's names, so they are loaded by way of timm's extractor of these layers."""
+    """Load by way of timm's extractor of these layers: its ResNets have the names of torchvision's."""
     from anomalib.models.components import TimmFeatureExtractor
 
     extractor = TimmFeatureExtractor(backbone, layers)

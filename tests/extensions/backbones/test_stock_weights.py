@@ -49,7 +49,7 @@ def test_cfa_sees_the_same_maps_as_timm_with_the_same_weights(tensors):
 def test_a_layer_that_the_file_lacks_is_an_error_and_not_random(tensors, folder):
     kept = {name: value for name, value in tensors.items() if not name.startswith(("layer3", "layer4"))}
     save_file(kept, folder / "net.safetensors")
-    with stock_weights(), pytest.raises(WeightsError, match="missing .*layer3"):
+    with stock_weights(), pytest.raises(WeightsError, match=r"missing .*layer3"):
         TimmFeatureExtractor("resnet18", ["layer2", "layer3"])
 
 

@@ -18,7 +18,7 @@ def test_it_resizes_and_normalizes_as_our_models_do():
         expected = default_pre_processor(backbone, image_size=(32, 48))
         torch.testing.assert_close(processor.transform(images), expected.transform(images))
         assert processor.transform(images).shape == (2, 3, 32, 48)
-        assert list(processor.transform.transforms[-1].mean)[0] == mean
+        assert next(iter(processor.transform.transforms[-1].mean)) == mean
 
 
 def test_without_a_backbone_pixels_stay_in_0_to_1():
