@@ -23,7 +23,8 @@ def stock_weights(*, restoring: bool = False) -> Iterator[None]:
     Here every network that anomalib builds by a backbone's name is built without weights and then loaded with what
     `resolve_weights` finds, strictly: all of its layers, or an error. Only what has no address there (a name that timm
     does not know, or a file that is on no hub) is left to anomalib. Covers the models on `TimmFeatureExtractor`, and
-    CFA on a ResNet; the others (U-Flow, CS-Flow, UniNet, GeneralAD, FoundAD, SuperADD and those with files of their own) are left alone.
+    CFA on a ResNet; the others (U-Flow, CS-Flow, UniNet, GeneralAD, FoundAD, SuperADD and those with files of their
+    own) are left alone.
 
     Args:
         restoring: The model comes from a checkpoint that brings all tensors, so that no weights are looked for.
@@ -35,15 +36,11 @@ def stock_weights(*, restoring: bool = False) -> Iterator[None]:
     from anomalib.models.components import TimmFeatureExtractor
     from anomalib.models.image.cfa import torch_model as cfa
 
-    def load(extractor: Any, backbone: str) -> None:
-        if not restoring:
-            load_backbone_weights(extractor, backbone)
-
     def build(self: Any, backbone: Any, layers: Any, pre_trained: bool = True, *args: Any, **kwargs: Any) -> None:
         replaced = pre_trained and isinstance(backbone, str) and (restoring or _is_found(backbone))
         stock_init(self, backbone, layers, pre_trained and not replaced, *args, **kwargs)
-        if replaced:
-            load(self, backbone)
+        if replaced and not restoring:
+            load_backbone_weights(self, backbone)
 
     def build_cfa(backbone: str, return_nodes: list[str]) -> Any:
         if not backbone.startswith(("resnet", "wide_resnet")) or not (restoring or _is_found(backbone)):
