@@ -46,7 +46,7 @@ def measure(record: Record, prepared: Prepared, workspace: Path, options: RunOpt
     from extensions.models.common.cached_run import SPLITS, CachedRun
     from extensions.models.common.imaging_mixin import take_imaging
     from extensions.models.common.known_defects import check_known_defects
-    from extensions.models.common.limits import check_image_size, check_n_train
+    from extensions.models.common.limits import check_has_network, check_image_size, check_n_train
     from extensions.runtime.downloads import fetching
     from extensions.runtime.explained import step
     from extensions.runtime.lightning_runs import quiet
@@ -69,6 +69,7 @@ def measure(record: Record, prepared: Prepared, workspace: Path, options: RunOpt
         seed_everything(experiment.seed, workers=True, verbose=False)
         with step("building the model"), fetching(), stock_weights():
             model: AnomalibModule = known.model if known else instantiate_model(prepared.resolved.model)
+        check_has_network(model)
         check_image_size(model)
         check_known_defects(model, datamodule)
         take_imaging(model, datamodule, is_training=known is None)
