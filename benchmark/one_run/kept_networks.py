@@ -93,11 +93,13 @@ def keep_for_timing(workspace: Path, image: torch.Tensor, save: Callable[[Path],
 
 def load_model(record: Record, file: Path) -> AnomalibModule:
     """The model of a run from a checkpoint, on the CPU and ready to predict."""
+    from extensions.backbones.stock_weights import stock_weights
     from extensions.configuration.classes import import_class, known_classes, resolve_class_path
 
     class_path = resolve_class_path(record.experiment.model.class_path, "model")
     kind = import_class(class_path, "model", known_classes("model"))
-    model: AnomalibModule = kind.load_from_checkpoint(file, map_location="cpu", weights_only=True)
+    with stock_weights(restoring=True):
+        model: AnomalibModule = kind.load_from_checkpoint(file, map_location="cpu", weights_only=True)
     return model.eval()
 
 

@@ -38,6 +38,7 @@ def measure(record: Record, prepared: Prepared, workspace: Path, options: RunOpt
     from benchmark.one_run.threshold_scores import calibration_scores, check_calibration, cross_conformal_scores
     from benchmark.one_run.training import attach, device_of, make_engine, validates
     from benchmark.plan.augmentation import augmented_splits, augmenting_callbacks
+    from extensions.backbones.stock_weights import stock_weights
     from extensions.cache import open_cache
     from extensions.configuration import instantiate_model
     from extensions.data.checks.fingerprints import image_names
@@ -46,7 +47,7 @@ def measure(record: Record, prepared: Prepared, workspace: Path, options: RunOpt
     from extensions.models.common.cached_run import SPLITS, CachedRun
     from extensions.models.common.imaging_mixin import take_imaging
     from extensions.models.common.known_defects import check_known_defects
-    from extensions.models.common.limits import check_image_size, check_n_train
+    from extensions.models.common.limits import check_has_network, check_image_size, check_n_train
     from extensions.runtime.downloads import fetching
     from extensions.runtime.explained import step
     from extensions.runtime.lightning_runs import quiet
@@ -75,10 +76,11 @@ def measure(record: Record, prepared: Prepared, workspace: Path, options: RunOpt
     device = device_of(experiment.trainer)
     with quiet(), PeakMemory(device) as memory:
         seed_everything(experiment.seed, workers=True, verbose=False)
-        with step("building the model"), fetching():
+        with step("building the model"), fetching(), stock_weights():
             model: AnomalibModule = known.model if known else instantiate_model(prepared.resolved.model)
         if known and hasattr(model, "set_score_pooling"):
             model.set_score_pooling(score_pooling(experiment), thresholds_follow=True)
+        check_has_network(model)
         check_image_size(model)
         check_known_defects(model, datamodule)
         take_imaging(model, datamodule, is_training=known is None)

@@ -133,6 +133,7 @@ class _Scoring:
         from lightning import seed_everything
 
         from benchmark.one_run.training import validates
+        from extensions.backbones.stock_weights import stock_weights
         from extensions.configuration import instantiate_model
         from extensions.models.common.imaging_mixin import take_imaging
         from extensions.models.common.known_defects import check_known_defects
@@ -141,7 +142,7 @@ class _Scoring:
         from extensions.runtime.explained import step
 
         seed_everything(self._experiment.seed, workers=True, verbose=False)
-        with step("building the model"), fetching():
+        with step("building the model"), fetching(), stock_weights():
             model: AnomalibModule = instantiate_model(self._experiment.model)
         check_known_defects(model, self._part)
         take_imaging(model, self._part)

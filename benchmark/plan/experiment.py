@@ -132,7 +132,7 @@ class Experiment:
         parts |= {name: value for name, value in self.trainer.items() if name not in _TRAINER_IGNORED | {"callbacks"}}
         parts |= {} if self.refinement is None else self._refined
         parts |= {"augmentation": " + ".join(map(str, self.augmentations))} if self.augmentations else {}
-        return ", ".join(f"{name}={value}" for name, value in parts.items())
+        return ", ".join(f"{name}={_in_words(value)}" for name, value in parts.items())
 
     @property
     def _refined(self) -> dict[str, Any]:
@@ -189,6 +189,14 @@ def _portable_value(name: str, value: Any) -> Any:
     if isinstance(value, str) and (PurePosixPath(value).is_absolute() or name == "weights"):
         return PurePosixPath(value).name
     return value
+
+
+def _in_words(value: Any) -> Any:
+    """A component that is an argument as its call: `ImagePreProcessor(image_size=320)`."""
+    if not isinstance(value, dict) or "class_path" not in value:
+        return value
+    arguments = (value.get("init_args") or {}).items()
+    return f"{_class_name(value)}({', '.join(f'{name}={_in_words(one)}' for name, one in arguments)})"
 
 
 def _unwatched(trainer: dict[str, Any]) -> dict[str, Any]:

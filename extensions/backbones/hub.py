@@ -82,6 +82,13 @@ def download(place: Address) -> Path:
     raise WeightsNotFoundError(message)
 
 
+def cache_folder() -> Path:
+    """Where huggingface_hub keeps what it has fetched."""
+    from huggingface_hub import constants
+
+    return Path(constants.HF_HUB_CACHE)
+
+
 def _timm_address(name: str) -> Address:
     import timm
 

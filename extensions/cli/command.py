@@ -11,6 +11,7 @@ from anomalib.data import AnomalibDataModule
 from jsonargparse import ArgumentError, ArgumentParser
 
 import extensions
+from extensions.backbones.stock_weights import stock_weights
 from extensions.cli.arguments import config_files, prepare_arguments
 from extensions.cli.checkpoints import check_export, find_checkpoint
 from extensions.cli.training import apply_seed, check_training_length, use_optimizer
@@ -92,7 +93,7 @@ class WorkbenchCLI(AnomalibCLI):
         if not self._build:
             return
         self.parser.add_instantiator(self._errors, object)
-        with self._errors, fetching():
+        with self._errors, fetching(), stock_weights():
             super().instantiate_classes()
         check_image_size(self.model)
         self._seed_data()

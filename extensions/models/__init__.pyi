@@ -2,6 +2,7 @@ from .autoencoder_ocsvm.lightning_model import AutoencoderOcSvm as AutoencoderOc
 from .backbone_ocsvm.lightning_model import BackboneOcSvm as BackboneOcSvm
 from .cdo.lightning_model import Cdo as Cdo
 from .cflow.lightning_model import Cflow as Cflow
+from .common.pre_processor import ImagePreProcessor as ImagePreProcessor
 from .contrastive_stfpm.lightning_model import ContrastiveStfpm as ContrastiveStfpm
 from .conv_autoencoder.callbacks import ReconstructionStrip as ReconstructionStrip
 from .conv_autoencoder.lightning_model import ConvAutoencoder as ConvAutoencoder

@@ -13,7 +13,10 @@ from urllib.request import getproxies
 from extensions.runtime.escaped import escaped
 
 _HUB_ERRORS = ("LocalEntryNotFoundError", "OfflineModeIsEnabled", "ConnectError", "ConnectTimeout", "ConnectionError")
-_WITHOUT = "; extensions has models that take `weights:` from a file, others may have `pre_trained: false`"
+_WITHOUT = (
+    "; extensions has models that take `weights:` from a file, others may have `pre_trained: false` "
+    "(docs/anomalib-models.md tells it of each of anomalib's)"
+)
 
 
 def download_error(error: BaseException) -> str:
@@ -97,6 +100,8 @@ def _unknown(error: BaseException) -> str:
     found = _arguments(error, "urlopen") | _arguments(error, "urlretrieve")
     url = getattr(found.get("url"), "full_url", found.get("url"))
     what = f"{url} cannot" if isinstance(url, str) else "a file that is not on this machine cannot"
+    if isinstance(url, str) and (place := _arguments(error, "urlretrieve").get("filename")):
+        return f"{url} cannot be reached; fetch it elsewhere and copy it to {escaped(Path(place))}"
     return f"{what} be reached ({' '.join(str(error).split())}); fetch it once with a network, or copy it to its cache"
 
 

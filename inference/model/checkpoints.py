@@ -37,6 +37,7 @@ def load_checkpoint(path: Path, *, model_class: str | None = None) -> tuple[Anom
         ValueError: It is no checkpoint, of no known class, or not of the class given.
         FileNotFoundError: No such file.
     """
+    from extensions.backbones.stock_weights import stock_weights
     from extensions.configuration.classes import import_class, known_classes, resolve_class_path
 
     stored = read_checkpoint(path)
@@ -51,7 +52,8 @@ def load_checkpoint(path: Path, *, model_class: str | None = None) -> tuple[Anom
     class_path = resolve_class_path(name, "model")
     kind = import_class(class_path, "model", known_classes("model"))
     try:
-        model: AnomalibModule = kind.load_from_checkpoint(path, map_location="cpu", weights_only=True)
+        with stock_weights(restoring=True):
+            model: AnomalibModule = kind.load_from_checkpoint(path, map_location="cpu", weights_only=True)
     except (RuntimeError, TypeError, KeyError) as error:
         reason = " ".join(str(error).split())[:300]
         msg = f"{path}: this is no checkpoint of {class_path} ({reason}); give its class with --model-class"

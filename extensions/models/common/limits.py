@@ -21,11 +21,28 @@ def check_image_size(model: Any) -> None:
     Raises:
         ValueError: It names the size, the least one, and what to do.
     """
-    size, least = seen_size(getattr(model.pre_processor, "transform", None)), smallest_image(model.model)
+    network = getattr(model, "model", None)
+    if network is None:
+        return
+    size, least = seen_size(getattr(model.pre_processor, "transform", None)), smallest_image(network)
     if size is not None and min(size) < least:
         msg = (
             f"{type(model).__name__} would see images of {size[0]} x {size[1]} px (image_size, center_crop), and "
             f"blurs its anomaly maps over {2 * least - 1} px: expected {least} px or more for each side"
+        )
+        raise ValueError(msg)
+
+
+def check_has_network(model: Any) -> None:
+    """Refuse a model that leaves judging to another program, such as anomalib's VlmAd: there is nothing to rank by.
+
+    Raises:
+        ValueError: It names the model, and what to do.
+    """
+    if not isinstance(getattr(model, "model", None), nn.Module):
+        msg = (
+            f"{type(model).__name__} has no network of its own: it asks another program for a verdict in words and "
+            "gives no score that images could be ranked by; choose a detector with scores"
         )
         raise ValueError(msg)
 

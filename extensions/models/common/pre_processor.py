@@ -70,6 +70,35 @@ def _say_once(sentence: str) -> None:
     logger.warning(sentence)
 
 
+class ImagePreProcessor(PreProcessor):
+    """The pre-processor of our models, for anomalib's own, which have no `image_size` and expect ImageNet's colors.
+
+    Stands as `pre_processor` in the entry of a model, in a config of the command line, a sweep or a notebook.
+
+    Args:
+        image_size: Height and width in px that an image is resized to, with antialiasing; one number for both.
+        backbone: timm name; decides mean and standard deviation. None leaves pixels in 0 to 1 (GANomaly, DRAEM, DSR
+            and EfficientAD normalize by themselves or not at all).
+        center_crop: Height and width in px of the center that is kept after resizing; None keeps everything.
+
+    Raises:
+        ValueError: A size is not positive, the crop is larger than the image, or timm does not know the backbone.
+
+    Example:
+        >>> processor = ImagePreProcessor(320, backbone="tf_efficientnet_lite0")
+        >>> model = anomalib.models.Dfm("tf_efficientnet_lite0", layer="blocks.4", pre_processor=processor)
+    """
+
+    def __init__(
+        self, image_size: ImageSize = 256, *, backbone: str | None = None, center_crop: ImageSize | None = None
+    ) -> None:
+        if backbone is None:
+            built = pixel_pre_processor(image_size=image_size, center_crop=center_crop)
+        else:
+            built = default_pre_processor(backbone, image_size=image_size, center_crop=center_crop)
+        super().__init__(transform=built.transform)
+
+
 def _shaping(image_size: ImageSize, center_crop: ImageSize | None) -> list[Transform]:
     height, width = size_pair(image_size, "image_size")
     transforms: list[Transform] = [Resize((height, width), antialias=True)]

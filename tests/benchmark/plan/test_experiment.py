@@ -97,6 +97,15 @@ def test_settings_tell_other_weights_and_random_ones_apart():
     assert settings(pre_processor=True, post_processor=True, evaluator=True, visualizer=True) == ""  # anomalib's own
 
 
+def test_settings_tell_a_component_as_its_call():
+    processor = {"class_path": "extensions.ImagePreProcessor", "init_args": {"image_size": 320, "backbone": "resnet18"}}
+    one = Experiment(
+        model={"class_path": "anomalib.models.Dfm", "init_args": {"layer": "layer2", "pre_processor": processor}},
+        data=DATA,
+    )
+    assert one.settings == "layer=layer2, pre_processor=ImagePreProcessor(backbone=resnet18, image_size=320)"
+
+
 def test_settings_tell_what_a_crop_was_cropped_from():
     def settings(**arguments) -> str:
         return Experiment(model={"class_path": "extensions.Padim", "init_args": arguments}, data=DATA).settings

@@ -76,6 +76,16 @@ def test_an_archive_of_anomalib_is_named_and_its_empty_folder_removed(tmp_path: 
     assert not (tmp_path / "dtd").exists(), "the next try would take it for the unpacked files"
 
 
+def test_a_plain_download_is_named_with_where_it_belongs(tmp_path: Path) -> None:
+    from urllib.request import urlretrieve
+
+    sentence = told(lambda: urlretrieve("https://example.invalid/points.pth", filename=tmp_path / "points.pth"))
+    assert sentence == (
+        "Model: https://example.invalid/points.pth cannot be reached; fetch it elsewhere and copy it to "
+        f"{tmp_path}/points.pth"
+    )
+
+
 def test_other_errors_are_none_of_the_network() -> None:
     assert download_error(ValueError("no")) == ""
     assert download_error(FileNotFoundError("a.png")) == ""

@@ -7,7 +7,13 @@ import torch
 from torchvision.transforms.v2 import CenterCrop, Compose, Normalize, Resize
 
 import extensions
-from extensions.models.common.limits import check_image_size, check_n_train, seen_size, smallest_image
+from extensions.models.common.limits import (
+    check_has_network,
+    check_image_size,
+    check_n_train,
+    seen_size,
+    smallest_image,
+)
 
 SETTINGS = {"backbone": "resnet18", "pre_trained": False, "evaluator": False, "visualizer": False}
 
@@ -72,3 +78,12 @@ def test_the_last_resize_or_crop_counts() -> None:
     assert seen_size(Resize((40, 50))) == (40, 50)
     assert seen_size(Resize(40)) is None, "the shorter side alone"
     assert seen_size(None) is None
+
+
+def test_a_model_without_a_network_is_refused_and_has_no_smallest_image():
+    class Asks:
+        pre_processor = None
+
+    check_image_size(Asks())
+    with pytest.raises(ValueError, match="Asks has no network of its own"):
+        check_has_network(Asks())

@@ -1,0 +1,87 @@
+"""The table of docs/anomalib-models.md from the record of `anomalib_models.py`, for `readme_tables.py`."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+HEADS = ("class", "runs offline", "needs, from where", "license of that", "MB", "one epoch", "map", "export")
+OURS = ("Padim", "Patchcore", "Stfpm", "Cflow", "Fastflow", "ReverseDistillation")
+# What no error tells: requirements beside files, and what is known of files that timm has no license of.
+BESIDES = {
+    "CFM": "images with point clouds (`anomalib.data.MVTec3D`), which no data set of the workbench has",
+    "VlmAd": "a language model behind Ollama, or a key of OpenAI's",
+    "WinClip": "`pip install anomalib[clip]`, then the hub's weights of CLIP; a `class_name`",
+    "EfficientAd": "`train_batch_size: 1`; ImageNette as `imagenet_dir`: any folder of folders of images will do",
+    "Draem": "any folder of texture images will do as `dtd_dir`",
+}
+LICENSES = {
+    "download.pytorch.org": "BSD-3-Clause",
+    "efficientad_pretrained_weights": "not stated",
+    "dsr": "not stated",
+    "dtd": "research only",
+    "imagenette": "ImageNet's",
+    "Point-MAE": "not stated",
+    "MaticFuc/anomalyvfm_radio": "not stated",
+}
+
+
+def anomalib_models_table(path: Path) -> str | None:
+    """A row a class: with what it runs here, else which file it asks for; None without a record."""
+    if not path.is_file():
+        return None
+    lines = [f"| {' | '.join(HEADS)} |", "|---" * len(HEADS) + "|"]
+    for name, row in json.loads(path.read_text(encoding="utf-8")).items():
+        lines.append(f"| {' | '.join(cells(name, row))} |")
+    return "\n".join(lines)
+
+
+def cells(name: str, row: dict[str, Any]) -> list[str]:
+    """A row of the table."""
+    attempts = row["attempts"]
+    ended = next((one for one in attempts.items() if one[1]["status"] == "finished"), None)
+    found = ended[1] if ended else {}
+    asked = [one["error"] for one in attempts.values() if one["status"] != "finished"]
+    files = list(dict.fromkeys(file for error in asked for file in files_of(error)))
+    needs = "; ".join([*files, *([BESIDES[name]] if name in BESIDES else [])])
+    if not needs and asked and not ended:
+        needs = asked[-1]
+    by = {"defaults": "yes", "config": f"with [{name.lower()}.yaml](../configs/models/anomalib/{name.lower()}.yaml)"}
+    runs = by.get(ended[0], "no") if ended else "no"
+    seconds = f"{found['fit_seconds']:.0f} s" if found else row.get("lost", "")
+    if runs == "no" and found:
+        seconds += " \\*"
+    size = f"{found['megabytes']:.0f}" if found else ""
+    license_ = " / ".join(dict.fromkeys(filter(None, (license_of(file, row) for file in files))))
+    told = f"`{name}`" + (f" (ours: `extensions.{name}`)" if name in OURS else "")
+    has_map = "" if not found else "yes" if found["has_map"] else "no"
+    return [told, runs, needs, license_, size, seconds, has_map, export_of(found.get("export", ""))]
+
+
+def files_of(error: str) -> list[str]:
+    """Which files an error asks for, and from where."""
+    if hub := re.search(r"of the hub's (\S+) is not|\(4\) hub: (\S+?):", error):
+        return [f"hub: `{hub[1] or hub[2]}`"]
+    return [f"<{url}>" for url in re.findall(r"(https://\S+) cannot be reached", error)]
+
+
+def license_of(file: str, row: dict[str, Any]) -> str:
+    """As timm states it, else as it is known here."""
+    known = next((license_ for part, license_ in LICENSES.items() if part in file), "")
+    return row.get("licenses", {}).get(file.removeprefix("hub: ").strip("`")) or known
+
+
+def export_of(text: str) -> str:
+    """The end of an export in few words."""
+    if text in ("", "agrees"):
+        return "yes" if text else ""
+    for sign, told in (
+        ("has no anomaly map", "no: no map"),
+        ("differs from the trained", "no: differs"),
+        ("bilinear Resize", "with `ImagePreProcessor`"),
+    ):
+        if sign in text:
+            return told
+    return f"no: {text.split(';')[0][:80]}"
