@@ -1,0 +1,149 @@
+"""How well what a search looks at predicts the test set: the table in docs/tuning.md, and the files it is made from.
+
+    python .ci/tune_study.py score  --data elpv --data-root DATA --output FOLDER     hours of one core; resumable
+    python .ci/tune_study.py judge  --output FOLDER --to results/tune                seconds
+
+For this study alone every setting is scored on the test set, too: `workbench tune` never does. Settings are drawn at
+random, the same ones for all data sets, and fitted once, to `N_TRAIN` good images at most; held-out good images, drawn
+defects and test images are scored by that one fit. From the scores each kind of validation is computed with
+`N_SEEDS` draws: the test set of `labelled` is what its draw leaves.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import random
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+N_SETTINGS, N_TRAIN, N_GOOD, N_DRAWN, N_LABELLED, N_SEEDS = 16, 100, 60, 40, 20, 3
+MOST_TEST = {0: 100, 1: 160}  # test images by label, drawn once
+BACKBONES = ["resnet18", "resnet50_caffe.msra", "tf_efficientnet_lite0"]
+INPUT = {"backbone": BACKBONES, "image_size": [128, 192, 256, 320, 384], "center_crop": [None, 0.875]}
+OWN: dict[str, dict[str, list[Any]]] = {
+    "Patchcore": {"layers": [[8, 16], [8], [16]], "neighborhood": [1, 3, 5], "coreset_sampling_ratio": [0.01, 0.02],
+                  "num_neighbors": [1, 9]},
+    "Padim": {"layers": [[4, 8, 16], [8, 16], [4, 8], [16]]},
+}  # fmt: skip
+DEFAULTS = {
+    "Patchcore": {"class_path": "extensions.Patchcore", "init_args": {"coreset_sampling_ratio": 0.01}},
+    "Padim": {"class_path": "extensions.Padim", "init_args": {}},
+}
+PAPERS = ("pa_bdp01_tl", "pa_brg02_rl", "pa_flr01_tl", "pa_gla01_tl")
+DATA: dict[str, list[dict[str, Any]]] = {
+    "elpv": [{"class_path": "extensions.Elpv", "init_args": {"n_train": 200, "n_test": 200}}],
+    "mtd": [{"class_path": "extensions.MVTecAD",
+             "init_args": {"name": "mtd", "root": "mtd", "category": "", "group": "groups.csv"}}],
+    "bottle": [{"class_path": "extensions.MVTecAD",
+                "init_args": {"name": "bottle", "root": "mvtec", "category": "bottle"}}],
+    "piped": [{"class_path": "extensions.MVTecAD",
+               "init_args": {"name": "piped", "root": "piped", "category": paper, "group": "groups.csv"}}
+              for paper in PAPERS],
+}  # fmt: skip
+
+
+def settings() -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:
+    """Detector, choices and model of each trial: the defaults, then random ones; both detectors share their inputs."""
+    from benchmark.tune.space import space_of
+
+    spaces = {name: space_of(DEFAULTS[name], {**INPUT, **own, **_fixed(own)})[0] for name, own in OWN.items()}
+    for name, space in spaces.items():
+        yield name, space.default, space.at(space.default)
+    rng = random.Random(0)
+    seen: set[str] = set()
+    while len(seen) < N_SETTINGS - 1:
+        shared = {name: rng.choice(values) for name, values in INPUT.items()}
+        own = {name: {key: rng.choice(values) for key, values in mine.items()} for name, mine in OWN.items()}
+        if json.dumps(shared) in seen:
+            continue
+        seen.add(json.dumps(shared))
+        for name, space in spaces.items():
+            values = {**shared, **own[name]}
+            choices = {one.name: one.choices[list(one.values).index(values[one.name])] for one in space.dimensions}
+            yield name, choices, space.at(choices)
+
+
+def _fixed(own: dict[str, Any]) -> dict[str, list[Any]]:
+    """Arguments that have candidates of their own, but not in this study: the default alone."""
+    return {} if "neighborhood" in own else {"n_features": [None]}
+
+
+def score(name: str, output: Path, data_root: Path | None) -> None:
+    """Score every setting on every image of a data set, a file a setting; those that are there are not scored again."""
+    from benchmark.tune.part import part_of
+    from benchmark.tune.scoring import judge
+    from benchmark.tune.validation import Validation
+    from extensions.backbones import default_layers
+
+    validation = Validation("drawn", n=N_DRAWN, n_train=N_TRAIN, n_good=N_GOOD)
+    parts = []
+    for spec in DATA[name]:
+        part = part_of(spec, validation, data_root=data_root)
+        test = part.datamodule.test_data.samples
+        test = pd.concat([_some(test[test["label_index"] == label], most) for label, most in MOST_TEST.items()])
+        tags = {part.datamodule.relative(path): "test" for path in test["image_path"]}
+        tags |= {part.datamodule.relative(path): "held_out" for path in part.good["image_path"]}
+        tags |= {part.datamodule.relative(path): "drawn" for path in part.bad["image_path"]}
+        good = pd.concat([part.good, test[test["label_index"] == 0]])
+        bad = pd.concat([part.bad, test[test["label_index"] == 1]]).assign(mask_path="")
+        parts.append((dataclasses.replace(part, good=good, bad=bad), tags, _labelled(part.datamodule, test)))
+    for number, (detector, choices, model) in enumerate(settings()):
+        path = output / name / f"{number:03}.csv"
+        if path.is_file():
+            continue
+        layers = tuple(default_layers(str(choices["backbone"]), reductions=(4, 8, 16)))
+        rows, began, cpu = [], time.perf_counter(), time.process_time()
+        for part, tags, labelled in parts:
+            with tempfile.TemporaryDirectory() as folder:
+                judged = judge(model, part, workspace=Path(folder), layers=layers)
+            scores = judged.scores.assign(category=part.datamodule.category, latency_ms=judged.quality.latency_ms)
+            scores["tag"] = scores["image"].map(tags)
+            for seed, taken in enumerate(labelled):
+                scores[f"role{seed}"] = scores["image"].map(taken).fillna("")
+            rows.append(scores)
+        frame = pd.concat(rows).assign(detector=detector, setting=number, choices=json.dumps(choices), data=name)
+        frame["seconds"], frame["cpu_seconds"] = time.perf_counter() - began, time.process_time() - cpu
+        path.parent.mkdir(parents=True, exist_ok=True)
+        frame.to_csv(path.with_suffix(".part"), index=False)
+        path.with_suffix(".part").rename(path)
+        print(name, number, detector, choices, f"{time.perf_counter() - began:.0f} s", flush=True)
+
+
+def _some(samples: pd.DataFrame, n: int) -> pd.DataFrame:
+    return samples.sample(min(n, len(samples)), random_state=0).sort_values("image_path")
+
+
+def _labelled(datamodule: Any, test: pd.DataFrame) -> list[dict[str, str]]:
+    """By seed: what a draw of `tuned_on` makes of each test image, `taken`, `left`, or gone with its part."""
+    from extensions.data.datamodules.tuned_on import take_tuned_on
+
+    test = test.assign(split="test")
+    defects = datamodule._tested_defects(test)
+    found = []
+    for seed in range(N_SEEDS):
+        left, taken = take_tuned_on(test, defects.drop(columns=["content", "name"]), defects["content"].tolist(),
+                                    n=N_LABELLED, seed=seed, name=datamodule.name)  # fmt: skip
+        roles = {datamodule.relative(path): "left" for path in left["image_path"]}
+        found.append(roles | {datamodule.relative(path): "taken" for path in taken["image_path"]})
+    return found
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    parser.add_argument("work", choices=["score", "judge"])
+    parser.add_argument("--data", nargs="+", default=list(DATA))
+    parser.add_argument("--output", type=Path, required=True)
+    parser.add_argument("--to", type=Path)
+    parser.add_argument("--data-root", type=Path)
+    options = parser.parse_args()
+    if options.work == "score":
+        for one in options.data:
+            score(one, options.output, options.data_root)
