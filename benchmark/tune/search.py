@@ -76,7 +76,7 @@ def search(
     Raises:
         TuneError: The default settings fail, or several trials in a row.
     """
-    bar = progress_bar(title="tune", total=round(budget), unit="s", hidden=not progress, delay=0)
+    bar = progress_bar(title="tune", total=round(budget), unit="second", hidden=not progress, delay=0)
     left = list(detectors)
     with bar, tempfile.TemporaryDirectory() as folder:
         bar.update(min(round(budget), round(sum(trials.seconds for trials, _ in detectors))))
