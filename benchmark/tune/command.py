@@ -11,6 +11,7 @@ from typing import Any
 from benchmark.execute.sweep import shared_layers
 from benchmark.plan.experiment import Experiment
 from benchmark.plan.grid import expand
+from benchmark.plan.validation import OF_TUNE
 from benchmark.records.run_files import write_json
 from benchmark.tune.part import Part, part_of
 from benchmark.tune.result import plain, told, write_results
@@ -21,7 +22,6 @@ from benchmark.tune.validation import Validation, read_validation
 from extensions.configuration import ConfigError
 from extensions.runtime.progress import say
 
-OWN_KEYS = ("validation", "space")
 NOT_TUNED = ("refinement", "augmentation")
 KEPT_KEYS = ("requirement", "images", "log", "resources")
 LOCK, FACTS = "tune.lock", "tune.json"
@@ -71,7 +71,7 @@ def read_plan(config: dict[str, Any], *, folder: Path = Path(), data_root: Path 
             msg += "best.yaml afterwards"
             raise ConfigError(msg)
     validation = read_validation(config.get("validation"))
-    rest = {key: value for key, value in config.items() if key not in OWN_KEYS}
+    rest = {key: value for key, value in config.items() if key not in OF_TUNE}
     experiments = expand(rest, folder=folder, data_root=data_root)
     seeds = list(dict.fromkeys(one.seed for one in experiments))
     first = [one for one in experiments if one.seed == seeds[0]]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import warnings
 from collections.abc import Mapping
 from dataclasses import asdict
 from itertools import islice, product
@@ -46,12 +47,10 @@ class Trials:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.name = name
         self.space = space
-        self._paired = n_steps > 2
-        pruner: optuna.pruners.BasePruner = (
-            optuna.pruners.WilcoxonPruner(p_threshold=0.1, n_startup_steps=3)
-            if self._paired
-            else optuna.pruners.MedianPruner(n_startup_trials=4)
-        )
+        with warnings.catch_warnings():  # Optuna calls it experimental since 3.6
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            paired = optuna.pruners.WilcoxonPruner(p_threshold=0.1, n_startup_steps=3)
+        pruner = paired if n_steps > 2 else optuna.pruners.MedianPruner(n_startup_trials=4)
         storage = JournalStorage(JournalFileBackend(str(folder / JOURNAL)))
         self._study: Study = optuna.create_study(
             storage=storage, study_name=name, direction="maximize", pruner=pruner, load_if_exists=True
