@@ -190,7 +190,10 @@ def summary(trials: pd.DataFrame) -> pd.DataFrame:
         if rows["category"].nunique() > 1:
             choices["each"] = [part for _, part in rows.groupby("category")]
         for choice, groups in choices.items():
-            for kind, draws in {"labelled": [f"labelled_{seed}" for seed in range(N_SEEDS)], "drawn": ["drawn"]}.items():
+            for kind, draws in {
+                "labelled": [f"labelled_{seed}" for seed in range(N_SEEDS)],
+                "drawn": ["drawn"],
+            }.items():
                 found = [_loss(group, draw) for draw in draws for group in groups]
                 means = pd.DataFrame(found).mean()
                 line = {"data": data, "detector": detector, "choice": choice, "validation": kind}

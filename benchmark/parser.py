@@ -60,7 +60,7 @@ def _add_tune(commands: Any) -> None:
         one,
         "Look for the settings that suit the product, on images that are not tested, and write best.yaml, a config that "
         "holds each detector as given and as found. The same command goes on where it was cut.",
-        example="--config configs/benchmark/tune.yaml --budget 5m --output output/tune",
+        example="--config configs/tune/elpv.yaml --budget 5m --output output/tune",
     )
     one.add_argument("--config", type=Path, required=True, help="as of `run`, with `validation:` and `space:` (YAML)")
     one.add_argument("--budget", default="20m", help="wall time of all trials, e.g. 90s, 20m, 1h30m (default: 20m)")

@@ -80,7 +80,9 @@ def read_plan(config: dict[str, Any], *, folder: Path = Path(), data_root: Path 
     found = [space_of(model, given) for model in models]
     left_out = list(dict.fromkeys(sentence for _, sentences in found for sentence in sentences))
     kept = {key: config[key] for key in KEPT_KEYS if config.get(key) is not None}
-    return Plan(str(config.get("name") or name), first, validation, [space for space, _ in found], left_out, seeds, kept)
+    return Plan(
+        str(config.get("name") or name), first, validation, [space for space, _ in found], left_out, seeds, kept
+    )
 
 
 def tune(
@@ -223,7 +225,8 @@ def _names(spaces: Sequence[Space]) -> list[str]:
     """By class; with a number where several detectors are of one."""
     kinds = [str(space.model["class_path"]).rsplit(".", 1)[-1] for space in spaces]
     return [
-        kind if kinds.count(kind) == 1 else f"{kind} {kinds[: place + 1].count(kind)}" for place, kind in enumerate(kinds)
+        kind if kinds.count(kind) == 1 else f"{kind} {kinds[: place + 1].count(kind)}"
+        for place, kind in enumerate(kinds)
     ]
 
 

@@ -125,7 +125,9 @@ def told(trials: Trials) -> list[str]:
             continue
         given = ", ".join(f"{key}={value}" for key, value in one.params.items())
         pixel = "" if quality.pixel_AUROC is None else f", pixel AUROC {quality.pixel_AUROC:.3f}"
-        latency = "" if quality.latency_ms is None or math.isnan(quality.latency_ms) else f", {quality.latency_ms:.0f} ms"
+        latency = (
+            "" if quality.latency_ms is None or math.isnan(quality.latency_ms) else f", {quality.latency_ms:.0f} ms"
+        )
         lines.append(f"  {what}: image AUROC {quality.image_AUROC:.4f}{pixel}{latency} ({given})")
     if best is not None and default is not None and best.number == default.number:
         lines.append("  nothing better than the default was found")

@@ -77,9 +77,7 @@ def judge(
         check_n_train(detector, len(datamodule.train_data))
         collector = ScoreCollector(_rows(part, datamodule), with_masks=part.has_masks)
         cached = CachedRun(open_cache(), datamodule, detector, layers=layers, device=device_of(arguments))
-        engine = make_engine(
-            detector, arguments, workspace, callbacks=[collector, *cached.callbacks], progress=False
-        )
+        engine = make_engine(detector, arguments, workspace, callbacks=[collector, *cached.callbacks], progress=False)
         with step("computing features"):
             for name in ("train", "test"):
                 cached.prepare(name)

@@ -82,9 +82,7 @@ class Trials:
             return None
         for _ in range(3):
             trial = self._study.ask()
-            choices = {
-                one.name: trial.suggest_categorical(one.name, one.choices) for one in self.space.dimensions
-            }
+            choices = {one.name: trial.suggest_categorical(one.name, one.choices) for one in self.space.dimensions}
             if _key(choices) not in self._tried:
                 return trial, choices
             self._study.tell(trial, state=TrialState.FAIL)  # leaves the sampler's picture as it is

@@ -81,7 +81,9 @@ def read_validation(given: Any) -> Validation:
     value, options = section[kind], {name: section[name] for name in _OPTIONS if name in section}
     _check_options(options)
     if kind == "folder":
-        _check(isinstance(value, str) and value, "folder", value, "a folder with the subfolders good and those of defects")
+        _check(
+            isinstance(value, str) and value, "folder", value, "a folder with the subfolders good and those of defects"
+        )
         return Validation("folder", folder=value, **options)
     if kind == "known":
         _check(value is True, "known", value, "nothing more: which defects are known stands in the data set")

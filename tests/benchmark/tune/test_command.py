@@ -29,7 +29,9 @@ def config_of(folder: Path, data: dict[str, Any], detector: dict[str, Any], **mo
     return path
 
 
-def test_a_search_and_the_run_of_its_result(product: Product, detector: dict[str, Any], tmp_path: Path, capsys: Any) -> None:
+def test_a_search_and_the_run_of_its_result(
+    product: Product, detector: dict[str, Any], tmp_path: Path, capsys: Any
+) -> None:
     config, output = config_of(tmp_path, product(), detector), tmp_path / "found"
     command = ["tune", "--config", str(config), "--output", str(output), "--budget", "1h"]
     assert main(command) == 0
@@ -87,7 +89,9 @@ def test_a_config_that_cannot_be_is_one_sentence(
     assert not (tmp_path / "found" / "trials.csv").exists()
 
 
-def test_the_sweep_knows_nothing_of_a_search(product: Product, detector: dict[str, Any], tmp_path: Path, capsys: Any) -> None:
+def test_the_sweep_knows_nothing_of_a_search(
+    product: Product, detector: dict[str, Any], tmp_path: Path, capsys: Any
+) -> None:
     assert main(["run", "--config", str(config_of(tmp_path, product(), detector))]) == 1
     assert "tune" in capsys.readouterr().err
 

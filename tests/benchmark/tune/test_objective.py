@@ -20,7 +20,9 @@ def test_separation_of_normal_scores_is_that_of_their_auroc() -> None:
     rng = np.random.default_rng(0)
     labels = np.repeat([0, 1], 20_000)
     scores = rng.normal(labels * 1.5, 1 + labels * 0.7)
-    assert norm.cdf(separation(labels, scores) / math.sqrt(2)) == pytest.approx(roc_auc_score(labels, scores), abs=0.005)
+    assert norm.cdf(separation(labels, scores) / math.sqrt(2)) == pytest.approx(
+        roc_auc_score(labels, scores), abs=0.005
+    )
 
 
 def test_separation_does_not_change_with_unit_and_offset_and_tells_perfect_settings_apart() -> None:

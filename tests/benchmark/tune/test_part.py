@@ -59,7 +59,9 @@ def test_the_data_set_of_the_result_is_tested_without_what_was_looked_at(product
 def test_only_labelled_and_known_defects_leave_the_test_set(product: Product) -> None:
     whole = instantiate_data(product())
     whole.setup()
-    n_tested = {str(one): len(part(product(known_defects=2 * (one == "known")), one).datamodule.test_data) for one in KINDS}
+    n_tested = {
+        str(one): len(part(product(known_defects=2 * (one == "known")), one).datamodule.test_data) for one in KINDS
+    }
     n = len(whole.test_data)
     assert list(n_tested.values()) == [n - 3, n, n, n - 2]
 
@@ -100,7 +102,9 @@ def test_what_cannot_be_looked_at_is_refused(product: Product) -> None:
         part(stock, "drawn")
 
 
-def test_judged_scores_are_those_of_a_fit_by_anomalib(product: Product, detector: dict[str, Any], tmp_path: Path) -> None:
+def test_judged_scores_are_those_of_a_fit_by_anomalib(
+    product: Product, detector: dict[str, Any], tmp_path: Path
+) -> None:
     from anomalib.engine import Engine
     from lightning import seed_everything
     from sklearn.metrics import roc_auc_score

@@ -52,7 +52,9 @@ def looked(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     return seen
 
 
-def run(folder: Path, budget: float, *, space: Space = SPACE, looks: list[Look] = LOOKS, names: tuple[str, ...] = ("one",)) -> list[Trials]:
+def run(
+    folder: Path, budget: float, *, space: Space = SPACE, looks: list[Look] = LOOKS, names: tuple[str, ...] = ("one",)
+) -> list[Trials]:
     detectors = [(Trials(folder, name, space, n_steps=len(looks)), {}) for name in names]
     search(detectors, looks, budget=budget, layers=lambda _: (), progress=False)
     return [trials for trials, _ in detectors]

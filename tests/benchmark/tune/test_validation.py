@@ -9,7 +9,9 @@ from benchmark.tune.validation import N_DRAWN, read_validation
 from extensions.configuration import ConfigError
 
 
-@pytest.mark.parametrize(("text", "seconds"), [("90s", 90), ("20m", 1200), ("1h30m", 5400), ("1.5h", 5400), ("2M", 120)])
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("90s", 90), ("20m", 1200), ("1h30m", 5400), ("1.5h", 5400), ("2M", 120)]
+)
 def test_budget_is_a_time_with_its_unit(text: str, seconds: float) -> None:
     assert parse_budget(text) == seconds
 
