@@ -146,7 +146,7 @@ def _labelled(datamodule: Any, test: pd.DataFrame) -> list[dict[str, str]]:
 def judged(output: Path) -> pd.DataFrame:
     """A row a setting, data set and category: image AUROC and separation by each validation, and on the test set.
 
-    Columns `labelled_<seed>`, `drawn` and their `separation_…`; `test_<seed>` without what that draw took, `test` of all.
+    Columns `labelled_<seed>`, `drawn` and their `separation_…`; `test_<seed>` without what that draw took, `test` all.
     """
     rows = []
     for path in sorted(output.glob("*/*.csv")):

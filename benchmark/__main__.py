@@ -1,4 +1,4 @@
-"""python -m benchmark run | tune | table | pack | speed | cache: run a grid of experiments and read it as one spreadsheet."""
+"""python -m benchmark run | tune | table | pack | speed | cache: a grid of experiments, read as one spreadsheet."""
 
 from __future__ import annotations
 
@@ -269,7 +269,8 @@ def _pair(text: str) -> tuple[str, str]:
 
 
 COMMANDS = {
-    "run": run, "tune": tune, "table": table, "pack": pack, "cache info": cache_info, "cache clear": cache_clear, "speed": speed,
+    "run": run, "tune": tune, "table": table, "pack": pack, "cache info": cache_info, "cache clear": cache_clear,
+    "speed": speed,
 }  # fmt: skip
 
 if __name__ == "__main__":

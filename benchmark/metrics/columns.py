@@ -99,8 +99,8 @@ _TEXTS = (
     Column(name="latency_note", heading="Latency note", width=40, optional=True,
            note="What the machine did beside; blank for a quiet one."),
     Column(name="pareto", heading="Pareto front", width=8,
-           note="yes: no other row of the data set has a higher image AUROC at the same latency or less, or the same at "
-           "less. Blank where one of the two is missing, or a run is or had not converged. Latencies of several "
+           note="yes: no other row of the data set has a higher image AUROC at the same latency or less, nor the same "
+           "at less. Blank where one of the two is missing, or a run is or had not converged. Latencies of several "
            "sessions do not quite compare."),
     Column(name="n_seeds", heading="Seeds", format="0", width=7, note="Seeds that finished in every category."),
     Column(name="n_categories", heading="Categories", format="0", width=10, note="Categories with a finished run."),

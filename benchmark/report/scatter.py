@@ -39,7 +39,8 @@ def scatter_points(leaderboard: pd.DataFrame) -> dict[str, dict[str, list[Point]
     for line in complete.to_dict("records"):
         dataset = shown_dataset(line["dataset"], synthetic=bool(line["synthetic"]))
         label = ", ".join(str(part) for part in (line["backbone"], line["settings"]) if isinstance(part, str) and part)
-        point = Point(float(line["latency_ms"]), float(line["image_AUROC"]), label, line.get("pareto") == "yes")
+        is_front = line.get("pareto") == "yes"
+        point = Point(float(line["latency_ms"]), float(line["image_AUROC"]), label, is_front)
         charts.setdefault(dataset, {}).setdefault(str(line["model"]), []).append(point)
     return charts
 
@@ -79,7 +80,8 @@ def scatter_plot(dataset: str, series: dict[str, list[Point]], colors: dict[str,
             marks.append(Mark(x=x, y=axes.y(p.auroc), look=f"color{colors[model] % N_COLORS}", title=title, name=name,
                               anchor="end" if is_right else "start"))  # fmt: skip
     return Plot(
-        alt=f"Image AUROC against latency on {dataset}", size=(WIDTH, HEIGHT), frame=axes.frame, marks=marks, lines=front,
+        alt=f"Image AUROC against latency on {dataset}", size=(WIDTH, HEIGHT), frame=axes.frame, marks=marks,
+        lines=front,
         x_label="latency (ms per image)", y_label="image AUROC",
         x_ticks=[(axes.x(value), f"{value:g}") for value in round_ticks(0, slowest, n=9)],
         y_ticks=[(axes.y(value), f"{value:.2f}") for value in y_ticks],

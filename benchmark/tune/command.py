@@ -121,8 +121,7 @@ def _tune(
     for sentence in plan.left_out:
         say(sentence)
     for part in parts:
-        say(f"{part.name}: trials fit to {len(part.train)} good images and are judged on {len(part.good)} good and "
-            f"{len(part.bad)} defective ones; {len(part.datamodule.test_data)} images are tested afterwards")  # fmt: skip
+        say(part.told)
     check_same_search(output, facts_of(plan, parts))
     looks = looks_at(parts, seed=plan.validation.seed)
     names = _names(plan.spaces)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 TIE = 1e-4
-"""Weight of the separation in a trial's value: less than one pair of images in 10,000."""
+"""Weight of the separation in a trial's value: at most one pair of images in 5,000."""
 
 
 @dataclass(frozen=True)

@@ -45,6 +45,14 @@ class Part:
         return "/".join(filter(None, (self.datamodule.name, self.datamodule.category)))
 
     @property
+    def told(self) -> str:
+        """For a person: how many images there are of each."""
+        return (
+            f"{self.name}: trials fit to {len(self.train)} good images and are judged on {len(self.good)} good and "
+            f"{len(self.bad)} defective ones; {len(self.datamodule.test_data)} images are tested afterwards"
+        )
+
+    @property
     def has_masks(self) -> bool:
         """Whether every defect is marked."""
         return bool((self.bad["mask_path"] != "").all())

@@ -106,7 +106,7 @@ def write_results(
         f"#   workbench run --config {BEST} --output OUTPUT",
         f"# Chosen by: {validation}.",
         *lines,
-        "# These are figures of the images that were looked at, too good by the choice itself; the test set says the rest.",
+        "# Figures of the images that were looked at, too good by the choice itself; the test set says the rest.",
     ]
     text = yaml.safe_dump(document, sort_keys=False, width=110, default_flow_style=None, allow_unicode=True)
     write_text(output / BEST, "\n".join(head) + "\n" + text)

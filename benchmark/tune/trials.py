@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from itertools import islice, product
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from benchmark.tune.objective import Quality
 from benchmark.tune.space import Choice, Space

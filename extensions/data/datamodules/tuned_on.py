@@ -46,8 +46,8 @@ def take_tuned_on(
     n_found = int(sizes[chosen].sum()) if chosen else 0
     if n_found < n:
         msg = (
-            f"tuned_on is {n}, but of the {len(defects)} defects that data set {name!r} tests only {n_found} can be had "
-            f"(one of each of {len(set(kind_of.values()))} kinds stays in the test set): ask for fewer"
+            f"tuned_on is {n}, but of the {len(defects)} defects that data set {name!r} tests only {n_found} can be "
+            f"had (one of each of {len(set(kind_of.values()))} kinds stays in the test set): ask for fewer"
         )
         raise DatasetError(msg)
     is_chosen = defects["content"].isin(chosen)

@@ -17,7 +17,7 @@ Spec = dict[str, Any]
 
 @pytest.fixture(scope="session")
 def product_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """train/good (16, two images a part), test/good (4), test/bad (8) with masks, limits/good (3) and limits/dent (2)."""
+    """train/good (16), test/good (4), test/bad (8) with masks, limits/good (3), limits/dent (2): two images a part."""
     root, rng = tmp_path_factory.mktemp("product"), np.random.default_rng(0)
     for folder, count in (
         ("train/good", 16),

@@ -122,7 +122,7 @@ def test_a_failed_trial_is_told_and_the_search_goes_on(looked: list, tmp_path: P
 
 def test_a_default_that_fails_ends_the_search(looked: list, tmp_path: Path) -> None:
     space = Space({**MODEL, "init_args": {"image_size": 192}}, (Dimension("image_size", (128, 192), 1),))
-    with pytest.raises(TuneError, match="the default settings failed.*no room for 192 px"):
+    with pytest.raises(TuneError, match=r"the default settings failed.*no room for 192 px"):
         run(tmp_path, 100, space=space)
 
 

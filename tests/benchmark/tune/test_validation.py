@@ -36,8 +36,9 @@ def test_kinds_of_validation() -> None:
 
 
 @pytest.mark.parametrize("given", [
-    {"labelled": 20, "drawn": 5}, {}, {"seed": 1}, {"labelled": 0}, {"labelled": True}, {"labelled": "20"}, ["drawn"], "test",
-    {"drawn": 5, "held_out": 1.5}, {"drawn": 5, "seed": -1}, {"drawn": 5, "n_train": 1}, {"folder": ""}, {"known": 3}, 7,
+    {"labelled": 20, "drawn": 5}, {}, {"seed": 1}, {"labelled": 0}, {"labelled": True}, {"labelled": "20"}, ["drawn"],
+    "test", {"drawn": 5, "held_out": 1.5}, {"drawn": 5, "seed": -1}, {"drawn": 5, "n_train": 1}, {"folder": ""},
+    {"known": 3}, 7,
 ])  # fmt: skip
 def test_any_other_is_refused_with_what_is_expected(given: object) -> None:
     with pytest.raises(ConfigError, match="validation"):

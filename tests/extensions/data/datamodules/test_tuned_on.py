@@ -15,7 +15,7 @@ MakeImage = Callable[..., Path]
 
 @pytest.fixture
 def parts(tmp_path: Path, image: MakeImage) -> Path:
-    """good (6), good_test (4, of parts 1 and 90 to 92), bad/scratch (8) and bad/dent (4): two images a part, no masks."""
+    """good (6), good_test (4, of parts 1 and 90 to 92), bad/scratch (8), bad/dent (4): two images a part, no masks."""
     root = tmp_path / "parts"
     for index in range(6):
         image(root / "good" / f"part{50 + index}_0.png")
@@ -67,7 +67,7 @@ def test_the_seed_draws_and_repeats(parts: Path) -> None:
 
 
 def test_more_than_there_are_says_how_many(parts: Path) -> None:
-    with pytest.raises(DatasetError, match="tuned_on is 12, but of the 12 defects .* only 10 can be had"):
+    with pytest.raises(DatasetError, match=r"tuned_on is 12, but of the 12 defects .* only 10 can be had"):
         folder(parts, tuned_on=12)
     with pytest.raises(ValueError, match="tuned_on is -1; expected 0 or more"):
         folder(parts, tuned_on=-1)
