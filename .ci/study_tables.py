@@ -33,6 +33,8 @@ def study_tables(results: Path) -> dict[str, str | None]:
         found[name] = table(_means(folder), metrics) if (folder / "records.jsonl").is_file() else None
     pooled = results / "pooling"
     found["pooling"] = pooling_table(_means(pooled)) if (pooled / "records.jsonl").is_file() else None
+    measured = results / "tune" / "summary.csv"
+    found["tune"] = tune_table(pd.read_csv(measured)) if measured.is_file() else None
     measured = results / "spd" / "sensitivity.csv"
     found["sensitivity"] = sensitivity_table(pd.read_csv(measured)) if measured.is_file() else None
     return found
@@ -51,6 +53,19 @@ def sensitivity_table(frame: pd.DataFrame) -> str:
         ]
         lines.append([data, str(n_images), f"{backbone.split('.')[0]}, {weights}", *ratios])
     return _markdown(("data", "images", "encoder", *layers), lines)
+
+
+def tune_table(frame: pd.DataFrame) -> str:
+    """A row per data set, detector and validation: how well it ranks settings, what the default and the choice lack."""
+    heads = ("data", "detector", "validation", "settings", "rank correlation", "regret of the default", "of the choice")
+    told = {"one": "", "each": ", a setting for each paper"}
+    lines = []
+    for row in frame.to_dict("records"):
+        numbers = [f"{row[name]:.2f}" if name == "spearman" else f"{row[name]:.3f}"
+                   for name in ("spearman", "default_regret", "regret")]  # fmt: skip
+        lines.append([f"{row['data']}{told[row['choice']]}", row["detector"], row["validation"],
+                      str(int(row["n_settings"])), *numbers])  # fmt: skip
+    return _markdown(heads, lines)
 
 
 def interval_table(frame: pd.DataFrame, metrics: dict[str, str]) -> str:

@@ -1,4 +1,4 @@
-"""python -m benchmark run | table | pack | speed | cache: run a grid of experiments and read it as one spreadsheet."""
+"""python -m benchmark run | tune | table | pack | speed | cache: a grid of experiments, read as one spreadsheet."""
 
 from __future__ import annotations
 
@@ -94,6 +94,35 @@ def run(options: argparse.Namespace) -> int:
     print("\n".join(str(path) for path in written))
     print(f"{_outcome(counts)}: open {output / SHEET}{following}")
     return 0 if counts["finished"] == len(experiments) else 1
+
+
+def tune(options: argparse.Namespace) -> int:
+    """`benchmark tune`: look for the settings that suit the product, on images that are not tested."""
+    from benchmark.tune.budget import parse_budget
+    from benchmark.tune.command import read_plan
+    from benchmark.tune.command import tune as search
+    from extensions.cache import open_cache
+    from extensions.configuration import ConfigError, load_config
+    from extensions.runtime.disk import room_for
+
+    open_cache()  # an invalid limit ends here, not in every trial
+    budget = parse_budget(options.budget)
+    data_root = options.data_root and options.data_root.resolve()
+    config = load_config(options.config, overrides=options.set)
+    try:
+        plan = read_plan(config, folder=options.config.parent, data_root=data_root, name=options.config.stem)
+    except ConfigError as error:
+        msg = f"{options.config}: {error}"
+        raise ConfigError(msg) from error
+    output = options.output or DEFAULT_OUTPUT / f"{plan.name}_tune"
+    _check_writable(output)
+    command = portable_command(options.arguments)
+    with room_for(output):
+        written = search(plan, output, budget=budget, data_root=data_root, command=command)
+    print("\n".join(map(str, written)))
+    again = ["--data-root", options.data_root] if options.data_root else []
+    print(f"chosen by {plan.validation.told}; next: {workbench('run', '--config', written[0], *again)}")
+    return 0
 
 
 def table(options: argparse.Namespace) -> int:
@@ -240,7 +269,8 @@ def _pair(text: str) -> tuple[str, str]:
 
 
 COMMANDS = {
-    "run": run, "table": table, "pack": pack, "cache info": cache_info, "cache clear": cache_clear, "speed": speed,
+    "run": run, "tune": tune, "table": table, "pack": pack, "cache info": cache_info, "cache clear": cache_clear,
+    "speed": speed,
 }  # fmt: skip
 
 if __name__ == "__main__":

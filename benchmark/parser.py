@@ -13,10 +13,10 @@ def parser(prog: str) -> argparse.ArgumentParser:
     """Of all commands, called `prog`; each sets `command`."""
     found = argparse.ArgumentParser(
         prog=prog,
-        description="Run a grid of experiments and read it as one spreadsheet: run | table | pack | speed | cache.",
+        description="A grid of experiments, read as one spreadsheet: run | tune | table | pack | speed | cache.",
     )
     commands = found.add_subparsers(required=True, metavar="COMMAND")
-    for add in (_add_run, _add_table, _add_pack, _add_cache, _add_speed):
+    for add in (_add_run, _add_tune, _add_table, _add_pack, _add_cache, _add_speed):
         add(commands)
     return found
 
@@ -52,6 +52,22 @@ def _add_run(commands: Any) -> None:
     one.add_argument("--dry-run", action="store_true", help="list the experiments and run nothing")
     add_data_root_option(one)
     one.set_defaults(command="run")
+
+
+def _add_tune(commands: Any) -> None:
+    one = commands.add_parser("tune", help="look for the settings of detectors that suit the product")
+    set_help(
+        one,
+        "Look for the settings that suit the product, on images that are not tested, and write best.yaml, a config "
+        "with each detector as given and as found. The same command goes on where it was cut.",
+        example="--config configs/tune/elpv.yaml --budget 5m --output output/tune",
+    )
+    one.add_argument("--config", type=Path, required=True, help="as of `run`, with `validation:` and `space:` (YAML)")
+    one.add_argument("--budget", default="20m", help="wall time of all trials, e.g. 90s, 20m, 1h30m (default: 20m)")
+    one.add_argument("--output", type=Path, help="folder of trials and results (default: output/<name>_tune)")
+    add_set_option(one, "validation.labelled=20")
+    add_data_root_option(one)
+    one.set_defaults(command="tune")
 
 
 def _add_table(commands: Any) -> None:

@@ -19,6 +19,7 @@ MODELS = [path for path in CONFIGS if path.parent.name == "models"]
 DATA = [path for path in CONFIGS if path.parent.name == "data"]
 BENCHMARKS = [path for path in CONFIGS if path.parent.name == "benchmark"]
 REFINEMENTS = [path for path in CONFIGS if path.parent.name == "refinement"]
+TUNES = [path for path in CONFIGS if path.parent.name == "tune"]
 PROBES = [path for path in CONFIGS if path.parent.name == "self_supervised" and path.stem.startswith("probe_")]
 PACKAGED = {"extensions.ContaminatedElpv", "extensions.Elpv", "extensions.ElpvSynthetic"}
 ANY_MODEL = ["--model", "extensions.Padim", "--model.backbone", "resnet18", "--model.n_features", "10"]
@@ -48,6 +49,7 @@ def test_there_are_configs_to_test() -> None:
     assert BENCHMARKS
     assert REFINEMENTS
     assert PROBES
+    assert TUNES
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=named)
@@ -100,6 +102,15 @@ def test_every_experiment_of_a_benchmark_has_known_classes_and_arguments(path: P
     assert experiments
     assert all(map(describe_model, {str(one.model): one.model for one in experiments}.values()))
     assert all(map(describe_data, {str(one.data): one.data for one in experiments}.values()))
+
+
+@pytest.mark.parametrize("path", TUNES, ids=named)
+def test_a_search_has_known_classes_arguments_and_candidates(path: Path) -> None:
+    from benchmark.tune.command import read_plan
+
+    plan = read_plan(load_config(path), folder=path.parent)
+    assert all(space.n_settings > 1 and describe_model(space.at(space.default)) for space in plan.spaces)
+    assert all(map(describe_data, plan.data))
 
 
 @pytest.mark.parametrize("path", REFINEMENTS, ids=named)

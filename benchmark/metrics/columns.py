@@ -98,6 +98,10 @@ _TEXTS = (
            note="Latencies of one session were measured in turns and compare, others do not. alone: in its run."),
     Column(name="latency_note", heading="Latency note", width=40, optional=True,
            note="What the machine did beside; blank for a quiet one."),
+    Column(name="pareto", heading="Pareto front", width=8,
+           note="yes: no other row of the data set has a higher image AUROC at the same latency or less, nor the same "
+           "at less. Blank where one of the two is missing, or a run is or had not converged. Latencies of several "
+           "sessions do not quite compare."),
     Column(name="n_seeds", heading="Seeds", format="0", width=7, note="Seeds that finished in every category."),
     Column(name="n_categories", heading="Categories", format="0", width=10, note="Categories with a finished run."),
     Column(name="k_shot", heading="k-shot", format="0", width=7, optional=True,
@@ -184,7 +188,7 @@ _BY_NAME = {entry.name: entry for entry in (*_TEXTS, *DECISION_COLUMNS, *_metric
 
 _RESULTS = (
     *(name for headline in HEADLINE for name in (headline, f"{headline}_std")),
-    "status", "latency_ms", "fit_seconds", "reused", "model_bytes", "peak_memory_bytes",
+    "status", "latency_ms", "pareto", "fit_seconds", "reused", "model_bytes", "peak_memory_bytes",
     "pixel_AUPRO", "image_F1Max", "image_F1Floor", "pixel_F1Max", "pixel_F1Floor",
     "image_AveragePrecision", "pixel_AveragePrecision", "latency_p95_ms", "latency_min_ms", "latency_max_ms",
     "latency_session", "latency_note", "fit_reused_seconds", "fit_machine",
@@ -199,7 +203,7 @@ _REST = (*_PLACED, *(m.name for m in METRICS if m.name not in {*_RESULTS, *_PLAC
 LEADERBOARD = (
     "rank_range", "model", "backbone", "settings", "dataset", "image_AUROC", "image_AUROC_interval", "image_F1Score",
     "missed_told", "false_alarms_told", "unsure", "cost_per_1000", "pixel_AUROC", "pixel_F1Score", "part_AUROC",
-    "part_AUROC_interval", "part_missed_told", "part_false_alarms_told", "latency_ms",
+    "part_AUROC_interval", "part_missed_told", "part_false_alarms_told", "latency_ms", "pareto",
     "model_bytes", "status", "caution",
 )  # fmt: skip
 """What decides; the rest is in Runs, By category and the CSV."""

@@ -36,6 +36,7 @@ KEYS = (
     "resources",
     "requirement",
 )
+OF_TUNE = ("validation", "space")
 MAX_SEED = 2**32 - 1
 Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]
 _Entry = dict[str, Any] | None
@@ -80,6 +81,9 @@ def check_config(config: dict[str, Any]) -> None:
         ConfigError: An unknown key or a value of another form.
     """
     for key in config:
+        if key in OF_TUNE:
+            msg = f"{key}: is for `tune`, which searches for settings; `run` takes the best.yaml that it writes"
+            raise ConfigError(msg)
         if key not in KEYS:
             near = did_you_mean(str(key), KEYS)
             msg = f"unknown key {key!r} in a benchmark configuration, expected one of {', '.join(KEYS)}{near}"

@@ -24,7 +24,7 @@ COLUMNS: tuple[str, ...] = (
     "pixel_binning_error",
     "reused", "label_free_Accuracy", "label_free_Precision", "label_free_Recall", "label_free_F1Score",
     "image_AUROC_by_kind", "latency_min_ms", "latency_max_ms", "latency_session", "latency_note",
-    "fit_reused_seconds", "fit_machine",
+    "fit_reused_seconds", "fit_machine", "pareto",
 )  # fmt: skip
 COLUMNS += tuple(entry.name for entry in METRICS if entry.name not in COLUMNS)
 COLUMNS += CERTAINTY

@@ -23,6 +23,7 @@ from benchmark.tables.differences import compare_rows, differences_frame, set_ra
 from benchmark.tables.frames import COLUMNS, Frames
 from benchmark.tables.judged_row import judge
 from benchmark.tables.overall import overall
+from benchmark.tables.pareto import mark_front
 from benchmark.tables.ranking import order, rank
 from benchmark.tables.refinement_frames import refinement_frame, rounds_frame
 from benchmark.tables.required import newest_requirement
@@ -123,6 +124,8 @@ def ranked_lines(
     for line in (*means, *parts):
         line["synthetic"] = line["dataset"] in drawn
     rank(means)
+    mark_front(means)
+    mark_front(parts)
     means.sort(key=order)
     place = {line["_row"]: i for i, line in enumerate(means)}
     parts.sort(key=lambda line: (line["dataset"], line["category"], place[line["_row"]]))

@@ -35,6 +35,7 @@ GROUPS: dict[str, tuple[Subcommand, ...]] = {
     "compare detectors": _same(
         "benchmark",
         run="run a grid of experiments and write the leaderboard",
+        tune="look for the settings of detectors that suit the product",
         table="write the tables again from the records",
         pack="records and scores of a folder in a few files, for a repository",
         speed="measure our parts against stock anomalib",

@@ -9,12 +9,13 @@ import pandas as pd
 import xlsxwriter
 from xlsxwriter.worksheet import Worksheet
 
-from benchmark.report.scatter import Point, scatter_points
+from benchmark.report.scatter import Point, front_steps, scatter_points
 
 SHEET = "Chart"
 COLORS = ("#1F77B4", "#D55E00", "#2CA02C", "#9467BD", "#8C564B", "#E377C2", "#7F7F7F", "#BCBD22", "#17BECF")
 MARKERS = ("circle", "square", "triangle", "diamond")
-HEADINGS = ("Data set", "Model", "Point", "Latency (ms)", "Image AUROC")
+HEADINGS = ("Data set", "Model", "Point", "Latency (ms)", "Image AUROC", "Pareto front")
+FRONT = "Pareto front"
 TABLE = 13  # first column of the numbers behind the charts
 HEIGHT = 24  # rows a chart takes
 MAX_LABELS = 16
@@ -27,7 +28,7 @@ def write_charts(book: xlsxwriter.Workbook, leaderboard: pd.DataFrame) -> None:
         return
     sheet = book.add_worksheet(SHEET)
     head = book.add_format({"bold": True, "bottom": 1})
-    for place, (heading, width) in enumerate(zip(HEADINGS, (22, 14, 40, 13, 13), strict=True)):
+    for place, (heading, width) in enumerate(zip(HEADINGS, (22, 14, 40, 13, 13, 13), strict=True)):
         sheet.write_string(0, TABLE + place, heading, head)
         sheet.set_column(TABLE + place, TABLE + place, width)
     row = 1
@@ -40,6 +41,11 @@ def write_charts(book: xlsxwriter.Workbook, leaderboard: pd.DataFrame) -> None:
             look = models.index(model)
             chart.add_series(_series(model, points, row, look, labelled=labelled))
             row += len(points)
+        if steps := front_steps(series):
+            corners = [Point(latency, auroc, "corner of the staircase") for latency, auroc in steps]
+            _write_points(book, sheet, row, dataset, FRONT, corners)
+            chart.add_series(_front(row, len(corners)))
+            row += len(corners)
         _set_axes(chart, dataset, [point for points in series.values() for point in points])
         sheet.insert_chart(number * HEIGHT, 0, chart)
     sheet.set_landscape()
@@ -55,6 +61,7 @@ def _write_points(
             sheet.write_string(place, TABLE + column, text)
         sheet.write_number(place, TABLE + 3, point.latency_ms, formats[0])
         sheet.write_number(place, TABLE + 4, point.auroc, formats[1])
+        sheet.write_string(place, TABLE + 5, "yes" if point.on_front else "")
 
 
 def _series(model: str, points: list[Point], row: int, look: int, *, labelled: bool) -> dict:
@@ -77,6 +84,18 @@ def _series(model: str, points: list[Point], row: int, look: int, *, labelled: b
         ]
         series["data_labels"] = {"value": True, "position": "right", "custom": custom}
     return series
+
+
+def _front(row: int, n_points: int) -> dict:
+    """The best image AUROC that can be had in a time, as a staircase without markers."""
+    last = row + n_points - 1
+    return {
+        "name": [SHEET, row, TABLE + 1],
+        "categories": [SHEET, row, TABLE + 3, last, TABLE + 3],
+        "values": [SHEET, row, TABLE + 4, last, TABLE + 4],
+        "marker": {"type": "none"},
+        "line": {"color": "#7A8594", "width": 1.25, "dash_type": "dash"},
+    }
 
 
 def _set_axes(chart: xlsxwriter.chart.Chart, dataset: str, points: list[Point]) -> None:

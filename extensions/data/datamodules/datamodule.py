@@ -28,6 +28,7 @@ from extensions.data.datamodules.listing import Listing
 from extensions.data.datamodules.parts import checked_shared, shared_parts, without_shared
 from extensions.data.datamodules.region import check_roi, region_of
 from extensions.data.datamodules.tiles import TiledDataset, check_fill, check_resize, check_tiles
+from extensions.data.datamodules.tuned_on import checked_tuned_on, take_tuned_on
 from extensions.data.datamodules.values_mixin import ValuesMixin
 from extensions.data.errors import DatasetError
 from extensions.data.groups import GROUP, Shared, check_group, joined_parts, parts_of
@@ -81,6 +82,10 @@ class WorkbenchDataModule(RemembersArguments, ValuesMixin, AnomalibDataModule):
             are tested on the same images; None takes ``known_defects``.
         known_defects_dir: folder of more known defects, ``<kind>/<name>.png`` with ``ground_truth/<kind>/
             <name>_mask.png``; all of them are trained on. Relative to the folder of the data set.
+        tuned_on: take so many defects out of the test set, in proportion to their kinds, for settings to be chosen by
+            them (``workbench tune``): they are neither trained on nor tested, nor is any other test image of their
+            parts. They need no masks.
+        tuned_on_seed: of that draw, which goes by content; the seed of the run does not change it.
         group: which images are of one part: a regular expression that is searched in an image's name (its path relative
             to the root, with slashes) and whose first group names the part, such as ``part([0-9]+)_``; a ``.csv`` file
             with the columns file and group, files relative to where it lies or to the root; or ``folder``. All images
@@ -121,6 +126,7 @@ class WorkbenchDataModule(RemembersArguments, ValuesMixin, AnomalibDataModule):
     Attributes:
         calibration_data: these images, after ``setup``; None without them.
         unaligned: names of images that could not be aligned, after ``setup``.
+        tuning_data: the images of ``tuned_on``, after ``setup``; None without them.
 
     Raises:
         ValueError: a mode, a ratio or a number of images that cannot be.
@@ -158,6 +164,8 @@ class WorkbenchDataModule(RemembersArguments, ValuesMixin, AnomalibDataModule):
         known_defects: int = 0,
         set_aside: int | None = None,
         known_defects_dir: str | Path | None = None,
+        tuned_on: int = 0,
+        tuned_on_seed: int = 0,
         group: str | Path | None = None,
         shared_groups: Shared = "keep",
         part_score: str = WORST,
@@ -187,6 +195,8 @@ class WorkbenchDataModule(RemembersArguments, ValuesMixin, AnomalibDataModule):
         self.calibration_dir = calibration_dir
         self.known_defects_dir = known_defects_dir
         self.known_defects, self.set_aside = checked_counts(known_defects, set_aside)
+        self.tuned_on = checked_tuned_on(tuned_on)
+        self.tuned_on_seed = checked_seed(tuned_on_seed, "tuned_on_seed")
         check_group(group)
         self.group = group
         self.shared_groups = checked_shared(shared_groups, group)
@@ -203,6 +213,7 @@ class WorkbenchDataModule(RemembersArguments, ValuesMixin, AnomalibDataModule):
         self._set_values(range, channels)
         check_resize(self.tiling, plainly=self.reads_plainly, name=name)
         self.calibration_data: WorkbenchDataset | None = None
+        self.tuning_data: WorkbenchDataset | None = None
         self._run_seed: int | None = None
         self._k_shot_images: list[str] = []
         self._is_setup = False
@@ -296,6 +307,7 @@ class WorkbenchDataModule(RemembersArguments, ValuesMixin, AnomalibDataModule):
         check_fill(self._imaging, name=self.name)
         check_tiles(self.tiling, everything["image_path"], name_of=self.relative, imaging=self._imaging)
         samples, drawn = self._take_known(self._draw_test(samples))
+        samples, tuning = self._take_tuned_on(samples)
         train, test = (samples[samples["split"] == split] for split in ("train", "test"))
         train, val, test = self._split_val(train, test)
         train = self._draw_few(train)
@@ -311,6 +323,7 @@ class WorkbenchDataModule(RemembersArguments, ValuesMixin, AnomalibDataModule):
         self.test_data = self._dataset(test)
         self.val_data = self._dataset(val)
         self.calibration_data = self._dataset(calibration) if len(calibration) else None
+        self.tuning_data = self._dataset(tuning) if len(tuning) else None
         tell_near_copies(all_samples(self), name=self.name, root=self.root)
         if self._found_alignment is not None:
             paths = [str(path) for path in all_samples(self)["image_path"]]
@@ -389,6 +402,20 @@ class WorkbenchDataModule(RemembersArguments, ValuesMixin, AnomalibDataModule):
             n=self.known_defects,
             n_set_aside=self.set_aside,
             seed=self.seed,
+            name=self.name,
+        )
+
+    def _take_tuned_on(self, samples: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """The samples without the defects that settings are chosen by, and these."""
+        if not self.tuned_on:
+            return samples, samples.iloc[:0]
+        defects = self._tested_defects(samples)
+        return take_tuned_on(
+            samples,
+            defects.drop(columns=["content", "name"]),
+            defects["content"].tolist(),
+            n=self.tuned_on,
+            seed=self.tuned_on_seed,
             name=self.name,
         )
 

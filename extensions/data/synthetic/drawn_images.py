@@ -29,7 +29,24 @@ def draw_on_half(normal: pd.DataFrame, *, seed: int, inside: np.ndarray | None =
         inside: (H, W) bool, where defects may lie; None for anywhere.
     """
     rows = np.random.default_rng(seed).permutation(len(normal))[: len(normal) // 2]
-    drawn = normal.iloc[sorted(rows)].copy()
+    drawn = _drawn(normal.iloc[sorted(rows)], seed=seed, inside=inside)
+    rest = normal.drop(index=normal.index[sorted(rows)])
+    return pd.concat([rest, drawn]).sort_values("image_path", ignore_index=True)
+
+
+def draw_on_each(normal: pd.DataFrame, n: int, *, seed: int, inside: np.ndarray | None = None) -> pd.DataFrame:
+    """Draw ``n`` images with a defect on these normal samples, in turn, with exact masks; arguments of `draw_on_half`.
+
+    Returns:
+        The drawn samples alone; the normal ones stay what they are.
+    """
+    order = np.random.default_rng(seed).permutation(len(normal))
+    return _drawn(normal.iloc[[order[place % len(order)] for place in range(n)]], seed=seed, inside=inside)
+
+
+def _drawn(samples: pd.DataFrame, *, seed: int, inside: np.ndarray | None) -> pd.DataFrame:
+    """These samples with a defect on each."""
+    drawn = samples.copy()
     bases = [Path(path) for path in drawn["image_path"]]
     parameters = parameters_of(bases, seed)
     if inside is not None:
@@ -40,8 +57,7 @@ def draw_on_half(normal: pd.DataFrame, *, seed: int, inside: np.ndarray | None =
     drawn["image_path"] = [str(folder / "images" / name) for name in names]
     drawn["mask_path"] = [str(folder / "masks" / name) for name in names]
     drawn["label_index"] = 1
-    rest = normal.drop(index=normal.index[sorted(rows)])
-    return pd.concat([rest, drawn]).sort_values("image_path", ignore_index=True)
+    return drawn
 
 
 def parameters_of(images: Sequence[Path], seed: int) -> dict[str, Any]:

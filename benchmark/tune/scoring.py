@@ -1,0 +1,115 @@
+"""One setting on one part: fitted, scored, and what that says of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from benchmark.tune.objective import Quality, separation
+from benchmark.tune.part import Part
+
+if TYPE_CHECKING:
+    from anomalib.models import AnomalibModule
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What a fit on a part gave.
+
+    Attributes:
+        quality: On the part.
+        scores: A row an image that it was judged on: image, label, kind, score (raw, higher is more anomalous).
+    """
+
+    quality: Quality
+    scores: pd.DataFrame
+
+
+def judge(
+    model: dict[str, Any],
+    part: Part,
+    *,
+    workspace: Path,
+    seed: int = 0,
+    trainer: dict[str, Any] | None = None,
+    layers: tuple[str, ...] = (),
+) -> Judged:
+    """Fit a detector to the training images of a part and judge it by its other images.
+
+    Images are decoded and features of a frozen backbone computed once, see `extensions.models.common.cached_run`.
+
+    Args:
+        model: `class_path` and `init_args`.
+        part: The images.
+        workspace: Folder for what the Engine writes.
+        seed: Of the fit.
+        trainer: Arguments of the trainer.
+        layers: More layers of the same backbone that other trials will ask for.
+    """
+    from lightning import seed_everything
+
+    from benchmark.metrics.image import image_metrics
+    from benchmark.one_run.evaluation import ScoreCollector
+    from benchmark.one_run.latency import measure_latency
+    from benchmark.one_run.training import device_of, fit, make_engine, test_once
+    from extensions.cache import open_cache
+    from extensions.configuration import instantiate_model
+    from extensions.data.reading.decoded import decoded_images
+    from extensions.models.common.cached_run import CachedRun
+    from extensions.models.common.imaging_mixin import take_imaging
+    from extensions.models.common.limits import check_image_size, check_n_train
+    from extensions.runtime.downloads import fetching
+    from extensions.runtime.explained import step
+    from extensions.runtime.float32 import exact_float32
+    from extensions.runtime.lightning_runs import quiet
+
+    datamodule = part.served()
+    arguments = {**(trainer or {}), "logger": False}
+    with quiet(), exact_float32():
+        seed_everything(seed, workers=True, verbose=False)
+        with step("building the model"), fetching():
+            detector: AnomalibModule = instantiate_model(model)
+        check_image_size(detector)
+        take_imaging(detector, datamodule)
+        check_n_train(detector, len(datamodule.train_data))
+        collector = ScoreCollector(_rows(part, datamodule), with_masks=part.has_masks)
+        cached = CachedRun(open_cache(), datamodule, detector, layers=layers, device=device_of(arguments))
+        engine = make_engine(detector, arguments, workspace, callbacks=[collector, *cached.callbacks], progress=False)
+        with step("computing features"):
+            for name in ("train", "test"):
+                cached.prepare(name)
+        decoded_images.forget()
+        served = cached.datamodule()
+        if cached.source is not None:
+            detector.feature_source = cached.source
+        try:
+            with step("fit"), fetching():
+                fit(engine, detector, served)
+            with step("test"):
+                test_once(engine, detector, served)
+        finally:
+            if cached.source is not None:
+                detector.feature_source = None
+        image, left_to_do = cached.network_input()
+        with step("measuring latency"):
+            latency = measure_latency(detector, image, transform=left_to_do, enough=3, repeats=5).latency_ms
+    scored = collector.scored()
+    labels, scores = scored["label"].to_numpy(), scored["score"].to_numpy()
+    pixel = collector._pixel.compute()["pixel_AUROC"] if collector._pixel is not None else None
+    auroc = image_metrics(labels, scores, scored["fold"].to_numpy())["image_AUROC"]
+    assert auroc is not None  # both classes are there
+    quality = Quality(auroc, separation(labels, scores), pixel, latency)
+    return Judged(quality, scored[["image", "label", "kind", "score"]])
+
+
+def _rows(part: Part, datamodule: Any) -> pd.DataFrame:
+    """As `ScoreCollector` takes them."""
+    samples = datamodule.test_data.samples
+    paths = samples["image_path"].astype(str)
+    rows = pd.DataFrame({"path": paths, "image": paths.map(part.datamodule.relative)})
+    rows["label"] = samples["label_index"].astype(int)
+    rows["kind"] = samples["kind"]
+    return rows.sort_values("image", ignore_index=True)

@@ -1,0 +1,157 @@
+"""Trials one after the other: the default first, within the budget, resumed, the hopeless stopped."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from benchmark.tune import search as module
+from benchmark.tune.objective import Quality
+from benchmark.tune.result import best_models, trials_frame
+from benchmark.tune.scoring import Judged
+from benchmark.tune.search import Look, TuneError, search
+from benchmark.tune.space import Dimension, Space
+from benchmark.tune.trials import Trials
+
+MODEL = {"class_path": "extensions.Patchcore", "init_args": {"image_size": 128}}
+SPACE = Space(MODEL, (Dimension("image_size", (128, 192, 256, 320), 0), Dimension("num_neighbors", (1, 3, 9), 2)))
+LOOKS = [Look(SimpleNamespace(name="a"), counts=False), Look(SimpleNamespace(name="a"))]
+COST = 10.0  # s a look
+
+
+class Clock:
+    """A clock that only judging moves."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def perf_counter(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def looked(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """The arguments of each look; larger images are better, by 1e-3 a px, and neighbors do not matter."""
+    clock, seen = Clock(), []
+
+    def judge(model: dict[str, Any], part: Any, **_: Any) -> Judged:
+        arguments = model["init_args"]
+        seen.append(arguments)
+        clock.now += COST
+        if arguments["image_size"] == 192:
+            msg = "no room for 192 px"
+            raise ValueError(msg)
+        return Judged(Quality(0.5 + arguments["image_size"] / 1000, 1.0, None, 5.0), pd.DataFrame())
+
+    monkeypatch.setattr(module, "judge", judge)
+    monkeypatch.setattr(module, "time", clock)
+    return seen
+
+
+def run(
+    folder: Path, budget: float, *, space: Space = SPACE, looks: list[Look] = LOOKS, names: tuple[str, ...] = ("one",)
+) -> list[Trials]:
+    detectors = [(Trials(folder, name, space, n_steps=len(looks)), {}) for name in names]
+    search(detectors, looks, budget=budget, layers=lambda _: (), progress=False)
+    return [trials for trials, _ in detectors]
+
+
+def states(trials: Trials) -> list[str]:
+    return trials_frame([trials], validation="")["state"].tolist()
+
+
+def test_the_default_is_first_and_stays_as_configured(looked: list, tmp_path: Path) -> None:
+    (trials,) = run(tmp_path, 1)
+    assert looked == [MODEL["init_args"]] * 2
+    assert best_models(trials) == [MODEL]
+
+
+@pytest.mark.parametrize("budget", [1, 50, 95])
+def test_the_budget_is_kept_within_one_trial(looked: list, tmp_path: Path, budget: float) -> None:
+    (trials,) = run(tmp_path, budget)
+    frame = trials_frame([trials], validation="")
+    assert budget <= frame["seconds"].sum() < budget + 2 * COST
+
+
+def test_the_best_is_found_and_no_setting_is_tried_twice(looked: list, tmp_path: Path) -> None:
+    (trials,) = run(tmp_path, 10_000)
+    frame = trials_frame([trials], validation="text")
+    assert len(frame) == SPACE.n_settings, "it ends when all were tried"
+    assert not frame.duplicated(["image_size", "num_neighbors"]).any()
+    assert best_models(trials)[1]["init_args"]["image_size"] == 320
+    assert frame.loc[frame["is_best"], "image_size"].tolist() == [320]
+    assert frame.loc[frame["is_default"], "trial"].tolist() == [0]
+    assert set(frame["validation"]) == {"text"}
+
+
+def test_an_interrupted_search_goes_on_with_what_it_had(looked: list, tmp_path: Path) -> None:
+    run(tmp_path, 60)
+    n_before = len(looked)
+    (trials,) = run(tmp_path, 60)
+    assert len(looked) == n_before, "the budget is that of all calls together"
+    (trials,) = run(tmp_path, 120)
+    assert len(looked) > n_before
+    assert not trials_frame([trials], validation="").duplicated(["image_size", "num_neighbors"]).any()
+
+
+def test_a_trial_that_was_killed_does_not_count_and_a_killed_default_is_run_again(
+    looked: list, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(module, "judge", killed)
+        run(tmp_path, 10)
+    (trials,) = run(tmp_path, 10)
+    assert looked[0] == MODEL["init_args"]
+    assert states(trials) == ["complete"]
+
+
+def test_a_failed_trial_is_told_and_the_search_goes_on(looked: list, tmp_path: Path) -> None:
+    frame = trials_frame(run(tmp_path, 10_000), validation="")
+    failed = frame[frame["state"] == "failed"]
+    assert set(failed["image_size"]) == {192}
+    assert failed["error"].str.contains("no room for 192 px").all()
+    assert failed["image_AUROC"].isna().all()
+
+
+def test_a_default_that_fails_ends_the_search(looked: list, tmp_path: Path) -> None:
+    space = Space({**MODEL, "init_args": {"image_size": 192}}, (Dimension("image_size", (128, 192), 1),))
+    with pytest.raises(TuneError, match=r"the default settings failed.*no room for 192 px"):
+        run(tmp_path, 100, space=space)
+
+
+def test_the_hopeless_are_stopped_after_their_first_look_and_the_default_never(looked: list, tmp_path: Path) -> None:
+    frame = trials_frame(run(tmp_path, 10_000), validation="").set_index("trial")
+    pruned = frame[frame["state"] == "pruned"]
+    assert len(pruned)
+    assert (pruned["n_looks"] == 1).all()
+    assert set(pruned["image_size"]) <= {128, 256}, "never the best"
+    assert frame.loc[0, "state"] == "complete"
+
+
+def test_several_data_sets_count_alike_and_stop_the_hopeless_by_a_paired_test(looked: list, tmp_path: Path) -> None:
+    looks = [Look(SimpleNamespace(name=str(number))) for number in range(9)]
+    frame = trials_frame(run(tmp_path, 10_000, looks=looks), validation="")
+    assert frame.loc[frame["state"] == "complete", "n_looks"].eq(9).all()
+    assert (frame.loc[frame["state"] == "pruned", "n_looks"] < 9).any()
+    assert frame.loc[frame["is_best"], "image_size"].tolist() == [320]
+
+
+def test_detectors_share_the_time(looked: list, tmp_path: Path) -> None:
+    first, second = run(tmp_path, 120, names=("one", "two"))
+    assert abs(first.seconds - second.seconds) <= 2 * COST
+
+
+def test_runs_with_other_seeds_differ(looked: list, tmp_path: Path) -> None:
+    orders = []
+    for seed in (0, 1):
+        trials = Trials(tmp_path, f"seed {seed}", SPACE, n_steps=2, seed=seed)
+        search([(trials, {})], LOOKS, budget=100, layers=lambda _: (), progress=False)
+        orders.append([tuple(row.params.items()) for row in trials.rows])
+    assert orders[0] != orders[1]
