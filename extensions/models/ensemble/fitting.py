@@ -7,7 +7,7 @@ import math
 import os
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -53,12 +53,14 @@ class FitSettings:
         held_out_ratio: Share of the training images that scales are measured on.
         accelerator: As Lightning names it.
         cache: Of images and features; None for none.
+        bank_seconds: Each fit adds what it took from the cache of a memory bank had taken; None where that is not known.
     """
 
     seed: int = 0
     held_out_ratio: float = 0.25
     accelerator: str = "cpu"
     cache: WorkCache | None = None
+    bank_seconds: list[float | None] = field(default_factory=list)
 
 
 def fit_member(member: Member, datamodule: AnomalibDataModule, settings: FitSettings) -> AnomalibModule:
@@ -233,6 +235,7 @@ def _run(
                 engine.trainer.test(model, datamodule=served, verbose=False)
     finally:
         if cached is not None:
+            settings.bank_seconds.append(cached.bank_seconds)
             model.feature_source = None
 
 

@@ -198,6 +198,8 @@ class Ensemble(ReadingMixin, CheckpointMixin, AnomalibModule):
             member.build() if member.checkpoint is not None else fit_member(member, datamodule, settings)
             for member in self.described
         ]
+        reused = settings.bank_seconds
+        self.bank_seconds = None if None in reused else sum(one for one in reused if one is not None)
         self._take_members(models)
         self.model.set_scales(scales)
         self.model.to(self.device)
