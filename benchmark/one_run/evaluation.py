@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from anomalib.models import AnomalibModule
 
+    from benchmark.one_run.kept_maps import MapCollector
+
 FOLD_SEED = 0
 
 
@@ -64,9 +66,12 @@ class ScoreCollector(Callback):
         samples: One row a test image: path (absolute), image, label, kind, and group where parts are named.
         with_masks: Whether the data set has pixel masks.
         n_images: How many images of each kind to keep for drawing.
+        kept: Is handed all maps.
     """
 
-    def __init__(self, samples: pd.DataFrame, *, with_masks: bool, n_images: int = 0) -> None:
+    def __init__(
+        self, samples: pd.DataFrame, *, with_masks: bool, n_images: int = 0, kept: MapCollector | None = None
+    ) -> None:
         self.samples = samples.reset_index(drop=True)
         self.samples["fold"] = stratified_folds(
             self.samples["label"].to_numpy(),
@@ -81,6 +86,7 @@ class ScoreCollector(Callback):
         self._map_range = (np.inf, -np.inf)
         self._image_size = (0, 0)
         self.images = ImageKeeper(n_images)
+        self._kept = kept
 
     def on_test_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, *_: Any) -> None:  # noqa: D102 - a hook
         rows = [self._row[str(path)] for path in outputs.image_path]
@@ -101,7 +107,27 @@ class ScoreCollector(Callback):
             masks = outputs.gt_mask.detach().cpu().numpy().reshape(maps.shape) > 0  # (N, H, W)
             folds = self.samples.loc[rows, "fold"].to_numpy()
             self._pixel.update(maps, masks, folds, rows=np.array(rows), counted=inside)
+        if self._kept is not None:
+            self._kept.take(rows, maps, masks)
         self.images.offer(self.samples.loc[rows], maps, masks, inside)
+
+    def take(self, scores: np.ndarray, maps: np.ndarray | None, masks: np.ndarray | None) -> None:
+        """All images at once, in the order of the samples, from elsewhere than a model.
+
+        Args:
+            scores: (N,) raw.
+            maps: (N, H, W) raw; None for none.
+            masks: (N, H, W) bool; None for none.
+        """
+        self.samples["score"] = scores
+        if maps is None:
+            return
+        self._image_size = (maps.shape[-2], maps.shape[-1])
+        self._map_range = (float(maps.min()), float(maps.max()))
+        if self._pixel is not None and masks is not None:
+            for row, fold in enumerate(self.samples["fold"].tolist()):
+                one = slice(row, row + 1)
+                self._pixel.update(maps[one], masks[one], np.array([fold]), rows=np.array([row]))
 
     def scored(self) -> pd.DataFrame:
         """A row an image: path, image, label, kind, fold, score.

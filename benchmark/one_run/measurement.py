@@ -30,6 +30,7 @@ def measure(record: Record, prepared: Prepared, workspace: Path, options: RunOpt
 
     from benchmark.one_run.evaluation import ScoreCollector, set_thresholds, test_samples, write_evaluation
     from benchmark.one_run.example_images import draw
+    from benchmark.one_run.kept_maps import keep_maps, map_collector
     from benchmark.one_run.kept_networks import keep_for_timing, keep_image, network_id
     from benchmark.one_run.latency import measure_latency, moved_to
     from benchmark.one_run.memory import PeakMemory, model_bytes
@@ -58,7 +59,10 @@ def measure(record: Record, prepared: Prepared, workspace: Path, options: RunOpt
     in_test = any(one.in_test for one in augmentations)
     # Panels show the images as they are: maps of augmented ones would not lie on them.
     n_images = 0 if any(one.where in ("test", "both") for one in augmentations) else options.images
-    collector = ScoreCollector(rows, with_masks=bool(found.counts["n_masks"]), n_images=n_images)
+    with quiet():
+        maps = map_collector(prepared, options)
+    with_masks = bool(found.counts["n_masks"])
+    collector = ScoreCollector(rows, with_masks=with_masks, n_images=n_images, kept=maps)
     with quiet():
         check_calibration(prepared, options)
         calibration = cross_conformal_scores(prepared, workspace, options)
@@ -114,6 +118,7 @@ def measure(record: Record, prepared: Prepared, workspace: Path, options: RunOpt
     known = replace(known, peak_bytes=max(known.peak_bytes, memory.peak_bytes))
     last_fit.keep(prepared, options.shared_fits, known)
     files = write_evaluation(evaluation, workspace, calibration=calibration)
+    keep_maps(maps, evaluation.scores["image"].tolist(), workspace)
     # The thresholds of augmented scores are not those of the model alone, which is all that a checkpoint holds.
     keep_checkpoint = options.keep_checkpoint and not in_test
     if keep_checkpoint:

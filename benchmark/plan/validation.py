@@ -12,6 +12,7 @@ from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationE
 
 from benchmark.log import check_log
 from benchmark.plan.augmentation import is_augmenting
+from benchmark.plan.ensembles import read_ensembles
 from benchmark.plan.experiment import MEMBERS, Experiment
 from benchmark.plan.placeholders import check_placeholders
 from benchmark.statistics.requirement import Requirement, read_requirement
@@ -35,6 +36,7 @@ KEYS = (
     "log",
     "resources",
     "requirement",
+    "ensembles",
 )
 MAX_SEED = 2**32 - 1
 Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]
@@ -98,6 +100,7 @@ def check_config(config: dict[str, Any]) -> None:
     check_resources(config.get("resources"))
     check_log(config.get("log"))
     requirement_of(config)
+    read_ensembles(config.get("ensembles"))
 
 
 def requirement_of(config: dict[str, Any]) -> Requirement | None:
