@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import PurePath, PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -181,6 +182,11 @@ def _member_spelled_out(member: Any) -> Any:
     """A member of an ensemble as the experiment of its own has it; a kept run is named by its folder, which is its key."""
     if not isinstance(member, dict) or "class_path" not in member:
         return member
+    from extensions.configuration import ConfigError
+    from extensions.configuration.classes import resolve_class_path
+
+    with suppress(ConfigError):  # the run itself says what is wrong
+        member = member | {"class_path": resolve_class_path(member["class_path"], "model")}
     trainer = _portable(_unwatched(member.get("trainer") or {}), ignored=_TRAINER_IGNORED)
     return _spelled_out(member, "model", ignored=_MODEL_IGNORED) | ({"trainer": trainer} if trainer else {})
 
