@@ -12,7 +12,6 @@ from anomalib import LearningType
 from anomalib.data import Batch
 from anomalib.metrics import Evaluator
 from anomalib.models import AnomalibModule
-from anomalib.pre_processing import PreProcessor
 from anomalib.pre_processing.utils.transform import get_exportable_transform
 from anomalib.visualization import Visualizer
 from torch import nn
@@ -24,7 +23,7 @@ from extensions.models.common.reading_mixin import ReadingMixin
 from extensions.models.ensemble.fitting import FitSettings, fit_member, measure_scale
 from extensions.models.ensemble.members import Member, read_members
 from extensions.models.ensemble.scale import COMBINE
-from extensions.models.ensemble.shaping import shaping_of
+from extensions.models.ensemble.shaping import SharedPreProcessor, shaping_of
 from extensions.models.ensemble.torch_model import EnsembleModel
 from extensions.transforms import Augmentation
 
@@ -110,7 +109,7 @@ class Ensemble(ReadingMixin, CheckpointMixin, AnomalibModule):
         self.__dict__["members"] = [model.eval() for model in models]
         self.shaping = shaping
         if self.pre_processor is None:
-            self.pre_processor = PreProcessor(transform=shaping.shared)
+            self.pre_processor = SharedPreProcessor(transform=shaping.shared)
         else:  # which the trainer holds already
             self.pre_processor.transform = shaping.shared
             self.pre_processor.export_transform = get_exportable_transform(shaping.shared)
@@ -246,6 +245,7 @@ class Ensemble(ReadingMixin, CheckpointMixin, AnomalibModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Store what the members' tensors mean, as their own checkpoints would."""
         super().on_save_checkpoint(checkpoint)
+        checkpoint.pop("unstored_transform", None)  # it follows from those of the members
         stored = []
         for member in self.members:
             part: dict[str, Any] = {"hyper_parameters": dict(member.hparams)}

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from anomalib.pre_processing import PreProcessor
 from torchvision.transforms.v2 import CenterCrop, Compose, Resize, Transform
 from torchvision.tv_tensors import Mask
 
@@ -31,6 +32,17 @@ class MasksOnly(Transform):
         """A mask (H, W) or (N, H, W) -> (h, w) or (N, h, w); an image as it is."""
         del params
         return self.shaping(inpt) if isinstance(inpt, Mask) else inpt
+
+
+class SharedPreProcessor(PreProcessor):
+    """That of an ensemble: a checkpoint holds none of it, for it follows from those of the members."""
+
+    def checkpoint_config(self) -> dict[str, Any]:
+        """Nothing."""
+        return {}
+
+    def load_checkpoint_config(self, config: dict[str, Any]) -> None:
+        """Nothing is there."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +95,7 @@ def shaping_of(models: Sequence[AnomalibModule]) -> Shaping:
     parts = [split_transform(transform) for transform in transforms]
     fixed = [(part[0] if part else None) or Compose([]) for part in parts]
     largest = max(range(len(sizes)), key=lambda place: sizes[place][0] * sizes[place][1])
-    if len({transform_repr(one) for one in fixed}) == 1:
+    if len({_stored(one) for one in fixed}) == 1:
         return Shaping(fixed[0], [part[1] if part else None for part in parts], sizes, sizes[largest])
     return Shaping(MasksOnly(fixed[largest]), list(transforms), sizes, sizes[largest])
 
@@ -91,6 +103,16 @@ def shaping_of(models: Sequence[AnomalibModule]) -> Shaping:
 def _transform(model: AnomalibModule) -> Transform:
     found: Transform | None = getattr(model.pre_processor, "transform", None)
     return Compose([]) if found is None else found
+
+
+def _stored(transform: Transform) -> str:
+    """As it comes back from a checkpoint, which spells some settings in another way."""
+    from anomalib.pre_processing.utils.spec import spec_to_transform, transform_to_spec
+
+    try:
+        return transform_repr(spec_to_transform(transform_to_spec(transform)))
+    except ValueError:
+        return transform_repr(transform)
 
 
 def _seen_part(transform: Transform) -> tuple[float, float]:
