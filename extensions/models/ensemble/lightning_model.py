@@ -16,6 +16,7 @@ from anomalib.pre_processing.utils.transform import get_exportable_transform
 from anomalib.visualization import Visualizer
 from torch import nn
 
+from extensions.backbones.frozen import FrozenFeatureExtractor
 from extensions.configuration.checked_values import check_values, check_whole
 from extensions.data.imaging import Imaging
 from extensions.models.common.checkpoint_mixin import CheckpointMixin
@@ -25,6 +26,7 @@ from extensions.models.ensemble.members import Member, read_members
 from extensions.models.ensemble.scale import COMBINE
 from extensions.models.ensemble.shaping import SharedPreProcessor, shaping_of
 from extensions.models.ensemble.torch_model import EnsembleModel
+from extensions.runtime.seeding import seeded
 from extensions.transforms import Augmentation
 
 if TYPE_CHECKING:
@@ -72,6 +74,7 @@ class Ensemble(ReadingMixin, CheckpointMixin, AnomalibModule):
     only_for_fit: ClassVar[frozenset[str]] = frozenset({"held_out_ratio", "seed"})
     regions: ClassVar[Literal["any", "fixed", "none"]] = "none"
     model: EnsembleModel
+    members: list[AnomalibModule]
     work_cache: WorkCache | None = None  # of a run, see `CachedRun`
 
     def __init__(
@@ -100,11 +103,21 @@ class Ensemble(ReadingMixin, CheckpointMixin, AnomalibModule):
         self.described: list[Member] = read
         self.bank_seconds: float | None = 0.0
         self._sources: list[FeatureSource | None] = [None] * len(read)
-        self._take_members([member.build() for member in read])
+        built = []
+        for member in read:
+            with seeded(self._fit_seed):  # so that a backbone without weights is the one that the fit will have
+                built.append(member.build())
+        self._take_members(built)
+
+    @property
+    def _fit_seed(self) -> int:
+        return int(os.environ.get("PL_GLOBAL_SEED", "0")) if self.seed is None else self.seed
 
     def _take_members(self, models: list[AnomalibModule]) -> None:
-        """Put models in place as members, whatever there was."""
-        shaping = shaping_of(models)
+        """Put models in place as members, whatever there was; features of another backbone than before are unknown."""
+        shaping, before = shaping_of(models), self.__dict__.get("members", models)
+        pairs = zip(self._sources, before, models, strict=True)
+        sources = [source if _backbone_of(old) == _backbone_of(new) else None for source, old, new in pairs]
         # Not registered as modules: Lightning would give them its trainer, and their tensors are in `model`.
         self.__dict__["members"] = [model.eval() for model in models]
         self.shaping = shaping
@@ -116,9 +129,7 @@ class Ensemble(ReadingMixin, CheckpointMixin, AnomalibModule):
         self.model = EnsembleModel(
             [model.model for model in models], shaping.own, map_size=shaping.map_size, combine=self.combine
         )
-        self.feature_source = self._sources
-
-    members: list[AnomalibModule]
+        self.feature_source = sources
 
     @property
     def feature_source(self) -> list[FeatureSource | None]:
@@ -185,7 +196,7 @@ class Ensemble(ReadingMixin, CheckpointMixin, AnomalibModule):
         super().on_train_start()
         datamodule = self._datamodule()
         settings = FitSettings(
-            seed=int(os.environ.get("PL_GLOBAL_SEED", "0")) if self.seed is None else self.seed,
+            seed=self._fit_seed,
             held_out_ratio=self.held_out_ratio,
             accelerator="cpu" if self.device.type == "cpu" else "gpu",
             cache=self.work_cache,
@@ -268,3 +279,9 @@ class Ensemble(ReadingMixin, CheckpointMixin, AnomalibModule):
             if str(place) not in missing and hasattr(member, "forget_missing_weights"):
                 member.forget_missing_weights()
         return keys
+
+
+def _backbone_of(member: AnomalibModule) -> dict[str, str] | None:
+    """What decides the features of a member's frozen backbone; None where it has none."""
+    extractor = getattr(member.model, getattr(member, "extractor_name", ""), None)
+    return extractor.identity() if isinstance(extractor, FrozenFeatureExtractor) else None

@@ -141,7 +141,8 @@ def test_checkpoint_reloads_without_looking_for_weights(
     batches = engine().predict(deferred, datamodule=tiny_folder(), ckpt_path=checkpoint)
     scores = {path: score for batch in batches for path, score in zip(batch.image_path, batch.pred_score, strict=True)}
     in_order = torch.stack([scores[path] for path in sorted(scores)])
-    torch.testing.assert_close(in_order, expected.pred_score, atol=1e-5, rtol=0)
+    rtol = 1e-6 if name == "Ensemble" else 0  # hundreds of deviations of two images, which float32 tells to 1e-5
+    torch.testing.assert_close(in_order, expected.pred_score, atol=1e-5, rtol=rtol)
 
 
 def test_checkpoint_holds_plain_data_only(fitted):
