@@ -38,6 +38,7 @@ def run(options: argparse.Namespace) -> int:
     from benchmark.execute.sweep import run_sweep, select
     from benchmark.log import open_sinks
     from benchmark.one_run.options import IMAGES, RunOptions
+    from benchmark.plan.ensembles import read_ensembles
     from benchmark.plan.grid import expand
     from benchmark.plan.validation import requirement_of
     from benchmark.records.archive import holds_runs
@@ -85,6 +86,7 @@ def run(options: argparse.Namespace) -> int:
                 config=options.config.name,
                 partial=bool(filters),
                 sinks=sinks,
+                ensembles=read_ensembles(config.get("ensembles")),
             )
     except DiskFullError:
         has_room = False  # nor for the tables
@@ -93,7 +95,7 @@ def run(options: argparse.Namespace) -> int:
         written, following = _written(output) if has_room and holds_runs(output) else ([], "")
     print("\n".join(str(path) for path in written))
     print(f"{_outcome(counts)}: open {output / SHEET}{following}")
-    return 0 if counts["finished"] == len(experiments) else 1
+    return 0 if counts["finished"] == len(experiments) and not counts["failed"] else 1
 
 
 def tune(options: argparse.Namespace) -> int:

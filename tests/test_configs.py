@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import timm
+import yaml
 
 from extensions.__main__ import main
 from extensions.cli import WorkbenchCLI
@@ -27,6 +28,8 @@ ANY_DATA = ["--data", "extensions.Elpv"]
 TINY_DATA = ["--data.n_train", "24", "--data.n_test", "12", "--data.num_workers", "0"]
 TINY_RUN = ["--model.image_size", "64", "--trainer.max_epochs", "1"]
 RANDOM = ["--model.pre_trained", "false"]
+ON_RANDOM = {"backbone": "resnet18", "pre_trained": False, "image_size": 64}
+MEMBERS = [{"class_path": f"extensions.{name}", "init_args": ON_RANDOM} for name in ("Patchcore", "Padim")]
 QUIET = ["--trainer.accelerator", "cpu", "--trainer.enable_progress_bar", "false", "--model.visualizer", "false"]
 
 
@@ -147,6 +150,10 @@ def test_model_config_trains_on_packaged_data(
     random = RANDOM if has_backbone else []
     # Tokens of random weights are not as far apart as DINOv2's, for which the threshold is.
     near = ["--model.foreground_threshold", "0"] if "foreground" in config["model"].get("init_args", {}) else []
+    if "members" in config["model"]["init_args"]:
+        config["model"]["init_args"]["members"] = MEMBERS
+        path = tmp_path / path.name
+        path.write_text(yaml.safe_dump(config))
     run_tiny(["--config", str(path), *data, *crop, *near, *random], tmp_path, monkeypatch, capsys)
 
 
@@ -163,7 +170,8 @@ def run_tiny(args: list[str], folder: Path, monkeypatch: pytest.MonkeyPatch, cap
     monkeypatch.chdir(folder)
     for name in ("PL_GLOBAL_SEED", "PL_SEED_WORKERS"):  # restored afterwards, since seeding sets them
         monkeypatch.setenv(name, "0")
-    code = main(["train", *args, *TINY_DATA, *TINY_RUN, *QUIET])
+    run = TINY_RUN if "ensemble.yaml" not in args[1] else TINY_RUN[2:]  # its members have sizes of their own
+    code = main(["train", *args, *TINY_DATA, *run, *QUIET])
     shown = capsys.readouterr()
     assert code == 0, shown.err
     assert "image_AUROC" in shown.out

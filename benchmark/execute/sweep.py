@@ -11,6 +11,7 @@ from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
 
+from benchmark.execute.ensembles import drop_maps, judge_all, maps_wanted, sum_latencies
 from benchmark.execute.executor import LOCAL, Executor, run_all
 from benchmark.execute.latency_session import measure_latencies
 from benchmark.log import Sink, send
@@ -18,6 +19,7 @@ from benchmark.one_run.kept_networks import Keeper, runs_of
 from benchmark.one_run.options import RunOptions
 from benchmark.one_run.preparation import backbone_id, named
 from benchmark.one_run.shared_fit import fits_together, shared_fits, shared_poolings
+from benchmark.plan.ensembles import EnsemblePlan, planned_ensembles
 from benchmark.plan.experiment import Experiment
 from benchmark.plan.naming import labels
 from benchmark.records.canonical_experiment import CanonicalExperiment
@@ -47,6 +49,7 @@ def run_sweep(
     config: str = "",
     partial: bool = False,
     sinks: Sequence[Sink] = (),
+    ensembles: EnsemblePlan | None = None,
 ) -> Counter[str]:
     """Run what has no record yet, time the networks together, and return how many runs ended with each status.
 
@@ -59,11 +62,14 @@ def run_sweep(
         command: For the About sheet.
         config: Name of the configuration file, for the About sheet.
         sinks: Loggers that get each finished run, when its latency is known.
+        ensembles: Which of the runs are judged together, without another fit; they are not counted unless one fails.
         partial: These are a part of the sweep, so what was asked for before still counts as asked for.
     """
     store = Store(output)
+    planned = planned_ensembles(experiments, ensembles)
+    everything = [*experiments, *(one.experiment for one in planned)]
     plan = write_plan(
-        store, experiments, sweep=options.sweep, command=command, config=config, requirement=options.requirement
+        store, everything, sweep=options.sweep, command=command, config=config, requirement=options.requirement
     )
     if not partial:
         drop_other_plans(plan, sweep=options.sweep)
@@ -76,10 +82,11 @@ def run_sweep(
         layers=shared_layers(experiments),
         shared_fits=shared_fits(experiments),
         poolings=shared_poolings(experiments),
+        maps_of=maps_wanted(store, planned, overwrite=options.overwrite),
     )
     told, keeper = settings_told(experiments), Keeper(store, keep, experiments)
     counts: Counter[str] = Counter()
-    without_images = 0
+    without_images, folders = 0, []
     bar = progress_bar(
         title=options.sweep or "sweep",
         total=len(experiments),
@@ -96,9 +103,14 @@ def run_sweep(
             bar.update()
             say(describe(experiment, record, told[experiment.experiment_id]))
             keeper.add(record)
+            folders.append(record.folder)
             without_images += record.is_finished and record.files.images == [] and not experiment.augmentations
+    counts["failed"] += judge_all(store, planned, options=options, progress=options.progress)["failed"]
+    if keep != "all":
+        drop_maps(store, folders)
     measure_latencies(store, experiments, again=options.overwrite == "latency", progress=options.progress)
-    for run in runs_of(store, experiments) if sinks else []:
+    sum_latencies(store)
+    for run in runs_of(store, everything) if sinks else []:
         send(run.record, sinks=sinks, output=output)
     if options.images and without_images:
         logger.warning("%d runs were there before their images were drawn; --overwrite all draws them", without_images)

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from anomalib.models import AnomalibModule
 
+    from benchmark.one_run.kept_maps import MapCollector
+
 FOLD_SEED = 0
 
 
@@ -67,6 +69,7 @@ class ScoreCollector(Callback):
         samples: One row a test image: path (absolute), image, label, kind, and group where parts are named.
         with_masks: Whether the data set has pixel masks.
         n_images: How many images of each kind to keep for drawing.
+        kept: Is handed all maps.
         poolings: Other ways to take scores from the same maps, by name: see `rescored`.
     """
 
@@ -76,6 +79,7 @@ class ScoreCollector(Callback):
         *,
         with_masks: bool,
         n_images: int = 0,
+        kept: MapCollector | None = None,
         poolings: Mapping[str, ScorePooling] | None = None,
     ) -> None:
         self.samples = samples.reset_index(drop=True)
@@ -97,6 +101,7 @@ class ScoreCollector(Callback):
         self._others = {
             name: ScoreCollector(samples.copy(), with_masks=False, n_images=n_images) for name in self._poolings
         }
+        self._kept = kept
 
     def on_test_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, *_: Any) -> None:  # noqa: D102 - a hook
         rows = [self._row[str(path)] for path in outputs.image_path]
@@ -116,6 +121,8 @@ class ScoreCollector(Callback):
             masks = outputs.gt_mask.detach().cpu().numpy().reshape(maps.shape) > 0  # (N, H, W)
             folds = self.samples.loc[rows, "fold"].to_numpy()
             self._pixel.update(maps, masks, folds, rows=np.array(rows), counted=inside)
+        if self._kept is not None:
+            self._kept.take(rows, maps, masks)
         self._take(rows, scores, maps, masks, inside)
         for name, pooling in self._poolings.items():
             of_batch = find_inside(pl_module.model, outputs.image)
@@ -140,6 +147,24 @@ class ScoreCollector(Callback):
             other._pixel, other._map_range, other._image_size = self._pixel, self._map_range, self._image_size
             other._resampled = self._resampled
         return other
+
+    def take(self, scores: np.ndarray, maps: np.ndarray | None, masks: np.ndarray | None) -> None:
+        """All images at once, in the order of the samples, from elsewhere than a model.
+
+        Args:
+            scores: (N,) raw.
+            maps: (N, H, W) raw; None for none.
+            masks: (N, H, W) bool; None for none.
+        """
+        self.samples["score"] = scores
+        if maps is None:
+            return
+        self._image_size = (maps.shape[-2], maps.shape[-1])
+        self._map_range = (float(maps.min()), float(maps.max()))
+        if self._pixel is not None and masks is not None:
+            for row, fold in enumerate(self.samples["fold"].tolist()):
+                one = slice(row, row + 1)
+                self._pixel.update(maps[one], masks[one], np.array([fold]), rows=np.array([row]))
 
     def scored(self) -> pd.DataFrame:
         """A row an image: path, image, label, kind, fold, score.

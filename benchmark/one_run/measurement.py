@@ -30,6 +30,7 @@ def measure(record: Record, prepared: Prepared, workspace: Path, options: RunOpt
 
     from benchmark.one_run.evaluation import ScoreCollector, set_thresholds, test_samples, write_evaluation
     from benchmark.one_run.example_images import draw
+    from benchmark.one_run.kept_maps import keep_maps, map_collector
     from benchmark.one_run.kept_networks import keep_for_timing, keep_image, network_id
     from benchmark.one_run.latency import measure_latency, moved_to
     from benchmark.one_run.memory import PeakMemory, model_bytes
@@ -61,16 +62,18 @@ def measure(record: Record, prepared: Prepared, workspace: Path, options: RunOpt
     # Panels show the images as they are: maps of augmented ones would not lie on them.
     n_images = 0 if any(one.where in ("test", "both") for one in augmentations) else options.images
     with quiet():
+        maps = map_collector(prepared, options)
         check_calibration(prepared, options)
         calibration = cross_conformal_scores(prepared, workspace, options)
     known = last_fit.take(prepared, options.shared_fits)
-    tested = known.tested_by(experiment) if known and not in_test else None
+    tested = known.tested_by(experiment) if known and not in_test and maps is None else None
     # The score of tiles is not in the whole map.
     poolings = {} if imaging_of(datamodule).tiling else poolings_of(experiment, options.poolings)
     collector = tested or ScoreCollector(
         rows,
         with_masks=bool(found.counts["n_masks"]),
         n_images=n_images,
+        kept=maps,
         poolings=poolings,
     )
     device = device_of(experiment.trainer)
@@ -136,6 +139,7 @@ def measure(record: Record, prepared: Prepared, workspace: Path, options: RunOpt
     known = replace(known, peak_bytes=max(known.peak_bytes, memory.peak_bytes))
     last_fit.keep(prepared, options.shared_fits, known)
     files = write_evaluation(evaluation, workspace, calibration=calibration)
+    keep_maps(maps, evaluation.scores["image"].tolist(), workspace)
     # The thresholds of augmented scores are not those of the model alone, which is all that a checkpoint holds.
     keep_checkpoint = options.keep_checkpoint and not in_test
     if keep_checkpoint:

@@ -30,6 +30,8 @@ class RunOptions:
         poolings: Of `benchmark.one_run.shared_fit.shared_poolings`: scores that runs of the sweep take from one test.
         timed_later: The network stays beside the record until a sweep times all of its own together, see
             `benchmark.execute.latency_session`; the run itself times a few images only.
+        maps_of: Ids of experiments that keep the scale of their detector and their test maps, so that ensembles of them
+            can be judged, see `benchmark.one_run.kept_maps`.
         requirement: What the kept thresholds keep; None takes those of the highest F1.
         data_root: Where relative data roots start, absolute; None for `$WORKBENCH_DATA`, else the working directory.
     """
@@ -45,5 +47,6 @@ class RunOptions:
     shared_fits: tuple[str, ...] = ()
     poolings: tuple[tuple[str, tuple[str, ...]], ...] = ()
     timed_later: bool = False
+    maps_of: tuple[str, ...] = ()
     requirement: Requirement | None = None
     data_root: Path | None = None

@@ -9,12 +9,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmark.plan.experiment import Experiment, constructor_defaults
+from benchmark.plan.experiment import MEMBERS, Experiment, constructor_defaults
 from benchmark.plan.local_paths import write_local
 from benchmark.records.canonical_experiment import CanonicalExperiment
 from benchmark.records.record import PROTOCOL_VERSION, Record
 from benchmark.records.record_sections import Dataset, Weights
-from benchmark.records.run_files import run_folder
+from benchmark.records.run_files import CHECKPOINT, run_folder
 from extensions.data.groups import GROUP
 from extensions.data.joint_training import ALL, ONE_EACH, spans_products, tested_product, training_of
 
@@ -118,6 +118,8 @@ def find_weights(experiment: Experiment) -> Weights | None:
     from extensions.backbones import WeightsError, resolve_weights
 
     arguments = experiment.model.get("init_args") or {}
+    if isinstance(arguments.get(MEMBERS), list):
+        return _members_weights(arguments[MEMBERS])
     if arguments.get("autoencoder_checkpoint"):
         path = Path(arguments["autoencoder_checkpoint"])
         with path.open("rb") as file:
@@ -131,6 +133,24 @@ def find_weights(experiment: Experiment) -> Weights | None:
             raise
         return None  # a model of anomalib's that brings its own, such as U-Flow
     return Weights(sha256=resolved.sha256, source=resolved.source)
+
+
+def _members_weights(members: list[Any]) -> Weights | None:
+    """Of an ensemble: one hash over what its members load, a kept run's whole checkpoint among it."""
+    found: list[Weights | None] = []
+    for member in members:
+        if isinstance(member, dict):
+            found.append(find_weights(Experiment(model=member, data={})))
+            continue
+        path = Path(member).expanduser()
+        file = path / CHECKPOINT if path.is_dir() else path
+        with file.open("rb") as content:
+            found.append(Weights(sha256=hashlib.file_digest(content, "sha256").hexdigest(), source=path.name))
+    told = json.dumps([one.sha256 if one is not None else None for one in found])
+    sources = [one.source for one in found if one is not None and one.source]
+    if not any(found):
+        return None
+    return Weights(sha256=hashlib.sha256(told.encode()).hexdigest(), source=" + ".join(dict.fromkeys(sources)))
 
 
 def backbone_id(experiment: Experiment) -> str:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from benchmark.one_run.kept_maps import MAPS, lacks_maps_for
 from benchmark.one_run.kept_networks import IMAGE, NETWORK
 from benchmark.one_run.options import RunOptions
 from benchmark.one_run.preparation import Prepared, keep_place, named, prepare, record_header
@@ -60,7 +61,8 @@ def _run(experiment: Experiment, store: Store, options: RunOptions, *, error: Ex
         there = store.read(prepared.folder)
         if there is not None and not is_due(there, options.overwrite):
             keep_place(prepared, store.output / prepared.folder)  # the same data may lie elsewhere by now
-            if not lacks_scores_for(there, store.output, options.requirement):
+            lacks_maps = there.is_finished and lacks_maps_for(store.output / there.folder, experiment, options)
+            if not lacks_maps and not lacks_scores_for(there, store.output, options.requirement):
                 return with_requirement(store, there, options.requirement)
         with store.workspace() as workspace:
             record = _carry_out(prepared, workspace, options)
@@ -94,7 +96,7 @@ def _carry_out(prepared: Prepared, workspace: Path, options: RunOptions) -> Reco
         raise  # no failure of this run: the same command must run it again
     except Exception as error:
         logger.debug("run failed", exc_info=True)
-        for leftover in (SCORES, CALIBRATION, CHECKPOINT, NETWORK, IMAGE):
+        for leftover in (SCORES, CALIBRATION, CHECKPOINT, NETWORK, IMAGE, MAPS):
             (workspace / leftover).unlink(missing_ok=True)
         record = _failed(record, error)
     return record.model_copy(update={"environment": dict(environment()), "seconds": time.perf_counter() - clock})

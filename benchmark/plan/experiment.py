@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import PurePath, PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,8 @@ _TRAINER_IGNORED = frozenset({
 _ONLY_WATCHING = frozenset({"ReconstructionStrip"})
 _DATA_IGNORED = frozenset({"num_workers", "data_root"})
 _MODEL_IGNORED = frozenset({"max_memory_bytes"})
+MEMBERS = "members"
+"""Of an ensemble: detectors as a configuration has them, or kept runs."""
 _NOT_SETTINGS = frozenset({"backbone", "layers", "image_size"})
 _HANDED_ON = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 # Settings worth a word only when they differ; the last four are what anomalib's command line fills in.
@@ -128,6 +131,7 @@ class Experiment:
         if arguments.get("center_crop") is not None:
             untold.remove("image_size")  # what is seen is the crop: only this tells what it was cropped from
         parts = {name: value for name, value in arguments.items() if name not in untold}
+        parts |= {MEMBERS: members_told(arguments[MEMBERS])} if isinstance(arguments.get(MEMBERS), list) else {}
         parts |= {name: arguments[name] for name in _USUAL if arguments.get(name, defaults[name]) != defaults[name]}
         parts |= {name: value for name, value in self.trainer.items() if name not in _TRAINER_IGNORED | {"callbacks"}}
         parts |= {} if self.refinement is None else self._refined
@@ -168,8 +172,39 @@ def _spelled_out(spec: dict[str, Any], role: str, *, ignored: frozenset[str] = f
     """Class path and the arguments that differ from their defaults, so that giving a default changes nothing."""
     defaults = _portable(constructor_defaults(spec["class_path"], role))
     given = _portable(spec.get("init_args"), ignored=ignored)
+    if isinstance(given.get(MEMBERS), list):
+        given[MEMBERS] = [_member_spelled_out(one) for one in given[MEMBERS]]
     differing = {name: value for name, value in given.items() if name not in defaults or defaults[name] != value}
     return {"class_path": spec["class_path"], "init_args": differing}
+
+
+def _member_spelled_out(member: Any) -> Any:
+    """A member of an ensemble as the experiment of its own has it; a kept run is named by its folder, which is its key."""
+    if not isinstance(member, dict) or "class_path" not in member:
+        return member
+    from extensions.configuration import ConfigError
+    from extensions.configuration.classes import resolve_class_path
+
+    with suppress(ConfigError):  # the run itself says what is wrong
+        member = member | {"class_path": resolve_class_path(member["class_path"], "model")}
+    trainer = _portable(_unwatched(member.get("trainer") or {}), ignored=_TRAINER_IGNORED)
+    return _spelled_out(member, "model", ignored=_MODEL_IGNORED) | ({"trainer": trainer} if trainer else {})
+
+
+def members_told(members: list[Any]) -> str:
+    """The members of an ensemble, for a person to read."""
+    told = []
+    sizes = {str((one.get("init_args") or {}).get("image_size")) for one in members if isinstance(one, dict)}
+    for one in members:
+        if not isinstance(one, dict) or "class_path" not in one:
+            told.append(PurePosixPath(str(one)).name)
+            continue
+        alone = Experiment(model=one, data={}, trainer=one.get("trainer") or {})
+        size = (one.get("init_args") or {}).get("image_size") if len(sizes) > 1 else None
+        settings = ", ".join(filter(None, [alone.settings, f"image_size={size}" if size is not None else ""]))
+        name = " ".join(filter(None, [alone.model_name, alone.backbone]))
+        told.append(f"{name} ({settings})" if settings else name)
+    return " + ".join(told)
 
 
 def _portable(arguments: dict[str, Any] | None, *, ignored: frozenset[str] = frozenset()) -> dict[str, Any]:

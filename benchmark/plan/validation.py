@@ -12,7 +12,8 @@ from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationE
 
 from benchmark.log import check_log
 from benchmark.plan.augmentation import is_augmenting
-from benchmark.plan.experiment import Experiment
+from benchmark.plan.ensembles import read_ensembles
+from benchmark.plan.experiment import MEMBERS, Experiment
 from benchmark.plan.placeholders import check_placeholders
 from benchmark.statistics.requirement import Requirement, read_requirement
 from extensions.configuration import ConfigError, describe_data, describe_model
@@ -35,6 +36,7 @@ KEYS = (
     "log",
     "resources",
     "requirement",
+    "ensembles",
 )
 OF_TUNE = ("validation", "space")
 MAX_SEED = 2**32 - 1
@@ -102,6 +104,7 @@ def check_config(config: dict[str, Any]) -> None:
     check_resources(config.get("resources"))
     check_log(config.get("log"))
     requirement_of(config)
+    read_ensembles(config.get("ensembles"))
 
 
 def requirement_of(config: dict[str, Any]) -> Requirement | None:
@@ -223,6 +226,7 @@ def check_experiments(experiments: Sequence[Experiment]) -> list[Experiment]:
         check_placeholders(spec.get("init_args"))
         describe_model(spec)
         _check_backbone(spec)
+        _check_members(spec)
     for spec in _distinct(experiment.data for experiment in experiments):
         describe_data(spec)
     for trainer in _distinct(experiment.trainer for experiment in experiments):
@@ -268,6 +272,25 @@ def _check_backbone(spec: dict[str, Any]) -> None:
             check_backbone(backbone)
         except ValueError as error:
             raise ConfigError(str(error)) from error
+
+
+def _check_members(spec: dict[str, Any]) -> None:
+    """Each member of an ensemble is checked as a model of its own would be; nothing is built."""
+    members = (spec.get("init_args") or {}).get(MEMBERS)
+    for place, member in enumerate(members if isinstance(members, list) else []):
+        if not isinstance(member, dict):
+            continue
+        alone = {key: value for key, value in member.items() if key != "trainer"}
+        trainer = check_mapping(member.get("trainer"), f"{MEMBERS}[{place}].trainer")
+        try:
+            describe_model(alone)
+            _check_backbone({"init_args": {}, **alone})
+            check_trainer(trainer)
+            check_one_device(trainer)
+            check_callbacks(trainer)
+        except ConfigError as error:
+            msg = f"{MEMBERS}[{place}]: {error}"
+            raise ConfigError(msg) from error
 
 
 def _distinct(specs: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -38,6 +38,7 @@ class Record(Section):
         started: ISO date and time.
         metrics: By name, None where one cannot be computed; empty unless the run finished.
         environment: Machine and versions, by name.
+        members: Keys of the runs that an ensemble was judged from without a fit of its own; empty for all others.
         seconds: The whole run.
         folder: Where it lies, relative to the output folder; not in the file.
     """
@@ -65,6 +66,7 @@ class Record(Section):
     files: Files = Files()
     refinement: Refinement | None = None
     recorded_by: RecordedBy | None = None
+    members: list[str] = []
     environment: dict[str, Any] = {}
     seconds: float | None = None
     folder: Path = Field(default=Path(), exclude=True)

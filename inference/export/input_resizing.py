@@ -17,7 +17,7 @@ PREFIX = "resize/"  # of all names here: nothing in it may be quantized
 BLOCK = 16  # rows or columns computed by one product: fewer copy less, more compute less
 
 
-def prepend_preprocessing(network: ModelProto, preprocessing: Preprocessing) -> None:
+def prepend_preprocessing(network: ModelProto, *inputs: Preprocessing) -> None:
     """Change a network on prepared images into one on images as they are read.
 
     Resizing with antialiasing is linear along each axis: a pixel is a mean of those nearby, weighted by a triangle as
@@ -27,15 +27,15 @@ def prepend_preprocessing(network: ModelProto, preprocessing: Preprocessing) -> 
     it. Equal to torchvision's `Resize` in float to about 1e-6 of the range.
 
     Args:
-        network: Its one input is prepared images, (N, C, h, w) float; changed in place.
-        preprocessing: How images are prepared.
+        network: Each of its inputs is prepared images, (N, C, h, w) float; changed in place.
+        inputs: How images are prepared for each; what several do alike is done once.
     """
     from onnx import TensorProto, helper
 
-    target = network.graph.input[0].name
-    builder = _GraphBuilder()
-    prepared = builder.prepare(preprocessing)
-    builder.nodes.append(helper.make_node("Identity", [prepared], [target], name=f"{PREFIX}out"))
+    preprocessing, builder = inputs[0], _GraphBuilder()
+    for place, (one, target) in enumerate(zip(inputs, network.graph.input, strict=True)):
+        prepared, name = builder.prepare(one), f"{PREFIX}out{place or ''}"
+        builder.nodes.append(helper.make_node("Identity", [prepared], [target.name], name=name))
     graph: GraphProto = network.graph
     nodes = [*builder.nodes, *graph.node]
     del graph.node[:]
@@ -54,6 +54,7 @@ class _GraphBuilder:
     def __init__(self) -> None:
         self.nodes: list[Any] = []
         self.constants: list[Any] = []
+        self._shaped: dict[tuple[Any, ...], str] = {}
 
     def __call__(self, operation: str, *inputs: str, **attributes: Any) -> str:
         from onnx import helper
@@ -74,6 +75,16 @@ class _GraphBuilder:
 
     def prepare(self, preprocessing: Preprocessing) -> str:
         """Images (N, H, W, C) -> (N, C, h, w) float, by their range, resized, cropped and normalized."""
+        how = (preprocessing.resize, preprocessing.antialias, preprocessing.crop)
+        if how not in self._shaped:
+            self._shaped[how] = self._shape(preprocessing)
+        mean, deviation = (
+            self.constant(np.reshape(values, (1, -1, 1, 1))) for values in (preprocessing.mean, preprocessing.std)
+        )
+        return self("Div", self("Sub", self._shaped[how], mean), deviation)
+
+    def _shape(self, preprocessing: Preprocessing) -> str:
+        """Images (N, H, W, C) -> (N, C, h, w) float in [0, 1], by their range, resized and cropped."""
         from onnx import TensorProto
 
         (height, width), n = preprocessing.resize, preprocessing.n_channels
@@ -96,10 +107,7 @@ class _GraphBuilder:
             top, left, height, width = preprocessing.crop
             ends = self.integers(top + height, left + width)
             images = self("Slice", images, self.integers(top, left), ends, self.integers(2, 3))
-        mean, deviation = (
-            self.constant(np.reshape(values, (1, -1, 1, 1))) for values in (preprocessing.mean, preprocessing.std)
-        )
-        return self("Div", self("Sub", images, mean), deviation)
+        return images
 
     def _filled(self, preprocessing: Preprocessing) -> str:
         """Images (N, H, W, C) with nothing left outside of a region, as `extensions.data.cutting.filled` does it."""

@@ -15,9 +15,10 @@ import torch
 from torch import nn
 
 from extensions.backbones.frozen import fix_to_size
+from extensions.models.common.exported_layout import laid_out
 from extensions.models.common.region_fill import find_fill
-from extensions.models.common.score_pooling import pool_scores, pooling_of
 from inference.export.input_resizing import prepend_preprocessing
+from inference.model.preprocessing import inputs_of
 
 if TYPE_CHECKING:
     from anomalib.models import AnomalibModule
@@ -33,6 +34,8 @@ IN_ONE_FILE = 2**30  # bytes of tensors; a single ONNX file holds at most 2 GiB
 class ExportedNetwork(nn.Module):
     """What is traced: prepared images (N, C, h, w) -> raw pred_score (N,) and anomaly_map (N, 1, h, w).
 
+    Of an ensemble whose members prepare images otherwise there are several such inputs.
+
     With a region of interest there is a third output, inside (N, 1, h, w) uint8, 1 where the network looks.
 
     Args:
@@ -45,21 +48,21 @@ class ExportedNetwork(nn.Module):
         network = model.model
         if any(tensor.dtype == torch.float16 for tensor in network.state_dict().values()):
             network = copy.deepcopy(network).float()  # a copy: the model is compared with as it is
-        exported = network.exportable(image_size) if hasattr(network, "exportable") else network
-        if exported is not network and (pooling := pooling_of(network)) is not None:
-            exported.inside = getattr(network, "inside", None)
-            pool_scores(exported, pooling)
-        self.network = fix_to_size(exported, image_size)
+        if hasattr(network, "exportable_of"):
+            found, places = inputs_of(model)
+            self.network = network.exportable_of([found[place].image_size for place in places], places)
+        else:
+            self.network = fix_to_size(laid_out(network, image_size), image_size)
         self.fill = find_fill(model.pre_processor)
         self.eval().requires_grad_(False)
 
-    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    def forward(self, *prepared: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Score images."""
         inside = None
         if self.fill is not None:
-            inside = self.fill.inside(images)
-            images = images * inside
-        found = self.network(images)
+            inside = self.fill.inside(prepared[0])
+            prepared = (prepared[0] * inside,)
+        found = self.network(*prepared)
         maps = found.anomaly_map
         outputs = found.pred_score.flatten(), maps.reshape(-1, 1, maps.shape[-2], maps.shape[-1])
         return outputs if inside is None else (*outputs, (inside > 0).to(torch.uint8).expand_as(outputs[1]))
@@ -77,26 +80,27 @@ def write_onnx(model: AnomalibModule, preprocessing: Preprocessing, path: Path) 
     """
     import onnx
 
-    (height, width), n_channels = preprocessing.image_size, preprocessing.n_channels
+    inputs, n_channels = inputs_of(model)[0], preprocessing.n_channels
     with torch.no_grad():
-        network = ExportedNetwork(model.cpu().eval(), (height, width))
+        network = ExportedNetwork(model.cpu().eval(), preprocessing.image_size)
         n_bytes = sum(tensor.nbytes for tensor in network.state_dict().values())
-        if network.network(torch.zeros(1, n_channels, height, width)).anomaly_map is None:
+        if network.network(*(torch.zeros(1, n_channels, *one.image_size) for one in inputs)).anomaly_map is None:
             msg = (
                 f"{type(model).__name__} scores whole images and has no anomaly map, and a model on the line shows "
                 "where a defect is; choose a detector with a map"
             )
             raise RuntimeError(msg)
+        batch_size = torch.export.Dim("batch", min=1, max=65535)
         # Two images: torch takes a batch of one for a size that never changes.
         with _silent():
             written = torch.onnx.export(
                 network,
-                (torch.zeros(2, n_channels, height, width),),
+                tuple(torch.zeros(2, n_channels, *one.image_size) for one in inputs),
                 dynamo=True,
                 opset_version=OPSET,
-                input_names=["prepared"],
+                input_names=[f"prepared{place or ''}" for place in range(len(inputs))],
                 output_names=[*OUTPUTS, *([INSIDE] if network.fill is not None else [])],
-                dynamic_shapes=({0: torch.export.Dim("batch", min=1, max=65535)},),
+                dynamic_shapes=(tuple({0: batch_size} for _ in inputs),),
                 verbose=False,
             )
     assert written is not None
@@ -109,7 +113,7 @@ def write_onnx(model: AnomalibModule, preprocessing: Preprocessing, path: Path) 
             "with the number of images as a constant"
         )
         raise RuntimeError(msg)
-    prepend_preprocessing(plain, preprocessing)
+    prepend_preprocessing(plain, *inputs)
     path.write_bytes(plain.SerializeToString())
 
 

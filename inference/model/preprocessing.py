@@ -89,10 +89,30 @@ def preprocessing_of(model: AnomalibModule) -> Preprocessing:
     return Preprocessing(**found, n_channels=imaging.n_channels, range=imaging.range, looked_at=looked_at, fill=fill)
 
 
+def inputs_of(model: AnomalibModule) -> tuple[list[Preprocessing], list[int]]:
+    """How images are prepared for each input of a model's network, and which input each member of an ensemble sees.
+
+    A network that is no ensemble has one input; members that prepare images alike share one.
+
+    Raises:
+        ValueError: As `preprocessing_of`.
+    """
+    found: list[Preprocessing] = []
+    places: list[int] = []
+    for member in getattr(model, "members", None) or [model]:
+        one = preprocessing_of(member)
+        if one not in found:
+            found.append(one)
+        places.append(found.index(one))
+    return found, places
+
+
 def _steps(transform: Any) -> Iterator[Any]:
     if transform is None:
         return
-    if type(transform).__name__ == "Compose":
+    if type(transform).__name__ == "MasksOnly":  # of an ensemble whose members see other sizes: that of its maps
+        yield from _steps(transform.shaping)
+    elif type(transform).__name__ == "Compose":
         for one in transform.transforms:
             yield from _steps(one)
     else:

@@ -151,11 +151,16 @@ class BackboneMixin(ReadingMixin, CheckpointMixin):
         """Restore all tensors; with the backbone's among them its own weights are not missed any more."""
         keys = super().load_state_dict(state_dict, strict=strict, assign=assign)
         prefix = f"model.{self.extractor_name}."
-        if self._missing_weights is not None and not any(key.startswith(prefix) for key in keys.missing_keys):
+        if not any(key.startswith(prefix) for key in keys.missing_keys):
+            self.forget_missing_weights()
+        return keys
+
+    def forget_missing_weights(self) -> None:
+        """The backbone's tensors have come from elsewhere, such as a checkpoint."""
+        if self._missing_weights is not None:
             self._missing_weights = None
             self._missing_weights_hook.remove()
             del self._missing_weights_hook
-        return keys
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Store what the tensors mean: backbone, layers, origin of the weights."""

@@ -56,6 +56,8 @@ class CachedRun:
     Attributes:
         source: Of the model's features, and a callback that the Engine must be given; None where none are kept.
 
+    Of an ensemble features are kept for each member, and it is told of the cache, for it fits members itself.
+
     Example:
         >>> cached = CachedRun(open_cache(), datamodule, model)
         >>> cached.prepare("train")
@@ -74,10 +76,16 @@ class CachedRun:
         splits: Sequence[str] = SPLITS,
         augmented: Collection[str] = (),
     ) -> None:
-        self.source: CachedFeatures | None = None
+        self._features: CachedFeatures | None = None
         self._datamodule = datamodule
         self._model = model
         self._works: dict[str, SplitWork] = {}
+        self._members = [
+            CachedRun(cache, datamodule, member, device=device, splits=splits, augmented=augmented)
+            for member in getattr(model, "members", ())
+        ]
+        if self._members:  # an ensemble, which fits them itself
+            model.work_cache = cache if cache.enabled else None
         parts = split_transform(getattr(model.pre_processor, "transform", None))
         # Of tiles the data set itself keeps the pixels; the features of all of them would fill the disk.
         if not cache.enabled or parts is None or tiling_of(model) is not None:
@@ -95,7 +103,7 @@ class CachedRun:
             self._works[name] = SplitWork(split, known, layer=own[-1], device=device)
         if store is not None:
             works = [work for work in self._works.values() if work.store is not None]
-            self.source = CachedFeatures(cache, store, layers=own, works=works, device=device)
+            self._features = CachedFeatures(cache, store, layers=own, works=works, device=device)
 
     def _image_splits(
         self, cache: WorkCache, fixed: Transform | None, names: Sequence[str], augmented: Collection[str]
@@ -138,12 +146,21 @@ class CachedRun:
         )
 
     @property
+    def source(self) -> CachedFeatures | list[Any] | None:
+        """Of the model's features, for an ensemble that of each member; None where none are kept."""
+        found = [member.source for member in self._members]
+        return found if any(one is not None for one in found) else self._features
+
+    @property
     def callbacks(self) -> list[CachedFeatures]:
         """What the Engine must be given."""
-        return [] if self.source is None else [self.source]
+        own = [] if self._features is None else [self._features]
+        return own + [one for member in self._members for one in member.callbacks]
 
     def prepare(self, name: str) -> None:
         """Decode the images of a split and compute their features, where that was not done."""
+        for member in self._members:
+            member.prepare(name)
         if name in self._works:
             self._works[name].prepare()
 
@@ -155,6 +172,7 @@ class CachedRun:
         if not self._works:
             return self._datamodule
         served = copy.copy(self._datamodule)
+        served.uncached = self._datamodule
         is_single_pass = "max_epochs" in self._model.trainer_arguments
         for name, work in self._works.items():
             has_features = work.store is not None and work.split.cache.enabled
@@ -168,9 +186,19 @@ class CachedRun:
     def seconds(self, *names: str) -> tuple[float, float | None]:
         """What this run did itself for some splits, and what it reused (None where that is not known), in seconds."""
         facts = [self._works[name].reused for name in names if name in self._works]
-        reused = [0.0 if self.source is None else self.source.bank_seconds, *(one.reused_seconds for one in facts)]
+        reused: list[float | None] = [self.bank_seconds]
+        reused += [getattr(self._model, "bank_seconds", 0.0) if "train" in names else 0.0]
+        reused += [one.reused_seconds for one in facts]
+        of_members = [member.seconds(*names) for member in self._members]
+        own = sum(one.own_seconds for one in facts) + sum(seconds for seconds, _ in of_members)
+        reused += [seconds for _, seconds in of_members]
         known = [one for one in reused if one is not None]
-        return sum(one.own_seconds for one in facts), sum(known) if len(known) == len(reused) else None
+        return own, sum(known) if len(known) == len(reused) else None
+
+    @property
+    def bank_seconds(self) -> float | None:
+        """What a memory bank that was there had taken; 0 for none, None where that is not known."""
+        return 0.0 if self._features is None else self._features.bank_seconds
 
     def network_input(self) -> tuple[torch.Tensor, Transform]:
         """The first test image, (3, H, W), and what is left to do to it before the network sees it.
@@ -186,7 +214,7 @@ class CachedRun:
     def report(self) -> dict[str, Any]:
         """For a record: of how many images of each split the pixels and the features were there already."""
         reported = {name: work.report() for name, work in self._works.items()}
-        if self.source is not None and self.source.has_bank:
+        if self._features is not None and self._features.has_bank:
             reported["train"]["bank"] = True
         return reported
 

@@ -1,0 +1,1 @@
+"""Several detectors as one: scores and maps on a common scale, averaged."""
