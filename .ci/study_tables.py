@@ -100,7 +100,7 @@ def pooling_table(frame: pd.DataFrame) -> str:
 def dict_of(settings: str) -> dict[str, str]:
     """Settings of a row as a leaderboard has them, by name."""
     parts = (part.split("=", 1) for part in settings.split(", ") if "=" in part)
-    return {name: value for name, value in parts}
+    return dict(parts)
 
 
 def start_of(settings: dict[str, str]) -> str:
