@@ -4,7 +4,7 @@
 
 DATA holds piped and mtd as in `configs/benchmark/piped.yaml` and `mtd.yaml`. Features are computed once.
 Then a bank is selected ten times with ten seeds on the same images, and ten times with one seed on ten draws of images:
-25 of the 32 of a paper (six of the twelve), or 150 of the 761 of MTD, of whose test set every fourth image is taken.
+25 of the 32 of a paper, or 150 of the 761 of MTD, of whose test set every fourth image is taken.
 Minutes on one core.
 """
 
@@ -27,7 +27,7 @@ from extensions.models.common.score_pooling import pooled_scores
 from extensions.models.patchcore.coreset import select_coreset
 from extensions.runtime.atomic_write import write_whole
 
-PAPERS = ("pa_bdp01_tl", "pa_brg01_rl", "pa_brg03_tl", "pa_flr01_tl", "pa_fvn01_tl", "pa_gla01_tl")
+PAPERS = ("pa_brg01_rl", "pa_brg03_tl")  # of the others `results/piped` has an AUROC of 1
 POOLINGS = ("reweighted", "max", "top_10", "top_100", "top_1%")
 ANOMALIB = ("random", True)  # start, projection
 VARIED = {"seed": (ANOMALIB, ("random", False), ("center", True)), "images": (ANOMALIB, ("center", False))}
@@ -107,9 +107,9 @@ def main() -> None:
     for name, category, every, n_drawn in sets:
         datamodule = extensions.MVTecAD(options.data_root / name, category, name=name, num_workers=0)
         patches = patches_of(model, datamodule, every=every)
-        found = spreads(model, patches, n_drawn=n_drawn, size=224, ratio=0.01)
-        lines += [{"data": name, "category": category, **one} for one in found]
-        write_whole(options.output, pd.DataFrame(lines).to_csv(index=False, float_format="%.6f"))
+        for one in spreads(model, patches, n_drawn=n_drawn, size=224, ratio=0.01):
+            lines.append({"data": name, "category": category, **one})
+            write_whole(options.output, pd.DataFrame(lines).to_csv(index=False, float_format="%.6f"))
 
 
 if __name__ == "__main__":

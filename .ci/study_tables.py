@@ -33,6 +33,8 @@ def study_tables(results: Path) -> dict[str, str | None]:
         found[name] = table(_means(folder), metrics) if (folder / "records.jsonl").is_file() else None
     pooled = results / "pooling"
     found["pooling"] = pooling_table(_means(pooled)) if (pooled / "records.jsonl").is_file() else None
+    sources = pooled / "sources.csv"
+    found["pooling_sources"] = sources_table(pd.read_csv(sources)) if sources.is_file() else None
     measured = results / "spd" / "sensitivity.csv"
     found["sensitivity"] = sensitivity_table(pd.read_csv(measured)) if measured.is_file() else None
     return found
@@ -94,6 +96,18 @@ def pooling_table(frame: pd.DataFrame) -> str:
         seeds = "–".join(map(str, sorted({int(row["n_seeds"]) for row in at.values()})))
         cells = [_finely(at[name], "image_AUROC") if name in at else "" for name in ways]
         lines.append([data, detector, size, seeds, *cells])
+    return _markdown(heads, lines)
+
+
+def sources_table(frame: pd.DataFrame) -> str:
+    """A row per data set, what was varied and start of the coreset: mean and deviation of each, then their means."""
+    heads = ("data", "sets", "varied", "start", "distances", *(f"`{name}`" for name in POOLINGS))
+    lines = []
+    for (data, varied, start, projection), rows in frame.groupby(["data", "varied", "start", "projection"], sort=False):
+        by_set = rows.groupby("category", dropna=False)[list(POOLINGS)]
+        means, deviations = by_set.mean().mean(), by_set.std().mean()
+        cells = [f"{means[name]:.3f} ± {deviations[name]:.4f}" for name in POOLINGS]
+        lines.append([data, str(by_set.ngroups), varied, start, "projected" if projection else "exact", *cells])
     return _markdown(heads, lines)
 
 
