@@ -35,6 +35,8 @@ def study_tables(results: Path) -> dict[str, str | None]:
     found["pooling"] = pooling_table(_means(pooled)) if (pooled / "records.jsonl").is_file() else None
     measured = results / "tune" / "summary.csv"
     found["tune"] = tune_table(pd.read_csv(measured)) if measured.is_file() else None
+    sources = pooled / "sources.csv"
+    found["pooling_sources"] = sources_table(pd.read_csv(sources)) if sources.is_file() else None
     measured = results / "spd" / "sensitivity.csv"
     found["sensitivity"] = sensitivity_table(pd.read_csv(measured)) if measured.is_file() else None
     return found
@@ -112,10 +114,22 @@ def pooling_table(frame: pd.DataFrame) -> str:
     return _markdown(heads, lines)
 
 
+def sources_table(frame: pd.DataFrame) -> str:
+    """A row per data set, what was varied and start of the coreset: mean and deviation of each, then their means."""
+    heads = ("data", "sets", "varied", "start", "distances", *(f"`{name}`" for name in POOLINGS))
+    lines = []
+    for (data, varied, start, projection), rows in frame.groupby(["data", "varied", "start", "projection"], sort=False):
+        by_set = rows.groupby("category", dropna=False)[list(POOLINGS)]
+        means, deviations = by_set.mean().mean(), by_set.std().mean()
+        cells = [f"{means[name]:.3f} ± {deviations[name]:.4f}" for name in POOLINGS]
+        lines.append([data, str(by_set.ngroups), varied, start, "projected" if projection else "exact", *cells])
+    return _markdown(heads, lines)
+
+
 def dict_of(settings: str) -> dict[str, str]:
     """Settings of a row as a leaderboard has them, by name."""
     parts = (part.split("=", 1) for part in settings.split(", ") if "=" in part)
-    return {name: value for name, value in parts}
+    return dict(parts)
 
 
 def start_of(settings: dict[str, str]) -> str:

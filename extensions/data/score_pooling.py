@@ -5,13 +5,12 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import TypeVar
+from typing import Any
 
 import numpy as np
 
 HIGHEST = "max"
 EXPECTED = "max, top_ and a number of pixels such as top_100, or top_ and a share such as top_1%"
-N = TypeVar("N")  # int, or a tensor of whole numbers
 
 
 @dataclass(frozen=True)
@@ -49,11 +48,15 @@ class ScorePooling:
         msg = f"score_pooling is {name!r}; expected {EXPECTED}"
         raise ValueError(msg)
 
-    def n_of(self, n_counted: N) -> N:
-        """How many pixels are averaged of so many that count, rounded down; it may be 0, and more than there are."""
+    def n_of(self, n_counted: Any) -> Any:
+        """How many pixels are averaged of so many that count, rounded down; it may be 0, and more than there are.
+
+        Args:
+            n_counted: A whole number, or a tensor of them; so is what is returned.
+        """
         if self.n_pixels:
-            return n_counted * 0 + self.n_pixels  # type: ignore[operator,no-any-return]
-        return n_counted * self.share.numerator // self.share.denominator  # type: ignore[operator,no-any-return]
+            return n_counted * 0 + self.n_pixels
+        return n_counted * self.share.numerator // self.share.denominator
 
 
 def pooled_score(anomaly_map: np.ndarray, pooling: ScorePooling, inside: np.ndarray | None = None) -> float:

@@ -19,7 +19,7 @@ def pool_scores(network: nn.Module, pooling: ScorePooling | None) -> None:
         network: Of images (N, C, H, W); its eval forward gives an `InferenceBatch` with a map.
         pooling: How; None leaves the network's own scores.
     """
-    network.score_pooling = pooling  # type: ignore[assignment]
+    network.score_pooling = pooling
     if _pool_output not in network._forward_hooks.values():
         network.register_forward_hook(_pool_output)
 

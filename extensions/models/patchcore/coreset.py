@@ -2,6 +2,7 @@
 
 import itertools
 import tempfile
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -80,18 +81,19 @@ def select_coreset(
     n_centers = _n_centers(embedding, sampling_ratio)
     _check_finite(embedding, "The embedding")
     scratch = scratch if embedding.device.type == "cpu" else None
-    how = {"scratch": scratch, "checkpoint": checkpoint, "progress": progress}
-    how |= {"start": start, "projection": projection}
+    greedy = partial(
+        _greedy, start=start, projection=projection, scratch=scratch, checkpoint=checkpoint, progress=progress
+    )
     with torch.no_grad():
         if method == "greedy":
-            return _greedy(embedding, n_centers, **how)
+            return greedy(embedding, n_centers)
         seed = int(torch.randint(high=2**31, size=(1,)))
         if method == "random":
             return random_patches(len(embedding), n_centers, seed)
         if method == "kmeans":
             return medoids(embedding, n_centers, seed)
         rows = dense_patches(embedding, n_centers, seed)
-        found = _greedy(embedding, n_centers, rows=rows, **how)
+        found = greedy(embedding, n_centers, rows=rows)
         return rows.cpu()[found]
 
 
