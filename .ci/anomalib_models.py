@@ -229,13 +229,14 @@ def exported(checkpoint: Path, output: Path) -> str:
 
 def without_home(text: str) -> str:
     """A sentence without the folders of this machine."""
-    for folder, name in (
-        (os.environ.get("TORCH_HOME"), "$TORCH_HOME"),
-        (str(Path.home()), "~"),
-        (str(Path.cwd()), "."),
-    ):
-        text = text.replace(folder, name) if folder else text
-    return re.sub(rf"{re.escape(tempfile.gettempdir())}/\S+?/", "", text)
+    from extensions.backbones.manifest import weights_folder
+
+    folders = {name: os.environ.get(name, "") for name in ("TORCH_HOME", "HF_HOME", "WORKBENCH_CACHE")}
+    folders = {f"${name}": folder for name, folder in folders.items() if folder} | {"~": str(Path.home())}
+    for name, folder in folders.items():
+        text = text.replace(folder, name)
+    text = re.sub(rf"{re.escape(tempfile.gettempdir())}/\S+/", "", text)
+    return text.replace(f" {weights_folder()}:", ":").replace(str(weights_folder()), "weights")
 
 
 def main() -> None:

@@ -26,6 +26,14 @@ LICENSES = {
     "Point-MAE": "not stated",
     "MaticFuc/anomalyvfm_radio": "not stated",
 }
+# What an export says, in a few words.
+REFUSALS = {
+    "no anomaly map": "no: no map",
+    "differs from the trained": "no: differs",
+    "bilinear Resize": "with `ImagePreProcessor`",
+    "only for 2 images at once": "no: for two images at once",
+    "which is not loaded, for it may run": "no: no map",
+}
 
 
 def anomalib_models_table(path: Path) -> str | None:
@@ -45,6 +53,8 @@ def cells(name: str, row: dict[str, Any]) -> list[str]:
     found = ended[1] if ended else {}
     asked = [one["error"] for one in attempts.values() if one["status"] != "finished"]
     files = list(dict.fromkeys(file for error in asked for file in files_of(error)))
+    if ended and ended[0] == "defaults" and found["weights"]:
+        files = [found["weights"]]
     needs = "; ".join([*files, *([BESIDES[name]] if name in BESIDES else [])])
     if not needs and asked and not ended:
         needs = asked[-1]
@@ -77,11 +87,4 @@ def export_of(text: str) -> str:
     """The end of an export in few words."""
     if text in ("", "agrees"):
         return "yes" if text else ""
-    for sign, told in (
-        ("has no anomaly map", "no: no map"),
-        ("differs from the trained", "no: differs"),
-        ("bilinear Resize", "with `ImagePreProcessor`"),
-    ):
-        if sign in text:
-            return told
-    return f"no: {text.split(';')[0][:80]}"
+    return next((told for sign, told in REFUSALS.items() if sign in text), f"no: {text.split(';')[0][:80]}")
