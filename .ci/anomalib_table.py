@@ -29,8 +29,8 @@ LICENSES = {
     "Point-MAE": "not stated",
     "MaticFuc/anomalyvfm_radio": "not stated",
 }
-# Mean image AUROC over the 15 categories of MVTec AD by the README of each model in anomalib 2.7: what anomalib's own code
-# gives there, with the backbone that does best. AnomalyVFM's is zero-shot, CS-Flow's at 768 px.
+# Mean image AUROC over the 15 categories of MVTec AD by the README of each model in anomalib 2.7: what anomalib's own
+# code gives there, with the backbone that does best. AnomalyVFM's is zero-shot, CS-Flow's at 768 px.
 BY_ANOMALIB = {
     "AnomalyVFM": 0.964,
     "Cfa": 0.956,
