@@ -113,8 +113,8 @@ def license_of(file: str, row: dict[str, Any]) -> str:
 
 def export_of(text: str) -> str:
     """The end of an export in few words."""
-    if text in ("", "agrees"):
-        return "yes" if text else ""
+    if text in ("", "agrees", "not tried"):
+        return "yes" if text == "agrees" else text
     return next((told for sign, told in REFUSALS.items() if sign in text), f"no: {text.split(';')[0][:80]}")
 
 
