@@ -40,6 +40,7 @@ CONFIGS = ROOT / "configs" / "models" / "anomalib"
 ATTEMPTS = ("defaults", "config", "stand-in")
 SECONDS = 300  # for all attempts of one model
 EPOCHS = 1
+LARGEST_EXPORT = 250  # MB; larger networks take minutes and gigabytes to convert
 STAND_IN_SIZE = 112  # px, whole patches of 14 and of 16
 STAND_IN_SIZES = {"EfficientAd": 256, "Dsr": 256, "Draem": 128, "Csflow": 128, "Uflow": None}
 UNNORMALIZED = ("EfficientAd", "Dsr", "Draem")  # refuse, or do it themselves
@@ -206,6 +207,8 @@ def one_run(model: dict[str, Any], trainer: dict[str, Any], folder: Path) -> dic
     found["image_size"] = list(record.dataset.image_size)
     found["weights"] = record.weights.source if record.weights else None
     found["is_finite"] = math.isfinite(record.metrics["image_AUROC"])
+    if found["megabytes"] > LARGEST_EXPORT:
+        return found | {"export": "not tried"}
     return found | {"export": exported(folder / record.folder / record.files.checkpoint, folder / "export")}
 
 
@@ -229,13 +232,14 @@ def exported(checkpoint: Path, output: Path) -> str:
 
 def without_home(text: str) -> str:
     """A sentence without the folders of this machine."""
-    for folder, name in (
-        (os.environ.get("TORCH_HOME"), "$TORCH_HOME"),
-        (str(Path.home()), "~"),
-        (str(Path.cwd()), "."),
-    ):
-        text = text.replace(folder, name) if folder else text
-    return re.sub(rf"{re.escape(tempfile.gettempdir())}/\S+?/", "", text)
+    from extensions.backbones.manifest import weights_folder
+
+    folders = {name: os.environ.get(name, "") for name in ("TORCH_HOME", "HF_HOME", "WORKBENCH_CACHE")}
+    folders = {f"${name}": folder for name, folder in folders.items() if folder} | {"~": str(Path.home())}
+    for name, folder in folders.items():
+        text = text.replace(folder, name)
+    text = re.sub(rf"{re.escape(tempfile.gettempdir())}/\S+/", "", text)
+    return text.replace(f" {weights_folder()}:", ":").replace(str(weights_folder()), "weights")
 
 
 def main() -> None:

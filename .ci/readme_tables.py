@@ -27,7 +27,7 @@ VARIED = r"augmentation|center_crop|pre_trained|student_backbone"
 
 def tables() -> dict[str, str | None]:
     """Markdown of each table by the name that its markers bear; None for one whose results are not there yet."""
-    from anomalib_table import anomalib_models_table
+    from anomalib_table import anomalib_models_table, stock_table
     from study_tables import study_tables
 
     from benchmark.api.output_tables import read_leaderboard
@@ -52,6 +52,9 @@ def tables() -> dict[str, str | None]:
         found[name] = augmentation_table(ROOT / "results" / name)
     found |= study_tables(ROOT / "results")
     found["anomalib_models"] = anomalib_models_table(ROOT / "results" / "anomalib_models" / "models.json")
+    for name in ("stock_models", "mh_patchcore"):
+        there = (ROOT / "results" / name / "records.jsonl").is_file()
+        found[name] = stock_table(plain_leaderboard(ROOT / "results" / name)) if there else None
     return found | backbone_tables(ROOT / "results" / "backbones") | line_tables(ROOT / "results" / "inference")
 
 

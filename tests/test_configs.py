@@ -17,6 +17,7 @@ from extensions.self_supervised.probe.probe_settings import probe_settings
 ROOT = Path(__file__).parents[1]
 CONFIGS = sorted((ROOT / "configs").rglob("*.yaml"))
 MODELS = [path for path in CONFIGS if path.parent.name == "models"]
+STOCK = [path for path in CONFIGS if path.parent.name == "anomalib"]
 DATA = [path for path in CONFIGS if path.parent.name == "data"]
 BENCHMARKS = [path for path in CONFIGS if path.parent.name == "benchmark"]
 REFINEMENTS = [path for path in CONFIGS if path.parent.name == "refinement"]
@@ -48,6 +49,7 @@ def values(node: Any) -> list[Any]:
 
 def test_there_are_configs_to_test() -> None:
     assert MODELS
+    assert STOCK
     assert DATA
     assert BENCHMARKS
     assert REFINEMENTS
@@ -59,7 +61,7 @@ def test_there_are_configs_to_test() -> None:
 def test_config_says_how_to_run_it_and_names_no_folder_of_this_machine(path: Path) -> None:
     comments = [line for line in path.read_text(encoding="utf-8").splitlines() if line.startswith("#")]
     assert any("python -m " in line or "make " in line for line in comments), "no command in its first lines"
-    if path in MODELS:
+    if path in MODELS + STOCK:
         assert any(f"python -m extensions train --config configs/{named(path)}" in line for line in comments)
     for value in values(load_config(path)):
         if isinstance(value, str):
@@ -67,7 +69,7 @@ def test_config_says_how_to_run_it_and_names_no_folder_of_this_machine(path: Pat
             assert ".." not in PurePosixPath(value).parts, value
 
 
-@pytest.mark.parametrize("path", MODELS + DATA, ids=named)
+@pytest.mark.parametrize("path", MODELS + STOCK + DATA, ids=named)
 def test_config_of_the_command_line_is_accepted_whole(path: Path) -> None:
     config = load_config(path)
     rest = ([] if "model" in config else ANY_MODEL) + ([] if "data" in config else ANY_DATA)
