@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from extensions.data import read_image
 from extensions.data.imaging import Imaging
 from extensions.models.common.imaging_mixin import take_imaging
 from inference.export.write_model import ExportOptions, export_model
+from inference.measure.agreement import engine_predictions
 from inference.model.checkpoints import load_checkpoint
 from inference.model.metadata import ModelInfo
 from inference.model.predictors import TorchPredictor, load_predictor
@@ -36,20 +38,16 @@ def build():
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """Root of the images, the model, its checkpoint, and what `Engine.test` said of the test images."""
+    """Root of the images, a checkpoint, what `Engine.predict` says of the test images, and how they were read."""
     root = write_plates(tmp_path_factory.mktemp("plates"))
     datamodule, model = data(root), build()
     engine = Engine(default_root_dir=root / "engine", logger=False, enable_progress_bar=False, accelerator="cpu")
     engine.fit(model, datamodule=datamodule)
     path = root / "model.ckpt"
     engine.trainer.save_checkpoint(path)
-    model.post_processor = None
-    found = engine.predict(model, dataloaders=datamodule.test_dataloader())
-    said = {
-        str(path): (float(score), one.numpy().reshape(96, 96))
-        for batch in found
-        for path, score, one in zip(batch.image_path, batch.pred_score, batch.anomaly_map, strict=True)
-    }
+    files = datamodule.test_data.samples.image_path.map(Path).tolist()
+    found = engine_predictions(model, files, root / "engine")
+    said = {str(file): one for file, one in zip(files, found, strict=True)}
     return root, path, said, datamodule.imaging
 
 
