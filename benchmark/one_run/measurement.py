@@ -30,10 +30,10 @@ def measure(record: Record, prepared: Prepared, workspace: Path, options: RunOpt
 
     from benchmark.one_run.evaluation import ScoreCollector, set_thresholds, test_samples, write_evaluation
     from benchmark.one_run.example_images import draw
+    from benchmark.one_run.images_lie import how_images_lie
     from benchmark.one_run.kept_networks import keep_for_timing, keep_image, network_id
     from benchmark.one_run.latency import measure_latency, moved_to
     from benchmark.one_run.memory import PeakMemory, model_bytes
-    from benchmark.one_run.images_lie import how_images_lie
     from benchmark.one_run.shared_fit import last_fit
     from benchmark.one_run.threshold_scores import calibration_scores, check_calibration, cross_conformal_scores
     from benchmark.one_run.training import device_of, make_engine, validates

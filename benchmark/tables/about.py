@@ -77,7 +77,13 @@ def about_frame(
         overall: Detectors over many categories, or why there is no such ranking.
     """
     rows = [("Result", dataset, sentence) for dataset, sentence in best_sentences(leaderboard, records)]
-    found = (*warnings, *_positions(records), *_data_differences(records), *_differences(records), *time_warnings(leaderboard))
+    found = (
+        *warnings,
+        *_positions(records),
+        *_data_differences(records),
+        *_differences(records),
+        *time_warnings(leaderboard),
+    )
     rows += [("Warnings", "", text) for text in found]
     rows += [("Over categories", *row) for row in overall_sentences(overall)] if overall else []
     rows += [("Runs", *row) for row in _sweeps(records, plans)]

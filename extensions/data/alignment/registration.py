@@ -99,9 +99,7 @@ def _polar(gray: np.ndarray, center: tuple[float, float]) -> np.ndarray:
     """(ANGLES, RADII): what differs around a center, each radius by its length; what does not cannot tell a turn."""
     radii = (np.arange(RADII, dtype=np.float32) + 0.5) * np.float32(min(gray.shape) / 2 / RADII)
     angles = np.radians(np.arange(ANGLES, dtype=np.float32) * np.float32(360 / ANGLES))[:, None]
-    x, y = (
-        np.float32(middle) + radii * along(angles) for middle, along in zip(center, (np.cos, np.sin), strict=True)
-    )
+    x, y = (np.float32(middle) + radii * along(angles) for middle, along in zip(center, (np.cos, np.sin), strict=True))
     polar = cv2.remap(gray, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return (polar - polar.mean(axis=0)) * np.sqrt(np.arange(RADII, dtype=np.float32) + 0.5)
 
@@ -140,7 +138,11 @@ def agreement(image: Registered, template: Registered, matrix: np.ndarray) -> fl
 def moved_back(image: np.ndarray, matrix: np.ndarray) -> np.ndarray:
     """An image (h, w) as it lies on the template."""
     return cv2.warpAffine(
-        image, matrix, image.shape[1::-1], flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REPLICATE
+        image,
+        matrix,
+        image.shape[1::-1],
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_REPLICATE,
     )
 
 
@@ -169,7 +171,13 @@ def _refined(image: Registered, template: Registered, start: np.ndarray, *, scal
     criteria = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, steps, NEAR)
     try:
         correlation, rest = cv2.findTransformECC(
-            known, moved_back(seen, before), np.eye(2, 3, dtype=np.float32), cv2.MOTION_EUCLIDEAN, criteria, inside, BLUR
+            known,
+            moved_back(seen, before),
+            np.eye(2, 3, dtype=np.float32),
+            cv2.MOTION_EUCLIDEAN,
+            criteria,
+            inside,
+            BLUR,
         )
     except cv2.error:  # images do not overlap, or the iteration left them
         return None

@@ -181,8 +181,7 @@ def _weights() -> ResolvedWeights | str:
 
 
 def _scores(paths: list[str], imaging: Imaging, weights: ResolvedWeights) -> tuple[float, float, float]:
-    """The scores of images as they lie and registered, and the share that moved; NaN where they have nothing in common.
-    """
+    """The scores of images as they lie and registered, and the share that moved; NaN where nothing is in common."""
     images = [_seen(path, imaging) for path in paths]
     inside = _inside(imaging)
     extractor = _extractor(weights)

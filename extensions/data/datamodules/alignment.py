@@ -75,7 +75,9 @@ def checked_align(given: Any, *, name: str, others: Mapping[str, Any]) -> AlignS
     return settings
 
 
-def find_alignment(train: pd.DataFrame, settings: AlignSettings, imaging: Imaging, *, name: str, seed: int) -> Alignment:
+def find_alignment(
+    train: pd.DataFrame, settings: AlignSettings, imaging: Imaging, *, name: str, seed: int
+) -> Alignment:
     """The template of a data set.
 
     Args:
@@ -134,9 +136,7 @@ def _prepared(paths: list[str], imaging: Imaging, *, name: str) -> list[Register
     return found
 
 
-def tell_unaligned(
-    paths: list[str], imaging: Imaging, *, name: str, name_of: Callable[[str], str]
-) -> list[str]:
+def tell_unaligned(paths: list[str], imaging: Imaging, *, name: str, name_of: Callable[[str], str]) -> list[str]:
     """Align all images of a data set, and say which could not be; their names, as `name_of` gives them for paths."""
     assert imaging.alignment is not None
     unaligned = [
@@ -161,7 +161,7 @@ def check_unaligned(parts: Mapping[str, Any], *, name: str) -> None:
     """
     if any(part.imaging.alignment is not None for part in parts.values()):
         msg = (
-            f"data set {name!r} has align, and products that train together, of which each would need a template of its "
-            "own: leave align out, or set training to one_each"
+            f"data set {name!r} has align, and products that train together, of which each would need a template of "
+            "its own: leave align out, or set training to one_each"
         )
         raise DatasetError(msg)

@@ -42,8 +42,8 @@ class AlignmentMixin(ImagingMixin):
             steps = transform_steps(getattr(self.pre_processor, "transform", None))
             if any(isinstance(step, CenterCrop) for step in steps):
                 msg = (
-                    f"{type(self).__name__} keeps the center of each image (center_crop), of which no map can be turned "
-                    "back onto an image that was aligned: leave center_crop or align out"
+                    f"{type(self).__name__} keeps the center of each image (center_crop), of which no map can be "
+                    "turned back onto an image that was aligned: leave center_crop or align out"
                 )
                 raise ValueError(msg)
         super().set_imaging(imaging)

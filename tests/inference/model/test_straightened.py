@@ -52,7 +52,7 @@ def trained(tmp_path_factory):
 
 
 def test_the_checkpoint_has_the_template_and_predicts_the_same(trained):
-    root, path, said, imaging = trained
+    _root, path, said, imaging = trained
     model, info = load_checkpoint(path)
     assert model.imaging == imaging
     assert info.imaging.alignment == imaging.alignment
@@ -67,7 +67,7 @@ def test_the_checkpoint_has_the_template_and_predicts_the_same(trained):
 def test_the_defect_is_found_where_it_lies_on_the_image_as_it_was_taken(trained):
     from extensions.data.reading.image_files import read_mask
 
-    root, _, said, _ = trained
+    _root, _, said, _ = trained
     for file, (_, heat) in said.items():
         if "spot" in file:
             mask = read_mask(str(file).replace("test/spot", "ground_truth/spot").replace(".png", "_mask.png"))
@@ -104,7 +104,7 @@ def test_the_exported_network_agrees_and_tells_its_template(trained, tmp_path, c
 def test_a_model_of_upright_images_refuses_a_data_set_that_aligns(trained):
     root, path, *_ = trained
     model, _ = load_checkpoint(path)
-    with pytest.raises(ValueError, match="sets none of it|trained on"):
+    with pytest.raises(ValueError, match=r"sets none of it|trained on"):
         take_imaging(build(), data(root), is_training=False)
     take_imaging(model, data(root), is_training=False)
     with pytest.raises(ValueError, match="alignment otherwise"):
@@ -112,7 +112,7 @@ def test_a_model_of_upright_images_refuses_a_data_set_that_aligns(trained):
 
 
 def test_a_center_crop_is_refused(trained):
-    root, _, _, imaging = trained
+    _root, _, _, imaging = trained
     model = extensions.Padim(
         backbone="resnet18", pre_trained=False, image_size=96, center_crop=80, evaluator=False, visualizer=False
     )

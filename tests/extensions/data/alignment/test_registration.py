@@ -46,7 +46,9 @@ def test_an_aligned_image_is_the_upright_one_and_its_map_goes_back(template):
     image = moved(upright, 130, (5, 3))
     lie = lie_in(image, imaging)
     inside = np.s_[20:76, 20:76]
-    before, after = (np.abs(one[inside].astype(int) - upright[inside]).mean() for one in (image, aligned(image, imaging, lie)))
+    before, after = (
+        np.abs(one[inside].astype(int) - upright[inside]).mean() for one in (image, aligned(image, imaging, lie))
+    )
     assert after < 8 < 30 < before
     heat = np.zeros((SIDE // 2, SIDE // 2), np.float32)
     heat[20:25, 20:25] = 1.0
@@ -75,7 +77,8 @@ def test_enlarging_both_images_of_a_matrix_moves_the_same_points():
 def test_a_template_of_turned_images_is_sharp_and_the_same_each_time():
     rng = np.random.default_rng(0)
     images = [
-        prepared(moved(plate(rng), rng.uniform(-180, 180), tuple(rng.uniform(-5, 5, 2)))[..., 0], SIZE) for _ in range(8)
+        prepared(moved(plate(rng), rng.uniform(-180, 180), tuple(rng.uniform(-5, 5, 2)))[..., 0], SIZE)
+        for _ in range(8)
     ]
     first, correlations = make_template(images)
     again, _ = make_template(images)
@@ -129,6 +132,6 @@ def test_an_alignment_is_stored_packed_and_compared_by_what_it_holds(template):
 
 
 def test_an_image_of_another_shape_is_refused(template):
-    with pytest.raises(ValueError, match="96 x 64 px .* one aspect ratio"):
+    with pytest.raises(ValueError, match=r"96 x 64 px .* one aspect ratio"):
         template.lie(np.zeros((64, 96), np.uint8))
     template.lie(np.zeros((192, 192), np.uint8))

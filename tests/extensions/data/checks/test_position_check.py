@@ -99,7 +99,9 @@ def test_which_detectors_are_bound_to_places():
     from anomalib.models import Padim as StockPadim
 
     arguments = {"backbone": "resnet18", "pre_trained": False, "evaluator": False, "visualizer": False}
-    bound = {name for name in ("Padim", "Patchcore", "Stfpm", "Cflow", "RegAd") if getattr(extensions, name).needs_alignment}
+    bound = {
+        name for name in ("Padim", "Patchcore", "Stfpm", "Cflow", "RegAd") if getattr(extensions, name).needs_alignment
+    }
     assert bound == {"Padim", "Cflow", "RegAd"}
     assert needs_alignment(extensions.Padim(**arguments))
     assert not needs_alignment(extensions.Patchcore(**arguments))

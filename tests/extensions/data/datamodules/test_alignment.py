@@ -31,7 +31,9 @@ def data(root, **arguments):
 
 def scatter(dataset) -> float:
     """Mean standard deviation of a pixel over the images of a data set, in its middle."""
-    return float(np.std([dataset[index].image.numpy()[:, 20:76, 20:76] for index in range(len(dataset))], axis=0).mean())
+    return float(
+        np.std([dataset[index].image.numpy()[:, 20:76, 20:76] for index in range(len(dataset))], axis=0).mean()
+    )
 
 
 def test_training_and_test_images_lie_alike(plates):
@@ -75,7 +77,11 @@ def test_the_same_images_give_the_same_template_and_a_seed_another_draw(plates):
 
 def test_images_in_the_cache_are_named_by_the_template(plates):
     keys = {}
-    for name, one in (("plain", data(plates, align=None)), ("aligned", data(plates)), ("few", data(plates, align={"n_images": 3}))):
+    for name, one in (
+        ("plain", data(plates, align=None)),
+        ("aligned", data(plates)),
+        ("few", data(plates, align={"n_images": 3})),
+    ):
         one.setup()
         keys[name] = ImageSplit(one.test_data, open_cache(), None, inspect=inspect_files).keys[0]
     assert len(set(keys.values())) == 3
@@ -98,7 +104,7 @@ def test_images_with_nothing_in_common_are_refused(tmp_path):
     for index in range(6):
         save(tmp_path / "noise/good" / f"{index}.png", rng.integers(0, 255, (96, 96, 3), dtype=np.uint8))
     found = extensions.Folder("p", normal_dir="good", root=tmp_path / "noise", align=True)
-    with pytest.raises(DatasetError, match="nothing in common .* leave align out"):
+    with pytest.raises(DatasetError, match=r"nothing in common .* leave align out"):
         found.setup()
 
 
@@ -137,5 +143,5 @@ def test_products_that_train_together_are_not_aligned(tmp_path):
             image = moved(plate(rng), rng.uniform(-180, 180), (0, 0))
             save(tmp_path / name / ("train/good" if index < 4 else "test/good") / f"{index}.png", image)
     joined = extensions.MVTecAD(tmp_path, ["one", "two"], name="both", align=True)
-    with pytest.raises(DatasetError, match="train together.*one_each"):
+    with pytest.raises(DatasetError, match=r"train together.*one_each"):
         joined.setup()
