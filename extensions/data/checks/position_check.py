@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-VERSION = 3  # raised when the numbers of the same images would differ
+VERSION = 4  # raised when the numbers of the same images would differ
 BACKBONE = "tf_efficientnet_lite0"
 STRIDE = 8  # px, of the layer whose features are compared
 SIDE = 256  # px, that images are looked at in

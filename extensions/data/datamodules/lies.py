@@ -15,7 +15,7 @@ from extensions.data.checks.inspection import inspect_files
 from extensions.data.imaging import Imaging
 from extensions.data.reading.pixels import read_pixels
 
-VERSION = 2  # raised when the same image would be found to lie otherwise
+VERSION = 3  # raised when the same image would be found to lie otherwise
 REMEMBERED = 100_000  # images of a process; a few bytes each
 
 
