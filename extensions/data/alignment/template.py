@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from extensions.data.alignment.registration import Registered, lie_of, moved_back, of_gray
-from extensions.data.synthetic.foreground import foreground
+from extensions.data.regions.product import foreground
 
 N_IMAGES = 24  # that a template is made of, at most
 N_REFERENCES, N_COMPARED = 4, 6  # images that may be the first template, and those that each is compared with

@@ -19,10 +19,10 @@ from extensions.cache.store import key_of
 from extensions.data.alignment.alignment import Alignment
 from extensions.data.alignment.registration import agreement, prepared, working_size
 from extensions.data.alignment.template import make_template, of_levels
-from extensions.data.alignment.warping import aligned, levels_of, lie_in
 from extensions.data.checks.inspection import inspect_files
 from extensions.data.imaging import Imaging, imaging_of
 from extensions.data.reading.pixels import read_pixels, shown
+from extensions.data.straightening import aligned, levels_of, lie_in
 
 if TYPE_CHECKING:
     import torch

@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torchvision.transforms.v2 import CenterCrop
 
-from extensions.data.alignment.warping import turned_back
 from extensions.data.datamodules.lies import lie_of_file
 from extensions.data.imaging import Imaging
+from extensions.data.straightening import turned_back
 from extensions.models.common.imaging_mixin import ImagingMixin
 from extensions.models.common.region_fill import transform_steps
 

@@ -9,8 +9,8 @@ import pytest
 from extensions.data.alignment.alignment import Alignment
 from extensions.data.alignment.registration import Lie, lie_of, prepared, scaled, working_size
 from extensions.data.alignment.template import least_correlation, make_template, of_levels
-from extensions.data.alignment.warping import aligned, lie_in, turned_back
 from extensions.data.imaging import Imaging
+from extensions.data.straightening import aligned, lie_in, turned_back
 from extensions.data.value_range import ValueRange
 from tests.turned_plates import SIDE, moved, plate
 

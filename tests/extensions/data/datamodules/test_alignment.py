@@ -12,11 +12,11 @@ import extensions
 from extensions.cache import open_cache
 from extensions.cache.images import ImageSplit
 from extensions.data import DatasetError, read_image
-from extensions.data.alignment.warping import aligned
 from extensions.data.checks.inspection import inspect_files
 from extensions.data.datamodules.lies import lie_of_file
 from extensions.data.errors import warn_once
 from extensions.data.reading.image_files import read_mask
+from extensions.data.straightening import aligned
 from tests.turned_plates import moved, plate, save, write_plates
 
 
