@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -37,6 +38,8 @@ def study_tables(results: Path) -> dict[str, str | None]:
     found["tune"] = tune_table(pd.read_csv(measured)) if measured.is_file() else None
     sources = pooled / "sources.csv"
     found["pooling_sources"] = sources_table(pd.read_csv(sources)) if sources.is_file() else None
+    turned = results / "turned"
+    found["turned"] = turned_table(turned) if (turned / "records.jsonl").is_file() else None
     measured = results / "spd" / "sensitivity.csv"
     found["sensitivity"] = sensitivity_table(pd.read_csv(measured)) if measured.is_file() else None
     return found
@@ -79,6 +82,29 @@ def interval_table(frame: pd.DataFrame, metrics: dict[str, str]) -> str:
         detector = f"{row['model']}, {row['backbone']}"
         first = (row["dataset"], str(int(row["n_categories"])), detector, _settings(row), str(int(row["n_seeds"])))
         lines.append([*first, *cells])
+    return _markdown(heads, lines)
+
+
+def turned_table(output: Path) -> str:
+    """A row per data set, part and detector: mean ± deviation over seeds, and how the images lie."""
+    from benchmark.api.output_tables import read_leaderboard
+
+    frame = read_leaderboard(output).query("category != 'mean' and n_seeds > 0")
+    lie: dict[tuple[str, str], float] = {}
+    for line in (output / "records.jsonl").read_text(encoding="utf-8").splitlines():
+        data = json.loads(line)["dataset"]
+        if data.get("position_score") is not None:
+            lie[data["name"], data["category"]] = data["position_score"]
+    order = {name: place for place, name in enumerate(("upright", "turned", "aligned"))}
+    frame = frame.assign(part=frame["category"].str.split("_").str[0], place=frame["dataset"].map(order))
+    lines = []
+    for row in frame.sort_values(["part", "model", "place", "category"]).to_dict("records"):
+        score = lie.get((row["dataset"], row["category"]))
+        aligned = "aligned" if row["dataset"] == "aligned" else ""
+        cells = [_spread(row, name) for name in ("image_AUROC", "pixel_AUROC", "pixel_AUPRO")]
+        told = "" if score is None else f"{score:.2f}"
+        lines.append([row["category"], aligned, told, row["model"], str(int(row["n_seeds"])), *cells])
+    heads = ("parts", "", "position score", "detector", "seeds", "image AUROC", "pixel AUROC", "AUPRO")
     return _markdown(heads, lines)
 
 

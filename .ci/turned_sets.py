@@ -6,8 +6,8 @@ BOTTLE is the category bottle of MVTec AD. FOLDER gets five data sets in the lay
   around its center by an angle of its own, any of 360 degrees, its mask by the same one; `bottle_fallen`: turned, and
   shifted by up to 5 % of the side. What comes into the frame has the median color of the image's rim, which is the
   plate that the bottle stands on.
-- `cell_upright`: mono-crystalline solar cells of ELPV (200 good ones to train on, 100 good and 100 defective to test) in
-  the middle of a dark frame of 432 x 432 px, in which no corner is cut off; `cell_turned`: turned likewise.
+- `cell_upright`: mono-crystalline solar cells of ELPV (200 good ones to train on, 100 good and 100 defective to test)
+  in the middle of a dark frame of 432 x 432 px, in which no corner is cut off; `cell_turned`: turned likewise.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def moved(
     fill: tuple[float, ...],
     nearest: bool = False,
 ) -> np.ndarray:
-    """A square image (H, H) or (H, H, 3) in the middle of a frame, turned by degrees and shifted by parts of its side."""
+    """A square image (H, H[, 3]) in the middle of a frame, turned by degrees and shifted by parts of its side."""
     center = (image.shape[0] - 1) / 2
     matrix = cv2.getRotationMatrix2D((center, center), angle, 1.0)
     matrix[:, 2] += (side - image.shape[0]) / 2 + np.array(shift) * side

@@ -38,8 +38,8 @@ def _timed(datamodule: Any) -> float:
     """ms: the median of a few test images."""
     import numpy as np
 
-    from extensions.data.alignment.warping import aligned, lie_in, turned_back
     from extensions.data.reading.pixels import read_pixels
+    from extensions.data.straightening import aligned, lie_in, turned_back
 
     imaging, times = datamodule.imaging, []
     for path in datamodule.test_data.samples["image_path"][:N_TIMED]:

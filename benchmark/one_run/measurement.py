@@ -30,11 +30,11 @@ def measure(record: Record, prepared: Prepared, workspace: Path, options: RunOpt
 
     from benchmark.one_run.evaluation import ScoreCollector, set_thresholds, test_samples, write_evaluation
     from benchmark.one_run.example_images import draw
+    from benchmark.one_run.images_lie import how_images_lie
     from benchmark.one_run.kept_maps import keep_maps, map_collector
     from benchmark.one_run.kept_networks import keep_for_timing, keep_image, network_id
     from benchmark.one_run.latency import measure_latency, moved_to
     from benchmark.one_run.memory import PeakMemory, model_bytes
-    from benchmark.one_run.images_lie import how_images_lie
     from benchmark.one_run.shared_fit import Tested, last_fit, poolings_of, score_pooling, test_id
     from benchmark.one_run.threshold_scores import calibration_scores, check_calibration, cross_conformal_scores
     from benchmark.one_run.training import attach, device_of, make_engine, validates

@@ -46,9 +46,9 @@ def quantized(
     """
     import nncf
 
-    from extensions.data.alignment.warping import aligned, lie_in
     from extensions.data.imaging import Imaging
     from extensions.data.reading.pixels import read_pixels
+    from extensions.data.straightening import aligned, lie_in
 
     if not files:
         msg = "int8 needs normal training images to find the range of each layer on; give them with --calibration"

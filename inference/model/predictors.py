@@ -104,7 +104,6 @@ class Predictor(ABC):
         Yields:
             The key and the prediction, or the error that an image caused.
         """
-
         imaging = self.info.imaging
         if imaging.alignment is None:
             yield from self._scored(images)

@@ -5,21 +5,18 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from extensions.data.alignment.warping import aligned, lie_in, turned_back
 from extensions.data.imaging import Imaging
+from extensions.data.straightening import aligned, lie_in, turned_back
 from inference.model.batches import Key, not_an_image
-
-if TYPE_CHECKING:
-    from inference.model.predictors import Prediction
 
 Stream = Callable[[Iterable[tuple[Any, Any]]], Iterator[tuple[Any, Any]]]
 
 
 def straightened(
     images: Iterable[tuple[Key, Any]], score: Stream, imaging: Imaging, dtype: str
-) -> Iterator[tuple[Key, Prediction | Exception]]:
+) -> Iterator[tuple[Key, Any]]:
     """Score images that lie as they fell; maps are of the images as they were taken.
 
     Args:

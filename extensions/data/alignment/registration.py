@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from extensions.data.synthetic.foreground import foreground
+from extensions.data.regions.product import foreground
 
 SIDE = 256  # px, of the longer side of what is registered
 ANGLES = 360  # of a polar image: one a degree

@@ -6,40 +6,65 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from extensions.data.alignment.registration import Lie, Registered, lie_of, moved_back, of_gray
-from extensions.data.synthetic.foreground import foreground
+from extensions.data.alignment.registration import Registered, lie_of, moved_back, of_gray
+from extensions.data.regions.product import foreground
 
 N_IMAGES = 24  # that a template is made of, at most
 N_REFERENCES, N_COMPARED = 4, 6  # images that may be the first template, and those that each is compared with
-ROUNDS = 3
+ROUNDS = 4
 FAR = 3.0  # times the range of the middle half: Tukey's far outliers
 LEAST_MARGIN = 0.1  # of correlation
 
 
 def make_template(images: Sequence[Registered]) -> tuple[np.ndarray, list[float]]:
-    """The mean of aligned images, (h, w) uint8, and how well each correlates with it; 0 where none was found.
+    """The mean of aligned images, (h, w) uint8, and how well each correlates with that of the others.
 
-    The first template is that of a few images on which the others lie best. Their mean takes its place, three times. No
-    number is drawn: the order of the images decides.
+    The first template is that of a few images on which the others lie best. Their mean takes its place, four times.
+    No number is drawn: the order of the images decides.
 
     Args:
-        images: All of one size, two or more.
+        images: All of one size, one or more.
+
+    Returns:
+        The template, and of each image its correlation with the template less the image itself, -1 to 1; 0 where it
+        was not found on it.
     """
     template = _centered(_reference(images), images)
-    lies: list[Lie | None] = []
-    mean = template.gray
-    for _ in range(ROUNDS + 1):
+    moved: list[np.ndarray | None] = []
+    members: list[bool] = []
+    total = template.gray
+    for _ in range(ROUNDS):
         lies = [lie_of(image, template) for image in images]
-        known = [(image, lie) for image, lie in zip(images, lies, strict=True) if lie is not None]
+        known = [lie.correlation for lie in lies if lie is not None]
         if not known:
             break
-        middle = float(np.median([lie.correlation for _, lie in known]))
-        best = [(image, lie) for image, lie in known if lie.correlation >= middle]
-        mean = np.mean([moved_back(image.gray, lie.matrix) for image, lie in best], axis=0)
-        levels = np.rint(mean * 255).clip(0, 255).astype(np.uint8)
-        template = of_levels(levels)
-    levels = np.rint(mean * 255).clip(0, 255).astype(np.uint8)
-    return levels, [0.0 if lie is None else lie.correlation for lie in lies]
+        middle = float(np.median(known))
+        members = [lie is not None and lie.correlation >= middle for lie in lies]
+        moved = [
+            None if lie is None else moved_back(image.gray, lie.matrix) for image, lie in zip(images, lies, strict=True)
+        ]
+        total = np.sum([one for one, is_member in zip(moved, members, strict=True) if is_member], axis=0)
+        template = of_levels(_levels(total / sum(members)))
+    levels = _levels(template.gray)
+    if not any(members):
+        return levels, [0.0] * len(images)
+    n_members = sum(members)
+    correlations = []
+    for one, is_member in zip(moved, members, strict=True):
+        others = total - one if one is not None and is_member and n_members > 1 else total
+        correlations.append(0.0 if one is None else _correlation(one, others))
+    return levels, correlations
+
+
+def _levels(gray: np.ndarray) -> np.ndarray:
+    return np.rint(gray * 255).clip(0, 255).astype(np.uint8)
+
+
+def _correlation(one: np.ndarray, other: np.ndarray) -> float:
+    """0 where one of them is of one color."""
+    a, b = one - one.mean(), other - other.mean()
+    product = float(np.linalg.norm(a) * np.linalg.norm(b))
+    return float((a * b).sum()) / product if product else 0.0
 
 
 def of_levels(levels: np.ndarray) -> Registered:
@@ -59,7 +84,7 @@ def _centered(reference: Registered, images: Sequence[Registered]) -> Registered
     middle = np.median([image.center for image in images], axis=0)
     shift = np.column_stack([np.eye(2), np.array(reference.center) - middle])
     gray = moved_back(reference.gray, shift)
-    return of_levels(np.rint(gray * 255).clip(0, 255).astype(np.uint8))
+    return of_levels(_levels(gray))
 
 
 def _reference(images: Sequence[Registered]) -> Registered:

@@ -19,10 +19,10 @@ from extensions.cache.store import key_of
 from extensions.data.alignment.alignment import Alignment
 from extensions.data.alignment.registration import agreement, prepared, working_size
 from extensions.data.alignment.template import make_template, of_levels
-from extensions.data.alignment.warping import aligned, levels_of, lie_in
 from extensions.data.checks.inspection import inspect_files
 from extensions.data.imaging import Imaging, imaging_of
 from extensions.data.reading.pixels import read_pixels, shown
+from extensions.data.straightening import aligned, levels_of, lie_in
 
 if TYPE_CHECKING:
     import torch
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-VERSION = 3  # raised when the numbers of the same images would differ
+VERSION = 4  # raised when the numbers of the same images would differ
 BACKBONE = "tf_efficientnet_lite0"
 STRIDE = 8  # px, of the layer whose features are compared
 SIDE = 256  # px, that images are looked at in
@@ -181,7 +181,7 @@ def _weights() -> ResolvedWeights | str:
 
 
 def _scores(paths: list[str], imaging: Imaging, weights: ResolvedWeights) -> tuple[float, float, float]:
-    """The scores of images as they lie and registered, and the share that moved; NaN where they have nothing in common."""
+    """The scores of images as they lie and registered, and the share that moved; NaN where nothing is in common."""
     images = [_seen(path, imaging) for path in paths]
     inside = _inside(imaging)
     extractor = _extractor(weights)

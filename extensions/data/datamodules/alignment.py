@@ -15,12 +15,12 @@ from extensions.configuration.checked_values import check_keys, check_values, ch
 from extensions.data.alignment.alignment import Alignment
 from extensions.data.alignment.registration import Registered, prepared, working_size
 from extensions.data.alignment.template import N_IMAGES, least_correlation, make_template
-from extensions.data.alignment.warping import levels_of
 from extensions.data.checks.inspection import inspect_files
 from extensions.data.datamodules.lies import VERSION, lie_of_file
 from extensions.data.errors import DatasetError, warn_once
 from extensions.data.imaging import Imaging
 from extensions.data.reading.pixels import read_pixels
+from extensions.data.straightening import levels_of
 from extensions.runtime.progress import progress_bar
 
 SOUND = 0.5  # median correlation of aligned images below which they have nothing in common to be aligned by
@@ -161,7 +161,7 @@ def check_unaligned(parts: Mapping[str, Any], *, name: str) -> None:
     """
     if any(part.imaging.alignment is not None for part in parts.values()):
         msg = (
-            f"data set {name!r} has align, and products that train together, of which each would need a template of its "
-            "own: leave align out, or set training to one_each"
+            f"data set {name!r} has align, and products that train together, of which each would need a template of "
+            "its own: leave align out, or set training to one_each"
         )
         raise DatasetError(msg)

@@ -15,13 +15,13 @@ from torchvision.transforms.v2 import Transform
 from torchvision.transforms.v2.functional import to_dtype, to_image
 from torchvision.tv_tensors import Mask
 
-from extensions.data.alignment.warping import aligned
 from extensions.data.cutting import filled
 from extensions.data.datamodules.lies import lie_of_file
 from extensions.data.imaging import Imaging
 from extensions.data.reading.decoded import decoded_images
 from extensions.data.reading.image_files import read_image, read_mask
 from extensions.data.reading.pixels import read_pixels, unit_image
+from extensions.data.straightening import aligned
 from extensions.runtime.image_items import batch_class, item_class
 
 

@@ -10,12 +10,12 @@ import numpy as np
 from extensions.cache.location import open_cache
 from extensions.cache.store import key_of
 from extensions.data.alignment.registration import Lie
-from extensions.data.alignment.warping import lie_in
 from extensions.data.checks.inspection import inspect_files
 from extensions.data.imaging import Imaging
 from extensions.data.reading.pixels import read_pixels
+from extensions.data.straightening import lie_in
 
-VERSION = 2  # raised when the same image would be found to lie otherwise
+VERSION = 3  # raised when the same image would be found to lie otherwise
 REMEMBERED = 100_000  # images of a process; a few bytes each
 
 

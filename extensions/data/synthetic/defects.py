@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from extensions.data.regions.product import foreground
 from extensions.data.synthetic import shapes
-from extensions.data.synthetic.foreground import foreground
 
 # Part of every cache key: raise it when any drawing changes.
 GENERATOR_VERSION = 1

@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torchvision.transforms.v2 import CenterCrop
 
-from extensions.data.alignment.warping import turned_back
 from extensions.data.datamodules.lies import lie_of_file
 from extensions.data.imaging import Imaging
+from extensions.data.straightening import turned_back
 from extensions.models.common.imaging_mixin import ImagingMixin
 from extensions.models.common.region_fill import transform_steps
 
@@ -42,8 +42,8 @@ class AlignmentMixin(ImagingMixin):
             steps = transform_steps(getattr(self.pre_processor, "transform", None))
             if any(isinstance(step, CenterCrop) for step in steps):
                 msg = (
-                    f"{type(self).__name__} keeps the center of each image (center_crop), of which no map can be turned "
-                    "back onto an image that was aligned: leave center_crop or align out"
+                    f"{type(self).__name__} keeps the center of each image (center_crop), of which no map can be "
+                    "turned back onto an image that was aligned: leave center_crop or align out"
                 )
                 raise ValueError(msg)
         super().set_imaging(imaging)

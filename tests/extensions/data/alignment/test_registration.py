@@ -9,8 +9,8 @@ import pytest
 from extensions.data.alignment.alignment import Alignment
 from extensions.data.alignment.registration import Lie, lie_of, prepared, scaled, working_size
 from extensions.data.alignment.template import least_correlation, make_template, of_levels
-from extensions.data.alignment.warping import aligned, lie_in, turned_back
 from extensions.data.imaging import Imaging
+from extensions.data.straightening import aligned, lie_in, turned_back
 from extensions.data.value_range import ValueRange
 from tests.turned_plates import SIDE, moved, plate
 
@@ -132,6 +132,6 @@ def test_an_alignment_is_stored_packed_and_compared_by_what_it_holds(template):
 
 
 def test_an_image_of_another_shape_is_refused(template):
-    with pytest.raises(ValueError, match="96 x 64 px .* one aspect ratio"):
+    with pytest.raises(ValueError, match=r"96 x 64 px .* one aspect ratio"):
         template.lie(np.zeros((64, 96), np.uint8))
     template.lie(np.zeros((192, 192), np.uint8))

@@ -12,11 +12,11 @@ import extensions
 from extensions.cache import open_cache
 from extensions.cache.images import ImageSplit
 from extensions.data import DatasetError, read_image
-from extensions.data.alignment.warping import aligned
 from extensions.data.checks.inspection import inspect_files
 from extensions.data.datamodules.lies import lie_of_file
 from extensions.data.errors import warn_once
 from extensions.data.reading.image_files import read_mask
+from extensions.data.straightening import aligned
 from tests.turned_plates import moved, plate, save, write_plates
 
 
@@ -104,7 +104,7 @@ def test_images_with_nothing_in_common_are_refused(tmp_path):
     for index in range(6):
         save(tmp_path / "noise/good" / f"{index}.png", rng.integers(0, 255, (96, 96, 3), dtype=np.uint8))
     found = extensions.Folder("p", normal_dir="good", root=tmp_path / "noise", align=True)
-    with pytest.raises(DatasetError, match="nothing in common .* leave align out"):
+    with pytest.raises(DatasetError, match=r"nothing in common .* leave align out"):
         found.setup()
 
 
@@ -143,5 +143,5 @@ def test_products_that_train_together_are_not_aligned(tmp_path):
             image = moved(plate(rng), rng.uniform(-180, 180), (0, 0))
             save(tmp_path / name / ("train/good" if index < 4 else "test/good") / f"{index}.png", image)
     joined = extensions.MVTecAD(tmp_path, ["one", "two"], name="both", align=True)
-    with pytest.raises(DatasetError, match="train together.*one_each"):
+    with pytest.raises(DatasetError, match=r"train together.*one_each"):
         joined.setup()

@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 import pytest
 
+from extensions.data.regions.product import foreground
 from extensions.data.synthetic import defects
 from extensions.data.synthetic.defects import GENERATORS, draw_defect
-from extensions.data.synthetic.foreground import foreground
 
 
 def product(seed: int, *, side: int = 96) -> np.ndarray:
