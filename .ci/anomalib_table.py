@@ -54,11 +54,9 @@ BY_ANOMALIB = {
 }
 # What an export says, in a few words.
 REFUSALS = {
-    "no anomaly map": "no: no map",
     "differs from the trained": "no: differs",
     "bilinear Resize": "with `ImagePreProcessor`",
     "only for 2 images at once": "no: for two images at once",
-    "which is not loaded, for it may run": "no: no map",
 }
 
 
@@ -95,7 +93,7 @@ def cells(name: str, row: dict[str, Any]) -> list[str]:
     has_map = "" if not found else "yes" if found["has_map"] else "no"
     side = str(found["image_size"][0]) if found else ""
     by_anomalib = f"{BY_ANOMALIB[name]:.3f}" if name in BY_ANOMALIB else ""
-    return [told, runs, needs, license_, size, side, seconds, has_map, export_of(found.get("export", "")), by_anomalib]
+    return [told, runs, needs, license_, size, side, seconds, has_map, export_of(found), by_anomalib]
 
 
 def files_of(error: str) -> list[str]:
@@ -111,10 +109,13 @@ def license_of(file: str, row: dict[str, Any]) -> str:
     return row.get("licenses", {}).get(file.removeprefix("hub: ").strip("`")) or known
 
 
-def export_of(text: str) -> str:
+def export_of(found: dict[str, Any]) -> str:
     """The end of an export in few words."""
+    text = found.get("export", "")
     if text in ("", "agrees", "not tried"):
         return "yes" if text == "agrees" else text
+    if not found["has_map"]:
+        return "no: no map"
     return next((told for sign, told in REFUSALS.items() if sign in text), f"no: {text.split(';')[0][:80]}")
 
 
