@@ -156,7 +156,8 @@ def _sweeps(records: Sequence[Record], plans: Sequence[SweepPlan]) -> Iterable[t
 
 
 def _data_sets(records: Sequence[Record]) -> Iterable[tuple[str, str]]:
-    seen = {(r.dataset.name, r.dataset.category, r.dataset.sha256): r.dataset for r in records}
+    known_last = sorted(records, key=lambda r: r.dataset.position_score is not None)  # not every detector asks for it
+    seen = {(r.dataset.name, r.dataset.category, r.dataset.sha256): r.dataset for r in known_last}
     for (name, category, sha256), data in sorted(seen.items(), key=lambda item: [str(part) for part in item[0]]):
         parts = [
             f"{data.n_train} training images",

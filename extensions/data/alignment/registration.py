@@ -10,6 +10,8 @@ spectra, which would leave it open by 180 degrees.
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import cv2
@@ -109,12 +111,24 @@ def lie_of(image: Registered, template: Registered) -> Lie | None:
 
     Deterministic. Parts that look alike when turned (by 180 degrees, say) may be found at any of these turns.
     """
-    tried = (_refined(image, template, start, scale=2, steps=FEW_STEPS) for start in _starts(image, template))
-    found = [lie for lie in tried if lie is not None]
-    if not found:
-        return None
-    best = max(found, key=lambda lie: agreement(image, template, lie.matrix))
-    return _refined(image, template, best.matrix, scale=1, steps=STEPS) or best
+    with one_thread():
+        tried = (_refined(image, template, start, scale=2, steps=FEW_STEPS) for start in _starts(image, template))
+        found = [lie for lie in tried if lie is not None]
+        if not found:
+            return None
+        best = max(found, key=lambda lie: agreement(image, template, lie.matrix))
+        return _refined(image, template, best.matrix, scale=1, steps=STEPS) or best
+
+
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """OpenCV by one thread: its small steps gain nothing from more, and wait for them where others use the cores."""
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(before)
 
 
 def _starts(image: Registered, template: Registered) -> list[np.ndarray]:

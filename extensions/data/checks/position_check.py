@@ -68,8 +68,10 @@ class Position:
 
     @property
     def lies_differently(self) -> bool:
-        """Whether more than a quarter of the images lie turned or shifted against the others."""
-        return self.moved is not None and self.moved > MOVED
+        """Whether more than a quarter of the images lie turned or shifted, and registered they agree better."""
+        if self.registered is None or self.moved is None:
+            return False
+        return self.moved > MOVED and self.registered > self.score
 
     @property
     def is_aligned(self) -> bool:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
 from extensions.cache.location import open_cache
-from extensions.cache.store import key_of
+from extensions.cache.store import WorkCache, key_of
 from extensions.data.alignment.registration import Lie
 from extensions.data.checks.inspection import inspect_files
 from extensions.data.imaging import Imaging
 from extensions.data.reading.pixels import read_pixels
 from extensions.data.straightening import lie_in
+from extensions.runtime.cache_folder import cache_folder
 
 VERSION = 3  # raised when the same image would be found to lie otherwise
 REMEMBERED = 100_000  # images of a process; a few bytes each
@@ -39,7 +41,7 @@ def lie_of_file(path: str | Path, imaging: Imaging, pixels: np.ndarray | None = 
         how=f"{imaging.range} {imaging.channels}",
         version=VERSION,
     )
-    cache = open_cache()
+    cache = _cache(cache_folder(), os.environ.get("WORKBENCH_CACHE_LIMIT", ""))
     if (known := _remembered(key)) is not None:
         return known
     if (stored := cache.get("facts", key)) is not None:
@@ -60,6 +62,13 @@ def _remembered(key: str) -> Lie | None:
     if len(known) > REMEMBERED:
         known.clear()
     return known.get(key)
+
+
+@lru_cache(maxsize=4)
+def _cache(folder: Path, limit: str) -> WorkCache:
+    """One for all images: the first entry that a cache takes has it count those that are there."""
+    del folder, limit  # they only tell one cache from another
+    return open_cache()
 
 
 @lru_cache(maxsize=1)

@@ -60,6 +60,7 @@ def test_what_a_finding_means():
     assert Position(0.9, 0.92, 0.0, 16).is_aligned
     assert Position(0.6, None, None, 16).is_aligned
     assert not Position(0.1, None, None, 16).is_aligned
+    assert Position(0.65, 0.63, 0.3, 16).is_aligned  # registration that makes nothing better found nothing
     turned = Position(0.9, 0.95, 0.75, 16)
     assert not turned.is_aligned
     assert "align: true" in turned.sentence
