@@ -38,10 +38,15 @@ DEFAULTS = {
     "Padim": {"class_path": "extensions.Padim", "init_args": {}},
 }
 PAPERS = ("pa_bdp01_tl", "pa_brg01_rl", "pa_brg03_tl", "pa_gla01_tl")  # two that are solved and the two that are not
+MTD = {"name": "mtd", "root": "mtd", "category": ""}
 DATA: dict[str, list[dict[str, Any]]] = {
     "elpv": [{"class_path": "extensions.Elpv", "init_args": {"n_train": 200, "n_test": 200}}],
-    "mtd": [{"class_path": "extensions.MVTecAD",
-             "init_args": {"name": "mtd", "root": "mtd", "category": "", "group": "groups.csv"}}],
+    "mtd": [{"class_path": "extensions.MVTecAD", "init_args": MTD}],
+    # Training images of tiles that are tested left out: no tile is on both sides, in the test as in the validation.
+    "mtd_by_tile": [{"class_path": "extensions.MVTecAD",
+                     "init_args": {**MTD, "group": "groups.csv", "shared_groups": "not_trained"}}],
+    # Validation by tile, and the published test set, whose good images are of tiles that are trained on.
+    "mtd_mixed": [{"class_path": "extensions.MVTecAD", "init_args": {**MTD, "group": "groups.csv"}}],
     "bottle": [{"class_path": "extensions.MVTecAD",
                 "init_args": {"name": "bottle", "root": "mvtec", "category": "bottle"}}],
     "piped": [{"class_path": "extensions.MVTecAD",
@@ -150,7 +155,7 @@ def judged(output: Path) -> pd.DataFrame:
     """
     rows = []
     for path in sorted(output.glob("*/*.csv")):
-        frame = pd.read_csv(path, keep_default_na=False)
+        frame = pd.read_csv(path, keep_default_na=False).assign(data=path.parent.name)
         for category, scores in frame.groupby("category", sort=True):
             first = scores.iloc[0]
             row = {name: first[name] for name in ("data", "detector", "setting", "choices", "latency_ms", "seconds")}

@@ -11,7 +11,7 @@ import pandas as pd
 
 from benchmark.tune.validation import Validation
 from extensions.configuration import ConfigError, instantiate_data
-from extensions.data.splits import few, held_out
+from extensions.data.splits import held_out, spread
 from extensions.models.common.known_defects import is_known_defect
 
 if TYPE_CHECKING:
@@ -197,14 +197,5 @@ def _bad(
 
 
 def _few(samples: pd.DataFrame, units: list[str], n: int, *, seed: int) -> pd.DataFrame:
-    """About so many of the samples, part by part, at least one part."""
-    if n >= len(samples):
-        return samples
-    order = few(units, len(set(units)), seed=seed)  # ascending rows; the seeded order is that of growing k
-    ranked: list[str] = []
-    for k in range(1, len(order) + 1):
-        ranked += [unit for row in few(units, k, seed=seed) if (unit := units[row]) not in ranked]
-        taken = [unit in ranked for unit in units]
-        if sum(taken) >= n:
-            break
-    return samples[taken]
+    """So many of the samples, of as many parts as possible."""
+    return samples.iloc[spread(units, n, seed=seed)]

@@ -53,10 +53,10 @@ def trials_frame(detectors: Sequence[Trials], *, validation: str) -> pd.DataFram
 
 
 def best_models(trials: Trials) -> list[dict[str, Any]]:
-    """The default and, where another is better, the found settings; empty before the default was tried."""
+    """The default and, where another is better, the found settings."""
     best, default = trials.best(), trials.default()
     if best is None or default is None:
-        return []
+        return [trials.space.model]
     found = trials.space.at(best.params)
     return [trials.space.model] if best.number == default.number else [trials.space.model, found]
 
@@ -72,7 +72,7 @@ def write_results(
     validation: str,
     command: str,
 ) -> list[Path]:
-    """Write both files, whole or not at all; no `best.yaml` before there is a default to compare with.
+    """Write both files, whole or not at all.
 
     Args:
         output: Folder.
@@ -91,8 +91,6 @@ def write_results(
         found = best_models(trials)
         models += [{**model, **({"trainer": trainer} if trainer else {})} for model in found]
         lines += [f"# {line}" for line in told(trials)]
-    if not models:
-        return [output / TRIALS]
     document = {
         "name": name,
         "keep": "best",
@@ -131,6 +129,8 @@ def told(trials: Trials) -> list[str]:
         lines.append(f"  {what}: image AUROC {quality.image_AUROC:.4f}{pixel}{latency} ({given})")
     if best is not None and default is not None and best.number == default.number:
         lines.append("  nothing better than the default was found")
+    if default is None:
+        lines.append("  the default was not tried yet: a larger --budget does")
     return lines
 
 

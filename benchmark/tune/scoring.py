@@ -39,7 +39,8 @@ def judge(
 ) -> Judged:
     """Fit a detector to the training images of a part and judge it by its other images.
 
-    Images are decoded and features of a frozen backbone computed once, see `extensions.models.common.cached_run`.
+    Images are decoded and features of a frozen backbone computed once, see `extensions.models.common.cached_run`. No
+    loss on held-out images is watched: a model trained by gradient keeps its last epoch.
 
     Args:
         model: `class_path` and `init_args`.

@@ -57,7 +57,7 @@ def search(
     budget: float,
     layers: Callable[[dict[str, Any]], tuple[str, ...]],
     seed: int = 0,
-    after: Callable[[], None] = lambda: None,
+    after: Callable[[], Any] = lambda: None,
     progress: bool = True,
 ) -> None:
     """Run trials until those in the folder have taken `budget` seconds; the last one may go beyond.

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from benchmark.tune.objective import Quality
 from benchmark.tune.space import Choice, Space
+from extensions.configuration import ConfigError
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -37,6 +38,9 @@ class Trials:
         space: What is tried.
         n_steps: Looks of a trial, at the most.
         seed: Of the sampler.
+
+    Raises:
+        ConfigError: The journal that is there cannot be read.
     """
 
     def __init__(self, folder: Path, name: str, space: Space, *, n_steps: int, seed: int = 0) -> None:
@@ -51,10 +55,16 @@ class Trials:
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             paired = optuna.pruners.WilcoxonPruner(p_threshold=0.1, n_startup_steps=3)
         pruner = paired if n_steps > 2 else optuna.pruners.MedianPruner(n_startup_trials=4)
-        storage = JournalStorage(JournalFileBackend(str(folder / JOURNAL)))
-        self._study: Study = optuna.create_study(
-            storage=storage, study_name=name, direction="maximize", pruner=pruner, load_if_exists=True
-        )
+        journal = folder / JOURNAL
+        mend(journal)
+        try:
+            storage = JournalStorage(JournalFileBackend(str(journal)))
+            self._study: Study = optuna.create_study(
+                storage=storage, study_name=name, direction="maximize", pruner=pruner, load_if_exists=True
+            )
+        except (ValueError, KeyError, TypeError) as error:
+            msg = f"{journal}: no journal of a search ({error}); delete the folder, or give another --output"
+            raise ConfigError(msg) from error
         # Resumed, another seed: the same one would propose the same settings again.
         n_before = len(self._study.get_trials(deepcopy=False))
         self._study.sampler = optuna.samplers.TPESampler(
@@ -155,6 +165,17 @@ class Trials:
         """The complete trial of the default settings."""
         complete = [one for one in self.rows if one.user_attrs.get("state") == "complete"]
         return next((one for one in complete if one.params == self.space.default), None)
+
+
+def mend(journal: Path) -> None:
+    """Cut what a killed process left of its last line; Optuna would read nothing after it."""
+    if not journal.is_file():
+        return
+    content = journal.read_bytes()
+    whole = content.rfind(b"\n") + 1
+    if whole < len(content):
+        with journal.open("r+b") as file:
+            file.truncate(whole)
 
 
 def quality_of(trial: FrozenTrial) -> Quality | None:

@@ -48,6 +48,25 @@ def few(contents: Sequence[str], k: int, *, seed: int) -> list[int]:
     return sorted(first[content] for content in sorted(first, key=lambda content: content_hash_rank(content, seed))[:k])
 
 
+def spread(units: Sequence[str], n: int, *, seed: int) -> list[int]:
+    """Choose ``n`` rows of as many units as possible: one of each before a second of any.
+
+    Args:
+        units: what each row belongs to, such as its part.
+        n: how many; all where there are fewer.
+        seed: of the order of the units; within one the first rows come first.
+
+    Returns:
+        Row numbers, ascending.
+    """
+    place: dict[str, int] = {}
+    keys = []
+    for row, unit in enumerate(units):
+        place[unit] = place.get(unit, -1) + 1
+        keys.append((place[unit], content_hash_rank(unit, seed), row))
+    return sorted(row for *_, row in sorted(keys)[:n])
+
+
 def dealt(contents: Sequence[str], n_folds: int, *, seed: int) -> np.ndarray:
     """Deal the rows into folds of nearly equal size, at random; rows with equal contents go into one.
 

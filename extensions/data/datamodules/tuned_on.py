@@ -9,6 +9,7 @@ from extensions.configuration.python_numbers import python_numbers
 from extensions.data.datamodules.parts import without_parts
 from extensions.data.datamodules.set_aside import injection_order, kind_of_each, n_available
 from extensions.data.errors import DatasetError
+from extensions.data.splits import spread
 
 
 def take_tuned_on(
@@ -16,9 +17,10 @@ def take_tuned_on(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Take ``n`` defects out of the test set, in proportion to their kinds, and with them all else of their parts.
 
-    The choice is drawn from the seed and the content of the defects, part by part. Of the last part only as many
-    images are taken as are asked for; its others, and the good images of the parts, are not tested either. What
-    carries two kinds stays where it is, and so does one defect of each kind. No masks are needed.
+    Labelled images tell more the more parts they are of: each is of another part, unless that would take more than half
+    of the defective parts out of the test set. The choice is drawn from the seed and the content of the defects. Other
+    images of these parts are neither looked at nor tested. What carries two kinds stays where it is, and so does one
+    defect of each kind. No masks are needed.
 
     Args:
         samples: Of all splits.
@@ -38,8 +40,9 @@ def take_tuned_on(
     kind_of = kind_of_each(defects)
     sizes = defects["content"].value_counts()
     available = n_available(kind_of)
+    fewest = min(n, max(1, len(kind_of) // 2), available)
     chosen: list[str] = []
-    for n_units in range(1, min(n, available) + 1):
+    for n_units in range(fewest, available + 1):
         chosen = injection_order(kind_of, n_units, seed=seed)
         if sizes[chosen].sum() >= n:
             break
@@ -50,11 +53,10 @@ def take_tuned_on(
             f"had (one of each of {len(set(kind_of.values()))} kinds stays in the test set): ask for fewer"
         )
         raise DatasetError(msg)
-    is_chosen = defects["content"].isin(chosen)
-    place = {content: rank for rank, content in enumerate(chosen)}
-    in_order = defects[is_chosen].sort_values("content", key=lambda column: column.map(place), kind="stable")
-    left = without_parts(samples, defects.index[is_chosen])
-    return left, in_order.drop(columns="content").iloc[:n].assign(split="tuned_on")
+    of_parts = defects[defects["content"].isin(chosen)]
+    taken = of_parts.iloc[spread(of_parts["content"].tolist(), n, seed=seed)]
+    left = without_parts(samples, of_parts.index)
+    return left, taken.drop(columns="content").assign(split="tuned_on")
 
 
 def checked_tuned_on(tuned_on: Any) -> int:

@@ -11,11 +11,12 @@ import pytest
 
 from benchmark.tune import search as module
 from benchmark.tune.objective import Quality
-from benchmark.tune.result import best_models, trials_frame
+from benchmark.tune.result import best_models, told, trials_frame
 from benchmark.tune.scoring import Judged
 from benchmark.tune.search import Look, TuneError, search
 from benchmark.tune.space import Dimension, Space
-from benchmark.tune.trials import Trials
+from benchmark.tune.trials import JOURNAL, Trials
+from extensions.configuration import ConfigError
 
 MODEL = {"class_path": "extensions.Patchcore", "init_args": {"image_size": 128}}
 SPACE = Space(MODEL, (Dimension("image_size", (128, 192, 256, 320), 0), Dimension("num_neighbors", (1, 3, 9), 2)))
@@ -110,6 +111,25 @@ def test_a_trial_that_was_killed_does_not_count_and_a_killed_default_is_run_agai
     (trials,) = run(tmp_path, 10)
     assert looked[0] == MODEL["init_args"]
     assert states(trials) == ["complete"]
+
+
+def test_half_a_line_of_a_killed_process_costs_nothing(looked: list, tmp_path: Path) -> None:
+    (before,) = run(tmp_path, 60)
+    n_before = len(before.rows)
+    journal = tmp_path / JOURNAL
+    journal.write_bytes(journal.read_bytes() + b'{"op_code":4,"worker_id":"x')
+    (after,) = run(tmp_path, 100)
+    assert len(after.rows) > n_before
+    journal.write_text("no journal\n")
+    with pytest.raises(ConfigError, match=r"trials.log: no journal of a search .* delete the folder"):
+        run(tmp_path, 100)
+
+
+def test_before_its_default_was_tried_a_detector_is_what_was_configured(looked: list, tmp_path: Path) -> None:
+    first, second = run(tmp_path, 1, names=("one", "two"))
+    assert len(first.rows) == 1
+    assert best_models(second) == [MODEL]
+    assert any("larger --budget" in line for line in told(second))
 
 
 def test_a_failed_trial_is_told_and_the_search_goes_on(looked: list, tmp_path: Path) -> None:

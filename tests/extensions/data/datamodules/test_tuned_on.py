@@ -56,8 +56,11 @@ def test_parts_go_as_a_whole_their_good_images_with_them(parts: Path) -> None:
     for seed in range(6):
         data = folder(parts, tuned_on=3, tuned_on_seed=seed, group=r"(part\d+)_")
         taken, tested = ({part_of(name) for name in names(data, split)} for split in ("tuning", "test"))
-        assert len(data.tuning_data) == 3
-        assert not taken & tested, "also of the part whose second image was one too many, and of good images"
+        assert len(data.tuning_data) == len(taken) == 3, "each of another part, of which there are 6"
+        assert not taken & tested, "also second images of the parts, and good ones"
+        more = folder(parts, tuned_on=5, tuned_on_seed=seed, group=r"(part\d+)_")
+        assert len({part_of(name) for name in names(more, "tuning")}) == 3, "no more than half of the parts"
+        assert len(more.tuning_data) == 5
 
 
 def test_the_seed_draws_and_repeats(parts: Path) -> None:
