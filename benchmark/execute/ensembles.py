@@ -61,9 +61,7 @@ def judge_all(
     return counts
 
 
-def _judge(
-    store: Store, one: PlannedEnsemble, data: Prepared, runs: Mapping[str, Record], options: RunOptions
-) -> None:
+def _judge(store: Store, one: PlannedEnsemble, data: Prepared, runs: Mapping[str, Record], options: RunOptions) -> None:
     """Write the record of one, unless it is there.
 
     Raises:
@@ -72,7 +70,9 @@ def _judge(
     if data.error is not None or data.fingerprint is None:
         raise ValueError(str(data.error))
     sha256, experiment = data.fingerprint.sha256, one.experiment
-    weights = find_weights(replace(experiment, model=experiment.model_for(category=data.category, seed=experiment.seed)))
+    weights = find_weights(
+        replace(experiment, model=experiment.model_for(category=data.category, seed=experiment.seed))
+    )
     key = experiment.key(weights_sha256=weights.sha256 if weights else None, data_sha256=sha256)
     prepared = replace(data, experiment=experiment, key=key, weights=weights)
     members = [JudgedMember(runs[member.experiment_id], store.output) for member in one.members]

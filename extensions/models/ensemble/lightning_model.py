@@ -95,9 +95,7 @@ class Ensemble(ReadingMixin, CheckpointMixin, AnomalibModule):
             seed=(seed, seed is None or seed >= 0, "0 or more, or None"),
         )
         read = read_members(members)
-        super().__init__(
-            pre_processor=False, post_processor=post_processor, evaluator=evaluator, visualizer=visualizer
-        )
+        super().__init__(pre_processor=False, post_processor=post_processor, evaluator=evaluator, visualizer=visualizer)
         self.hparams["members"] = [member.described for member in read]
         self.combine, self.held_out_ratio, self.seed = combine, held_out_ratio, seed
         self.described: list[Member] = read

@@ -126,7 +126,9 @@ def _kept(path: Path) -> Member:
             if path.is_dir()
             else "expected a checkpoint (.ckpt) or the folder of a kept run"
         )
-        msg = f"{path}: there is no file {file.name} in it; {what}" if path.is_dir() else f"{path}: no such file; {what}"
+        msg = (
+            f"{path}: there is no file {file.name} in it; {what}" if path.is_dir() else f"{path}: no such file; {what}"
+        )
         raise ConfigError(msg)
     try:
         with anomalib_safe_globals():

@@ -117,7 +117,9 @@ def test_copies_and_parts_are_held_out_together(tiny_root, tmp_path, group):
     datamodule.setup()
     sides = []
     for seed in range(12):
-        held = {path.rsplit("/", 1)[1] for path in split_off(datamodule, 0.4, seed=seed).test_data.samples["image_path"]}
+        held = {
+            path.rsplit("/", 1)[1] for path in split_off(datamodule, 0.4, seed=seed).test_data.samples["image_path"]
+        }
         sides.append(tuple(f"{name}.png" in held for name in ("001", "010", "000")))
     assert all(original == copy for original, copy, _ in sides)
     assert {original for original, *_ in sides} == {True, False}
@@ -134,7 +136,9 @@ def test_moments_are_numpys():
     assert (found.mean, found.deviation) == (pytest.approx(whole.mean()), pytest.approx(whole.std(ddof=1)))
 
 
-def test_reloads_without_weights_also_with_sizes_of_their_own(engine, tiny_folder, bare, images, raw_scores, monkeypatch):
+def test_reloads_without_weights_also_with_sizes_of_their_own(
+    engine, tiny_folder, bare, images, raw_scores, monkeypatch
+):
     model, path = fitted(SIZES, engine, tiny_folder(), bare)
 
     def nowhere(*_):
@@ -194,7 +198,7 @@ def test_a_run_on_other_data_is_refused(engine, tiny_folder, bare, tmp_path):
 
 def test_members_trained_by_gradient_need_their_epochs(engine, tiny_folder, bare):
     student = entry("Stfpm")
-    with pytest.raises(ConfigError, match="Stfpm resnet18 is trained by gradient descent.*trainer: {max_epochs"):
+    with pytest.raises(ConfigError, match=r"Stfpm resnet18 is trained by gradient descent.*trainer: {max_epochs"):
         fitted([student, PAIR[1]], engine, tiny_folder(), bare)
     model, _ = fitted([student | {"trainer": {"max_epochs": 1}}, PAIR[1]], engine, tiny_folder(), bare)
     assert model.model.is_fitted
@@ -254,7 +258,10 @@ def test_images_of_one_channel_reach_all_members():
         ([PAIR[0], {"class_path": "extensions.Padim", "init_arg": {}}], "unknown key 'init_arg', expected one of"),
         ([PAIR[0], {"class_path": "extensions.Padin"}], "Padim"),
         ([PAIR[0], {"class_path": "extensions.Ensemble", "init_args": {"members": PAIR}}], "cannot be a member"),
-        ([PAIR[0], {"class_path": "extensions.Padim", "init_args": [1]}], r"init_args: found \[1\], expected a mapping"),
+        (
+            [PAIR[0], {"class_path": "extensions.Padim", "init_args": [1]}],
+            r"init_args: found \[1\], expected a mapping",
+        ),
         ([PAIR[0], "nowhere.ckpt"], "nowhere.ckpt: no such file; expected a checkpoint"),
     ],
 )
@@ -269,10 +276,14 @@ def test_files_that_are_no_checkpoint_or_scale_are_told(tmp_path, pair):
     (tmp_path / "model.ckpt").write_text("no")
     with pytest.raises(ConfigError, match="cannot be read as a checkpoint"):
         extensions.Ensemble([PAIR[0], tmp_path])
-    with pytest.raises(ConfigError, match="cannot be a member|nothing tells"):
+    with pytest.raises(ConfigError, match="nothing tells which class"):
         torch.save({"hyper_parameters": {}, "state_dict": {}}, tmp_path / "model.ckpt")
         extensions.Ensemble([PAIR[0], tmp_path])
-    for text in ("no", "{}", '{"score_location": 0, "score_scale": 0, "map_location": 0, "map_scale": 1, "n_images": 3}'):
+    for text in (
+        "no",
+        "{}",
+        '{"score_location": 0, "score_scale": 0, "map_location": 0, "map_scale": 1, "n_images": 3}',
+    ):
         (tmp_path / HELD_OUT).write_text(text)
         with pytest.raises(ValueError, match="this holds no scale of a detector"):
             Scale.read(tmp_path / HELD_OUT)
@@ -295,7 +306,9 @@ def test_settings_out_of_range_are_told(settings, said):
 def test_members_that_see_other_parts_of_an_image_are_refused():
     with pytest.raises(ValueError, match="must see the same part of an image"):
         extensions.Ensemble([PAIR[0], entry("Padim", **PADIM, center_crop=48)])
-    extensions.Ensemble([entry("Patchcore", image_size=80, center_crop=64), entry("Padim", image_size=60, center_crop=48)])
+    extensions.Ensemble(
+        [entry("Patchcore", image_size=80, center_crop=64), entry("Padim", image_size=60, center_crop=48)]
+    )
 
 
 def test_too_few_images_loaders_and_tiles_are_refused(engine, tiny_folder, bare):
