@@ -50,7 +50,7 @@ class KeptMaps:
         if self.masks is not None:
             found |= {"masks": np.packbits(self.masks), "mask_shape": np.array(self.masks.shape)}
         with room_for(path, sum(one.nbytes for one in found.values())), path.open("wb") as file:
-            np.savez(file, allow_pickle=False, **found)  # type: ignore[arg-type]  # its stubs take arrays for the flag
+            np.savez(file, allow_pickle=False, **found)
 
     @classmethod
     def read(cls, path: Path) -> KeptMaps:
