@@ -194,6 +194,9 @@ def test_a_run_on_other_data_is_refused(engine, tiny_folder, bare, tmp_path):
     (tmp_path / "record.json").write_text(json.dumps({"dataset": {"name": "other", "category": "screw"}}))
     with pytest.raises(ValueError, match="trained on other screw, and the Ensemble is fitted on tiny"):
         fitted([tmp_path, PAIR[1]], engine, tiny_folder(), bare)
+    (tmp_path / "record.json").write_text(json.dumps({"dataset": {"name": "tiny", "n_train": 9}}))
+    with pytest.raises(ValueError, match="trained on 9 images, and the Ensemble is fitted on 8"):
+        fitted([tmp_path, PAIR[1]], engine, tiny_folder(), bare)
 
 
 def test_members_trained_by_gradient_need_their_epochs(engine, tiny_folder, bare):
