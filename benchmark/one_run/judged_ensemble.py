@@ -83,6 +83,7 @@ def judge_ensemble(
     evaluation = collector.finish(requirement=requirement, calibration=calibration, part_score=part_score)
     files = write_evaluation(evaluation, workspace, calibration=calibration)
     sizes = [member.record.dataset.image_size for member in members]
+    n_bytes = [member.record.memory.model_bytes for member in members]
     largest = max(sizes, key=lambda size: size[0] * size[1] if size else 0)
     found = {
         "dataset": record.dataset.model_copy(update={"image_size": list(largest)}),
@@ -91,7 +92,7 @@ def judge_ensemble(
         "thresholds": evaluation.thresholds,
         "training": joined_training([member.record.training for member in members]),
         "speed": joined_speed([member.record.speed for member in members], held_out=[one.seconds for one in scales]),
-        "memory": Memory(model_bytes=_total([member.record.memory.model_bytes for member in members])),
+        "memory": Memory(model_bytes=None if None in n_bytes else sum(one for one in n_bytes if one is not None)),
         "files": files,
         "members": [member.record.key for member in members],
         "environment": dict(environment()),
@@ -175,16 +176,18 @@ def joined_speed(parts: Sequence[Speed], *, held_out: Sequence[float] = ()) -> S
     """
     sessions = {part.latency_session for part in parts}
     fit = _total([part.fit_seconds for part in parts])
-    summed = ("latency_ms", "latency_p95_ms", "latency_min_ms", "latency_max_ms", "test_seconds")
-    own = [part.fit_own_seconds for part in parts]
     return Speed(
         fit_seconds=None if fit is None else fit + sum(held_out),
-        fit_own_seconds=_total(own),
+        fit_own_seconds=_total([part.fit_own_seconds for part in parts]),
+        test_seconds=_total([part.test_seconds for part in parts]),
+        latency_ms=_total([part.latency_ms for part in parts]),
+        latency_p95_ms=_total([part.latency_p95_ms for part in parts]),
+        latency_min_ms=_total([part.latency_min_ms for part in parts]),
+        latency_max_ms=_total([part.latency_max_ms for part in parts]),
         latency_batch_size=parts[0].latency_batch_size,
         latency_device=parts[0].latency_device,
         latency_session=sessions.pop() if len(sessions) == 1 else None,
         latency_note=parts[0].latency_note,
-        **{name: _total([getattr(part, name) for part in parts]) for name in summed},
     )
 
 

@@ -50,7 +50,7 @@ class KeptMaps:
         if self.masks is not None:
             found |= {"masks": np.packbits(self.masks), "mask_shape": np.array(self.masks.shape)}
         with room_for(path, sum(one.nbytes for one in found.values())), path.open("wb") as file:
-            np.savez(file, **found)
+            np.savez(file, allow_pickle=False, **found)
 
     @classmethod
     def read(cls, path: Path) -> KeptMaps:
@@ -65,7 +65,7 @@ class KeptMaps:
                 if "masks" in found:
                     shape = tuple(int(side) for side in found["mask_shape"])
                     masks = np.unpackbits(found["masks"], count=int(np.prod(shape))).reshape(shape).astype(bool)
-                maps = found["maps"] if "maps" in found else None
+                maps = found.get("maps")
                 return cls([str(name) for name in found["images"]], maps, masks)
         except Exception as error:
             msg = (

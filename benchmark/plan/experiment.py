@@ -179,7 +179,7 @@ def _spelled_out(spec: dict[str, Any], role: str, *, ignored: frozenset[str] = f
 
 
 def _member_spelled_out(member: Any) -> Any:
-    """A member of an ensemble as the experiment of its own has it; a kept run is named by its folder, which is its key."""
+    """A member of an ensemble as an experiment of its own has it; a kept run is named by its folder, its key."""
     if not isinstance(member, dict) or "class_path" not in member:
         return member
     from extensions.configuration import ConfigError

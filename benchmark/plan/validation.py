@@ -134,6 +134,14 @@ def check_fitted_on(requirement: Requirement | None, experiments: Sequence[Exper
                 "expected one of the two, for thresholds are fitted on training images or on those: leave one out"
             )
             raise ConfigError(msg)
+        members = (experiment.model.get("init_args") or {}).get(MEMBERS)
+        if kept := [str(one) for one in members if not isinstance(one, dict)] if isinstance(members, list) else []:
+            msg = (
+                f"requirement: cross_conformal is {requirement.cross_conformal} and {kept[0]!r} a member of an "
+                "ensemble; expected members that can be fitted without a fold, and a kept run has seen all images: "
+                "describe it by class_path and init_args"
+            )
+            raise ConfigError(msg)
 
 
 def check_seed(value: Any) -> int:

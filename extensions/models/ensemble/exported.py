@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -15,7 +15,6 @@ from extensions.models.common.exported_layout import laid_out
 
 if TYPE_CHECKING:
     from extensions.backbones.feature_source import Features
-    from extensions.models.ensemble.torch_model import EnsembleModel
 
 
 class GivenFeatures(nn.Module):
@@ -43,7 +42,8 @@ class ExportedEnsemble(nn.Module):
     (N, 1, H, W), both higher for more anomalous.
 
     Args:
-        model: The fitted network.
+        members: The fitted networks.
+        joined: What makes one answer of theirs.
         sizes: Height and width in px that each member sees.
         inputs: For each member which of the inputs it sees; members that are prepared alike share one.
 
@@ -51,15 +51,22 @@ class ExportedEnsemble(nn.Module):
         ValueError: A member was not fitted.
     """
 
-    def __init__(self, model: EnsembleModel, sizes: Sequence[tuple[int, int]], inputs: Sequence[int]) -> None:
+    def __init__(
+        self,
+        members: Sequence[nn.Module],
+        joined: Callable[[Sequence[InferenceBatch]], InferenceBatch],
+        *,
+        sizes: Sequence[tuple[int, int]],
+        inputs: Sequence[int],
+    ) -> None:
         super().__init__()
         self.inputs = list(inputs)
-        self.joined = model.joined
-        made = [laid_out(network, size) for network, size in zip(model.members, sizes, strict=True)]
+        self.joined = joined
+        made = [laid_out(network, size) for network, size in zip(members, sizes, strict=True)]
         self.extractors = nn.ModuleList()
         self.shared: list[tuple[int, int, GivenFeatures]] = []  # input, extractor, and who is handed the features
         # What is not laid out anew is the trained network itself, which stays as it is.
-        own = [one if one is not network else None for one, network in zip(made, model.members, strict=True)]
+        own = [one if one is not network else None for one, network in zip(made, members, strict=True)]
         for places in shared_backbones(own, self.inputs):
             found = [made[place].feature_extractor for place in places]
             self.extractors.append(fix_to_size(_for_all(found), sizes[places[0]]))
@@ -110,7 +117,8 @@ def _has_all_of(one: FrozenFeatureExtractor, other: FrozenFeatureExtractor) -> b
 
 def _for_all(extractors: Sequence[FrozenFeatureExtractor]) -> FrozenFeatureExtractor:
     """An extractor of all their layers; the first is the deepest."""
-    deepest, stages = extractors[0], {}
+    deepest = extractors[0]
+    stages: dict[str, int] = {}
     for one in extractors:
         stages |= dict(zip(map(str, one.layers), one.idx, strict=True))
     layers = sorted(stages, key=lambda layer: stages[layer])

@@ -53,7 +53,8 @@ class FitSettings:
         held_out_ratio: Share of the training images that scales are measured on.
         accelerator: As Lightning names it.
         cache: Of images and features; None for none.
-        bank_seconds: Each fit adds what it took from the cache of a memory bank had taken; None where that is not known.
+        bank_seconds: Each fit adds what a memory bank that it took from the cache had taken; None where that is not
+            known.
     """
 
     seed: int = 0

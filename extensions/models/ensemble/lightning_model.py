@@ -240,6 +240,13 @@ class Ensemble(ReadingMixin, CheckpointMixin, AnomalibModule):
                 "runs of the same data"
             )
             raise ValueError(msg)
+        if member.n_train is not None and member.n_train != (n_train := len(datamodule.train_data)):
+            msg = (
+                f"{member.checkpoint}: this run was trained on {member.n_train} images, and the Ensemble is fitted on "
+                f"{n_train}, so that it may have seen those that are left out: describe the member by class_path and "
+                "init_args, which fits it anew"
+            )
+            raise ValueError(msg)
 
     def training_step(self, batch: Batch, *args: Any, **kwargs: Any) -> torch.Tensor:
         """Nothing is left to do."""

@@ -34,6 +34,7 @@ class Member:
         checkpoint: Where it lies trained; None for one that the ensemble fits.
         scale: As its run kept it; None where it is to be found.
         dataset: Name and category of the data that its run was trained on; None where that is not told.
+        n_train: How many images it was trained on; None where that is not told.
     """
 
     class_path: str
@@ -42,6 +43,7 @@ class Member:
     checkpoint: Path | None = None
     scale: Scale | None = None
     dataset: tuple[str, str] | None = None
+    n_train: int | None = None
 
     @property
     def described(self) -> dict[str, Any]:
@@ -156,6 +158,7 @@ def _kept(path: Path) -> Member:
         checkpoint=file,
         scale=Scale.read(scale) if scale.is_file() else None,
         dataset=(dataset["name"], dataset.get("category") or "") if dataset else None,
+        n_train=dataset.get("n_train") if dataset else None,
     )
 
 

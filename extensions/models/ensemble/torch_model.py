@@ -91,4 +91,4 @@ class EnsembleModel(nn.Module):
 
     def exportable_of(self, sizes: Sequence[tuple[int, int]], inputs: Sequence[int]) -> nn.Module:
         """The fitted network as an exported model computes it, see `ExportedEnsemble`."""
-        return ExportedEnsemble(self, sizes, inputs)
+        return ExportedEnsemble(list(self.members), self.joined, sizes=sizes, inputs=inputs)

@@ -208,6 +208,16 @@ def test_a_wrong_member_is_told_before_anything_runs(sweep, tmp_path, capsys):
     assert not (tmp_path / "out").exists()
 
 
+def test_kept_runs_are_refused_where_folds_must_be_unseen(sweep, tmp_path, caplog, capsys):
+    path = shutil.copy(sweep[0], tmp_path / "kept.yaml")
+    kept = next(str(sweep[1] / record.folder) for record in read_records(sweep[1]) if not record.members)
+    changes = {"models": [ensemble([kept, DETECTORS[0]])], "ensembles": None}
+    folds = {"max_false_alarms": 0.1, "cross_conformal": 2}
+    assert run(path, tmp_path / "out", **changes, requirement=folds) == 1
+    assert "a kept run has seen all images" in caplog.text + capsys.readouterr().err
+    assert run(path, tmp_path / "out", **changes, requirement=None) == 0
+
+
 def test_maps_come_back_as_they_were_written(tmp_path):
     rng = np.random.default_rng(0)
     collector = MapCollector(Scale(0, 1, 3.0, 2.0, 4))

@@ -194,11 +194,14 @@ def test_a_run_on_other_data_is_refused(engine, tiny_folder, bare, tmp_path):
     (tmp_path / "record.json").write_text(json.dumps({"dataset": {"name": "other", "category": "screw"}}))
     with pytest.raises(ValueError, match="trained on other screw, and the Ensemble is fitted on tiny"):
         fitted([tmp_path, PAIR[1]], engine, tiny_folder(), bare)
+    (tmp_path / "record.json").write_text(json.dumps({"dataset": {"name": "tiny", "n_train": 9}}))
+    with pytest.raises(ValueError, match="trained on 9 images, and the Ensemble is fitted on 8"):
+        fitted([tmp_path, PAIR[1]], engine, tiny_folder(), bare)
 
 
 def test_members_trained_by_gradient_need_their_epochs(engine, tiny_folder, bare):
     student = entry("Stfpm")
-    with pytest.raises(ConfigError, match="Stfpm resnet18 is trained by gradient descent.*trainer: {max_epochs"):
+    with pytest.raises(ConfigError, match=r"Stfpm resnet18 is trained by gradient descent.*trainer: {max_epochs"):
         fitted([student, PAIR[1]], engine, tiny_folder(), bare)
     model, _ = fitted([student | {"trainer": {"max_epochs": 1}}, PAIR[1]], engine, tiny_folder(), bare)
     assert model.model.is_fitted
@@ -276,7 +279,7 @@ def test_files_that_are_no_checkpoint_or_scale_are_told(tmp_path, pair):
     (tmp_path / "model.ckpt").write_text("no")
     with pytest.raises(ConfigError, match="cannot be read as a checkpoint"):
         extensions.Ensemble([PAIR[0], tmp_path])
-    with pytest.raises(ConfigError, match="cannot be a member|nothing tells"):
+    with pytest.raises(ConfigError, match="nothing tells which class"):
         torch.save({"hyper_parameters": {}, "state_dict": {}}, tmp_path / "model.ckpt")
         extensions.Ensemble([PAIR[0], tmp_path])
     for text in (
