@@ -114,7 +114,8 @@ def described(name: str, attempt: str, folder: Path) -> tuple[dict[str, Any] | N
         return config["model"], {}
     arguments: dict[str, Any] = {}
     if attempt == "stand-in":
-        if size := STAND_IN_SIZES.get(name, STAND_IN_SIZE):
+        size = STAND_IN_SIZES.get(name, STAND_IN_SIZE)
+        if size and "pre_processor" in inspect.signature(image_models()[name]).parameters:
             backbone = None if name in UNNORMALIZED else "resnet18"
             given = {"image_size": size, "backbone": backbone}
             arguments["pre_processor"] = {"class_path": "extensions.ImagePreProcessor", "init_args": given}
