@@ -87,9 +87,11 @@ def interval_table(frame: pd.DataFrame, metrics: dict[str, str]) -> str:
 
 def turned_table(output: Path) -> str:
     """A row per data set, part and detector: mean ± deviation over seeds, and how the images lie."""
-    from benchmark.api.output_tables import read_leaderboard
+    from benchmark.records.archive import load
+    from benchmark.tables.leaderboard import build_tables
 
-    frame = read_leaderboard(output).query("category != 'mean' and n_seeds > 0")
+    archive = load(output)
+    frame = build_tables(archive.records, archive.plans).by_category.query("n_seeds > 0")
     lie: dict[tuple[str, str], float] = {}
     for line in (output / "records.jsonl").read_text(encoding="utf-8").splitlines():
         data = json.loads(line)["dataset"]

@@ -43,7 +43,8 @@ def make_template(images: Sequence[Registered]) -> tuple[np.ndarray, list[float]
         moved = [
             None if lie is None else moved_back(image.gray, lie.matrix) for image, lie in zip(images, lies, strict=True)
         ]
-        total = np.sum([one for one, is_member in zip(moved, members, strict=True) if is_member], axis=0)
+        kept = [one for one, is_member in zip(moved, members, strict=True) if one is not None and is_member]
+        total = np.sum(kept, axis=0)
         template = of_levels(_levels(total / sum(members)))
     levels = _levels(template.gray)
     if not any(members):
