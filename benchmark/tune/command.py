@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -203,16 +204,12 @@ def _layers_of(plan: Plan) -> Any:
         backbone = Experiment(model=model, data=plan.data[0]).backbone
         asked: set[str] = set()
         for space in plan.spaces:
-            for dimension in space.dimensions:
-                if dimension.name != "layers":
-                    continue
-                for value in dimension.choices:
-                    choices = {**space.default, "layers": value}
-                    if "backbone" in choices:
-                        choices["backbone"] = backbone
-                        if backbone not in next(d.choices for d in space.dimensions if d.name == "backbone"):
-                            continue
-                    one = Experiment(model=space.at(choices), data=plan.data[0])
+            tried = {one.name: one.choices for one in space.dimensions}
+            fixed = {"backbone": backbone} if backbone in tried.get("backbone", ()) else {}
+            for value in tried.get("layers", ()):
+                with suppress(ValueError):  # this backbone has no such layers: that trial itself will say so
+                    model = space.at({**space.default, **fixed, "layers": value})
+                    one = Experiment(model=model, data=plan.data[0])
                     if one.backbone == backbone:
                         asked |= {name for _, found in shared_layers([one]) for name in found}
         return tuple(sorted(asked))
