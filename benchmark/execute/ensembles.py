@@ -12,6 +12,7 @@ from benchmark.one_run.judged_ensemble import JudgedMember, joined_speed, judge_
 from benchmark.one_run.kept_maps import MAPS
 from benchmark.one_run.options import RunOptions
 from benchmark.one_run.preparation import Prepared, find_weights, keep_place, prepare
+from benchmark.one_run.refitted_thresholds import with_requirement
 from benchmark.plan.ensembles import PlannedEnsemble
 from benchmark.records.archive import read_records
 from benchmark.records.cells import counting
@@ -83,6 +84,7 @@ def _judge(store: Store, one: PlannedEnsemble, data: Prepared, runs: Mapping[str
     with store.lock(key):
         there = store.read(prepared.folder)
         if there is not None and there.is_finished and options.overwrite != "all":
+            with_requirement(store, there, options.requirement)
             return
         with store.workspace() as workspace:
             record = judge_ensemble(

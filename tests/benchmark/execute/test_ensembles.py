@@ -106,6 +106,12 @@ def test_again_nothing_is_run_and_a_further_detector_brings_its_pairs(sweep, tmp
     assert not list(output.rglob(MAPS)), "they go when all was judged"
     assert len(list(output.rglob(HELD_OUT))) == 3
 
+    asked = {"max_false_alarms": 0.25}
+    assert run(path, output, keep="best", requirement=asked) == 0
+    kept = read_records(output)
+    assert {record.key: record.started for record in kept} == before
+    assert all(record.thresholds.requirement is not None for record in kept), "also of the ensembles"
+
     more = {"class_path": "extensions.Padim", "init_args": {**ON, "image_size": 64, "n_features": 5}}
     assert run(path, output, keep="best", models=[DETECTORS[2], more], ensembles={"sizes": [2]}) == 0
     after = {record.key: record.started for record in read_records(output)}
