@@ -283,7 +283,8 @@ def _how_they_lie(datamodule: AnomalibDataModule) -> list[str]:
         known = known_classes("model")
         classes = {name: import_class(resolve_class_path(name, "model"), "model", known) for name in known}
         bound = sorted(name for name, kind in classes.items() if getattr(kind, "needs_alignment", False))
-        lines.append(f"  {'rules out':18}{', '.join(bound)}, which compare each place with the same place of others")
+        word = "rules out" if found.lies_differently else "beware of"
+        lines.append(f"  {word:18}{', '.join(bound)}, which compare each place with the same place of others")
     return lines
 
 

@@ -74,9 +74,14 @@ class Position:
         return self.moved > MOVED and self.registered > self.score
 
     @property
+    def says_little(self) -> bool:
+        """Whether a place tells little of what is there: a texture, or parts that nothing brings onto each other."""
+        return self.score < ALIGNED and not self.lies_differently
+
+    @property
     def is_aligned(self) -> bool:
-        """Whether a detector may compare each place with the same place of other images."""
-        return self.score >= ALIGNED and not self.lies_differently
+        """Whether what is at a place is found there in other images, too."""
+        return not self.says_little and not self.lies_differently
 
     @property
     def sentence(self) -> str:
@@ -86,8 +91,12 @@ class Position:
             told += f", {self.registered:.2f} once registered, by which {self.moved:.0%} of them are turned or shifted"
         if self.is_aligned:
             return f"the good images lie alike: {told}"
-        remedy = "align: true straightens them" if self.lies_differently else "no turn or shift makes them alike"
-        return f"the good images do not lie alike: {told}; {remedy}"
+        if self.lies_differently:
+            return f"the good images do not lie alike: {told}; align: true straightens them"
+        return (
+            f"a place says little of what is there: {told}; no matter for a texture, but parts that lie differently are "
+            "not for such a detector, and no turn or shift makes these alike"
+        )
 
 
 def position_check(datamodule: Any) -> Position | str:

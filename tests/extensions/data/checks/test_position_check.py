@@ -65,7 +65,11 @@ def test_what_a_finding_means():
     assert not turned.is_aligned
     assert "align: true" in turned.sentence
     assert "75%" in turned.sentence
-    assert "no turn or shift" in Position(0.1, None, None, 16).sentence
+    texture = Position(0.1, None, None, 16)
+    assert texture.says_little
+    assert not texture.lies_differently
+    assert not turned.says_little
+    assert "no matter for a texture" in texture.sentence
 
 
 @needs_weights
