@@ -94,8 +94,8 @@ class Position:
         if self.lies_differently:
             return f"the good images do not lie alike: {told}; align: true straightens them"
         return (
-            f"a place says little of what is there: {told}; no matter for a texture, but parts that lie differently are "
-            "not for such a detector, and no turn or shift makes these alike"
+            f"a place says little of what is there: {told}; no matter for a texture, but if these are parts, no turn or "
+            "shift makes them alike"
         )
 
 
