@@ -20,6 +20,7 @@ CANDIDATES: dict[str, tuple[Any, ...]] = {
     "neighborhood": (1, 3, 5),
     "coreset_sampling_ratio": (0.01, 0.03, 0.1),
     "num_neighbors": (1, 9),
+    "score_pooling": (None, "max", "top_1%"),
 }
 """By argument what is tried where a configuration says nothing else, of the detectors that take it.
 
@@ -119,6 +120,8 @@ def space_of(model: dict[str, Any], given: Mapping[str, Sequence[Any]]) -> tuple
         default = default_of(name, own, arguments)
         if name == "layers":
             default = _as_strides(model, default)
+        if name == "score_pooling":
+            values = _distinct_poolings(model, values, default)
         if default not in values:
             values.insert(0, default)
         if len(values) > 1:
@@ -190,18 +193,35 @@ def resolved_crop(image_size: Any, share: float | None) -> Any:
 
 
 def _is_bound(name: str, own: Mapping[str, Any]) -> bool:
-    """Whether what is configured leaves no choice: weights are those of one backbone, layers are named by it."""
+    """Whether what is configured leaves no choice: weights are those of one backbone, layers are named by it.
+
+    `score: top` of CDO is an older name of a `score_pooling`, beside which it takes no other.
+    """
+    if name == "score_pooling" and own.get("score", "max") != "max":
+        return True
     if name in ("backbone", "layers") and any(own.get(tied) for tied in _TIED_TO_BACKBONE):
         return True
     return name == "image_size" and isinstance(own.get(name), list | tuple)
 
 
-def _strides(class_path: str) -> list[int]:
-    """Those of the layers that a detector takes by itself."""
+def _class_of(class_path: str) -> type:
     from extensions.configuration.classes import import_class, known_classes, resolve_class_path
 
-    found = import_class(resolve_class_path(class_path, "model"), "model", known_classes("model"))
-    return list(getattr(found, "reductions", ()))
+    return import_class(resolve_class_path(class_path, "model"), "model", known_classes("model"))
+
+
+def _strides(class_path: str) -> list[int]:
+    """Those of the layers that a detector takes by itself."""
+    return list(getattr(_class_of(class_path), "reductions", ()))
+
+
+def _distinct_poolings(model: dict[str, Any], values: Sequence[Any], default: Any) -> list[Any]:
+    """Each way to score once: what a detector does by itself has a name, too, such as the maximum of PaDiM."""
+    name_of = getattr(_class_of(model["class_path"]), "pooling_in", lambda arguments: arguments["score_pooling"])
+    found: dict[Any, Any] = {}
+    for value in (default, *values):
+        found.setdefault(name_of({**(model.get("init_args") or {}), "score_pooling": value}), value)
+    return [value for value in values if value in found.values()]
 
 
 def _stride_ranges(strides: Sequence[int]) -> list[list[int]]:
