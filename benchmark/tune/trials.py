@@ -146,13 +146,14 @@ class Trials:
         """
         from optuna.trial import TrialState
 
+        if state == "complete":  # before all else: without its scores it did not end
+            keep_scores(self._file(trial), scores)
         facts = {"state": state, "seconds": seconds, "n_looks": n_looks, "error": error}
         if quality is not None:
             facts["quality"] = json.dumps(asdict(quality))
         for name, value in facts.items():
             trial.set_user_attr(name, value)
         if state == "complete" and quality is not None:
-            keep_scores(self._file(trial), scores)
             self._study.tell(trial, quality.value)
         else:
             self._study.tell(trial, state=TrialState.PRUNED if state == "pruned" else TrialState.FAIL)
@@ -181,8 +182,9 @@ class Trials:
         best, default = self.best(), self.default()
         if best is None or default is None or best.number == default.number:
             return None
+        found, usual = kept_scores(self._file(best)), kept_scores(self._file(default))
         try:
-            return lead_of(kept_scores(self._file(best)), kept_scores(self._file(default)))
+            return lead_of(found, usual)
         except ValueError as error:
             raise ConfigError(damaged(self._file(best), error)) from error
 

@@ -18,6 +18,7 @@ from benchmark.tune.search import Look, TuneError, search
 from benchmark.tune.space import Dimension, Space
 from benchmark.tune.trials import JOURNAL, Trials
 from extensions.configuration import ConfigError
+from extensions.runtime.disk import DiskFullError
 
 MODEL = {"class_path": "extensions.Patchcore", "init_args": {"image_size": 128}}
 SPACE = Space(MODEL, (Dimension("image_size", (128, 192, 256, 320), 0), Dimension("num_neighbors", (1, 3, 9), 2)))
@@ -209,6 +210,23 @@ def test_the_best_by_less_than_a_standard_error_is_not_taken_also_when_resumed(
     assert f"  {reason}" in told(resumed)
 
 
+def test_a_trial_whose_scores_found_no_room_did_not_end(
+    looked: list, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        msg = "no room"
+        raise DiskFullError(msg)
+
+    (before,) = run(tmp_path, 1)
+    with monkeypatch.context() as patch, pytest.raises(DiskFullError):
+        patch.setattr("benchmark.tune.trials.keep_scores", full)
+        run(tmp_path, 10_000)
+    resumed = Trials(tmp_path, "one", SPACE, n_steps=2)
+    assert "complete" not in states(resumed)[len(states(before)) :]
+    (trials,) = run(tmp_path, 10_000)
+    assert trials.lead() is not None
+
+
 def test_scores_that_are_gone_or_damaged_are_told(looked: list, tmp_path: Path) -> None:
     (trials,) = run(tmp_path, 10_000)
     best = trials.best()
@@ -225,6 +243,9 @@ def test_scores_that_are_gone_or_damaged_are_told(looked: list, tmp_path: Path) 
             ConfigError, match=f"{path.name}: expected the scores of a trial.*{reason}.*delete the folder"
         ):
             trials.lead()
+    path.write_text(text)
+    assert trials.lead() is not None
     path.unlink()
-    with pytest.raises(ConfigError, match="it is not there"):
+    with pytest.raises(ConfigError, match="it is not there") as caught:
         trials.lead()
+    assert str(caught.value).count("give another --output") == 1
