@@ -62,12 +62,13 @@ def sensitivity_table(frame: pd.DataFrame) -> str:
 
 def tune_table(frame: pd.DataFrame) -> str:
     """A row per data set, detector and validation: how well it ranks settings, what the default and the choice lack."""
-    heads = ("data", "detector", "validation", "settings", "rank correlation", "regret of the default", "of the choice")
+    heads = ("data", "detector", "validation", "settings", "rank correlation", "regret of the default", "of the choice",
+             "of the best trial")  # fmt: skip
     told = {"one": "", "each": ", a setting for each paper"}
     lines = []
     for row in frame.to_dict("records"):
         numbers = [f"{row[name]:.2f}" if name == "spearman" else f"{row[name]:.3f}"
-                   for name in ("spearman", "default_regret", "regret")]  # fmt: skip
+                   for name in ("spearman", "default_regret", "regret", "regret_of_best")]  # fmt: skip
         lines.append([f"{row['data']}{told[row['choice']]}", row["detector"], row["validation"],
                       str(int(row["n_settings"])), *numbers])  # fmt: skip
     return _markdown(heads, lines)

@@ -79,7 +79,7 @@ def settings() -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:
 
 def _fixed(own: dict[str, Any]) -> dict[str, list[Any]]:
     """Arguments that have candidates of their own, but not in this study: the default alone."""
-    return {} if "neighborhood" in own else {"n_features": [None]}
+    return {"score_pooling": [None]} if "neighborhood" in own else {"score_pooling": [None], "n_features": [None]}
 
 
 def score(names: list[str], output: Path, data_root: Path | None) -> None:
@@ -151,33 +151,48 @@ def _labelled(datamodule: Any, test: pd.DataFrame) -> list[dict[str, str]]:
 def judged(output: Path) -> pd.DataFrame:
     """A row a setting, data set and category: image AUROC and separation by each validation, and on the test set.
 
-    Columns `labelled_<seed>`, `drawn` and their `separation_…`; `test_<seed>` without what that draw took, `test` all.
+    Columns `labelled_<seed>`, `drawn` and their `separation_…`; `error_…` and `separation_error_…`, standard errors of
+    what these two are above the default's on the same images; `test_<seed>` without what that draw took, `test` all.
     """
     rows = []
+    defaults: dict[tuple[str, str, str], pd.DataFrame] = {}  # by data, detector and category; files are in order
     for path in sorted(output.glob("*/*.csv")):
         frame = pd.read_csv(path, keep_default_na=False).assign(data=path.parent.name)
         for category, scores in frame.groupby("category", sort=True):
+            place = (path.parent.name, str(scores["detector"].iloc[0]), str(category))
+            default = defaults.setdefault(place, scores)
             first = scores.iloc[0]
             row = {name: first[name] for name in ("data", "detector", "setting", "choices", "latency_ms", "seconds")}
             row |= {"category": category, "cpu_seconds": first["cpu_seconds"]}
-            held_out, test = scores[scores["tag"] == "held_out"], scores[scores["tag"] == "test"]
-            row |= _measured("drawn", pd.concat([held_out, scores[scores["tag"] == "drawn"]]))
-            row["test"] = _measured("test", test)["test"]
+            for name in ("drawn", *(f"labelled_{seed}" for seed in range(N_SEEDS))):
+                row |= _measured(name, _looked_at(scores, name), _looked_at(default, name))
+            row["test"] = _auroc(scores[scores["tag"] == "test"])
             for seed in range(N_SEEDS):
-                role = scores[f"role{seed}"]
-                row |= _measured(f"labelled_{seed}", pd.concat([held_out, scores[role == "taken"]]))
-                row[f"test_{seed}"] = _measured("test", scores[role == "left"])["test"]
+                row[f"test_{seed}"] = _auroc(scores[scores[f"role{seed}"] == "left"])
             rows.append(row)
     return pd.DataFrame(rows)
 
 
-def _measured(name: str, scores: pd.DataFrame) -> dict[str, float]:
+def _looked_at(scores: pd.DataFrame, name: str) -> pd.DataFrame:
+    """The images of a validation: the good ones held out, and drawn defects or those that a draw took."""
+    is_bad = scores["tag"] == "drawn" if name == "drawn" else scores[f"role{name.removeprefix('labelled_')}"] == "taken"
+    return scores[(scores["tag"] == "held_out") | is_bad]
+
+
+def _auroc(scores: pd.DataFrame) -> float:
     from sklearn.metrics import roc_auc_score
 
+    return float(roc_auc_score(scores["label"], scores["score"]))
+
+
+def _measured(name: str, scores: pd.DataFrame, default: pd.DataFrame) -> dict[str, float]:
+    from benchmark.tune.lead import lead_of, sample_of
     from benchmark.tune.objective import separation
 
-    labels, values = scores["label"].to_numpy(int), scores["score"].to_numpy(float)
-    return {name: roc_auc_score(labels, values), f"separation_{name}": separation(labels, values)}
+    lead = lead_of([sample_of(scores)], [sample_of(default)])
+    apart = separation(scores["label"].to_numpy(int), scores["score"].to_numpy(float))
+    return {name: _auroc(scores), f"separation_{name}": apart, f"error_{name}": lead.standard_error,
+            f"separation_error_{name}": lead.separation_error}  # fmt: skip
 
 
 def summary(trials: pd.DataFrame) -> pd.DataFrame:
@@ -186,8 +201,10 @@ def summary(trials: pd.DataFrame) -> pd.DataFrame:
     Of several categories one setting is chosen by the mean over them (`one`), or one for each (`each`).
 
     Returns:
-        Columns data, detector, choice, validation, n_settings, spearman (mean over draws), default_regret and regret:
-        test AUROC of the best setting less that of the default and of the chosen one, means over draws.
+        Columns data, detector, choice, validation, n_settings, spearman (mean over draws), and test AUROC of the best
+        setting less that of the default (default_regret), of what `workbench tune` takes (regret) and of the best on
+        the validation, however little it is above the default (regret_of_best); taken is the share of draws in which
+        tune takes another than the default. All are means over draws.
     """
     lines = []
     for (data, detector), rows in trials.groupby(["data", "detector"], sort=False):
@@ -207,24 +224,37 @@ def summary(trials: pd.DataFrame) -> pd.DataFrame:
 
 
 def _mean_rows(rows: pd.DataFrame) -> pd.DataFrame:
-    numbers = [name for name in rows if name.startswith(("labelled", "drawn", "separation", "test", "latency"))]
-    return rows.groupby("setting")[numbers].mean().reset_index()
+    errors = [name for name in rows if "error_" in name]
+    means = [name for name in rows if name.startswith(("labelled", "drawn", "separation", "test", "latency"))]
+    grouped = rows.groupby("setting")
+    mean_errors = grouped[errors].agg(lambda found: (found**2).sum() ** 0.5 / len(found))
+    return grouped[[name for name in means if name not in errors]].mean().join(mean_errors).reset_index()
 
 
 def _loss(rows: pd.DataFrame, draw: str) -> dict[str, float]:
     """Of one draw of one validation."""
+    from benchmark.tune.lead import Lead
     from benchmark.tune.objective import Quality
 
-    rows = rows.sort_values("setting")
+    rows = rows.sort_values("setting")  # the default first
     test = rows["test" if draw == "drawn" else draw.replace("labelled", "test")]
     orders = [
         Quality(line[draw], line[f"separation_{draw}"], None, line["latency_ms"]).order
         for line in rows.to_dict("records")
     ]
-    chosen = min(range(len(orders)), key=orders.__getitem__)
+    best = min(range(len(orders)), key=orders.__getitem__)
+    found, default = rows.iloc[best], rows.iloc[0]
+    differences = [found[name] - default[name] for name in (draw, f"separation_{draw}")]
+    lead = Lead(differences[0], found[f"error_{draw}"], differences[1], found[f"separation_error_{draw}"])
+    chosen = best if lead.is_enough else 0
     ranked = pd.Series([-sorted(orders).index(order) for order in orders], dtype=float)
     spearman = ranked.corr(test.reset_index(drop=True), method="spearman")
-    return {"spearman": spearman, "default_regret": test.max() - test.iloc[0], "regret": test.max() - test.iloc[chosen]}
+    lacks = {"default_regret": 0, "regret": chosen, "regret_of_best": best}
+    return {
+        "spearman": spearman,
+        **{name: test.max() - test.iloc[place] for name, place in lacks.items()},
+        "taken": float(chosen != 0),
+    }
 
 
 def write(output: Path, to: Path) -> None:

@@ -131,6 +131,9 @@ def _tune(
         for name, space in zip(names, plan.spaces, strict=True)
     ]
 
+    for trials, _ in detectors:
+        trials.lead()  # what is damaged is told before any trial
+
     def write() -> list[Path]:
         return write_results(
             output,

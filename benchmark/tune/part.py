@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ import pandas as pd
 
 from benchmark.tune.validation import Validation
 from extensions.configuration import ConfigError, instantiate_data
+from extensions.data.errors import DatasetError
 from extensions.data.splits import held_out, spread
 from extensions.models.common.known_defects import is_known_defect
 
@@ -107,7 +109,10 @@ def part_of(spec: dict[str, Any], validation: Validation, *, data_root: Path | N
         )
         raise ConfigError(msg)
     _check_searchable(datamodule, validation)
-    set_up(datamodule, seed=seed)
+    try:
+        set_up(datamodule, seed=seed)
+    except DatasetError as error:
+        raise type(error)(_as_asked(str(error), validation), error.problems) from error
     samples = datamodule.train_data.samples
     is_known = is_known_defect(samples)
     train, good = _hold_out(datamodule, samples[~is_known], validation)
@@ -129,11 +134,31 @@ def part_of(spec: dict[str, Any], validation: Validation, *, data_root: Path | N
 def _with_arguments(spec: dict[str, Any], validation: Validation) -> dict[str, Any]:
     """The data set with the arguments that set aside what is looked at."""
     added: dict[str, Any] = {}
+    own = (spec.get("init_args") or {}).get("calibration_dir")
+    if validation.kind == "folder" and own is not None and str(own) != validation.folder:
+        msg = (
+            f"validation.folder: found {validation.folder!r}, but a data set has calibration_dir {str(own)!r}, and "
+            "settings and thresholds are found on one folder; give the same one, or leave calibration_dir out"
+        )
+        raise ConfigError(msg)
     if validation.kind == "labelled":
         added = {"tuned_on": validation.n, "tuned_on_seed": validation.seed}
     if validation.kind == "folder":
         added = {"calibration_dir": validation.folder}
     return {**spec, "init_args": {**(spec.get("init_args") or {}), **added}}
+
+
+def _as_asked(message: str, validation: Validation) -> str:
+    """What is wrong with an argument that `_with_arguments` set, by the name under which it was asked for."""
+    if validation.kind == "labelled":
+        return re.sub(r"^tuned_on is ", "validation.labelled is ", message)
+    if validation.kind == "folder":
+        message = re.sub(r"(\bin |out of |correct |\()calibration_dir\b(?!/)", r"\1validation.folder", message)
+        message = message.replace("validation.folder in the config, or leave it out", "validation.folder in the config")
+        return message.replace(
+            "validation.folder: thresholds are fitted on", "validation.folder: settings are chosen by"
+        )
+    return message
 
 
 def _without_looked_at(spec: dict[str, Any], validation: Validation) -> dict[str, Any]:

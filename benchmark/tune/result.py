@@ -12,11 +12,12 @@ import pandas as pd
 import yaml
 
 from benchmark.records.run_files import write_text
+from benchmark.tune.lead import Lead
 from benchmark.tune.trials import Trials, quality_of
 
 BEST, TRIALS = "best.yaml", "trials.csv"
-FACTS = ("detector", "trial", "is_default", "is_best", "state", "image_AUROC", "separation", "pixel_AUROC",
-         "latency_ms", "seconds", "n_looks", "validation")  # fmt: skip
+FACTS = ("detector", "trial", "is_default", "is_best", "is_chosen", "state", "image_AUROC", "separation",
+         "pixel_AUROC", "latency_ms", "seconds", "n_looks", "validation")  # fmt: skip
 
 
 def trials_frame(detectors: Sequence[Trials], *, validation: str) -> pd.DataFrame:
@@ -27,12 +28,13 @@ def trials_frame(detectors: Sequence[Trials], *, validation: str) -> pd.DataFram
         validation: What they were judged by, for a person.
 
     Returns:
-        Columns `FACTS`, one for each argument that was tried, and `error`. Qualities are those on the images that were
-        looked at: of a complete trial on all of them, of a pruned one on what it saw. None of it is a test result.
+        Columns `FACTS`, one for each argument that was tried, `choice` (of the best trial why it was or was not taken
+        instead of the default) and `error`. Qualities are those on the images that were looked at: of a complete trial
+        on all of them, of a pruned one on what it saw. None of it is a test result.
     """
     lines = []
     for trials in detectors:
-        best, default = trials.best(), trials.default()
+        best, default, chosen, lead = trials.best(), trials.default(), trials.chosen(), trials.lead()
         for one in trials.rows:
             if "state" not in one.user_attrs:
                 continue
@@ -42,23 +44,25 @@ def trials_frame(detectors: Sequence[Trials], *, validation: str) -> pd.DataFram
                 "trial": one.number,
                 "is_default": default is not None and one.number == default.number,
                 "is_best": best is not None and one.number == best.number,
+                "is_chosen": chosen is not None and one.number == chosen.number,
                 **{name: one.user_attrs.get(name) for name in ("state", "seconds", "n_looks", "error")},
                 **({} if quality is None else asdict(quality)),
                 "validation": validation,
                 **one.params,
             }
+            if lead is not None and line["is_best"]:
+                line["choice"] = _choice(lead)
             lines.append(line)
     tried = list(dict.fromkeys(dim.name for trials in detectors for dim in trials.space.dimensions))
-    return pd.DataFrame(lines, columns=[*FACTS, *tried, "error"])
+    return pd.DataFrame(lines, columns=[*FACTS, *tried, "choice", "error"])
 
 
 def best_models(trials: Trials) -> list[dict[str, Any]]:
-    """The default and, where another is better, the found settings."""
-    best, default = trials.best(), trials.default()
-    if best is None or default is None:
+    """The default and, where another is better by more than one standard error, the found settings."""
+    chosen = trials.chosen()
+    if chosen is None or chosen.params == trials.space.default:
         return [trials.space.model]
-    found = trials.space.at(best.params)
-    return [trials.space.model] if best.number == default.number else [trials.space.model, found]
+    return [trials.space.model, trials.space.at(chosen.params)]
 
 
 def write_results(
@@ -112,14 +116,18 @@ def write_results(
 
 
 def told(trials: Trials) -> list[str]:
-    """What the search of a detector found, a line each for the default and the best."""
+    """What the search of a detector found, a line each for the default, the best and which of them is taken."""
     best, default = trials.best(), trials.default()
     rows = [one for one in trials.rows if "state" in one.user_attrs]
     n_complete = sum(one.user_attrs["state"] == "complete" for one in rows)
     lines = [f"{trials.name}: {len(rows)} of {trials.space.n_settings} settings tried, {n_complete} to their end"]
-    for what, one in (("default", default), ("found", best)):
+    for what, one in (("default", default), ("best trial", best)):
         quality = None if one is None else quality_of(one)
-        if quality is None or one is None or (what == "found" and default is not None and one.number == default.number):
+        if (
+            quality is None
+            or one is None
+            or (what == "best trial" and default is not None and one.number == default.number)
+        ):
             continue
         given = ", ".join(f"{key}={value}" for key, value in one.params.items())
         pixel = "" if quality.pixel_AUROC is None else f", pixel AUROC {quality.pixel_AUROC:.3f}"
@@ -127,11 +135,18 @@ def told(trials: Trials) -> list[str]:
             "" if quality.latency_ms is None or math.isnan(quality.latency_ms) else f", {quality.latency_ms:.0f} ms"
         )
         lines.append(f"  {what}: image AUROC {quality.image_AUROC:.4f}{pixel}{latency} ({given})")
-    if best is not None and default is not None and best.number == default.number:
+    lead = trials.lead()
+    if lead is not None:
+        lines.append(f"  {_choice(lead)}")
+    elif default is not None:
         lines.append("  nothing better than the default was found")
     if default is None:
         lines.append("  the default was not tried yet: a larger --budget does")
     return lines
+
+
+def _choice(lead: Lead) -> str:
+    return f"{'it is taken' if lead.is_enough else 'the default stays'}: {lead.told}"
 
 
 def plain(value: Any) -> Any:

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from benchmark.tune.objective import Quality, mean_quality
 from benchmark.tune.part import Part
 from benchmark.tune.scoring import judge
@@ -110,6 +112,7 @@ def _carry_out(
     """One trial, kept however it ends; a line about it."""
     started = time.perf_counter()
     seen: list[Quality] = []
+    scores: list[pd.DataFrame] = []
     state, error = "complete", ""
     try:
         model = trials.space.at(choices)
@@ -117,6 +120,7 @@ def _carry_out(
         for step, look in enumerate(looks):
             judged = judge(model, look.part, workspace=workspace, seed=seed, trainer=trainer, layers=wanted)
             seen.append(judged.quality)
+            scores += [judged.scores] if look.counts else []
             if step < len(looks) - 1 and trials.report(trial, step, seen):
                 state = "pruned"
                 break
@@ -128,7 +132,7 @@ def _carry_out(
     counted = [one for one, look in zip(seen, looks, strict=False) if look.counts] or seen
     quality = mean_quality(counted) if counted else None
     seconds = time.perf_counter() - started
-    trials.end(trial, state=state, seconds=seconds, n_looks=len(seen), quality=quality, error=error)
+    trials.end(trial, state=state, seconds=seconds, n_looks=len(seen), quality=quality, scores=scores, error=error)
     settings = ", ".join(f"{name}={value}" for name, value in choices.items() if value != trials.space.default[name])
     what = f"{state:8} {trials.name}: {settings or 'default settings'}"
     if quality is None or error:

@@ -9,6 +9,7 @@ from math import prod
 from typing import Any
 
 from benchmark.plan.experiment import constructor_defaults
+from benchmark.tune.candidates import as_strides, at_hand, distinct_poolings, own_strides, stride_ranges
 from extensions.configuration import ConfigError
 from extensions.configuration.errors import did_you_mean
 
@@ -20,6 +21,7 @@ CANDIDATES: dict[str, tuple[Any, ...]] = {
     "neighborhood": (1, 3, 5),
     "coreset_sampling_ratio": (0.01, 0.03, 0.1),
     "num_neighbors": (1, 9),
+    "score_pooling": (None, "max", "top_1%"),
 }
 """By argument what is tried where a configuration says nothing else, of the detectors that take it.
 
@@ -113,12 +115,14 @@ def space_of(model: dict[str, Any], given: Mapping[str, Sequence[Any]]) -> tuple
             continue
         values: list[Any] = list(given[name]) if name in given else list(CANDIDATES[name])
         if name == "backbone" and name not in given:
-            values = _at_hand(values, left_out)
+            values = at_hand(values, left_out)
         if name == "layers" and name not in given:
-            values = _stride_ranges(_strides(model["class_path"]))
+            values = stride_ranges(own_strides(model["class_path"]))
         default = default_of(name, own, arguments)
         if name == "layers":
-            default = _as_strides(model, default)
+            default = as_strides(model, default)
+        if name == "score_pooling":
+            values = distinct_poolings(model, values, default)
         if default not in values:
             values.insert(0, default)
         if len(values) > 1:
@@ -190,52 +194,12 @@ def resolved_crop(image_size: Any, share: float | None) -> Any:
 
 
 def _is_bound(name: str, own: Mapping[str, Any]) -> bool:
-    """Whether what is configured leaves no choice: weights are those of one backbone, layers are named by it."""
+    """Whether what is configured leaves no choice: weights are those of one backbone, layers are named by it.
+
+    `score: top` of CDO is an older name of a `score_pooling`, beside which it takes no other.
+    """
+    if name == "score_pooling" and own.get("score", "max") != "max":
+        return True
     if name in ("backbone", "layers") and any(own.get(tied) for tied in _TIED_TO_BACKBONE):
         return True
     return name == "image_size" and isinstance(own.get(name), list | tuple)
-
-
-def _strides(class_path: str) -> list[int]:
-    """Those of the layers that a detector takes by itself."""
-    from extensions.configuration.classes import import_class, known_classes, resolve_class_path
-
-    found = import_class(resolve_class_path(class_path, "model"), "model", known_classes("model"))
-    return list(getattr(found, "reductions", ()))
-
-
-def _stride_ranges(strides: Sequence[int]) -> list[list[int]]:
-    """All ranges of strides, such as 4 and 8 of 4, 8 and 16."""
-    n = len(strides)
-    return [list(strides[i:j]) for i in range(n) for j in range(n, i, -1)]
-
-
-def _as_strides(model: dict[str, Any], layers: Sequence[str] | None) -> Any:
-    """Layers by their strides, which mean the same on every backbone; by name where one is not the last at its own."""
-    from extensions.backbones import default_layers, layer_table
-
-    if layers is None:
-        return _strides(model["class_path"])
-    arguments = constructor_defaults(model["class_path"], "model") | (model.get("init_args") or {})
-    backbone = str(arguments["backbone"])
-    try:
-        strides = sorted({layer.reduction for layer in layer_table(backbone) if layer.name in layers})
-        is_last = list(default_layers(backbone, reductions=strides)) == list(layers)
-    except ValueError:  # the default trial will say so
-        return list(layers)
-    return strides if is_last else list(layers)
-
-
-def _at_hand(backbones: Sequence[str], left_out: list[str]) -> list[Any]:
-    """Those whose weights need no download."""
-    from extensions.backbones.manifest import row_for
-    from extensions.backbones.resolve import ResolvedWeights, from_folder, from_package
-
-    found: list[Any] = []
-    for name in backbones:
-        row = row_for(name)
-        if any(isinstance(place(name, row), ResolvedWeights) for place in (from_folder, from_package)):
-            found.append(name)
-        else:
-            left_out.append(f"{name} is not tried: its weights are not on this machine (space: {{backbone: […]}} asks)")
-    return found

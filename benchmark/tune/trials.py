@@ -5,17 +5,20 @@ from __future__ import annotations
 import json
 import random
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from itertools import islice, product
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from benchmark.tune.kept_scores import damaged, keep_scores, kept_scores, scores_file
+from benchmark.tune.lead import Lead, lead_of
 from benchmark.tune.objective import Quality
 from benchmark.tune.space import Choice, Space
 from extensions.configuration import ConfigError
 
 if TYPE_CHECKING:
+    import pandas as pd
     from optuna import Study
     from optuna.trial import FrozenTrial, Trial
 
@@ -33,7 +36,7 @@ class Trials:
     against the best trial so far, data set by data set; of one the median of the other trials' first looks.
 
     Args:
-        folder: Output folder; its file is Optuna's journal, one JSON object a line.
+        folder: Output folder; its file is Optuna's journal, one JSON object a line, beside the scores of each trial.
         name: Of the detector, unique in the folder.
         space: What is tried.
         n_steps: Looks of a trial, at the most.
@@ -50,6 +53,7 @@ class Trials:
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.name = name
+        self._folder = folder
         self.space = space
         with warnings.catch_warnings():  # Optuna calls it experimental since 3.6
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
@@ -128,7 +132,7 @@ class Trials:
         return trial.params != self.space.default and trial.should_prune()
 
     def end(self, trial: Trial, *, state: str, seconds: float, n_looks: int, quality: Quality | None = None,
-            error: str = "") -> None:  # fmt: skip
+            scores: Sequence[pd.DataFrame] = (), error: str = "") -> None:  # fmt: skip
         """Keep how a trial ended.
 
         Args:
@@ -137,10 +141,13 @@ class Trials:
             seconds: It took.
             n_looks: It had.
             quality: Of a complete trial, on all parts; of a pruned one on what it saw.
+            scores: Of a complete trial, on each part, see `keep_scores`.
             error: Of a failed one, in a sentence.
         """
         from optuna.trial import TrialState
 
+        if state == "complete":  # before all else: without its scores it did not end
+            keep_scores(self._file(trial), scores)
         facts = {"state": state, "seconds": seconds, "n_looks": n_looks, "error": error}
         if quality is not None:
             facts["quality"] = json.dumps(asdict(quality))
@@ -165,6 +172,29 @@ class Trials:
         """The complete trial of the default settings."""
         complete = [one for one in self.rows if one.user_attrs.get("state") == "complete"]
         return next((one for one in complete if one.params == self.space.default), None)
+
+    def lead(self) -> Lead | None:
+        """Of the best trial over the default; None before both are known, and where they are the same.
+
+        Raises:
+            ConfigError: The scores of one of them are not there, or damaged.
+        """
+        best, default = self.best(), self.default()
+        if best is None or default is None or best.number == default.number:
+            return None
+        found, usual = kept_scores(self._file(best)), kept_scores(self._file(default))
+        try:
+            return lead_of(found, usual)
+        except ValueError as error:
+            raise ConfigError(damaged(self._file(best), error)) from error
+
+    def chosen(self) -> FrozenTrial | None:
+        """The best trial where its lead is more than one standard error, else the default; None before that ended."""
+        lead = self.lead()
+        return self.best() if lead is not None and lead.is_enough else self.default()
+
+    def _file(self, trial: Trial | FrozenTrial) -> Path:
+        return scores_file(self._folder, self.name, trial.number)
 
 
 def mend(journal: Path) -> None:

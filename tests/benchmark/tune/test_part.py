@@ -14,6 +14,7 @@ from benchmark.tune.scoring import judge
 from benchmark.tune.validation import read_validation
 from extensions.configuration import ConfigError, instantiate_data
 from extensions.data import fingerprint
+from extensions.data.errors import DatasetError
 
 Product = Callable[..., dict[str, Any]]
 KINDS = [{"labelled": 3}, {"drawn": 5}, {"folder": "limits"}, "known"]
@@ -101,6 +102,29 @@ def test_what_cannot_be_looked_at_is_refused(product: Product) -> None:
     stock["init_args"].pop("num_workers")
     with pytest.raises(ConfigError, match="expected a datamodule of this project"):
         part(stock, "drawn")
+
+
+@pytest.mark.parametrize(("validation", "told"), [
+    ({"labelled": 9}, r"^validation.labelled is 9, but of the 8 defects .* only 7 can be had"),
+    ({"folder": "nowhere"}, r"lacks the folder .*nowhere; correct validation.folder in the config$"),
+    ({"folder": "test"}, r"same image in validation.folder and in training or test"),
+    ({"folder": "train/good"}, r"image in validation.folder outside of its subfolders"),
+])  # fmt: skip
+def test_what_the_data_set_lacks_is_told_by_the_name_it_was_asked_under(
+    product: Product, validation: Any, told: str
+) -> None:
+    with pytest.raises(DatasetError, match=told) as caught:
+        part(product(), validation)
+    assert "calibration_dir" not in str(caught.value)
+    assert "tuned_on" not in str(caught.value)
+
+
+def test_thresholds_of_another_folder_are_not_dropped(product: Product) -> None:
+    with pytest.raises(
+        ConfigError, match=r"has calibration_dir 'test'.*give the same one, or leave calibration_dir out"
+    ):
+        part(product(calibration_dir="test"), {"folder": "limits"})
+    assert len(part(product(calibration_dir="limits"), {"folder": "limits"}).bad) == 2
 
 
 def test_judged_scores_are_those_of_a_fit_by_anomalib(

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from benchmark.tune import search as module
+from benchmark.tune.kept_scores import scores_file
 from benchmark.tune.objective import Quality
 from benchmark.tune.result import best_models, told, trials_frame
 from benchmark.tune.scoring import Judged
@@ -17,11 +18,21 @@ from benchmark.tune.search import Look, TuneError, search
 from benchmark.tune.space import Dimension, Space
 from benchmark.tune.trials import JOURNAL, Trials
 from extensions.configuration import ConfigError
+from extensions.runtime.disk import DiskFullError
 
 MODEL = {"class_path": "extensions.Patchcore", "init_args": {"image_size": 128}}
 SPACE = Space(MODEL, (Dimension("image_size", (128, 192, 256, 320), 0), Dimension("num_neighbors", (1, 3, 9), 2)))
 LOOKS = [Look(SimpleNamespace(name="a"), counts=False), Look(SimpleNamespace(name="a"))]
 COST = 10.0  # s a look
+
+
+def scores_of(auroc: float, n: int = 500) -> pd.DataFrame:
+    """Of so many images of each class: this share of the bad ones is above all good ones, the others are below."""
+    bad = [2.0 if number < round(auroc * n) else 0.0 for number in range(n)]
+    labels = [0] * n + [1] * n
+    return pd.DataFrame(
+        {"image": [f"{i:04}" for i in range(2 * n)], "label": labels, "kind": "", "score": [1.0] * n + bad}
+    )
 
 
 class Clock:
@@ -46,7 +57,8 @@ def looked(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
         if arguments["image_size"] == 192:
             msg = "no room for 192 px"
             raise ValueError(msg)
-        return Judged(Quality(0.5 + arguments["image_size"] / 1000, 1.0, None, 5.0), pd.DataFrame())
+        auroc = 0.5 + arguments["image_size"] / 1000
+        return Judged(Quality(auroc, 1.0, None, 5.0), scores_of(auroc))
 
     monkeypatch.setattr(module, "judge", judge)
     monkeypatch.setattr(module, "time", clock)
@@ -175,3 +187,65 @@ def test_runs_with_other_seeds_differ(looked: list, tmp_path: Path) -> None:
         search([(trials, {})], LOOKS, budget=100, layers=lambda _: (), progress=False)
         orders.append([tuple(row.params.items()) for row in trials.rows])
     assert orders[0] != orders[1]
+
+
+def test_the_best_by_less_than_a_standard_error_is_not_taken_also_when_resumed(
+    looked: list, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def judge(model: dict[str, Any], *_: Any, **__: Any) -> Judged:
+        auroc = 0.9 if model["init_args"] == {"image_size": 320, "num_neighbors": 9} else 0.8
+        return Judged(Quality(auroc, 1.0, None, 5.0), scores_of(auroc, 10))
+
+    monkeypatch.setattr(module, "judge", judge)
+    space = Space(MODEL, (Dimension("image_size", (128, 320), 0), Dimension("num_neighbors", (1, 9), 1)))
+    run(tmp_path, 10_000, space=space)
+    resumed = Trials(tmp_path, "one", space, n_steps=2)
+    frame = trials_frame([resumed], validation="").set_index("image_size")
+    assert frame.index[frame["is_best"]].tolist() == [320]
+    assert frame["is_chosen"].equals(frame["is_default"])
+    assert best_models(resumed) == [MODEL]
+    # 1 of 10 bad images differs: its placement by 1, and sqrt(0.1 / 10) is the standard error.
+    reason = "the default stays: the best trial is 0.1000 above, one standard error is 0.1000"
+    assert frame.loc[frame["is_best"], "choice"].tolist() == [reason]
+    assert f"  {reason}" in told(resumed)
+
+
+def test_a_trial_whose_scores_found_no_room_did_not_end(
+    looked: list, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        msg = "no room"
+        raise DiskFullError(msg)
+
+    (before,) = run(tmp_path, 1)
+    with monkeypatch.context() as patch, pytest.raises(DiskFullError):
+        patch.setattr("benchmark.tune.trials.keep_scores", full)
+        run(tmp_path, 10_000)
+    resumed = Trials(tmp_path, "one", SPACE, n_steps=2)
+    assert "complete" not in states(resumed)[len(states(before)) :]
+    (trials,) = run(tmp_path, 10_000)
+    assert trials.lead() is not None
+
+
+def test_scores_that_are_gone_or_damaged_are_told(looked: list, tmp_path: Path) -> None:
+    (trials,) = run(tmp_path, 10_000)
+    best = trials.best()
+    assert best is not None
+    path = scores_file(tmp_path, "one", best.number)
+    text = path.read_text()
+    for damage, reason in (
+        (text[: len(text) // 2].rpartition("\n")[0], "not judged by the same images"),
+        ("", "No columns"), ("a,b\n1,2\n", "found columns a, b and 1 images"),
+        (text.replace("1.0", "nan", 1), "NaN or infinite"), (text.replace("1.0", "x", 1), "could not convert"),
+    ):  # fmt: skip
+        path.write_text(damage)
+        with pytest.raises(
+            ConfigError, match=f"{path.name}: expected the scores of a trial.*{reason}.*delete the folder"
+        ):
+            trials.lead()
+    path.write_text(text)
+    assert trials.lead() is not None
+    path.unlink()
+    with pytest.raises(ConfigError, match="it is not there") as caught:
+        trials.lead()
+    assert str(caught.value).count("give another --output") == 1

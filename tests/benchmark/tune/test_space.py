@@ -24,7 +24,7 @@ def values_of(model: dict[str, Any], given: dict[str, list[Any]] | None = None) 
 def test_a_detector_is_tried_in_the_arguments_that_it_takes() -> None:
     assert {"layers", "neighborhood", "coreset_sampling_ratio"} <= set(values_of(patchcore()))
     padim = values_of({"class_path": "extensions.Padim", "init_args": {}})
-    assert set(padim) == {"backbone", "image_size", "center_crop", "layers"}
+    assert set(padim) == {"backbone", "image_size", "center_crop", "layers", "score_pooling"}
     assert padim["layers"][0] == [4, 8, 16]
     assert [8, 16] in padim["layers"]
 
@@ -54,6 +54,22 @@ def test_named_layers_follow_to_another_backbone() -> None:
     found, _ = space_of(patchcore(layers=["layer2", "layer3"]), SMALL)
     moved = found.at({**found.default, "backbone": "tf_efficientnet_lite0"})["init_args"]
     assert moved["layers"] == ["blocks.2", "blocks.4"]
+
+
+def test_each_way_to_score_is_tried_once_also_where_a_detector_does_one_of_them_by_itself() -> None:
+    def tried(kind: str, **arguments: Any) -> tuple[Any, ...]:
+        return values_of({"class_path": f"extensions.{kind}", "init_args": arguments})["score_pooling"]
+
+    assert tried("Patchcore") == (None, "max", "top_1%")
+    assert tried("Patchcore", score_pooling="top_100") == ("top_100", None, "max", "top_1%")
+    assert tried("Padim") == (None, "top_1%"), "its own is the maximum"
+    assert tried("Padim", score_pooling="max") == ("max", "top_1%")
+    cdo = {"class_path": "extensions.Cdo", "init_args": {"score": "top"}}
+    assert "score_pooling" not in values_of(cdo), "its older argument takes no other beside it"
+    found, _ = space_of(patchcore(), SMALL)
+    model = found.at({**found.default, "score_pooling": "top_1%"})
+    assert model["init_args"]["score_pooling"] == "top_1%"
+    assert "score_pooling" not in found.at({**found.default, "image_size": 128})["init_args"]
 
 
 def test_weights_of_its_own_leave_no_other_backbone() -> None:
