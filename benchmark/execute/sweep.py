@@ -105,7 +105,8 @@ def run_sweep(
             keeper.add(record)
             folders.append(record.folder)
             without_images += record.is_finished and record.files.images == [] and not experiment.augmentations
-    counts["failed"] += judge_all(store, planned, options=options, progress=options.progress)["failed"]
+    if failed := judge_all(store, planned, options=options, progress=options.progress)["failed"]:
+        counts["failed"] += failed
     if keep != "all":
         drop_maps(store, folders)
     measure_latencies(store, experiments, again=options.overwrite == "latency", progress=options.progress)

@@ -99,7 +99,7 @@ class Brightness(Predictor):
         super().__init__(info, batch=1)
         self.at_work = 0
 
-    def stream(self, images):
+    def _scored(self, images):
         for key, image in images:
             self.at_work += 1
             assert self.at_work == 1, "two at once"

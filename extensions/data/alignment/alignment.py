@@ -7,13 +7,12 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-import cv2
 import numpy as np
 
-from extensions.data.alignment.registration import Lie, Registered, lie_of, prepared, working_size
-from extensions.data.alignment.template import of_levels
+if TYPE_CHECKING:
+    from extensions.data.alignment.registration import Lie, Registered
 
 UNEVEN = 0.01  # relative difference of aspect ratios from which on a turn would shear
 
@@ -47,6 +46,8 @@ class Alignment:
 
     @cached_property
     def _registered(self) -> Registered:
+        from extensions.data.alignment.template import of_levels
+
         return of_levels(self.template)
 
     def check_size(self, size: tuple[int, int]) -> None:
@@ -55,6 +56,8 @@ class Alignment:
         Raises:
             ValueError: It names both.
         """
+        from extensions.data.alignment.registration import working_size
+
         height, width = self.template.shape
         if abs(size[0] * width / (size[1] * height) - 1) > UNEVEN and working_size(size) != (height, width):
             msg = (
@@ -72,6 +75,8 @@ class Alignment:
         Raises:
             ValueError: The image is of another shape than the template.
         """
+        from extensions.data.alignment.registration import Lie, lie_of, prepared
+
         self.check_size((levels.shape[0], levels.shape[1]))
         size = (self.template.shape[0], self.template.shape[1])
         found = lie_of(prepared(levels, size), self._registered)
@@ -94,6 +99,8 @@ class Alignment:
 
     def packed(self) -> dict[str, Any]:
         """For JSON: the template as PNG in base 64."""
+        import cv2
+
         content = cv2.imencode(".png", self.template)[1].tobytes()
         return {"template": base64.b64encode(content).decode("ascii"), "least": self.least}
 
@@ -104,6 +111,8 @@ class Alignment:
         Raises:
             ValueError: It is something else.
         """
+        import cv2
+
         try:
             content = np.frombuffer(base64.b64decode(packed["template"], validate=True), np.uint8)
             template = cv2.imdecode(content, cv2.IMREAD_GRAYSCALE)

@@ -94,8 +94,8 @@ class Position:
         if self.lies_differently:
             return f"the good images do not lie alike: {told}; align: true straightens them"
         return (
-            f"a place says little of what is there: {told}; no matter for a texture, but if these are parts, no turn or "
-            "shift makes them alike"
+            f"a place says little of what is there: {told}; no matter for a texture, but if these are parts, no turn "
+            "or shift makes them alike"
         )
 
 

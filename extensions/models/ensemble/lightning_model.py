@@ -171,12 +171,10 @@ class Ensemble(ReadingMixin, CheckpointMixin, AnomalibModule):
         Raises:
             ValueError: A region of interest or tiles, or what a member refuses.
         """
-        refused = [name for name in ("region", "tiling") if getattr(imaging, name) is not None]
-        if refused:
-            settings = {"region": "roi, ignore and border", "tiling": "tiling"}
+        if imaging.tiling is not None:
             msg = (
-                f"Ensemble looks at whole images, but the data set sets a {refused[0]}: take {settings[refused[0]]} "
-                "out of the data set, or choose one of the members alone"
+                "Ensemble looks at whole images, but the data set sets a tiling: take tiling out of the data set, or "
+                "choose one of the members alone"
             )
             raise ValueError(msg)
         super().set_imaging(imaging)

@@ -13,7 +13,7 @@ from extensions.models.common.region_mixin import inside_of
 from inference.export.network import ExportedNetwork
 from tests.extensions.models.test_contract import MODELS, WITHOUT_MAP, build
 
-REFUSING = {"Fastflow", "RegAd"}
+REFUSING = {"Ensemble", "Fastflow", "RegAd"}
 FIXED_ONLY = {"ConvAutoencoder", "AutoencoderOcSvm"}
 HEEDING = [name for name in MODELS if name not in REFUSING]
 

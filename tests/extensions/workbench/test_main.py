@@ -93,7 +93,7 @@ def test_examples_of_anomalibs_command_line_name_a_config_that_is_there(
     [
         (["trian"], "workbench: error: there is no subcommand 'trian'; did you mean train?"),
         (["refinement"], "workbench: error: there is no subcommand 'refinement'; did you mean refine?"),
-        (["xyz"], "workbench: error: there is no subcommand 'xyz'; expected one of run, table,"),
+        (["xyz"], "workbench: error: there is no subcommand 'xyz'; expected one of run, tune, table,"),
         (["pretrain", "exprot"], "workbench pretrain: error: there is no subcommand 'exprot'; did you mean export?"),
         (["backbones", "lst"], "workbench backbones: error: there is no subcommand 'lst'; did you mean list?"),
     ],

@@ -63,6 +63,7 @@ def test_an_image_is_answered_with_score_threshold_and_label(port):
         "threshold": 100.0,
         "upper_threshold": None,
         "pred_label": True,
+        "aligned": None,
         "verdict": "defective",
         "width": 9,
         "height": 6,
