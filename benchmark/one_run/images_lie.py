@@ -28,7 +28,7 @@ def how_images_lie(model: AnomalibModule, datamodule: AnomalibDataModule) -> dic
     if isinstance(position, str):
         return found
     found |= {"position_score": position.score, "position_registered": position.registered}
-    if remark := position_warning(model, datamodule):
+    if remark := position_warning(model, position):
         warn_once(f"data set {datamodule.name!r}: {remark}")
         found["position_remark"] = remark
     return found

@@ -56,6 +56,7 @@ def judge(
     from benchmark.one_run.evaluation import ScoreCollector
     from benchmark.one_run.latency import measure_latency
     from benchmark.one_run.training import device_of, fit, make_engine, test_once
+    from extensions.backbones.stock_weights import stock_weights
     from extensions.cache import open_cache
     from extensions.configuration import instantiate_model
     from extensions.data.reading.decoded import decoded_images
@@ -71,7 +72,7 @@ def judge(
     arguments = {**(trainer or {}), "logger": False}
     with quiet(), exact_float32():
         seed_everything(seed, workers=True, verbose=False)
-        with step("building the model"), fetching():
+        with step("building the model"), fetching(), stock_weights():
             detector: AnomalibModule = instantiate_model(model)
         check_image_size(detector)
         take_imaging(detector, datamodule)

