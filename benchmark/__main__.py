@@ -38,7 +38,7 @@ def run(options: argparse.Namespace) -> int:
     from benchmark.execute.sweep import run_sweep, select
     from benchmark.log import open_sinks
     from benchmark.one_run.options import IMAGES, RunOptions
-    from benchmark.plan.ensembles import read_ensembles
+    from benchmark.plan.ensembles import planned_ensembles, read_ensembles
     from benchmark.plan.grid import expand
     from benchmark.plan.validation import requirement_of
     from benchmark.records.archive import holds_runs
@@ -59,11 +59,15 @@ def run(options: argparse.Namespace) -> int:
         msg = f"{options.config}: {error}"
         raise ConfigError(msg) from error
     experiments, requirement = select(experiments, filters), requirement_of(config)
+    ensembles = read_ensembles(config.get("ensembles"))
     name = str(config.get("name") or options.config.stem)
     output = options.output or DEFAULT_OUTPUT / name
     if options.dry_run:
         return _dry_run(
-            experiments, output, RunOptions(overwrite=options.overwrite, data_root=data_root, requirement=requirement)
+            experiments,
+            output,
+            RunOptions(overwrite=options.overwrite, data_root=data_root, requirement=requirement),
+            planned_ensembles(experiments, ensembles),
         )
     _check_writable(output)
     sinks = open_sinks([config.get("log"), *options.log])  # a missing package ends here
@@ -86,7 +90,7 @@ def run(options: argparse.Namespace) -> int:
                 config=options.config.name,
                 partial=bool(filters),
                 sinks=sinks,
-                ensembles=read_ensembles(config.get("ensembles")),
+                ensembles=ensembles,
             )
     except DiskFullError:
         has_room = False  # nor for the tables
@@ -212,7 +216,8 @@ def portable_command(arguments: Sequence[str]) -> str:
     return shlex.join(["python", "-m", "benchmark", *told])
 
 
-def _dry_run(experiments: Sequence, output: Path, options: RunOptions) -> int:
+def _dry_run(experiments: Sequence, output: Path, options: RunOptions, ensembles: Sequence) -> int:
+    from benchmark.execute.ensembles import left_to_judge
     from benchmark.one_run.preparation import prepare
     from benchmark.one_run.refitted_thresholds import lacks_scores_for
     from benchmark.one_run.runner import is_due
@@ -229,6 +234,9 @@ def _dry_run(experiments: Sequence, output: Path, options: RunOptions) -> int:
         what = (experiment.model_name, experiment.backbone, experiment.settings, prepared.dataset, prepared.category)
         print(f"{prepared.key}  {'  '.join(filter(None, what))}  seed {experiment.seed}: {' '.join(state.split())}")
     print(f"{len(experiments)} experiments, {todo} to do")
+    if ensembles:
+        n_left = len(left_to_judge(store, ensembles, overwrite=options.overwrite))
+        print(f"{len(ensembles)} ensembles of these, {n_left} to judge")
     return 0
 
 

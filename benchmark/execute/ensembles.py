@@ -26,9 +26,14 @@ logger = logging.getLogger(__name__)
 
 def maps_wanted(store: Store, planned: Sequence[PlannedEnsemble], *, overwrite: str) -> tuple[str, ...]:
     """Ids of the experiments whose maps are needed for ensembles that have no record yet."""
-    done = {record.experiment_id for record in read_records(store.output) if record.is_finished and record.is_current}
-    left = [one for one in planned if overwrite == "all" or one.experiment.experiment_id not in done]
+    left = left_to_judge(store, planned, overwrite=overwrite)
     return tuple(sorted({member.experiment_id for one in left for member in one.members}))
+
+
+def left_to_judge(store: Store, planned: Sequence[PlannedEnsemble], *, overwrite: str) -> list[PlannedEnsemble]:
+    """Those that have no record yet."""
+    done = {record.experiment_id for record in read_records(store.output) if record.is_finished and record.is_current}
+    return [one for one in planned if overwrite == "all" or one.experiment.experiment_id not in done]
 
 
 def judge_all(

@@ -15,7 +15,6 @@ from extensions.configuration.errors import did_you_mean
 ENSEMBLE = "extensions.Ensemble"
 KEYS = ("sizes", "combine")
 SMALLEST, MOST = 2, 5  # members: of ten detectors there are 45 pairs and 252 fives
-WAYS = ("mean", "maximum")
 
 
 @dataclass(frozen=True)
@@ -65,12 +64,14 @@ def read_ensembles(section: Any) -> EnsemblePlan | None:
             near = did_you_mean(str(key), KEYS)
             msg = f"ensembles: unknown key {key!r}, expected one of {', '.join(KEYS)}{near}"
             raise ConfigError(msg)
+    from extensions.models.ensemble.scale import COMBINE  # with torch
+
     sizes, ways = _listed(section.get("sizes", [2])), _listed(section.get("combine", ["mean"]))
     if not sizes or not all(type(size) is int and SMALLEST <= size <= MOST for size in sizes):
         msg = f"ensembles.sizes: found {section.get('sizes')!r}, expected whole numbers from {SMALLEST} to {MOST}"
         raise ConfigError(msg)
-    if not ways or not all(way in WAYS for way in ways):
-        msg = f"ensembles.combine: found {section.get('combine')!r}, expected {' or '.join(WAYS)}, or a list of both"
+    if not ways or not all(way in COMBINE for way in ways):
+        msg = f"ensembles.combine: found {section.get('combine')!r}, expected {' or '.join(COMBINE)}, or a list of both"
         raise ConfigError(msg)
     return EnsemblePlan(tuple(dict.fromkeys(sizes)), tuple(dict.fromkeys(ways)))
 

@@ -75,6 +75,7 @@ class ExportedPadim(nn.Module):
         drawn = [
             F.interpolate(features[layer].index_select(1, getattr(self, f"drawn{number}")), size=self.map_size)
             for number, layer in enumerate(self.layers)
+            if len(getattr(self, f"drawn{number}"))  # chance may draw no channel of a layer
         ]
         embedding = self.enlarge.kept(torch.cat(drawn, dim=1).flatten(2).transpose(1, 2))  # (N, P, C)
         difference = embedding.transpose(0, 1) - self.mean  # (P, N, C)

@@ -62,6 +62,15 @@ def sweep(tiny_root, tmp_path_factory):
     return path, folder / "out"
 
 
+def test_dry_run_tells_how_many_ensembles_are_left(sweep, capsys):
+    path, output = sweep
+    asked = ["run", "--config", str(path), "--output", str(output), "--dry-run"]
+    assert main(asked) == 0
+    assert "3 experiments, 0 to do\n4 ensembles of these, 0 to judge" in capsys.readouterr().out
+    assert main([*asked, "--overwrite", "all"]) == 0
+    assert "4 ensembles of these, 4 to judge" in capsys.readouterr().out
+
+
 def test_judged_pairs_and_triples_are_records_of_their_members(sweep):
     records = by_key(sweep[1])
     judged = [record for record in records.values() if record.members]

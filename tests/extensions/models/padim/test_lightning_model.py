@@ -8,6 +8,7 @@ from lightning import seed_everything
 
 from extensions import Padim
 from extensions.models.common.pre_processor import default_pre_processor
+from extensions.models.padim.exported import ExportedPadim
 from extensions.models.padim.torch_model import derive_n_features, fit_gaussians
 
 
@@ -45,6 +46,16 @@ def test_second_fit_replaces_the_gaussians(bare, engine, tiny_folder):
     engine().fit(model, datamodule=tiny_folder(normal_dir="test/good", normal_test_dir="train/good"))
     assert not torch.equal(model.model.gaussian.mean, first)
     assert model.model.memory_bank == []
+
+
+def test_export_agrees_where_a_layer_gives_no_feature(bare, engine, tiny_folder, images):
+    model = Padim("resnet18", pre_trained=False, image_size=64, n_features=2, **bare)  # of three layers
+    engine().fit(model, datamodule=tiny_folder())
+    network = model.model.eval().cpu()
+    seen = model.pre_processor.transform(images)
+    with torch.no_grad():
+        expected, found = network(seen), ExportedPadim(network, (64, 64))(seen)
+    torch.testing.assert_close(found.anomaly_map, expected.anomaly_map, atol=1e-4, rtol=1e-4)
 
 
 def test_number_of_features_is_the_papers_else_100_else_all():
