@@ -45,6 +45,7 @@ def run(options: argparse.Namespace) -> int:
     from extensions.cache import open_cache
     from extensions.configuration import ConfigError, load_config
     from extensions.runtime.disk import DiskFullError, room_for
+    from extensions.runtime.stages import stages
 
     open_cache()  # an invalid limit ends here, not in every run
     data_root = options.data_root and options.data_root.resolve()  # workers may start elsewhere
@@ -54,7 +55,8 @@ def run(options: argparse.Namespace) -> int:
     for key, value in map(_pair, options.filter):
         filters.setdefault(key, []).append(value)
     try:
-        experiments = expand(config, folder=options.config.parent, data_root=data_root)
+        with stages.stage("expanding the config"):
+            experiments = expand(config, folder=options.config.parent, data_root=data_root)
     except ConfigError as error:
         msg = f"{options.config}: {error}"
         raise ConfigError(msg) from error
@@ -96,7 +98,8 @@ def run(options: argparse.Namespace) -> int:
         has_room = False  # nor for the tables
         raise
     finally:
-        written, following = _written(output) if has_room and holds_runs(output) else ([], "")
+        with stages.stage("writing the tables"):
+            written, following = _written(output) if has_room and holds_runs(output) else ([], "")
     print("\n".join(str(path) for path in written))
     print(f"{_outcome(counts)}: open {output / SHEET}{following}")
     return 0 if counts["finished"] == len(experiments) and not counts["failed"] else 1
@@ -163,6 +166,13 @@ def speed(options: argparse.Namespace) -> int:
     from benchmark.speed import run_speed
 
     output = options.output or DEFAULT_OUTPUT / "speed"
+    if options.profile is not None:
+        from benchmark.speed.profile import profile_sweep
+
+        path, frame = profile_sweep(options.profile, output, data_root=options.data_root, warm=options.warm)
+        print(frame.to_string(index=False, float_format="{:.1f}".format))
+        print(f"open {path}")
+        return 0
     frame = run_speed(output, rows=options.rows, data_root=options.data_root)
     print(
         frame[["row", "reference_seconds", "ours_seconds", "ratio", "bound", "reached", "agree"]].to_string(index=False)

@@ -118,4 +118,8 @@ def _add_speed(commands: Any) -> None:
     one.add_argument("--output", type=Path, help="folder for the result (default: output/speed)")
     one.add_argument("--data-root", type=Path, help="folder that holds mvtec/bottle (default: packaged images)")
     one.add_argument("--rows", nargs="+", action="extend", default=[], metavar="NAME", help="only these rows")
+    one.add_argument(
+        "--profile", type=Path, metavar="CONFIG", help="run this sweep instead and tell where its time goes, by stage"
+    )
+    one.add_argument("--warm", action="store_true", help="with --profile: keep what the cache holds")
     one.set_defaults(command="speed")

@@ -32,6 +32,7 @@ from benchmark.records.sweep_plan import PlanEntry, SweepPlan
 from benchmark.statistics.requirement import Requirement
 from extensions.configuration import ConfigError
 from extensions.runtime.progress import progress_bar, say
+from extensions.runtime.stages import stages
 
 logger = logging.getLogger(__name__)
 
@@ -109,7 +110,8 @@ def run_sweep(
         counts["failed"] += failed
     if keep != "all":
         drop_maps(store, folders)
-    measure_latencies(store, experiments, again=options.overwrite == "latency", progress=options.progress)
+    with stages.stage("timing all networks"):
+        measure_latencies(store, experiments, again=options.overwrite == "latency", progress=options.progress)
     sum_latencies(store)
     for run in runs_of(store, everything) if sinks else []:
         send(run.record, sinks=sinks, output=output)

@@ -123,12 +123,13 @@ def measure(record: Record, prepared: Prepared, workspace: Path, options: RunOpt
                 known = replace(known, tested=Tested(test_id(experiment), collector, test_seconds))
         if calibration is None:
             calibration = calibration_scores(model, prepared, workspace, options)
-        evaluation = collector.finish(
-            getattr(model, "label_free_threshold", None),
-            requirement=options.requirement,
-            calibration=calibration,
-            part_score=getattr(datamodule, "part_score", None),
-        )
+        with step("computing metrics"):
+            evaluation = collector.finish(
+                getattr(model, "label_free_threshold", None),
+                requirement=options.requirement,
+                calibration=calibration,
+                part_score=getattr(datamodule, "part_score", None),
+            )
         set_thresholds(model, evaluation)
         n_views = next((one.n_views for one in augmentations if one.where == "tta"), 1)
         image, left_to_do = cached.network_input()
@@ -138,7 +139,8 @@ def measure(record: Record, prepared: Prepared, workspace: Path, options: RunOpt
             network = network_id(experiment, model, image, n_views=n_views)
     known = replace(known, peak_bytes=max(known.peak_bytes, memory.peak_bytes))
     last_fit.keep(prepared, options.shared_fits, known)
-    files = write_evaluation(evaluation, workspace, calibration=calibration)
+    with step("writing the scores"):
+        files = write_evaluation(evaluation, workspace, calibration=calibration)
     keep_maps(maps, evaluation.scores["image"].tolist(), workspace)
     # The thresholds of augmented scores are not those of the model alone, which is all that a checkpoint holds.
     keep_checkpoint = options.keep_checkpoint and not in_test
@@ -150,9 +152,10 @@ def measure(record: Record, prepared: Prepared, workspace: Path, options: RunOpt
         keep_for_timing(workspace, image, lambda path: engine.trainer.save_checkpoint(path, weights_only=True))
     kept = evaluation.thresholds
     chosen = collector.images.chosen(evaluation.medians, kept.image, kept.upper)
-    images = draw(
-        chosen, workspace, map_range=evaluation.ranges.get("pixel", (0.0, 1.0)), imaging=imaging_of(datamodule)
-    )
+    with step("drawing images"):
+        images = draw(
+            chosen, workspace, map_range=evaluation.ranges.get("pixel", (0.0, 1.0)), imaging=imaging_of(datamodule)
+        )
     speed = {
         "fit_seconds": known.whole_seconds,
         "fit_own_seconds": known.seconds,

@@ -81,6 +81,7 @@ def prepare(experiment: Experiment, data_root: Path | None = None) -> Prepared:
         dataset, category = datamodule.name, datamodule.category or ""
         with step("setting up the data"):
             set_up(datamodule, seed=experiment.seed)
+        with step("hashing the data"):
             found = fingerprint(datamodule)
         _check_counts(dataset, found.counts)
         weights = find_weights(_resolved(experiment, category))

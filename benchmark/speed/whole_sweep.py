@@ -137,7 +137,7 @@ def run_ours(bench: Bench, models: Any) -> Metrics:
         config = {"models": list(models), "data": [bench.images.spec(bench.settings.n_workers)], "keep": "none"}
         (folder / "speed.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
         command = ["benchmark", "run", "--config", str(folder / "speed.yaml"), "--output", str(folder / "output")]
-        _run(command, folder, environment)
+        run_module(command, folder, environment)
         found: Metrics = {}
         for record in read_records(folder / "output"):
             model = record.experiment.model
@@ -172,7 +172,7 @@ def run_stock(bench: Bench, name: str, model: dict[str, Any]) -> tuple[Metrics, 
             "n_centers": settings.n_centers,
         }
         (work / "job.json").write_text(json.dumps(job), encoding="utf-8")
-        _run(["benchmark.speed.stock_benchmark", str(work / "job.json")], work, dict(os.environ))
+        run_module(["benchmark.speed.stock_benchmark", str(work / "job.json")], work, dict(os.environ))
         tables = list(work.glob("runs/benchmark/*/results.csv"))
         if not tables:
             msg = f"anomalib benchmark left no results for {name}: {_last_line(work / 'runs' / 'pipeline.log')}"
@@ -192,7 +192,7 @@ def run_label(model: str, arguments: dict[str, Any]) -> str:
     return " ".join([model, *(f"{axis}={float(arguments[axis]):g}" for axis in axes if axis in arguments)])
 
 
-def _run(command: list[str], folder: Path, environment: dict[str, str]) -> None:
+def run_module(command: list[str], folder: Path, environment: dict[str, str]) -> None:
     """Run a module of this checkout; what it prints goes to a file, of which an error tells the last line."""
     path = os.pathsep.join(filter(None, [str(ROOT), environment.get("PYTHONPATH")]))
     log = folder / "printed.txt"

@@ -7,6 +7,7 @@ from dis import opname
 
 from extensions.runtime.downloads import download_error
 from extensions.runtime.escaped import writable
+from extensions.runtime.stages import stages
 
 ROOMS = ("extensions", "benchmark", "inference")
 _STEP = "step: "
@@ -27,9 +28,10 @@ _REMEDIES = (
 
 @contextmanager
 def step(name: str) -> Iterator[None]:
-    """Let an error that ends the block tell in which step of a run it came up; the innermost step counts."""
+    """A stage of a run, of which an error that ends the block tells the name; the innermost step counts."""
     try:
-        yield
+        with stages.stage(name):
+            yield
     except Exception as error:
         if not _step_of(error):
             error.add_note(f"{_STEP}{name}")
