@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import shlex
 import sys
 import tempfile
@@ -44,9 +45,11 @@ def run(options: argparse.Namespace) -> int:
     from benchmark.records.archive import holds_runs
     from extensions.cache import open_cache
     from extensions.configuration import ConfigError, load_config
+    from extensions.runtime.atomic_write import write_whole
     from extensions.runtime.disk import DiskFullError, room_for
     from extensions.runtime.stages import stages
 
+    stages.started()
     open_cache()  # an invalid limit ends here, not in every run
     data_root = options.data_root and options.data_root.resolve()  # workers may start elsewhere
     executor = parse_executor(options.executor)
@@ -102,6 +105,8 @@ def run(options: argparse.Namespace) -> int:
             written, following = _written(output) if has_room and holds_runs(output) else ([], "")
     print("\n".join(str(path) for path in written))
     print(f"{_outcome(counts)}: open {output / SHEET}{following}")
+    if options.stages is not None:
+        write_whole(options.stages, json.dumps(stages.rows()))
     return 0 if counts["finished"] == len(experiments) and not counts["failed"] else 1
 
 

@@ -50,6 +50,7 @@ def _add_run(commands: Any) -> None:
     )  # fmt: skip
     add_set_option(one, "seeds=[0,1,2]")
     one.add_argument("--dry-run", action="store_true", help="list the experiments and run nothing")
+    one.add_argument("--stages", type=Path, help=argparse.SUPPRESS)  # file of seconds by stage, for speed --profile
     add_data_root_option(one)
     one.set_defaults(command="run")
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 import tempfile
 import time
 from contextlib import nullcontext
@@ -15,7 +14,7 @@ import pandas as pd
 from benchmark.speed.fit_predict import cold_cache
 from benchmark.speed.whole_sweep import run_module
 
-START, REST = "starting Python and importing the command", "everything else"
+REST = "everything else"
 
 
 def profile_sweep(
@@ -42,12 +41,16 @@ def profile_sweep(
         nullcontext(dict(os.environ)) if warm else cold_cache() as environment,
     ):
         folder = Path(scratch)
-        command = ["benchmark.speed.profile", str(folder / "stages.json"), str(time.time())]
-        command += ["run", "--config", str(config.resolve()), "--output", str(folder / "output")]
+        stages, started = folder / "stages.json", time.time()
+        command = ["benchmark", "run", "--config", str(config.resolve()), "--output", str(folder / "output")]
+        command += ["--stages", str(stages)]
         command += ["--data-root", str(data_root.resolve())] if data_root else []
         run_module(command, folder, environment)
-        found = json.loads((folder / "stages.json").read_text(encoding="utf-8"))
-    frame = pd.DataFrame(found, columns=["stage", "seconds", "cpu_seconds", "n"])
+        took = time.time() - started
+        told = json.loads(stages.read_text(encoding="utf-8"))
+    rest = max(0.0, took - sum(one["seconds"] for one in told))
+    told.append({"stage": REST, "seconds": rest, "cpu_seconds": 0.0, "n": 1})
+    frame = pd.DataFrame(told, columns=["stage", "seconds", "cpu_seconds", "n"])
     frame.insert(2, "share", 100 * frame["seconds"] / frame["seconds"].sum())
     total = {"stage": "all", "seconds": frame["seconds"].sum(), "share": 100.0}
     total |= {"cpu_seconds": frame["cpu_seconds"].sum(), "n": 1}
@@ -55,26 +58,3 @@ def profile_sweep(
     path = output / f"profile_{config.stem}.csv"
     frame.round(2).to_csv(path, index=False)
     return path, frame
-
-
-def _profiled(path: Path, started: float, arguments: list[str]) -> int:
-    """Run the command in this process and write its stages."""
-    from benchmark.__main__ import main
-    from extensions.runtime.stages import stages
-
-    before = (time.time() - started, time.process_time())
-    stages.forget()
-    with stages.stage(REST):
-        code = main(arguments)
-        stages_of = stages.read()
-    rows = [{"stage": START, "seconds": before[0], "cpu_seconds": before[1], "n": 1}]
-    rows += [
-        {"stage": name, "seconds": one.seconds, "cpu_seconds": one.cpu_seconds, "n": one.n}
-        for name, one in stages_of.items()
-    ]
-    path.write_text(json.dumps(rows), encoding="utf-8")
-    return code
-
-
-if __name__ == "__main__":
-    sys.exit(_profiled(Path(sys.argv[1]), float(sys.argv[2]), sys.argv[3:]))

@@ -5,7 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+
+import psutil
+
+START = "starting the command"
 
 
 @dataclass
@@ -50,9 +54,14 @@ class StageClock:
             self._count()
             self._open.remove(found)
 
-    def forget(self) -> None:
-        """Start anew, outside of all stages."""
-        self._stages.clear()
+    def started(self) -> None:
+        """A command begins: what went before in this process, imports above all, is the first stage."""
+        seconds = time.time() - psutil.Process().create_time()
+        self._stages = {START: Stage(seconds, time.process_time(), 1)}
+
+    def rows(self) -> list[dict[str, float | str]]:
+        """A row of stage, seconds, cpu_seconds and n for each."""
+        return [{"stage": name, **asdict(stage)} for name, stage in self.read().items()]
 
     def read(self) -> dict[str, Stage]:
         """The stages so far, in the order in which they were first entered."""
