@@ -40,6 +40,8 @@ def study_tables(results: Path) -> dict[str, str | None]:
     found["pooling_sources"] = sources_table(pd.read_csv(sources)) if sources.is_file() else None
     turned = results / "turned"
     found["turned"] = turned_table(turned) if (turned / "records.jsonl").is_file() else None
+    judged = results / "ensembles"
+    found["ensembles"] = ensembles_table(judged) if (judged / "records.jsonl").is_file() else None
     measured = results / "spd" / "sensitivity.csv"
     found["sensitivity"] = sensitivity_table(pd.read_csv(measured)) if measured.is_file() else None
     return found
@@ -108,6 +110,32 @@ def turned_table(output: Path) -> str:
         told = "" if score is None else f"{score:.2f}"
         lines.append([row["category"], aligned, told, row["model"], str(int(row["n_seeds"])), *cells])
     heads = ("parts", "", "position score", "detector", "seeds", "image AUROC", "pixel AUROC", "AUPRO")
+    return _markdown(heads, lines)
+
+
+def ensembles_table(output: Path) -> str:
+    """A row per data set and detector: mean ± deviation over seeds, and what the ensemble is above it, with its interval."""
+    from benchmark.api.output_tables import output_tables
+
+    tables = output_tables(output)
+    above = {}
+    for one in tables.differences.query("metric == 'image_AUROC'").to_dict("records"):
+        sides = [one["first"].startswith("Ensemble"), one["second"].startswith("Ensemble")]
+        if sides.count(True) == 1:
+            sign, other = (1, one["second"]) if sides[0] else (-1, one["first"])
+            low, high = sorted(sign * one[end] for end in ("low", "high"))
+            above[one["dataset"], other] = f"{sign * one['difference']:+.4f} ({low:+.4f} to {high:+.4f})"
+    lines = []
+    frame = tables.leaderboard.query("n_seeds > 0")
+    for row in frame[frame["category"] == frame.groupby("dataset")["category"].transform("last")].to_dict("records"):
+        is_pair = row["model"] == "Ensemble"
+        name = "both" if is_pair else f"{row['model']}, {row['backbone']}"
+        cells = [_finely(row, "image_AUROC"), *(_spread(row, metric) for metric in ("pixel_AUROC", "pixel_AUPRO"))]
+        told = above.get((row["dataset"], name), "")
+        lines.append([row["dataset"], name, str(int(row["n_seeds"])), *cells, f"{row['latency_ms']:.0f}", told])
+    order = list(dict.fromkeys(line[0] for line in lines))
+    lines.sort(key=lambda line: (order.index(line[0]), line[1] == "both", line[1]))
+    heads = ("data", "detector", "seeds", "image AUROC", "pixel AUROC", "AUPRO", "ms", "both less this one")
     return _markdown(heads, lines)
 
 
