@@ -114,7 +114,7 @@ def turned_table(output: Path) -> str:
 
 
 def ensembles_table(output: Path) -> str:
-    """A row per data set and detector: mean ± deviation over seeds, and what the ensemble is above it, with its interval."""
+    """A row per data set and detector: mean ± deviation over seeds, and how far the ensemble is above it."""
     from benchmark.api.output_tables import output_tables
 
     tables = output_tables(output)

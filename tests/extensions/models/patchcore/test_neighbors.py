@@ -50,7 +50,25 @@ def one_row(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     return rng.normal(size=(1, 5)), rng.normal(size=(7, 5))
 
 
-CASES = [spread, clustered, far_from_the_origin, nearly_copies, in_the_bank, copies, on_a_grid, all_alike, one_row]
+def wide(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Rows near a plane of 12 of 640 channels; queries near it, far from it, and rows themselves."""
+    plane = rng.normal(size=(12, 640))
+    rows = rng.normal(size=(380, 12)) @ plane + 0.3 * rng.normal(size=(380, 640))
+    return rows[:300], np.concatenate([rows[290:350], rows[350:] + 20 * rng.normal(size=(30, 640))])
+
+
+CASES = [
+    wide,
+    spread,
+    clustered,
+    far_from_the_origin,
+    nearly_copies,
+    in_the_bank,
+    copies,
+    on_a_grid,
+    all_alike,
+    one_row,
+]
 
 
 def made(case) -> tuple[torch.Tensor, torch.Tensor]:
@@ -90,6 +108,37 @@ def test_groups_and_whole_blocks_give_the_same_bits(dense, monkeypatch):
     monkeypatch.setattr(neighbors, "DENSE", dense)
     found = NearestNeighbors(bank).nearest(queries)
     np.testing.assert_array_equal(found, expected)
+
+
+def test_bounds_of_heads_leave_few_products_of_a_wide_bank(monkeypatch):
+    bank, queries = made(wide)
+    counted = {"pairs": 0, "whole": 0}
+    products, whole = neighbors._Search._products, neighbors._Search._whole
+
+    def count_pairs(self, left, row, *more):
+        counted["pairs"] += len(row)
+        return products(self, left, row, *more)
+
+    def count_whole(self, rows, left, start, stop):
+        counted["whole"] += len(rows) * (stop - start)
+        return whole(self, rows, left, start, stop)
+
+    monkeypatch.setattr(neighbors._Search, "_products", count_pairs)
+    monkeypatch.setattr(neighbors._Search, "_whole", count_whole)
+    monkeypatch.setattr(neighbors, "HOPEFUL", 2)
+    search = NearestNeighbors(bank)
+    assert search.heads.directions.shape == (640, 16)
+    found = search.nearest(queries[:60])
+    assert counted["whole"] == 0
+    assert counted["pairs"] < 0.2 * 60 * len(bank)
+    monkeypatch.setattr(neighbors, "HOPEFUL", -1)
+    np.testing.assert_array_equal(search.nearest(queries[:60]), found)
+    assert counted["whole"] > 0
+
+
+def test_a_bank_that_spreads_in_all_directions_has_no_heads():
+    rows = torch.from_numpy(np.random.default_rng(0).normal(size=(300, 512)).astype(np.float32))
+    assert NearestNeighbors(rows).heads is None
 
 
 def test_groups_leave_most_of_a_clustered_bank_out(monkeypatch):
