@@ -42,6 +42,7 @@ def tables() -> dict[str, str | None]:
     found |= model_tables(known | others)
     found["few_shot"] = few_shot_table(plain_leaderboard(ROOT / "results" / "few_shot"))
     found["speed"] = speed_table(ROOT / "results" / "speed" / "speed.json")
+    found["profile"] = profile_table(ROOT / "results" / "speed")
     for dataset, rows in published.items():
         name = {"bottle": "mvtecad"}.get(dataset, dataset)
         ours = reference[reference["dataset"].str.lower() == name]
@@ -428,6 +429,30 @@ def model_tables(studies: dict[str, pd.DataFrame]) -> dict[str, str | None]:
 def headline(row: dict) -> str:
     """The four headline metrics as cells, blank where one cannot be computed."""
     return " | ".join("" if pd.isna(row[name]) else f"{row[name]:.3f}" for name in HEADLINE)
+
+
+def profile_table(folder: Path) -> str | None:
+    """A row per stage that takes 1 % of some sweep or more: wall and CPU seconds of each profile in the folder."""
+    frames = {path.stem.removeprefix("profile_"): pd.read_csv(path) for path in sorted(folder.glob("profile_*.csv"))}
+    if not frames:
+        return None
+    shown = dict.fromkeys(stage for one in frames.values() for stage in one[one["share"] >= 1]["stage"])
+    at = {name: one.set_index("stage") for name, one in frames.items()}
+    lines = [[stage, *(_stage_seconds(one, stage) for one in at.values())] for stage in all_last(list(shown))]
+    heads = ["stage", *(f"{name}, s (CPU)" for name in at)]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in (heads, ["---"] * len(heads), *lines))
+
+
+def all_last(stages: list[str]) -> list[str]:
+    """The stages with the sum of all at the end."""
+    return [one for one in stages if one != "all"] + ["all"]
+
+
+def _stage_seconds(frame: pd.DataFrame, stage: str) -> str:
+    if stage not in frame.index:
+        return ""
+    row = frame.loc[stage]
+    return f"{row['seconds']:.1f} ({row['cpu_seconds']:.1f})"
 
 
 def speed_table(path: Path) -> str | None:
