@@ -130,4 +130,4 @@ def _pages_of_plain_tiff(content: bytes) -> int:
 
 def _is_usual(width: int, height: int) -> bool:
     """Whether Pillow would open an image of this size without a word."""
-    return 0 < width and 0 < height and width * height <= (Image.MAX_IMAGE_PIXELS or float("inf"))
+    return width > 0 and height > 0 and width * height <= (Image.MAX_IMAGE_PIXELS or float("inf"))
