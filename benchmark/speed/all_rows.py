@@ -40,6 +40,8 @@ ROWS: dict[str, Callable[[Bench], Measurement]] = {
     "padim_fit_test": fit_predict.padim_fit_test,
     "patchcore_prediction": fit_predict.patchcore_prediction,
     "padim_prediction": fit_predict.padim_prediction,
+    "patchcore_prediction_large": fit_predict.large_patchcore_prediction,
+    "padim_prediction_large": fit_predict.large_padim_prediction,
     "registration_gaussians": gaussians.registration_gaussians,
     "grid": whole_sweep.grid,
     "shared_work": whole_sweep.shared_work,

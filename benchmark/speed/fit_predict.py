@@ -94,7 +94,7 @@ def padim_fit_test(bench: Bench) -> Measurement:
         bench.large_limits.once(len(data.train) + len(data.test)),
         work="PaDiM fit + test",
         data=data.description,
-        bound=2,
+        bound=3,
         agreement=", ".join(compared),
         difference=largest_difference(
             {name: turns.ours_result[name] for name in compared},
@@ -119,21 +119,36 @@ def padim_prediction(bench: Bench) -> Measurement:
     return _prediction(bench, ours, stock_padim(ours))
 
 
-def _prediction(bench: Bench, ours: Any, stock: Any) -> Measurement:
-    settings, data = bench.settings, bench.images
+def large_patchcore_prediction(bench: Bench) -> Measurement:
+    """The enlarged test set through PatchCore, each side with its own datamodule."""
+    ours = our_patchcore(bench.settings)
+    return _prediction(bench, ours, stock_patchcore(ours), is_large=True)
+
+
+def large_padim_prediction(bench: Bench) -> Measurement:
+    """The enlarged test set through PaDiM, each side with its own datamodule."""
+    ours = our_padim(bench.settings)
+    return _prediction(bench, ours, stock_padim(ours), is_large=True)
+
+
+def _prediction(bench: Bench, ours: Any, stock: Any, *, is_large: bool = False) -> Measurement:
+    settings, data = bench.settings, bench.large if is_large else bench.images
+    limits = bench.large_limits if is_large else bench.limits
+    theirs = data.stock_datamodule if is_large else data.datamodule
     fit(ours, data.datamodule(settings.n_workers))
     give_fitted(stock, fitted_tensors(ours))
     turns = take_turns(
         lambda: test(ours, data.datamodule(settings.n_workers))[0],
-        lambda: test(stock, data.datamodule(settings.n_workers))[0],
+        lambda: test(stock, theirs(settings.n_workers))[0],
         rounds=settings.rounds,
         patience=settings.patience,
     )
     found, expected = turns.ours_result, turns.reference_result
-    scores, stock_scores = np.concatenate(found.scores), np.concatenate(expected.scores)
+    scores, stock_scores = found.by_path(), expected.by_path()
     off = float(np.abs(scores - stock_scores).max() / np.abs(stock_scores).max())
     return turns.measurement(
-        bench.limits.once(len(data.test)),
+        limits.once(len(data.test)),
+        bound=2.5 if is_large else None,
         work=f"prediction of the test set, {type(ours).__name__}",
         data=data.description,
         agreement="scores (of the largest) and metrics",

@@ -98,17 +98,24 @@ class RawResults(Callback):
 
     def __init__(self) -> None:
         self.scores: list[np.ndarray] = []
+        self.paths: list[str] = []
         self.labels: list[np.ndarray] = []
         self._pixel = PixelMetrics()
 
     def on_test_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, *_: Any) -> None:  # noqa: D102
         n = len(outputs.image_path)
+        self.paths += map(str, outputs.image_path)
         self.scores.append(outputs.pred_score.detach().float().cpu().numpy().reshape(n))
         self.labels.append(outputs.gt_label.cpu().numpy().reshape(n))
         maps = outputs.anomaly_map.detach().float().cpu().numpy()
         maps = maps.reshape(n, *maps.shape[-2:])  # (N, H, W)
         if outputs.gt_mask is not None:
             self._pixel.update(maps, outputs.gt_mask.cpu().numpy().reshape(maps.shape) > 0, np.zeros(n))
+
+    def by_path(self) -> np.ndarray:
+        """Scores (N,) in the order of the paths, for data sets list images in orders of their own."""
+        scores: np.ndarray = np.concatenate(self.scores)[np.argsort(self.paths)]
+        return scores
 
     def metrics(self) -> dict[str, float | None]:
         """`COMPARED`, with one code for both sides."""

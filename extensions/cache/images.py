@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from torchvision.transforms.v2 import Transform
 
 MAPPED = 10_000  # images; a process may map some ten thousand files
-READER = 2  # raised when a reader gives other pixels for the same file
+READER = 3  # raised when a reader gives other pixels for the same file
 MASK_READER = 3  # the same for masks
 
 

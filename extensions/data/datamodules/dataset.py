@@ -18,6 +18,7 @@ from torchvision.tv_tensors import Mask
 from extensions.data.cutting import filled
 from extensions.data.datamodules.lies import lie_of_file
 from extensions.data.imaging import Imaging
+from extensions.data.reading.antialiased import antialiased_size, resized_unit
 from extensions.data.reading.decoded import decoded_images
 from extensions.data.reading.image_files import read_image, read_mask
 from extensions.data.reading.pixels import read_pixels, unit_image
@@ -97,17 +98,24 @@ def read_item(dataset: AnomalibDataset, index: int) -> ImageItem:
         ``gt_label`` 0 or 1; ``image_path``; ``mask_path``. Of images of an unknown label neither mask nor label.
     """
     row = dataset.samples.iloc[index]
-    image = read_unit_image(row.image_path, getattr(dataset, "imaging", None))
+    imaging = getattr(dataset, "imaging", None)
+    pixels = _pixels(row.image_path, imaging)
     is_known = row.label_index != LabelName.UNKNOWN
     gt_mask = None
     if dataset.task == TaskType.SEGMENTATION:
         is_marked = row.label_index == LabelName.ABNORMAL and row.mask_path
-        marks = torch.from_numpy(_marks(dataset, row)) if is_marked else torch.zeros(image.shape[-2:])
+        marks = torch.from_numpy(_marks(dataset, row)) if is_marked else torch.zeros(pixels.shape[:2])
         gt_mask = Mask(marks, dtype=torch.uint8)
-    if dataset.augmentations:
-        image, gt_mask = (
-            dataset.augmentations(image, gt_mask) if gt_mask is not None else (dataset.augmentations(image), None)
-        )
+    size = antialiased_size(dataset.augmentations) if imaging is None or imaging.is_read_plainly else None
+    if size is not None and size != pixels.shape[:2]:
+        image = resized_unit(pixels, size)
+        gt_mask = None if gt_mask is None else dataset.augmentations(gt_mask)
+    else:
+        image = _unit(pixels, imaging)
+        if dataset.augmentations:
+            image, gt_mask = (
+                dataset.augmentations(image, gt_mask) if gt_mask is not None else (dataset.augmentations(image), None)
+            )
     return item_class(image.shape[0])(
         image=image,
         gt_mask=gt_mask if is_known else None,
@@ -127,15 +135,24 @@ def _marks(dataset: AnomalibDataset, row: Any) -> np.ndarray:
 
 def read_unit_image(path: str | Path, imaging: Imaging | None = None) -> torch.Tensor:
     """One image as a detector sees it, before it is brought to size: (C, H, W) float32 in [0, 1]."""
+    return _unit(_pixels(path, imaging), imaging)
+
+
+def _pixels(path: str | Path, imaging: Imaging | None) -> np.ndarray:
+    """The same in the numbers in which images are handed over, (H, W, C)."""
     if imaging is not None and not imaging.is_read_plainly:
         pixels = read_pixels(path, imaging)
         if imaging.alignment is not None:
             pixels = aligned(pixels, imaging, lie_of_file(path, imaging, pixels))
-        return unit_image(filled(pixels, imaging), imaging)
+        return filled(pixels, imaging)
     found = decoded_images.take(path)
     pixels = read_image(path) if found is None else found
     if imaging is not None and imaging.alignment is not None:
         pixels = aligned(pixels, imaging, lie_of_file(path, imaging, pixels))
-    if imaging is not None:
-        pixels = filled(pixels, imaging)
+    return pixels if imaging is None else filled(pixels, imaging)
+
+
+def _unit(pixels: np.ndarray, imaging: Imaging | None) -> torch.Tensor:
+    if imaging is not None and not imaging.is_read_plainly:
+        return unit_image(pixels, imaging)
     return to_dtype(to_image(pixels), torch.float32, scale=True)

@@ -12,6 +12,7 @@ from PIL import Image, ImageOps
 
 from extensions.data.reading.arrays import NPY, TIFF, read_array, viewable
 from extensions.data.reading.marking import Marking, read_marks
+from extensions.data.reading.plain_files import plain_pixels
 from extensions.data.reading.stored import (
     ORIENTATION,
     Stored,
@@ -26,8 +27,6 @@ from extensions.data.reading.stored import (
 IMAGE_EXTENSIONS = (".png", ".jpg", ".jpeg", ".jfif", ".jpe", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
 _MAX_16_BIT = 65535
 _LOSSY = {"JPEG", "MPO"}  # Pillow's names of formats
-_PNG = b"\x89PNG\r\n\x1a\n"
-_PNG_CHUNKS = frozenset({b"IHDR", b"IDAT", b"IEND", b"pHYs", b"tIME", b"sRGB", b"gAMA", b"cHRM"})
 
 
 def read_image(path: str | Path) -> np.ndarray:
@@ -69,13 +68,23 @@ def read_mask(path: str | Path) -> np.ndarray:
 def read_stored(path: str | Path) -> tuple[np.ndarray, Stored]:
     """As `read_image`, with what is to be told of the file."""
     try:
-        image, stored = open_stored(Path(path).read_bytes())
-        return image_array(image), stored
+        return decoded(Path(path).read_bytes())
     except FileNotFoundError:
         raise
     except Exception as error:  # Pillow raises many types for broken files, most without the file's name
         msg = f"cannot read the image {path}: {reason(error)}"
         raise ValueError(msg) from error
+
+
+def decoded(content: bytes) -> tuple[np.ndarray, Stored]:
+    """As `read_stored`, of a file's bytes; errors do not name it."""
+    if content and (plain := plain_pixels(content)) is not None:
+        import cv2
+
+        pixels, _, pages = plain
+        return (pixels if pixels.ndim == 3 else cv2.cvtColor(pixels, cv2.COLOR_GRAY2RGB)), Stored(pages=pages)
+    image, stored = open_stored(content)
+    return image_array(image), stored
 
 
 def open_upright(content: bytes) -> Image.Image:
@@ -88,9 +97,11 @@ def open_stored(content: bytes) -> tuple[Image.Image, Stored]:
     if not content:
         msg = "the file is empty (0 bytes)"
         raise ValueError(msg)
-    pixels = _plain_png(content)
-    if pixels is not None:
-        return Image.fromarray(pixels), Stored()
+    if (plain := plain_pixels(content)) is not None:
+        pixels, kind, pages = plain
+        image = Image.fromarray(pixels)
+        image.format = kind
+        return image, Stored(pages=pages)
     try:
         image = Image.open(BytesIO(content))
     except Image.UnidentifiedImageError:
@@ -100,16 +111,16 @@ def open_stored(content: bytes) -> tuple[Image.Image, Stored]:
     pages = n_pages(image)
     image.load()
     stored = Stored(low_value(image, content), pages)
-    decoded: Image.Image = image
+    shown: Image.Image = image
     if is_deep_planar(image):
-        decoded = Image.fromarray((sixteen_bits(content) >> 8).astype(np.uint8))
+        shown = Image.fromarray((sixteen_bits(content) >> 8).astype(np.uint8))
     elif is_white_at_zero(image):
-        decoded = Image.fromarray((1 if image.mode == "F" else _MAX_16_BIT) - np.asarray(image))
+        shown = Image.fromarray((1 if image.mode == "F" else _MAX_16_BIT) - np.asarray(image))
     if (orientation := image.getexif().get(ORIENTATION, 1)) != 1:
-        decoded.getexif()[ORIENTATION] = orientation
-        decoded = ImageOps.exif_transpose(decoded)
-    decoded.format = image.format
-    return decoded, stored
+        shown.getexif()[ORIENTATION] = orientation
+        shown = ImageOps.exif_transpose(shown)
+    shown.format = image.format
+    return shown, stored
 
 
 def _many_channels(content: bytes) -> tuple[Image.Image, Stored]:
@@ -125,30 +136,6 @@ def _many_channels(content: bytes) -> tuple[Image.Image, Stored]:
         msg = "a TIFF of bits or channels that are not known here; save it as 8 or 16 bits, grey or RGB"
         raise ValueError(msg) from cause
     return Image.fromarray(viewable(pixels)), Stored(channels=pixels.shape[2])
-
-
-def _plain_png(content: bytes) -> np.ndarray | None:
-    """Pixels of a PNG of 8-bit grey or RGB with nothing in it that Pillow would heed, in half of Pillow's time.
-
-    None for all other files, damaged ones among them: Pillow reads those, or says what is wrong.
-    """
-    import imagecodecs
-
-    if not content.startswith(_PNG):
-        return None
-    place, kind = len(_PNG), b""
-    while kind != b"IEND":
-        length, kind = int.from_bytes(content[place : place + 4]), content[place + 4 : place + 8]
-        if kind not in _PNG_CHUNKS:  # at the end of a file that is cut off, too
-            return None
-        if kind == b"IHDR" and content[place + 16 : place + 18] not in (b"\x08\x00", b"\x08\x02"):  # 8 bit, grey or RGB
-            return None
-        place += 12 + length
-    try:
-        pixels: np.ndarray = imagecodecs.png_decode(content)
-    except imagecodecs.PngError:
-        return None
-    return pixels
 
 
 def image_array(image: Image.Image) -> np.ndarray:

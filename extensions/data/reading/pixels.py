@@ -12,7 +12,7 @@ from extensions.data.channels import RGB, Channels
 from extensions.data.imaging import Imaging
 from extensions.data.reading.arrays import viewable
 from extensions.data.reading.counts import counts_of, read_counts, to_8_bits
-from extensions.data.reading.image_files import image_array, open_stored, read_stored
+from extensions.data.reading.image_files import decoded, read_stored
 from extensions.data.reading.stored import Stored
 from extensions.data.value_range import MOST, ValueRange
 
@@ -83,10 +83,10 @@ def pixels_of(content: bytes, imaging: Imaging) -> tuple[np.ndarray, Stored]:
         ValueError: It holds other channels or numbers than expected.
     """
     if imaging.is_read_plainly:
-        image, stored = open_stored(content)
+        pixels, stored = decoded(content)
         if stored.channels:
             raise ValueError(too_many(stored.channels))
-        return image_array(image), stored
+        return pixels, stored
     return prepared([counts_of(content, pages=imaging.channels is not None)], imaging), Stored()
 
 

@@ -86,9 +86,7 @@ class PadimModel(AnomalibPadimModel):
         for layer in self.layers:
             end = start + features[layer].shape[1]
             drawn = ((self.idx >= start) & (self.idx < end)).nonzero().flatten()
-            if len(drawn):
-                maps = features[layer].index_select(1, self.idx[drawn] - start)
-                embedding[:, drawn] = F.interpolate(maps, size=first.shape[-2:], mode="nearest")
+            _enlarge_into(embedding, drawn, features[layer], self.idx[drawn] - start)
             start = end
         return embedding
 
@@ -105,6 +103,21 @@ class PadimModel(AnomalibPadimModel):
         masks = torch.cat(self.masks) if self.masks else None
         self.memory_bank, self.masks = [], []
         self.gaussian.mean, self.gaussian.inv_covariance = fit_gaussians(embeddings.flatten(2), masks=masks)
+
+
+def _enlarge_into(embedding: torch.Tensor, places: torch.Tensor, maps: torch.Tensor, channels: torch.Tensor) -> None:
+    """Write channels of maps (N, C, h, w) to these places of an embedding (N, n, H, W), each enlarged to the nearest.
+
+    Whole multiples are repeated straight to their place, which spares two copies.
+    """
+    size, (height, width) = embedding.shape[-2:], maps.shape[-2:]
+    if embedding.device.type != "cpu" or size[0] % height or size[1] % width:
+        if len(places):
+            embedding[:, places] = F.interpolate(maps.index_select(1, channels), size=size, mode="nearest")
+        return
+    blocks = embedding.view(*embedding.shape[:2], height, size[0] // height, width, size[1] // width)
+    for place, channel in zip(places.tolist(), channels.tolist(), strict=True):
+        blocks[:, place] = maps[:, channel, :, None, :, None]
 
 
 def fit_gaussians(

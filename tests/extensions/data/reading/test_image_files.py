@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from extensions.data.reading import image_files
 from extensions.data.reading.image_files import read_image, read_mask
 
 RNG = np.random.default_rng(0)
@@ -93,49 +92,3 @@ def test_every_nonzero_pixel_of_a_mask_is_a_defect(tmp_path: Path) -> None:
     blue[..., 2] = expected  # too dark for a conversion to grey, which would lose it
     Image.fromarray(blue).save(tmp_path / "mask.png")
     np.testing.assert_array_equal(read_mask(tmp_path / "mask.png"), expected)
-
-
-def png(tmp_path: Path, image: Image.Image, **options: object) -> bytes:
-    path = tmp_path / "image.png"
-    image.save(path, **options)  # type: ignore[arg-type]
-    return path.read_bytes()
-
-
-def noise(*shape: int) -> np.ndarray:
-    return np.random.default_rng(0).integers(256, size=shape, dtype=np.uint8)
-
-
-@pytest.mark.parametrize("mode", ["L", "RGB"])
-def test_a_plain_png_is_decoded_without_pillow_to_the_same_pixels(tmp_path: Path, mode: str) -> None:
-    image = Image.fromarray(noise(37, 23, 3)).convert(mode)
-    content = png(tmp_path, image, dpi=(72, 72))
-    np.testing.assert_array_equal(image_files._plain_png(content), np.asarray(image))
-    np.testing.assert_array_equal(read_image(tmp_path / "image.png"), np.asarray(image.convert("RGB")))
-
-
-def test_what_pillow_heeds_in_a_png_is_left_to_it(tmp_path: Path) -> None:
-    image = Image.fromarray(noise(20, 30, 3))
-    turned = Image.Exif()
-    turned[0x0112] = 6
-    several = [
-        png(tmp_path, image, exif=turned),
-        png(tmp_path, image, transparency=(1, 2, 3)),
-        png(tmp_path, image.convert("P")),
-        png(tmp_path, image.convert("RGBA")),
-        png(tmp_path, image.convert("1")),
-        png(tmp_path, Image.fromarray(noise(20, 30).astype(np.uint16) * 257)),
-    ]
-    assert [image_files._plain_png(content) for content in several] == [None] * len(several)
-
-
-@pytest.mark.parametrize("damage", ["cut", "cut in the header", "flipped", "no end"])
-def test_a_damaged_png_is_left_to_pillow_which_says_so(tmp_path: Path, damage: str) -> None:
-    content = bytearray(png(tmp_path, Image.fromarray(noise(60, 60, 3))))
-    if damage == "flipped":
-        content[200] ^= 255
-    damaged = {"cut": content[:4000], "cut in the header": content[:20], "flipped": content, "no end": content[:-12]}
-    (tmp_path / "bad.png").write_bytes(damaged[damage])
-    assert image_files._plain_png(bytes(damaged[damage])) is None
-    if damage != "no end":  # Pillow shows what there is
-        with pytest.raises(ValueError, match=r"cannot read the image .*bad\.png"):
-            read_image(tmp_path / "bad.png")

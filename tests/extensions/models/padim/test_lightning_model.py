@@ -68,3 +68,23 @@ def test_number_of_features_is_the_papers_else_100_else_all():
 def test_more_features_than_channels_is_an_error():
     with pytest.raises(ValueError, match="layer1 of resnet18 have 64 channels together: choose 1 to 64"):
         Padim("resnet18", ["layer1"], pre_trained=False, n_features=65)
+
+
+@pytest.mark.parametrize("size", [(8, 8), (5, 14), (13, 9)])
+def test_distances_and_embeddings_are_those_of_anomalib(size):
+    from anomalib.models.image.padim.anomaly_map import AnomalyMapGenerator as Stock
+    from anomalib.models.image.padim.torch_model import PadimModel as StockModel
+
+    torch.manual_seed(0)
+    model = Padim("resnet18", ["layer1", "layer2"], pre_trained=False, n_features=20, image_size=64).model
+    half = (-(-size[0] // 2), -(-size[1] // 2))
+    features = {"layer1": torch.randn(3, 64, *size), "layer2": torch.randn(3, 128, *half)}
+    embedding = model.generate_embedding(features)
+    torch.testing.assert_close(embedding, StockModel.generate_embedding(model, features), rtol=0, atol=0)
+    n_positions = size[0] * size[1]
+    roots = torch.randn(n_positions, 20, 20)
+    stats = [torch.randn(20, n_positions), roots @ roots.mT]
+    with torch.inference_mode():
+        found = model.anomaly_map_generator.compute_distance(embedding, stats)
+    assert found.shape == (3, 1, *size)
+    torch.testing.assert_close(found, Stock.compute_distance(embedding, stats), rtol=1e-6, atol=0)
