@@ -39,6 +39,7 @@ def run(options: argparse.Namespace) -> int:
     from benchmark.execute.sweep import run_sweep, select
     from benchmark.log import open_sinks
     from benchmark.one_run.options import IMAGES, RunOptions
+    from benchmark.one_run.runner import decoded_limit
     from benchmark.plan.ensembles import planned_ensembles, read_ensembles
     from benchmark.plan.grid import expand
     from benchmark.plan.validation import requirement_of
@@ -51,6 +52,7 @@ def run(options: argparse.Namespace) -> int:
 
     stages.started()
     open_cache()  # an invalid limit ends here, not in every run
+    decoded_limit()
     data_root = options.data_root and options.data_root.resolve()  # workers may start elsewhere
     executor = parse_executor(options.executor)
     config = load_config(options.config, overrides=options.set)

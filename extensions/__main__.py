@@ -12,6 +12,7 @@ from extensions.runtime.downloads import download_error
 from extensions.runtime.escaped import print_anything
 from extensions.runtime.explained import explained, is_ours
 from extensions.runtime.quiet import is_debugging, set_up_output
+from extensions.runtime.uncollected import uncollected
 
 ELSEWHERE = {"benchmark": "python -m benchmark run --config FILE", "install": "pip install -e ."}
 
@@ -56,7 +57,11 @@ def _run(args: list[str]) -> None:
     """Run a subcommand, or record a training."""
     set_up_output(told=logging.INFO)
     args, folder, log = _without_record(args)
-    from extensions.cli import WorkbenchCLI  # torch and anomalib: seconds that --help need not wait for
+    from extensions.cli.names import check_names
+
+    check_names(args)
+    with uncollected():  # torch and anomalib: seconds that --help need not wait for
+        from extensions.cli import WorkbenchCLI
     from extensions.cli.arguments import config_files
     from extensions.cli.outcome import told
 

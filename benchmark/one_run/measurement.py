@@ -51,6 +51,7 @@ def measure(record: Record, prepared: Prepared, workspace: Path, options: RunOpt
     from extensions.models.common.limits import check_has_network, check_image_size, check_n_train
     from extensions.runtime.downloads import fetching
     from extensions.runtime.explained import step
+    from extensions.runtime.freed_memory import give_back_memory
     from extensions.runtime.lightning_runs import quiet
 
     experiment, datamodule, found = prepared.experiment, prepared.datamodule, prepared.fingerprint
@@ -114,6 +115,7 @@ def measure(record: Record, prepared: Prepared, workspace: Path, options: RunOpt
         with step("computing features"):
             prepare_seconds = {name: _timed(cached.prepare, name) for name in splits}
         decoded_images.forget()
+        give_back_memory()  # of decoding, converting and the network's own work
         if known and tested:
             attach(engine, model)
             test_seconds = known.tested.seconds if known.tested else 0.0
@@ -198,6 +200,7 @@ def _fit_and_test(
     from benchmark.one_run.training import fit, test_once
     from extensions.runtime.downloads import fetching
     from extensions.runtime.explained import step
+    from extensions.runtime.freed_memory import give_back_memory
 
     served = cached.datamodule()
     if cached.source is not None:
@@ -209,6 +212,7 @@ def _fit_and_test(
             own, reused = cached.seconds("train", "val")
             reported = Reused.model_validate(cached.report())
             known = Fitted(model, training, fit_seconds + own, reported.train, reused)
+            give_back_memory()
         else:
             engine._setup_trainer(model)
         with step("test"):

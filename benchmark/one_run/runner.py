@@ -23,10 +23,22 @@ from extensions.runtime.disk import DiskFullError, room_for
 from extensions.runtime.escaped import writable
 from extensions.runtime.explained import explained
 from extensions.runtime.float32 import exact_float32
+from extensions.runtime.limits import limit_of
 
 logger = logging.getLogger(__name__)
 
 DECODED_BYTES = 2**30  # of images that were checked and wait to be brought to size; freed before training
+
+
+def decoded_limit() -> int:
+    """Bytes of decoded images that a run keeps until they are brought to size: `$WORKBENCH_DECODED_LIMIT` (GiB).
+
+    Images that do not fit are decoded a second time, with the same result.
+
+    Raises:
+        ValueError: The limit is no number of GiB.
+    """
+    return limit_of("WORKBENCH_DECODED_LIMIT", DECODED_BYTES, without="none")
 
 
 def run_experiment(
@@ -47,7 +59,7 @@ def run_experiment(
     """
     from extensions.data.reading.decoded import decoded_images
 
-    with decoded_images.keeping(DECODED_BYTES):
+    with decoded_images.keeping(decoded_limit()):
         return _run(experiment, Store(output), options or RunOptions(), error=error)
 
 

@@ -19,6 +19,7 @@ from benchmark.plan.validation import (
     check_seeds,
     requirement_of,
 )
+from extensions.configuration.early import check_spec_names, check_trainer_names
 from extensions.configuration.variants import data_entries, entry_of, variants
 
 
@@ -55,11 +56,13 @@ def expand(config: dict[str, Any], *, folder: Path = Path(), data_root: Path | N
         ConfigError: An unknown key, class or argument, an empty list or a malformed entry.
     """
     check_config(config)
+    data = data_entries(config["data"], folder)
+    for spec in data:
+        check_spec_names(spec, "data")
     models = [found for entry in config["models"] for found in _expand_model(entry, config, folder)]
     section = config.get("augmentation")
     entries = section if isinstance(section, list) and section else [section]
     augmentations = [found for entry in entries for found in variants(entry)]
-    data = data_entries(config["data"], folder)
     refinements = [found for entry in config.get("refinement") or [None] for found in variants(entry)]
     refined = any(refinement is not None for refinement in refinements)
     products = [per_product(spec, refined=refined, data_root=data_root) for spec in data]
@@ -93,6 +96,8 @@ def _expand_model(entry: dict[str, Any], config: dict[str, Any], folder: Path) -
         trainer = {**(config.get("trainer") or {}), **check_mapping(variant.pop("trainer", None), "trainer")}
         resources = {**(config.get("resources") or {}), **check_resources(variant.pop("resources", None))}
         arguments = check_mapping(variant["init_args"], "init_args in 'models'")
+        check_spec_names(variant, "model")
+        check_trainer_names(trainer)
         backbones = config.get("backbones") or []
         takes_one = "backbone" in constructor_defaults(variant["class_path"], "model")
         if "backbone" in arguments or not backbones or not takes_one:

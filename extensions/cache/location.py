@@ -7,6 +7,7 @@ from pathlib import Path
 
 from extensions.cache.store import DEFAULT_LIMIT, WorkCache
 from extensions.runtime.cache_folder import cache_folder
+from extensions.runtime.limits import limit_of
 
 logger = logging.getLogger(__name__)
 
@@ -21,7 +22,7 @@ def open_cache() -> WorkCache:
     Raises:
         ValueError: The limit is no number of GiB; 0 turns the cache off.
     """
-    limit = _limit()
+    limit = limit_of("WORKBENCH_CACHE_LIMIT", DEFAULT_LIMIT, without="no cache")
     if not limit:
         return WorkCache(None)
     folder = cache_folder() / "work"
@@ -30,20 +31,6 @@ def open_cache() -> WorkCache:
         logger.warning("%s is not used as a cache: %s; results stay the same", folder, problem)
         return WorkCache(None)
     return WorkCache(folder, limit=limit)
-
-
-def _limit() -> int:
-    text = os.environ.get("WORKBENCH_CACHE_LIMIT")
-    if not text:
-        return DEFAULT_LIMIT
-    try:
-        gib = float(text)
-    except ValueError:
-        gib = -1.0
-    if not 0 <= gib < float("inf"):
-        msg = f"$WORKBENCH_CACHE_LIMIT is {text!r}; expected a number of GiB such as 20, or 0 for no cache"
-        raise ValueError(msg)
-    return int(gib * 2**30)
 
 
 def _problem_of(folder: Path) -> str:

@@ -1,3 +1,3 @@
+from .arguments import UsageError as UsageError
 from .command import SUBCOMMANDS as SUBCOMMANDS
-from .command import UsageError as UsageError
 from .command import WorkbenchCLI as WorkbenchCLI

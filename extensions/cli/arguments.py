@@ -18,6 +18,10 @@ TRAINING_KEYS = ("optimizer", "lr_scheduler")
 UNTRAINED = ("predict", "export")
 
 
+class UsageError(ConfigError):
+    """The command line itself is wrong: an unknown option, or one without its value."""
+
+
 def prepare_arguments(args: Sequence[str]) -> list[str]:
     """Arguments that mean the same to anomalib's parser, which refuses `Patchcore` once two classes have that name.
 

@@ -12,7 +12,7 @@ from jsonargparse import ArgumentError, ArgumentParser
 
 import extensions
 from extensions.backbones.stock_weights import stock_weights
-from extensions.cli.arguments import config_files, prepare_arguments
+from extensions.cli.arguments import UsageError, config_files, prepare_arguments
 from extensions.cli.checkpoints import check_export, find_checkpoint
 from extensions.cli.training import apply_seed, check_training_length, use_optimizer
 from extensions.cli.usage import WORKS
@@ -34,10 +34,6 @@ SUBCOMMANDS = tuple(WORKS)
 TRAINING = ("train", "fit")
 NEED_DATA = (*TRAINING, "validate", "test")
 RECORDED = ("model", "data", "trainer")
-
-
-class UsageError(ConfigError):
-    """The command line itself is wrong: an unknown option, or one without its value."""
 
 
 class WorkbenchCLI(AnomalibCLI):

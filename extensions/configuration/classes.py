@@ -1,14 +1,12 @@
 """A class named in a config: short name or dotted path to the class itself."""
 
-import gc
 import importlib
 import inspect
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
 from extensions.configuration.errors import ConfigError, did_you_mean
+from extensions.runtime.uncollected import uncollected
 
 ROLES = {
     "model": ("anomalib.models", "AnomalibModule"),
@@ -23,20 +21,8 @@ ROLES = {
 def base_class(role: str) -> type:
     """The class everything of a role derives from; the role is a key of `ROLES`."""
     module, name = ROLES[role]
-    with _uncollected():
+    with uncollected():
         return getattr(importlib.import_module(module), name)
-
-
-@contextmanager
-def _uncollected() -> Iterator[None]:
-    """No garbage collection inside the block: what anomalib imports stays, and looking through it takes seconds."""
-    collects = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if collects:
-            gc.enable()
 
 
 @cache
@@ -47,7 +33,8 @@ def known_classes(role: str) -> dict[str, str]:
     for package in (ROLES[role][0], "extensions"):
         module = importlib.import_module(package)
         if package == "extensions" and hasattr(module, "load"):
-            module.load()
+            with uncollected():
+                module.load()
         for name in getattr(module, "__all__", ()):
             value = getattr(module, name, None)
             if inspect.isclass(value) and issubclass(value, base) and not inspect.isabstract(value):
@@ -65,7 +52,7 @@ def resolve_class_path(name: str, role: str) -> str:
     if "." not in name:
         path = known.get(name) or _imported_subclass(name, role)
         if path is None:
-            msg = f"{role}: there is no class {name!r}{_near(name, known)}"
+            msg = f"{role}: there is no class {name!r}{nearby_classes(name, known)}"
             raise ConfigError(msg)
         return path
     found = import_class(name, role, known)
@@ -88,7 +75,7 @@ def import_class(path: str, role: str, known: dict[str, str]) -> Any:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         if error.name and (module_name == error.name or module_name.startswith(f"{error.name}.")):
-            msg = f"{role}: there is no class {path!r} to import{_near(path, known)}"
+            msg = f"{role}: there is no class {path!r} to import{nearby_classes(path, known)}"
         else:
             msg = f"{role}: importing {module_name} failed: {error}"
         raise ConfigError(msg) from error
@@ -98,7 +85,7 @@ def import_class(path: str, role: str, known: dict[str, str]) -> Any:
     try:
         return getattr(module, attribute)
     except AttributeError:
-        msg = f"{role}: there is no class {path!r} to import{_near(path, known)}"
+        msg = f"{role}: there is no class {path!r} to import{nearby_classes(path, known)}"
         raise ConfigError(msg) from None
 
 
@@ -113,7 +100,7 @@ def init_parameters(kind: type) -> dict[str, inspect.Parameter]:
     return found
 
 
-def _near(name: str, known: dict[str, str]) -> str:
+def nearby_classes(name: str, known: dict[str, str]) -> str:
     """The end of a sentence about a class there is not: the nearest ones, else ours."""
     near = did_you_mean(name, known.values())
     if near.startswith(";"):

@@ -14,6 +14,7 @@ from extensions.configuration.classes import (
     known_classes,
     resolve_class_path,
 )
+from extensions.configuration.early import check_spec_names
 from extensions.configuration.errors import ConfigError, did_you_mean, explain
 
 if TYPE_CHECKING:
@@ -95,6 +96,7 @@ def checked_spec(spec: Any, role: str) -> dict[str, Any]:
             near = did_you_mean(str(key), SPEC_KEYS)
             msg = f"{role}: unknown key {key!r} beside class_path; arguments stand under init_args{near}"
             raise ConfigError(msg)
+    check_spec_names(spec, role)  # what can be told without torch and anomalib
     checked = copy.deepcopy(spec)
     checked["class_path"] = resolve_class_path(spec["class_path"], role)
     if not isinstance(checked.setdefault("init_args", {}) or {}, dict):

@@ -71,7 +71,7 @@ def explain(message: str, *, known: Iterable[str] = ()) -> str:
     where = ".init_args.".join(keys)
     class_path = next(reversed(_CLASS.findall(message)), None)
     if options := _UNKNOWN.findall(message):
-        return f"unknown key {options[-1]!r}{did_you_mean(options[-1], _siblings(options[-1], known))}"
+        return unknown_key(options[-1], known)
     if options := _UNACCEPTED.findall(message):
         return _unaccepted(options[-1], class_path, where)
     if class_path and (required := _REQUIRED.findall(message)):
@@ -100,8 +100,22 @@ def _unaccepted(option: str, class_path: str | None, where: str) -> str:
     """An init argument, or a key beside class_path, that does not exist."""
     if class_path is None:
         return f"{where}: unknown key {option!r}"
-    near = did_you_mean(option, argument_names(class_path), list_all=True)
-    return f"{where}: {class_path} has no argument {option!r}{near}"
+    return unknown_argument(where, class_path, option, argument_names(class_path))
+
+
+def unknown_argument(where: str, class_path: str, name: str, known: Iterable[str]) -> str:
+    """The sentence about an init argument that a class does not take."""
+    return f"{where}: {class_path} has no argument {name!r}{did_you_mean(name, known, list_all=True)}"
+
+
+def unknown_key(name: str, known: Iterable[str]) -> str:
+    """The sentence about a dotted key that a config does not take."""
+    return f"unknown key {name!r}{did_you_mean(name, _siblings(name, known))}"
+
+
+def unknown_trainer_argument(name: str, known: Iterable[str]) -> str:
+    """The sentence about an argument that Lightning's Trainer does not take."""
+    return f"trainer: unknown argument {name!r}{did_you_mean(name, known)}"
 
 
 def _siblings(option: str, known: Iterable[str]) -> set[str]:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from extensions.configuration.errors import ConfigError, did_you_mean, explain
+from extensions.configuration.errors import ConfigError, explain, unknown_trainer_argument
 
 _OBJECTS = ("callbacks", "logger", "strategy", "plugins", "profiler")  # objects or entries that build them
 
@@ -21,8 +21,7 @@ def check_trainer(trainer: dict[str, Any]) -> None:
     known = parser.get_defaults().as_dict()["trainer"].keys() | set(_OBJECTS)
     for name in trainer:
         if name not in known:
-            msg = f"trainer: unknown argument {name!r}{did_you_mean(str(name), known)}"
-            raise ConfigError(msg)
+            raise ConfigError(unknown_trainer_argument(str(name), known))
     plain = {name: value for name, value in trainer.items() if name not in _OBJECTS}
     try:
         parser.parse_object({"trainer": plain})
