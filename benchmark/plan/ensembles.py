@@ -11,6 +11,7 @@ from typing import Any
 from benchmark.plan.experiment import MEMBERS, Experiment, constructor_defaults
 from extensions.configuration import ConfigError
 from extensions.configuration.errors import did_you_mean
+from extensions.models.ensemble.combine import COMBINE
 
 ENSEMBLE = "extensions.Ensemble"
 KEYS = ("sizes", "combine")
@@ -64,8 +65,6 @@ def read_ensembles(section: Any) -> EnsemblePlan | None:
             near = did_you_mean(str(key), KEYS)
             msg = f"ensembles: unknown key {key!r}, expected one of {', '.join(KEYS)}{near}"
             raise ConfigError(msg)
-    from extensions.models.ensemble.scale import COMBINE  # with torch
-
     sizes, ways = _listed(section.get("sizes", [2])), _listed(section.get("combine", ["mean"]))
     if not sizes or not all(type(size) is int and SMALLEST <= size <= MOST for size in sizes):
         msg = f"ensembles.sizes: found {section.get('sizes')!r}, expected whole numbers from {SMALLEST} to {MOST}"

@@ -21,9 +21,9 @@ from extensions.configuration.checked_values import check_values, check_whole
 from extensions.data.imaging import Imaging
 from extensions.models.common.checkpoint_mixin import CheckpointMixin
 from extensions.models.common.reading_mixin import ReadingMixin
+from extensions.models.ensemble.combine import COMBINE
 from extensions.models.ensemble.fitting import FitSettings, fit_member, measure_scale
 from extensions.models.ensemble.members import Member, read_members
-from extensions.models.ensemble.scale import COMBINE
 from extensions.models.ensemble.shaping import SharedPreProcessor, shaping_of
 from extensions.models.ensemble.torch_model import EnsembleModel
 from extensions.runtime.seeding import seeded

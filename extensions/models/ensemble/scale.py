@@ -13,7 +13,6 @@ from torch.nn import functional as F
 
 HELD_OUT = "held_out.json"
 """Beside a run's record: the scale of its detector."""
-COMBINE = ("mean", "maximum")
 
 
 @dataclass(frozen=True)

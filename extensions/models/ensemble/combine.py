@@ -1,0 +1,3 @@
+"""How the scores and maps of members become one."""
+
+COMBINE = ("mean", "maximum")
