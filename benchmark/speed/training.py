@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -33,7 +34,7 @@ def rows() -> dict[str, Callable[[Bench], Measurement]]:
     """A row for each model, on the images as they are and enlarged."""
     against_stock = ("Stfpm", "Cflow", "Fastflow", "ReverseDistillation")
     return {
-        f"training_{name.lower()}{'_large' if is_large else ''}": partial(
+        f"{name.lower()}_training{'_large' if is_large else ''}": partial(
             training, name=name, has_stock=name in against_stock, is_large=is_large
         )
         for name in (*against_stock, "ContrastiveStfpm", "Cdo", "ConvAutoencoder")
@@ -142,7 +143,7 @@ def _convert(model: Any) -> None:
 
 def _fibers(side: int) -> int:
     """Of an image of this height and width in px, in all layers of CFlow."""
-    return sum(-((-side // stride) ** 2) for stride in FLOW_STRIDES)
+    return sum(math.ceil(side / stride) ** 2 for stride in FLOW_STRIDES)
 
 
 def _largest_part(ours: list[float], theirs: list[float]) -> float:

@@ -35,7 +35,7 @@ class CflowModel(AnomalibCflowModel):
     def __init__(self, backbone: str, layers: Sequence[str], **kwargs: int | float | str | bool) -> None:
         super().__init__(backbone=backbone, layers=layers, pre_trained=False, **kwargs)
         self.encoder = freeze(self.encoder)
-        self.decoders = nn.ModuleList(map(faster, self.decoders))
+        self.decoders: nn.ModuleList = nn.ModuleList(map(faster, self.decoders))
         self.register_buffer("max_log_prob", torch.full((len(layers),), -torch.inf))
 
     def condition(self, height: int, width: int) -> torch.Tensor:
