@@ -27,8 +27,7 @@ class Flow(SequenceINN):
         """Transform fibers under conditions, which have no gradient."""
         (condition,) = c or (None,)
         orders = [self._order(block) for block in self]
-        is_mixed = torch.is_autocast_enabled(x_or_z.device.type)
-        if rev or condition is None or condition.requires_grad or is_mixed or None in orders:
+        if rev or condition is None or condition.requires_grad or None in orders:
             return super().forward(x_or_z, None if condition is None else [condition], rev=rev, jac=jac)
         activation = self[0].global_scale_activation
         scales = activation(torch.cat([block.global_scale for block in self]))  # (n_blocks, C)

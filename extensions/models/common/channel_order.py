@@ -15,7 +15,7 @@ Order = tuple[torch.Tensor, torch.Tensor]
 class ChannelOrder:
     """What anomalib's coupling block applies its matrix with: the same numbers, to the last bit, for a permutation.
 
-    Soft permutations, which rotate, and exported graphs are multiplied as before.
+    Soft permutations, which rotate, mixed precision and exported graphs are multiplied as before.
 
     Args:
         multiply: Applies the matrix: maps (N, C, ...) and matrix (C, C, ...) -> (N, C, ...).
@@ -35,7 +35,8 @@ class ChannelOrder:
 
     def find(self, matrix: torch.Tensor) -> Order | None:
         """Which channel comes to each place, and the way back, both (C,); None where it has to be multiplied."""
-        if torch.compiler.is_compiling() or torch.jit.is_tracing() or matrix.is_inference():
+        is_traced = torch.compiler.is_compiling() or torch.jit.is_tracing()
+        if is_traced or torch.is_autocast_enabled(matrix.device.type) or matrix.is_inference():
             return None
         version = (matrix.data_ptr(), matrix._version)
         if self._known is None or self._known[0] is not matrix or self._known[1] != version:
