@@ -53,16 +53,15 @@ def training(bench: Bench, *, name: str, has_stock: bool, is_large: bool) -> Mea
         return part
 
     def reference() -> TrainedPart:
-        model = our_model(bench, name)
+        model = stock_twin(bench, template) if has_stock else our_model(bench, name)
         part = TrainedPart(scale if has_stock else 1.0, each_image=has_stock and name == "Cflow")
-        if has_stock:
-            model = stock_twin(bench, model)
         fit(model, data.datamodule(settings.n_workers), part, n_epochs=settings.n_epochs)
         return part
 
     with cache_in(bench.scratch / "training-cache"):
-        _convert(our_model(bench, name))
-        turns = take_turns(ours, reference, rounds=settings.rounds, patience=settings.patience)
+        template = our_model(bench, name)
+        _convert(template)
+        turns = take_turns(ours, reference, rounds=1)  # a fit takes a minute or two, which is long enough
     part, other = turns.ours_result, turns.reference_result
     asked = {"bound": 2, "limit_bound": 1 / SHARE} if name in TWICE_ASKED and has_stock else {}
     return turns.measurement(
