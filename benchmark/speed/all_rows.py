@@ -20,7 +20,7 @@ import pandas as pd
 
 from benchmark.one_run.machine import environment
 from benchmark.records.run_files import write_json
-from benchmark.speed import coreset, fit_predict, gaussians, growth, pixel_metrics, whole_sweep
+from benchmark.speed import coreset, fit_predict, gaussians, growth, pixel_metrics, training, whole_sweep
 from benchmark.speed.bench import Bench
 from benchmark.speed.images import bottle_source, packaged_source
 from benchmark.speed.settings import Settings, asked_settings
@@ -42,6 +42,7 @@ ROWS: dict[str, Callable[[Bench], Measurement]] = {
     "padim_prediction": fit_predict.padim_prediction,
     "patchcore_prediction_large": fit_predict.large_patchcore_prediction,
     "padim_prediction_large": fit_predict.large_padim_prediction,
+    **training.rows(),
     "registration_gaussians": gaussians.registration_gaussians,
     "grid": whole_sweep.grid,
     "shared_work": whole_sweep.shared_work,

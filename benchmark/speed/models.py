@@ -124,15 +124,21 @@ class RawResults(Callback):
         return {name: found[name] for name in COMPARED}
 
 
-def fit(model: AnomalibModule, datamodule: Any, *, like_a_user: bool = False) -> None:
+def fit(
+    model: AnomalibModule, datamodule: Any, *callbacks: Callback, like_a_user: bool = False, n_epochs: int | None = None
+) -> None:
     """Fit from the same random state with an Engine that keeps nothing.
 
     `like_a_user`, it does as `Engine().fit` would, with its validation; else without, for no metrics are asked for.
+    Models trained by gradient need a number of epochs.
     """
     from lightning import seed_everything
 
     seed_everything(SEED, workers=True, verbose=False)
-    with quiet(), _engine({} if like_a_user else {"limit_val_batches": 0}) as engine:
+    arguments: dict[str, Any] = {} if like_a_user else {"limit_val_batches": 0}
+    if n_epochs is not None:
+        arguments["max_epochs"] = n_epochs
+    with quiet(), _engine(arguments, *callbacks) as engine:
         engine.fit(model=model, datamodule=datamodule)
 
 

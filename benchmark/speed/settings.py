@@ -31,6 +31,9 @@ class Settings:
         map_side: Height and width of a map.
         n_many_maps: Maps whose metrics are computed once more, for the memory they need.
         bank_size: Patches in the memory bank of the growth rows.
+        training_size: Height and width in px of the images in the rows of training by gradient.
+        n_epochs: Of these rows.
+        fiber_batch_size: Of CFlow there; anomalib's default.
     """
 
     backbone: str = "tf_efficientnet_lite0"
@@ -52,11 +55,14 @@ class Settings:
     map_side: int = 256
     n_many_maps: int = 10_000
     bank_size: int = 400
+    training_size: int = 256
+    n_epochs: int = 3
+    fiber_batch_size: int = 64
 
 
 SMALL = Settings(
     n_train=24, n_test=12, large_side=450, rounds=1, n_centers=10, ratio=0.02, ratios=(0.01, 0.02), n_maps=20,
-    n_many_maps=40, bank_size=100,
+    n_many_maps=40, bank_size=100, training_size=128, n_epochs=1,
 )  # fmt: skip
 """Shows within minutes that every row runs; its ratios mean nothing."""
 

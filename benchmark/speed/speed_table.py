@@ -79,6 +79,7 @@ def _cells(row: dict[str, Any]) -> list[str]:
     asked = ""
     if row["bound"] is not None:
         asked = f"at most {row['bound']:g} x" if row["at_most"] else f"{row['bound']:g} x faster"
+        asked += f", or {row['limit_bound']:.2f} x its limit" if row.get("limit_bound") else ""
         asked += "" if row["reached"] else " (missed)"
     of_limit = f"{row['times_limit']:.2g} x {row['limit'].split(' (')[0]}" if row["times_limit"] else ""
     agree = {True: f"to {row['difference']:.0e}" if row["difference"] else "exactly", False: "no", None: ""}[

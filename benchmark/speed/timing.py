@@ -22,6 +22,7 @@ COLUMNS = (
     "ratio",
     "at_most",
     "bound",
+    "limit_bound",
     "reached",
     "limit",
     "limit_seconds",
@@ -48,6 +49,7 @@ class Measurement:
         bound: The ratio to reach; None where none is stated.
         at_most: The ratio is ours / reference and `bound` its largest value; else it is reference / ours, how many
             times faster ours is, and `bound` its smallest value.
+        limit_bound: Ours / limit that is enough where the ratio stays below `bound`; None where the ratio alone counts.
         limit: What no implementation of this method gets below on this machine, and of what it was made.
         limit_seconds: That limit, measured in the same run; None where there is none.
         agreement: What was compared, for people; "" where there is nothing to compare with.
@@ -65,6 +67,7 @@ class Measurement:
     reference: str = STOCK
     bound: float | None = None
     at_most: bool = False
+    limit_bound: float | None = None
     limit: str = ""
     limit_seconds: float | None = None
     agreement: str = ""
@@ -79,6 +82,8 @@ class Measurement:
         ours, reference = self.ours_seconds, self.reference_seconds
         ratio = ours / reference if self.at_most else reference / ours
         reached = None if self.bound is None else (ratio <= self.bound if self.at_most else ratio >= self.bound)
+        if reached is False and self.limit_bound is not None and self.limit_seconds:
+            reached = ours / self.limit_seconds <= self.limit_bound
         agree = None if not self.agreement else self.difference is not None and self.difference <= self.tolerance
         error = None
         if agree is False:

@@ -132,6 +132,10 @@ class Cflow(ScorePoolingMixin, LrScheduleMixin, HeldOutMixin, BackboneMixin, Ano
         self._set_backbone(backbone, layers, weights=weights, pre_trained=pre_trained)
         self._set_score_pooling(score_pooling)
 
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """Optimize the flows by Adam, each parameter in one operation; its steps equal anomalib's by rounding."""
+        return torch.optim.Adam(self.model.decoders.parameters(), lr=self.learning_rate, fused=True)
+
     def on_train_epoch_start(self) -> None:
         """Measure the likelihoods' maximum anew, as earlier epochs had other flows."""
         super().on_train_epoch_start()

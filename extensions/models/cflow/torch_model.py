@@ -7,9 +7,11 @@ import torch
 from anomalib.data import InferenceBatch
 from anomalib.models.image.cflow.torch_model import CflowModel as AnomalibCflowModel
 from anomalib.models.image.cflow.utils import get_logp, positional_encoding_2d
+from torch import nn
 from torch.nn import functional as F
 
 from extensions.backbones.frozen import FrozenFeatureExtractor, freeze
+from extensions.models.cflow.flow import faster
 from extensions.models.common.inside import Inside, find_inside
 
 # Fibers in one pass of a decoder when nothing is learned: bounds memory, changes no score.
@@ -33,6 +35,7 @@ class CflowModel(AnomalibCflowModel):
     def __init__(self, backbone: str, layers: Sequence[str], **kwargs: int | float | str | bool) -> None:
         super().__init__(backbone=backbone, layers=layers, pre_trained=False, **kwargs)
         self.encoder = freeze(self.encoder)
+        self.decoders: nn.ModuleList = nn.ModuleList(map(faster, self.decoders))
         self.register_buffer("max_log_prob", torch.full((len(layers),), -torch.inf))
 
     def condition(self, height: int, width: int) -> torch.Tensor:

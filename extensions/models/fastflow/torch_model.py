@@ -14,6 +14,7 @@ from torch import nn
 from extensions.backbones.frozen import FrozenFeatureExtractor
 from extensions.backbones.input_channels import in_channels
 from extensions.backbones.map_extractor import MapExtractor
+from extensions.models.common.channel_order import look_channels_up
 
 
 class FastflowModel(AnomalibFastflowModel):
@@ -46,11 +47,13 @@ class FastflowModel(AnomalibFastflowModel):
         self.feature_extractor.eval().requires_grad_(False)
         self.set_input_size(input_size)
         self.fast_flow_blocks = nn.ModuleList(
-            create_fast_flow_block(
-                input_dimensions=list(norm.normalized_shape),
-                conv3x3_only=conv3x3_only,
-                hidden_ratio=hidden_ratio,
-                flow_steps=flow_steps,
+            look_channels_up(
+                create_fast_flow_block(
+                    input_dimensions=list(norm.normalized_shape),
+                    conv3x3_only=conv3x3_only,
+                    hidden_ratio=hidden_ratio,
+                    flow_steps=flow_steps,
+                )
             )
             for norm in self.norms
         )

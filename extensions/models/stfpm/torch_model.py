@@ -43,7 +43,9 @@ class STFPMModel(AnomalibSTFPMModel):
         else:
             self.student_model = AdaptedStudent(student_backbone, teacher=backbone, layers=layers)
         self.teacher_model.eval().requires_grad_(False)
-        self.to(memory_format=torch.channels_last)  # a third less time a step on a CPU with depthwise convolutions
+        # A third less time a step on a CPU; others gain nothing, and keep anomalib's numbers to the last bit in torch.
+        if any(isinstance(one, nn.Conv2d) and one.groups > 1 for one in self.student_model.modules()):
+            self.to(memory_format=torch.channels_last)
         self.anomaly_map_generator = AnomalyMapGenerator()
 
     def train(self, mode: bool = True) -> "STFPMModel":
