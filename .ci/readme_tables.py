@@ -383,7 +383,8 @@ def markdown(frame: pd.DataFrame) -> str:
     heads = ("", "detector", "backbone", "settings", "data", *LABELS, "ms/image", "status")
     lines = [f"| {' | '.join(heads)} |", "|" + "---|" * len(heads)]
     for row in frame.to_dict("records"):
-        rank = row.get("rank_range") or ("" if pd.isna(row["rank"]) else f"{row['rank']:.0f}")
+        place = row.get("rank_range", row["rank"])
+        rank = "" if pd.isna(place) else place if isinstance(place, str) else f"{place:.0f}"
         data = row["dataset"] + (" (synthetic defects)" if row["synthetic"] else "")
         texts = " | ".join(str(row[name]) for name in ("model", "backbone", "settings"))
         latency = "" if pd.isna(row["latency_ms"]) else f"{row['latency_ms']:.0f}"
@@ -397,7 +398,7 @@ def short(frame: pd.DataFrame, *, with_backbone: bool = False) -> str:
     lines = [f"| {' | '.join(heads)} |", "|" + "---|" * len(heads)]
     for row in frame.to_dict("records"):
         cells = (
-            row["rank_range"] or "",
+            "" if pd.isna(row["rank_range"]) else row["rank_range"],
             f"{row['model']}, {row['backbone']}" if with_backbone else row["model"],
             row["dataset"],
             f"{row['image_AUROC']:.3f} ({row['image_AUROC_interval']})",
