@@ -35,6 +35,7 @@ logger = logging.getLogger(__name__)
 
 ROWS: dict[str, Callable[[Bench], Measurement]] = {
     "patchcore_fit": fit_predict.patchcore_fit,
+    "patchcore_fit_large": fit_predict.large_patchcore_fit,
     "coreset": coreset.coreset,
     "coreset_large": coreset.large_coreset,
     "padim_fit_test": fit_predict.padim_fit_test,

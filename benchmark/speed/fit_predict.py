@@ -28,13 +28,24 @@ from benchmark.speed.timing import STOCK, Measurement, largest_difference, take_
 
 if TYPE_CHECKING:
     from benchmark.speed.bench import Bench
+    from benchmark.speed.images import SpeedImages
+    from benchmark.speed.limits import Limits
 
 CACHE = "WORKBENCH_CACHE"
 
 
 def patchcore_fit(bench: Bench) -> Measurement:
     """`Engine.fit` of PatchCore on both sides, all of stock's centers included."""
-    settings, data = bench.settings, bench.images
+    return _patchcore_fit(bench, bench.images, bench.limits)
+
+
+def large_patchcore_fit(bench: Bench) -> Measurement:
+    """The same on the enlarged images."""
+    return _patchcore_fit(bench, bench.large, bench.large_limits)
+
+
+def _patchcore_fit(bench: Bench, data: SpeedImages, limits: Limits) -> Measurement:
+    settings = bench.settings
 
     def ours() -> Any:
         model = our_patchcore(settings)
@@ -54,7 +65,7 @@ def patchcore_fit(bench: Bench) -> Measurement:
     give_fitted(turns.ours_result, {"memory_bank": stock_bank})
     expected, _ = test(turns.ours_result, data.datamodule(settings.n_workers))
     return turns.measurement(
-        bench.limits.once(len(data.train)),
+        limits.once(len(data.train)),
         work=f"PatchCore fit, {settings.image_size} px, ratio {settings.ratio:g}",
         data=data.description,
         bound=20,

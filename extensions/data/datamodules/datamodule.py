@@ -54,7 +54,8 @@ class WorkbenchDataModule(RemembersArguments, ValuesMixin, AnomalibDataModule):
         category: the category within the data set; "" for none.
         train_batch_size: images in a training batch.
         eval_batch_size: images in a validation or test batch.
-        num_workers: processes that read images.
+        num_workers: images read at a time, by threads; by processes where augmentations are random, or by other models
+            than ours.
         train_augmentations: applied to training images.
         val_augmentations: applied to validation images.
         test_augmentations: applied to test images.

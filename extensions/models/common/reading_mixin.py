@@ -14,6 +14,7 @@ from extensions.data.datamodules.stock_datasets import read_as_ours
 from extensions.models.common.alignment_mixin import AlignmentMixin
 from extensions.models.common.known_defects import check_known_defects
 from extensions.models.common.region_mixin import RegionMixin
+from extensions.models.common.thread_loader import by_threads
 from extensions.models.common.tiling_mixin import TilingMixin
 from extensions.models.common.visualizer import UprightVisualizer
 
@@ -68,10 +69,10 @@ class LoaderReader:
         self._before = before
 
     def __call__(self, loader: Any) -> Any:
-        """The loader as the strategy wants it, reading by our reader."""
+        """The loader as the strategy wants it, reading by our reader, and ahead where it may."""
         model = self._trainer.lightning_module
         if isinstance(loader, DataLoader) and getattr(model, "reads_as_ours", False):
-            loader = _with_dataset(loader, read_as_ours(loader.dataset, model.imaging))
+            loader = by_threads(_with_dataset(loader, read_as_ours(loader.dataset, model.imaging)))
         return self._before(loader)
 
 

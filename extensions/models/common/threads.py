@@ -21,3 +21,9 @@ def one_thread_each() -> Iterator[ThreadPoolExecutor]:
             yield pool
     finally:
         torch.set_num_threads(n_threads)
+
+
+def compute_on_one_thread() -> None:
+    """Have torch compute on one thread in the calling thread, and leave all others as they are."""
+    torch.get_num_threads()  # a new thread takes over torch's own number when it first asks
+    _blas().limit(limits=1, user_api="openmp")

@@ -108,16 +108,22 @@ class PadimModel(AnomalibPadimModel):
 def _enlarge_into(embedding: torch.Tensor, places: torch.Tensor, maps: torch.Tensor, channels: torch.Tensor) -> None:
     """Write channels of maps (N, C, h, w) to these places of an embedding (N, n, H, W), each enlarged to the nearest.
 
-    Whole multiples are repeated straight to their place, which spares two copies.
+    Whole multiples are repeated straight to their place, which spares two copies; a channel at a time by one thread
+    each, for all threads together would wait for each other at each channel.
     """
     size, (height, width) = embedding.shape[-2:], maps.shape[-2:]
-    if embedding.device.type != "cpu" or size[0] % height or size[1] % width:
+    if embedding.device.type != "cpu" or size[0] % height or size[1] % width or maps.requires_grad:
         if len(places):
             embedding[:, places] = F.interpolate(maps.index_select(1, channels), size=size, mode="nearest")
         return
     blocks = embedding.view(*embedding.shape[:2], height, size[0] // height, width, size[1] // width)
-    for place, channel in zip(places.tolist(), channels.tolist(), strict=True):
-        blocks[:, place] = maps[:, channel, :, None, :, None]
+
+    def write(place: int, channel: int) -> None:
+        with torch.inference_mode(embedding.is_inference()):  # which other threads are not in
+            blocks[:, place] = maps[:, channel, :, None, :, None]
+
+    with one_thread_each() as pool:
+        list(pool.map(write, places.tolist(), channels.tolist()))
 
 
 def fit_gaussians(
