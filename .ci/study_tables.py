@@ -119,23 +119,34 @@ def ensembles_table(output: Path) -> str:
 
     tables = output_tables(output)
     above = {}
-    for one in tables.differences.query("metric == 'image_AUROC'").to_dict("records"):
+    compared = ("image_AUROC", "pixel_AUROC")
+    for one in tables.differences.query(f"metric in {compared}").to_dict("records"):
         sides = [one["first"].startswith("Ensemble"), one["second"].startswith("Ensemble")]
         if sides.count(True) == 1:
             sign, other = (1, one["second"]) if sides[0] else (-1, one["first"])
             low, high = sorted(sign * one[end] for end in ("low", "high"))
-            above[one["dataset"], other] = f"{sign * one['difference']:+.4f} ({low:+.4f} to {high:+.4f})"
+            told = f"{sign * one['difference']:+.4f} ({low:+.4f} to {high:+.4f})"
+            above[one["dataset"], other, one["metric"]] = told
     lines = []
     frame = tables.leaderboard.query("n_seeds > 0")
     for row in frame[frame["category"] == frame.groupby("dataset")["category"].transform("last")].to_dict("records"):
         is_pair = row["model"] == "Ensemble"
         name = "both" if is_pair else f"{row['model']}, {row['backbone']}"
         cells = [_finely(row, "image_AUROC"), *(_spread(row, metric) for metric in ("pixel_AUROC", "pixel_AUPRO"))]
-        told = above.get((row["dataset"], name), "")
-        lines.append([row["dataset"], name, str(int(row["n_seeds"])), *cells, f"{row['latency_ms']:.0f}", told])
+        told = [above.get((row["dataset"], name, metric), "") for metric in compared]
+        lines.append([row["dataset"], name, str(int(row["n_seeds"])), *cells, *told])
     order = list(dict.fromkeys(line[0] for line in lines))
     lines.sort(key=lambda line: (order.index(line[0]), line[1] == "both", line[1]))
-    heads = ("data", "detector", "seeds", "image AUROC", "pixel AUROC", "AUPRO", "ms", "both less this one")
+    heads = (
+        "data",
+        "detector",
+        "seeds",
+        "image AUROC",
+        "pixel AUROC",
+        "AUPRO",
+        "both less this one, image AUROC",
+        "pixel AUROC",
+    )
     return _markdown(heads, lines)
 
 
