@@ -28,6 +28,9 @@ def main(arguments: Sequence[str] | None = None, *, prog: str = "python -m infer
 
 def export(options: argparse.Namespace) -> int:
     """`inference export`: write a trained model for the line and compare it with what was trained."""
+    if options.checkpoint and not options.checkpoint.is_file():  # before anything that takes seconds to import
+        msg = f"{options.checkpoint}: there is no such file; expected a checkpoint (.ckpt) of a trained model"
+        raise FileNotFoundError(msg)
     from extensions.runtime.atomic_write import check_replaceable
     from inference.export.product_thresholds import write_product_thresholds
     from inference.export.write_model import FILES, ExportOptions, export_model
@@ -86,9 +89,6 @@ def _trained_run(options: argparse.Namespace, files: list[Path]) -> TrainedRun:
     found, requirement = None, parse_requirement(options.requirement)
     if options.run:
         found = find_run(options.run, options.records, options.data_root, requirement=requirement)
-    elif not options.checkpoint.is_file():
-        msg = f"{options.checkpoint}: there is no such file; expected a checkpoint (.ckpt) of a trained model"
-        raise FileNotFoundError(msg)
     elif requirement is not None or not files or options.precision == "int8":  # the images of its threshold are wanted
         found = find_beside(options.checkpoint, options.data_root, requirement=requirement)
     if requirement is not None and found is None:
@@ -110,6 +110,9 @@ def _trained_run(options: argparse.Namespace, files: list[Path]) -> TrainedRun:
 
 def predict(options: argparse.Namespace) -> int:
     """`inference predict`: scores, labels and overlays of images, a video or a camera."""
+    from inference.model.compiling import check_files
+
+    check_files(options.model)  # before anything that takes seconds to import, and before the images are listed
     from inference.model.checkpoints import told_imaging
     from inference.model.predictors import load_predictor
     from inference.predict.part_table import asked_parts

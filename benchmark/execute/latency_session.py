@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import secrets
 import time
@@ -17,6 +18,7 @@ from benchmark.plan.experiment import Experiment
 from benchmark.records.record_file import write_record
 from benchmark.records.record_sections import Speed
 from benchmark.records.store import KEEP, Store
+from extensions.runtime.freed_memory import give_back_memory
 from extensions.runtime.progress import progress_bar
 
 if TYPE_CHECKING:
@@ -90,6 +92,8 @@ def measure_latencies(
             return None
         at_hand = by_network(runs, lambda run: run.file is not None and _is_here(run) and run.record.is_current)
         timed = {name: _Timed(alike[0]) for name, alike in at_hand.items()}
+        gc.collect()  # a trainer and its model hold one another
+        give_back_memory()
         session = _time_in_turns(timed, progress=progress)
         _write(store, timed, session)
         clear_networks(store, own)

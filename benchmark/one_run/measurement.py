@@ -220,6 +220,7 @@ def _fit_and_test(
     finally:
         if cached.source is not None:
             model.feature_source = None  # the model outlives the run, also one that failed
+        give_back_memory()
 
 
 def _timed(work: Callable[[str], None], argument: str) -> float:

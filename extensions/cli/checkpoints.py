@@ -29,10 +29,8 @@ def find_checkpoint(ckpt_path: str | Path, *, root: Path, model: str, dataset: P
     Raises:
         ConfigError: No such file, no run to take it from, or several checkpoints to choose from.
     """
+    check_checkpoint(ckpt_path)
     if str(ckpt_path) not in NAMES:
-        if not Path(ckpt_path).is_file():
-            msg = f"--ckpt_path {ckpt_path}: there is no such file; expected a checkpoint, 'best' or 'last'"
-            raise ConfigError(msg)
         return Path(ckpt_path)
     base = root / model / dataset if dataset else root / model
     folders = sorted({path.resolve() for path in base.glob(f"{'' if dataset else '**/'}latest/weights/lightning")})
@@ -42,6 +40,17 @@ def find_checkpoint(ckpt_path: str | Path, *, root: Path, model: str, dataset: P
         msg = f"--ckpt_path {ckpt_path}: {found}; train first with the same --default_root_dir, or give the file"
         raise ConfigError(msg)
     return _choose(str(ckpt_path), folders[0])
+
+
+def check_checkpoint(ckpt_path: str | Path) -> None:
+    """Refuse a file that is not there; which run `best` and `last` mean is not looked at.
+
+    Raises:
+        ConfigError: No such file.
+    """
+    if str(ckpt_path) not in NAMES and not Path(ckpt_path).is_file():
+        msg = f"--ckpt_path {ckpt_path}: there is no such file; expected a checkpoint, 'best' or 'last'"
+        raise ConfigError(msg)
 
 
 def check_export(model: AnomalibModule, path: Path) -> None:

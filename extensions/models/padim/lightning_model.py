@@ -93,7 +93,7 @@ class Padim(ScorePoolingMixin, SupportViewsMixin, RefitMixin, BackboneMixin, Ano
         self._set_score_pooling(score_pooling)
 
     def bytes_of_fit(self, n_tiles: int, features: dict[str, tuple[int, int, int]]) -> tuple[int, int]:
-        """All embeddings, twice while they are joined, and a Gaussian at each position of a tile."""
+        """All embeddings, and a Gaussian at each position of a tile."""
         _, height, width = features[self.layers[0]]
         n_features = len(self.model.idx)
-        return 4 * height * width * n_features * (2 * n_tiles + n_features), 0
+        return 4 * height * width * n_features * (n_tiles + n_features), 0

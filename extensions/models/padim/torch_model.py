@@ -99,10 +99,10 @@ class PadimModel(AnomalibPadimModel):
         if len(self.memory_bank) < 1:
             msg = "PaDiM has seen no training images, so it cannot fit its Gaussians: fit first."
             raise ValueError(msg)
-        embeddings = torch.vstack(self.memory_bank)
+        batches = [batch.flatten(2) for batch in self.memory_bank]
         masks = torch.cat(self.masks) if self.masks else None
         self.memory_bank, self.masks = [], []
-        self.gaussian.mean, self.gaussian.inv_covariance = fit_gaussians(embeddings.flatten(2), masks=masks)
+        self.gaussian.mean, self.gaussian.inv_covariance = fit_gaussians(batches, masks=masks)
 
 
 def _enlarge_into(embedding: torch.Tensor, places: torch.Tensor, maps: torch.Tensor, channels: torch.Tensor) -> None:
@@ -127,15 +127,15 @@ def _enlarge_into(embedding: torch.Tensor, places: torch.Tensor, maps: torch.Ten
 
 
 def fit_gaussians(
-    embeddings: torch.Tensor, *, n_positions: int = 64, masks: torch.Tensor | None = None
+    batches: Sequence[torch.Tensor], *, n_positions: int = 64, masks: torch.Tensor | None = None
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Estimate mean and inverse covariance for each position, regularized as anomalib does.
 
     Args:
-        embeddings: (N, C, P).
+        batches: (N, C, P) each, of any N; only a few positions of them are ever joined.
         n_positions: Positions worked on at a time; bounds the scratch memory, not the result.
-        masks: (N, P), 1 where an image counts, else 0; None counts all. Positions that fewer than two images count at
-            get an inverse covariance of zeros, by which nothing is far from them.
+        masks: (N, P) of all images, 1 where an image counts, else 0; None counts all. Positions that fewer than two
+            images count at get an inverse covariance of zeros, by which nothing is far from them.
 
     Returns:
         mean (C, P), inverse covariance (P, C, C).
@@ -143,30 +143,35 @@ def fit_gaussians(
     Raises:
         ValueError: Fewer than two images.
     """
-    n_images, n_channels, _ = embeddings.shape
+    first, n_images = batches[0], sum(map(len, batches))
+    n_channels, n_all = first.shape[1:]
     if n_images < 2:
         msg = f"PaDiM needs at least 2 training images to estimate a covariance, found {n_images}."
         raise ValueError(msg)
-    counts = embeddings.new_full((embeddings.shape[2],), n_images) if masks is None else masks.sum(dim=0)  # (P,)
-    mean = embeddings.mean(dim=0)  # (C, P)
-    if masks is not None:
-        mean = (embeddings * masks[:, None]).sum(dim=0) / counts.clamp_min(1)
+    counts = first.new_full((n_all,), n_images) if masks is None else masks.sum(dim=0)  # (P,)
+    mean = first.new_empty((n_channels, n_all))
     # 0.01 is the paper's regularization; anomalib adds 1e-5 of its own.
-    ridge = (0.01 + 1e-5) * torch.eye(n_channels, device=embeddings.device, dtype=embeddings.dtype)
-    inverses = embeddings.new_empty((embeddings.shape[2], n_channels, n_channels))
-    pieces = [slice(start, start + n_positions) for start in range(0, embeddings.shape[2], n_positions)]
+    ridge = (0.01 + 1e-5) * torch.eye(n_channels, device=first.device, dtype=first.dtype)
+    inverses = first.new_empty((n_all, n_channels, n_channels))
 
-    def invert(piece: slice) -> torch.Tensor:
-        centered = (embeddings[:, :, piece] - mean[:, piece]).permute(2, 0, 1)  # (p, N, C)
+    def estimate(start: int) -> None:
+        piece = slice(start, start + n_positions)
+        features = torch.cat([batch[:, :, piece] for batch in batches])  # (N, C, p)
+        count = counts[piece]
+        if masks is None:
+            mean[:, piece] = features.mean(dim=0)
+        else:
+            mean[:, piece] = (features * masks[:, None, piece]).sum(dim=0) / count.clamp_min(1)
+        centered = (features - mean[:, piece]).permute(2, 0, 1)  # (p, N, C)
         if masks is not None:
             centered = centered * masks.T[piece, :, None]
-        covariance = centered.mT @ centered / (counts[piece, None, None] - 1).clamp_min(1)  # (p, C, C)
+        covariance = centered.mT @ centered / (count[:, None, None] - 1).clamp_min(1)  # (p, C, C)
         inverse: torch.Tensor = torch.linalg.inv(covariance + ridge)
-        return inverse if masks is None else inverse * (counts[piece, None, None] >= 2)
+        inverses[piece] = inverse if masks is None else inverse * (count[:, None, None] >= 2)
 
-    with one_thread_each() if embeddings.device.type == "cpu" else nullcontext() as pool:
-        for piece, inverse in zip(pieces, (pool.map if pool else map)(invert, pieces), strict=True):
-            inverses[piece] = inverse
+    with one_thread_each() if first.device.type == "cpu" else nullcontext() as pool:
+        for _ in (pool.map if pool else map)(estimate, range(0, n_all, n_positions)):
+            pass
     return mean, inverses
 
 

@@ -9,6 +9,8 @@ from extensions.cli import UsageError, WorkbenchCLI
 from extensions.cli.arguments import TRAINING_KEYS
 from extensions.cli.names import KEYS, OPTIONS, check_names
 from extensions.configuration import ConfigError, early
+from extensions.configuration.early import TRAINER
+from extensions.configuration.signatures import parameter_names
 
 PADIM = ["--config", "configs/models/padim.yaml"]
 
@@ -27,6 +29,8 @@ def test_keys_and_options_are_those_of_the_full_parser() -> None:
         taken = {option.removeprefix("--").partition(".")[0] for option in options}
         assert taken | {"data-root"} == {*keys, *OPTIONS}, subcommand
         assert {key.partition(".")[0] for key in vars(parser.get_defaults())} == set(keys), subcommand
+        found = {option.split(".")[1].removesuffix("+") for option in options if option.startswith("--trainer.")}
+        assert found - {"help"} <= parameter_names(TRAINER), subcommand
 
 
 @pytest.mark.parametrize(
@@ -34,6 +38,14 @@ def test_keys_and_options_are_those_of_the_full_parser() -> None:
     [
         (["train", *PADIM, "--nonsense", "3"], "Unrecognized arguments: --nonsense 3"),
         (["train", "--config"], "expected one argument"),
+        (["train", *PADIM, "--trainer.max_epoch", "3"], "no option --trainer.max_epoch; .* --trainer.max_epochs"),
+        (["train", "--trainer.max_epoch=3"], "no option --trainer.max_epoch; .* --trainer.max_epochs"),
+        (
+            ["fit", "--trainer.callback+=EarlyStopping"],
+            "no option --trainer.callback; did you mean --trainer.callbacks",
+        ),
+        (["train", "--model.n_features", "3"], "--model.n_features: no class is named that takes it"),
+        (["train", "--model", "Padim", "--data.nam=x"], "--data.nam: no class is named that takes it"),
     ],
 )
 def test_a_wrong_option_is_a_usage_error(not_imported: None, args: list[str], words: str) -> None:
@@ -47,6 +59,9 @@ def test_a_wrong_option_is_a_usage_error(not_imported: None, args: list[str], wo
         (["train", "--config", "configs/models/padm.yaml"], "no such config file; did you mean"),
         (["test", *PADIM, "--model.n_featurs=3"], "extensions.Padim has no argument 'n_featurs'; did you mean n_feat"),
         (["test", "--model", "Padim", "--model.init_args.n_featurs", "3"], "extensions.Padim has no argument"),
+        (["train", *PADIM, "--data.nam", "x"], "extensions.Elpv has no argument 'nam'"),
+        (["predict", *PADIM, "--data.nam", "x"], "extensions.Elpv has no argument 'nam'"),
+        (["test", *PADIM, "--ckpt_path", "no.ckpt"], "--ckpt_path no.ckpt: there is no such file"),
         (["train", "--model=Padm"], "there is no class 'Padm'; did you mean extensions.Padim"),
         (["fit", *PADIM, "--data", "Foldr"], "there is no class 'Foldr'; did you mean extensions.Folder"),
     ],
@@ -84,11 +99,13 @@ def test_a_wrong_name_in_a_config_is_told_before_torch_is_imported(tmp_path: Pat
     "args",
     [
         *(["train", "--config", str(file)] for file in sorted(Path("configs/models").rglob("*.yaml"))),
-        ["train", *PADIM, "--model.n_features", "5", "--trainer.max_epoch=3", "--ckpt", "last", "--data-root", "x"],
+        ["train", *PADIM, "--model.n_features", "5", "--trainer.max_epochs=3", "--ckpt", "last", "--data-root", "x"],
         ["train", *PADIM, "--trainer.callbacks+=EarlyStopping", "--trainer.callbacks.monitor=a", "--print_config"],
         ["train", "--model", "mine.Model", "--model.anything", "3", "--model.help", "--seed_everything", "-1"],
         ["train", "--model", "Padim", *PADIM, "--model.init_args", "{}"],
         ["predict", *PADIM, "--data", "images"],
+        ["test", *PADIM, "--ckpt_path", "best"],
+        ["train", "--model.help", "Padim", "--data.init_args.root", "x", "--config", "{data: extensions.Folder}"],
         ["train", "--config", "{model: Padm}", "--", "--nonsense"],
     ],
     ids=" ".join,
@@ -101,3 +118,14 @@ def test_a_config_that_trained_serves_to_predict(not_imported: None, tmp_path: P
     file = tmp_path / "trained.yaml"
     file.write_text(yaml.safe_dump({"model": {"class_path": "Padim"}} | {key: {} for key in TRAINING_KEYS}))
     check_names(["predict", "--config", str(file)])
+
+
+def test_a_shortened_trainer_option_is_refused_before_torch_is_imported() -> None:
+    code = (
+        "import sys; from extensions.workbench.__main__ import main; "
+        f"code = main(['train', '--config', {PADIM[1]!r}, '--trainer.max_epoch', '3']); "
+        "sys.exit(99 if 'torch' in sys.modules else code)"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert ended.returncode == 2, ended.stderr
+    assert "did you mean --trainer.max_epochs" in ended.stderr

@@ -18,13 +18,13 @@ def caught(work, *arguments) -> Exception:
 
 
 def test_a_sentence_of_ours_stays_as_it_is() -> None:
-    error = caught(fit_gaussians, torch.zeros(1, 2, 3))
+    error = caught(fit_gaussians, [torch.zeros(1, 2, 3)])
     assert is_ours(error)
     assert explained(error, what="Padim") == "PaDiM needs at least 2 training images to estimate a covariance, found 1."
 
 
 def test_an_operation_that_fails_in_our_code_is_no_sentence() -> None:
-    error = caught(fit_gaussians, torch.zeros(4, 3))
+    error = caught(fit_gaussians, [torch.zeros(4, 3)])
     assert not is_ours(error)
     assert explained(error, what="Padim").startswith("Padim: ValueError: not enough values")
 

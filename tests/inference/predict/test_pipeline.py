@@ -430,3 +430,20 @@ def test_no_name_costs_a_row_or_an_overlay(model, tiny_root, tmp_path, capsys):
     assert r"Stra\xdfe.png" in overlays
     assert run(model, tmp_path / "in" / os.fsdecode(b"gone\xff.png"), output) == 1
     assert "no such file" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ["predict", "--model", "no.ckpt", "--input", "no-folder", "--output", "out"],
+        ["predict", "--model", "no.xml", "--input", "no-folder", "--output", "out"],
+        ["export", "--checkpoint", "no.ckpt", "--calibration", "no-folder", "--output", "out"],
+    ],
+    ids=" ".join,
+)
+def test_a_missing_model_is_told_before_anything_else_is_looked_at(tmp_path, args):
+    code = f"import os, sys; from inference.__main__ import main; os.chdir({str(tmp_path)!r}); code = main({args!r}); "
+    code += "sys.exit(99 if {'torch', 'openvino'} & set(sys.modules) else code)"
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert ended.returncode == 1, ended.stderr
+    assert ended.stderr.startswith(f"error: {args[2]}: there is no such file")

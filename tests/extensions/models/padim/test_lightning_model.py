@@ -27,7 +27,7 @@ def test_scores_equal_anomalibs_after_the_same_seed(bare, engine, tiny_folder, i
 
 def test_gaussians_equal_numpys_at_every_position():
     embeddings = torch.rand(12, 5, 7, generator=torch.Generator().manual_seed(0))
-    mean, inverse = fit_gaussians(embeddings, n_positions=3)
+    mean, inverse = fit_gaussians(embeddings.split([4, 1, len(embeddings) - 5]), n_positions=3)
     for position in range(7):
         covariance = np.cov(embeddings[:, :, position].double().numpy(), rowvar=False) + 0.01001 * np.eye(5)
         np.testing.assert_allclose(mean[:, position], embeddings[:, :, position].mean(0), rtol=1e-6)
@@ -36,7 +36,7 @@ def test_gaussians_equal_numpys_at_every_position():
 
 def test_one_training_image_is_an_error():
     with pytest.raises(ValueError, match="at least 2 training images"):
-        fit_gaussians(torch.rand(1, 5, 7))
+        fit_gaussians([torch.rand(1, 5, 7)])
 
 
 def test_second_fit_replaces_the_gaussians(bare, engine, tiny_folder):
