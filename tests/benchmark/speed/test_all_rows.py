@@ -82,7 +82,7 @@ def one_process(monkeypatch) -> None:
         else:
             stock_benchmark.main(Path(command[1]))
 
-    monkeypatch.setattr(all_rows.whole_sweep, "_run", run)
+    monkeypatch.setattr(all_rows.whole_sweep, "run_module", run)
     monkeypatch.setattr("anomalib.pipelines.components.base.pipeline.redirect_logs", lambda _: None)
 
 
@@ -96,7 +96,7 @@ def test_rows_of_whole_sweeps_run_and_agree(bench, one_process, name) -> None:
 
 def test_a_command_that_fails_is_told_by_its_last_line(tmp_path) -> None:
     with pytest.raises(RuntimeError, match=r"benchmark ended with exit code 1: error: none.yaml: no such"):
-        all_rows.whole_sweep._run(["benchmark", "run", "--config", "none.yaml"], tmp_path, dict(os.environ))
+        all_rows.whole_sweep.run_module(["benchmark", "run", "--config", "none.yaml"], tmp_path, dict(os.environ))
 
 
 def test_results_hold_every_row_with_the_machine(measured) -> None:
