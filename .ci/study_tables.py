@@ -115,20 +115,30 @@ def turned_table(output: Path) -> str:
 
 def ensembles_table(output: Path) -> str:
     """A row per data set and detector: mean ± deviation over seeds, and how far the ensemble is above it."""
-    from benchmark.api.output_tables import output_tables
+    from benchmark.records.archive import load
+    from benchmark.records.cells import group_runs
+    from benchmark.statistics.bootstrap import sample_values
+    from benchmark.statistics.comparison import compare
+    from benchmark.tables.leaderboard import build_tables
+    from benchmark.tables.row_samples import row_samples
+    from benchmark.tables.stored_scores import StoredScores
 
-    tables = output_tables(output)
+    archive, stored = load(output), StoredScores(output)
+    samples = {}
+    for one in group_runs(archive.records, []):
+        found = row_samples(one, sorted({category for category, _ in one.cells}), stored)
+        samples[one.dataset, one.model, one.backbone] = found
     above = {}
     compared = ("image_AUROC", "pixel_AUROC")
-    for one in tables.differences.query(f"metric in {compared}").to_dict("records"):
-        sides = [one["first"].startswith("Ensemble"), one["second"].startswith("Ensemble")]
-        if sides.count(True) == 1:
-            sign, other = (1, one["second"]) if sides[0] else (-1, one["first"])
-            low, high = sorted(sign * one[end] for end in ("low", "high"))
-            told = f"{sign * one['difference']:+.4f} ({low:+.4f} to {high:+.4f})"
-            above[one["dataset"], other, one["metric"]] = told
+    for (dataset, model, backbone), other in samples.items():
+        pair = samples[dataset, "Ensemble", ""]
+        for metric in compared if model != "Ensemble" else ():
+            if all(metric in sample_values(sample) for sample in (*pair, *other)):
+                one = compare(pair, other, metric=metric)
+                told = f"{one.difference:+.4f} ({one.low:+.4f} to {one.high:+.4f})"
+                above[dataset, f"{model}, {backbone}", metric] = told
     lines = []
-    frame = tables.leaderboard.query("n_seeds > 0")
+    frame = build_tables(archive.records, archive.plans).leaderboard.query("n_seeds > 0")
     for row in frame[frame["category"] == frame.groupby("dataset")["category"].transform("last")].to_dict("records"):
         is_pair = row["model"] == "Ensemble"
         name = "both" if is_pair else f"{row['model']}, {row['backbone']}"

@@ -49,6 +49,8 @@ class ExportedPatchcore(nn.Module):
         self.register_buffer("bank", (bank - mean).float())  # (M, C)
         self.register_buffer("factors", -2 * self.bank.T.contiguous())  # (C, M)
         self.register_buffer("squares", self.bank.pow(2).sum(dim=1))  # (M,)
+        # Of a sum over C channels, as a share: what is less is a patch of the bank itself, whose distance is 0.
+        self.rounding = float(bank.shape[1] ** 0.5 * torch.finfo(torch.float32).eps)
         self.n_neighbors = min(model.num_neighbors, len(bank))
         with torch.no_grad():
             empty = mean.new_zeros(1, in_channels(model.feature_extractor), *image_size).float()
@@ -87,7 +89,9 @@ class ExportedPatchcore(nn.Module):
         squared = self._squared(embedding)  # (N, P, M)
         if self.looks_up:
             return (embedding - self.bank[squared.argmin(dim=2)]).pow(2).sum(dim=2).sqrt()
-        return (squared.amin(dim=2) + embedding.pow(2).sum(dim=2)).clamp_min(0).sqrt()
+        own = embedding.pow(2).sum(dim=2)
+        found = squared.amin(dim=2) + own
+        return torch.where(found > self.rounding * own, found, 0.0).sqrt()
 
     def _squared(self, patches: torch.Tensor) -> torch.Tensor:
         """Squared distances of patches (..., C) to the bank, less the patches' own squares: (..., M)."""

@@ -119,10 +119,9 @@ def test_export_tells_what_cannot_be_before_the_work(checkpoint, tiny_root, tmp_
         ("Stfpm", {"layers": ["layer1", "layer2"]}),
     ],
 )
-def test_other_models_agree_too(name, arguments, fit, tiny_root, tmp_path):
+def test_other_models_agree_too(name, arguments, fit, normal, tmp_path):
     model, info = load_checkpoint(fit(name, **arguments))
-    files = sorted((tiny_root / "test/good").iterdir())  # at distance 0 from PatchCore's bank rounding decides
-    agreement = export_model(model, info, tmp_path / "out", files=files)
+    agreement = export_model(model, info, tmp_path / "out", files=normal)
     assert agreement.agrees
     assert agreement.summary.largest_map_difference <= 1e-3
 
@@ -141,8 +140,8 @@ def test_other_models_agree_too(name, arguments, fit, tiny_root, tmp_path):
         ("AutoencoderOcSvm", {}),
     ],
 )
-def test_slow_models_agree_too(name, arguments, fit, tiny_root, tmp_path):
-    test_other_models_agree_too(name, arguments, fit, tiny_root, tmp_path)
+def test_slow_models_agree_too(name, arguments, fit, normal, tmp_path):
+    test_other_models_agree_too(name, arguments, fit, normal, tmp_path)
 
 
 def test_a_detector_without_a_map_is_refused(fit, normal, tmp_path):
