@@ -4,7 +4,7 @@ import pytest
 import scikit_posthocs
 from scipy.stats import friedmanchisquare, wilcoxon
 
-from benchmark.statistics.many_categories import OverallRanking, critical_difference, overall_ranking
+from benchmark.statistics.many_categories import OverallRanking, critical_difference, overall_ranking, signed_rank_p
 
 
 def made_values(*, n: int, spread: float = 0.02) -> pd.DataFrame:
@@ -98,3 +98,17 @@ def test_few_categories_get_a_reason():
         "fewer than 6 cannot show a difference of ranks at 95 %."
     )
     assert "1 detector" in str(overall_ranking(made_values(n=8)[["best"]]))
+
+
+@pytest.mark.parametrize("n", [1, 2, 6, 9])
+def test_signed_ranks_with_ties_and_zeros_are_those_of_scipy(n):
+    rng = np.random.default_rng(n)
+    for _ in range(4):
+        differences = rng.integers(-3, 4, n) / 8
+        differences[0] = 0.25
+        assert signed_rank_p(differences) == pytest.approx(wilcoxon(differences).pvalue, abs=1e-12)
+
+
+def test_more_values_with_ties_take_the_approximation_of_scipy():
+    differences = np.random.default_rng(0).integers(-3, 6, 20) / 8
+    assert signed_rank_p(differences) == wilcoxon(differences).pvalue
