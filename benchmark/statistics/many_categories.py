@@ -18,7 +18,7 @@ FEWEST = 6
 """Categories: with five no order of two detectors, however clear, reaches p < 0.05 in Wilcoxon's test."""
 
 MOST_SIGNS = 13
-"""Values: up to here scipy, too, goes through all 2^13 signs; beyond, values with ties take its normal approximation."""
+"""Values: up to here scipy, too, takes all 2^13 signs; of more, with ties, its normal approximation is taken."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,8 +118,8 @@ def _iman_davenport_p(values: pd.DataFrame) -> float:
 def signed_rank_p(differences: np.ndarray) -> float:
     """Two-sided p of Wilcoxon's signed-rank test, that of `scipy.stats.wilcoxon`.
 
-    scipy goes through all signs one at a time where few values have ties or zeros: a second and more a pair of detectors.
-    Here they are one product of matrices.
+    Where few values have ties or zeros scipy goes through all signs one at a time, which takes a second and more for a
+    pair of detectors. Here they are one product of matrices.
 
     Args:
         differences: N values, not all of them 0.
