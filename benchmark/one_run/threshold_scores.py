@@ -152,56 +152,19 @@ class _Scoring:
 
     def scores(self, model: AnomalibModule, *, splits: tuple[str, ...] = ("test",)) -> pd.DataFrame:
         """By a model; it is fitted where the training images are among the splits."""
-        from benchmark.one_run.evaluation import ScoreCollector
-        from benchmark.one_run.training import device_of, fit, make_engine, test_once
-        from benchmark.plan.augmentation import augmented_splits, augmenting_callbacks
-        from extensions.cache import open_cache
-        from extensions.models.common.cached_run import CachedRun
-        from extensions.runtime.downloads import fetching
-        from extensions.runtime.explained import step
-
-        augmentations, trainer = self._experiment.augmentations, {**self._experiment.trainer, "logger": False}
-        collector = ScoreCollector(self._rows, with_masks=False)
-        cached = CachedRun(
-            open_cache(),
-            self._part,
-            model,
-            layers=self._layers,
-            device=device_of(trainer),
-            splits=splits,
-            augmented=augmented_splits(augmentations),
-        )
-        callbacks = [collector, *cached.callbacks, *augmenting_callbacks(augmentations, self._experiment.seed)]
-        engine = make_engine(
-            model, trainer, self._folder, callbacks=callbacks, progress=False, validation="val" in splits
-        )
-        with step("computing features"):
-            for name in splits:
-                cached.prepare(name)
-        served = cached.datamodule()
-        model.feature_source = cached.source
-        try:
-            if "train" in splits:
-                with step("fit"), fetching():
-                    fit(engine, model, served)
-            else:
-                engine._setup_trainer(model)
-            with step("test"):
-                test_once(engine, model, served)
-        finally:
-            model.feature_source = None
-        scored = collector.scored()
-        return scored[["image", "label", "kind", "score", *([GROUP] if GROUP in scored else [])]]
-
-    @property
-    def _rows(self) -> pd.DataFrame:
-        """As `ScoreCollector` takes them."""
+        from benchmark.one_run.cached_scoring import score_test_images, scored_rows
         from extensions.data.checks.fingerprints import image_names
 
-        samples, name_of = self._part.test_data.samples, image_names(self._part)
-        paths = samples["image_path"].astype(str)
-        rows = pd.DataFrame({"path": paths, "image": paths.map(name_of), "label": samples["label_index"].astype(int)})
-        rows["kind"] = samples.get("kind", "good")
-        if GROUP in samples:
-            rows[GROUP] = samples[GROUP]
-        return rows.sort_values("image", ignore_index=True)
+        collector, _ = score_test_images(
+            model,
+            self._part,
+            scored_rows(self._part.test_data.samples, image_names(self._part)),
+            self._folder,
+            splits=splits,
+            trainer=self._experiment.trainer,
+            layers=self._layers,
+            augmentations=self._experiment.augmentations,
+            seed=self._experiment.seed,
+        )
+        scored = collector.scored()
+        return scored[["image", "label", "kind", "score", *([GROUP] if GROUP in scored else [])]]

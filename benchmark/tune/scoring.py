@@ -6,12 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pandas as pd
-
 from benchmark.tune.objective import Quality, separation
 from benchmark.tune.part import Part
 
 if TYPE_CHECKING:
+    import pandas as pd
     from anomalib.models import AnomalibModule
 
 
@@ -53,14 +52,11 @@ def judge(
     from lightning import seed_everything
 
     from benchmark.metrics.image import image_metrics
-    from benchmark.one_run.evaluation import ScoreCollector
+    from benchmark.one_run.cached_scoring import score_test_images, scored_rows
     from benchmark.one_run.latency import measure_latency
-    from benchmark.one_run.training import device_of, fit, make_engine, test_once
     from extensions.backbones.stock_weights import stock_weights
-    from extensions.cache import open_cache
     from extensions.configuration import instantiate_model
     from extensions.data.reading.decoded import decoded_images
-    from extensions.models.common.cached_run import CachedRun
     from extensions.models.common.imaging_mixin import take_imaging
     from extensions.models.common.limits import check_image_size, check_n_train
     from extensions.runtime.downloads import fetching
@@ -69,7 +65,6 @@ def judge(
     from extensions.runtime.lightning_runs import quiet
 
     datamodule = part.served()
-    arguments = {**(trainer or {}), "logger": False}
     with quiet(), exact_float32():
         seed_everything(seed, workers=True, verbose=False)
         with step("building the model"), fetching(), stock_weights():
@@ -77,24 +72,17 @@ def judge(
         check_image_size(detector)
         take_imaging(detector, datamodule)
         check_n_train(detector, len(datamodule.train_data))
-        collector = ScoreCollector(_rows(part, datamodule), with_masks=part.has_masks)
-        cached = CachedRun(open_cache(), datamodule, detector, layers=layers, device=device_of(arguments))
-        engine = make_engine(detector, arguments, workspace, callbacks=[collector, *cached.callbacks], progress=False)
-        with step("computing features"):
-            for name in ("train", "test"):
-                cached.prepare(name)
+        collector, cached = score_test_images(
+            detector,
+            datamodule,
+            scored_rows(datamodule.test_data.samples, part.datamodule.relative),
+            workspace,
+            splits=("train", "test"),
+            trainer=trainer or {},
+            layers=layers,
+            with_masks=part.has_masks,
+        )
         decoded_images.forget()
-        served = cached.datamodule()
-        if cached.source is not None:
-            detector.feature_source = cached.source
-        try:
-            with step("fit"), fetching():
-                fit(engine, detector, served)
-            with step("test"):
-                test_once(engine, detector, served)
-        finally:
-            if cached.source is not None:
-                detector.feature_source = None
         image, left_to_do = cached.network_input()
         with step("measuring latency"):
             latency = measure_latency(detector, image, transform=left_to_do, enough=3, repeats=5).latency_ms
@@ -105,13 +93,3 @@ def judge(
     assert auroc is not None  # both classes are there
     quality = Quality(auroc, separation(labels, scores), pixel, latency)
     return Judged(quality, scored[["image", "label", "kind", "score"]])
-
-
-def _rows(part: Part, datamodule: Any) -> pd.DataFrame:
-    """As `ScoreCollector` takes them."""
-    samples = datamodule.test_data.samples
-    paths = samples["image_path"].astype(str)
-    rows = pd.DataFrame({"path": paths, "image": paths.map(part.datamodule.relative)})
-    rows["label"] = samples["label_index"].astype(int)
-    rows["kind"] = samples["kind"]
-    return rows.sort_values("image", ignore_index=True)
