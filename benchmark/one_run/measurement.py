@@ -16,11 +16,15 @@ from benchmark.records.run_files import CHECKPOINT
 from extensions.runtime.disk import room_for
 
 if TYPE_CHECKING:
+    import torch
+    from anomalib.data import AnomalibDataModule
     from anomalib.engine import Engine
     from anomalib.models import AnomalibModule
 
-    from benchmark.one_run.evaluation import Evaluation
+    from benchmark.one_run.evaluation import Evaluation, ScoreCollector
+    from benchmark.one_run.kept_maps import MapCollector
     from benchmark.one_run.shared_fit import Fitted
+    from benchmark.records.record_sections import Panel, Speed
     from extensions.models.common.cached_run import CachedRun
 
 
@@ -28,78 +32,46 @@ def measure(record: Record, prepared: Prepared, workspace: Path, options: RunOpt
     """Fit, test, measure; files go to the workspace, the record with what was found and the model are returned."""
     from lightning import seed_everything
 
-    from benchmark.one_run.evaluation import ScoreCollector, set_thresholds, test_samples, write_evaluation
-    from benchmark.one_run.example_images import draw
+    from benchmark.one_run.evaluation import set_thresholds, write_evaluation
     from benchmark.one_run.images_lie import how_images_lie
     from benchmark.one_run.kept_maps import keep_maps, map_collector
-    from benchmark.one_run.kept_networks import keep_for_timing, keep_image, network_id
-    from benchmark.one_run.latency import measure_latency, moved_to
     from benchmark.one_run.memory import PeakMemory, model_bytes
-    from benchmark.one_run.shared_fit import Tested, last_fit, poolings_of, score_pooling, test_id
+    from benchmark.one_run.shared_fit import Tested, last_fit, test_id
     from benchmark.one_run.threshold_scores import calibration_scores, check_calibration, cross_conformal_scores
     from benchmark.one_run.training import attach, device_of, make_engine, validates
     from benchmark.plan.augmentation import augmented_splits, augmenting_callbacks
-    from extensions.backbones.stock_weights import stock_weights
     from extensions.cache import open_cache
-    from extensions.configuration import instantiate_model
-    from extensions.data.checks.fingerprints import image_names
-    from extensions.data.imaging import imaging_of
     from extensions.data.reading.decoded import decoded_images
     from extensions.models.common.cached_run import SPLITS, CachedRun
-    from extensions.models.common.imaging_mixin import take_imaging
-    from extensions.models.common.known_defects import check_known_defects
-    from extensions.models.common.limits import check_has_network, check_image_size, check_n_train
-    from extensions.runtime.downloads import fetching
     from extensions.runtime.explained import step
     from extensions.runtime.freed_memory import give_back_memory
     from extensions.runtime.lightning_runs import quiet
 
-    experiment, datamodule, found = prepared.experiment, prepared.datamodule, prepared.fingerprint
+    experiment, datamodule = prepared.experiment, prepared.datamodule
     assert datamodule is not None
-    assert found is not None
-    rows = test_samples(datamodule.test_data.samples, found.files, image_names(datamodule))
     augmentations = experiment.augmentations
     in_test = any(one.in_test for one in augmentations)
-    # Panels show the images as they are: maps of augmented ones would not lie on them.
-    n_images = 0 if any(one.where in ("test", "both") for one in augmentations) else options.images
     with quiet():
         maps = map_collector(prepared, options)
         check_calibration(prepared, options)
         calibration = cross_conformal_scores(prepared, workspace, options)
     known = last_fit.take(prepared, options.shared_fits)
     tested = known.tested_by(experiment) if known and not in_test and maps is None else None
-    # The score of tiles is not in the whole map.
-    poolings = {} if imaging_of(datamodule).tiling else poolings_of(experiment, options.poolings)
-    collector = tested or ScoreCollector(
-        rows,
-        with_masks=bool(found.counts["n_masks"]),
-        n_images=n_images,
-        kept=maps,
-        poolings=poolings,
-    )
+    collector = tested or _collector(prepared, options, maps)
     device = device_of(experiment.trainer)
     with quiet(), PeakMemory(device) as memory:
         seed_everything(experiment.seed, workers=True, verbose=False)
-        with step("building the model"), fetching(), stock_weights():
-            model: AnomalibModule = known.model if known else instantiate_model(prepared.resolved.model)
-        if known and hasattr(model, "set_score_pooling"):
-            model.set_score_pooling(score_pooling(experiment), thresholds_follow=True)
-        check_has_network(model)
-        check_image_size(model)
-        check_known_defects(model, datamodule)
-        take_imaging(model, datamodule, is_training=known is None)
-        check_n_train(model, len(datamodule.train_data))
+        model = _ready_model(prepared, known)
         with step("looking at how the images lie"):
             lies = how_images_lie(model, datamodule)
         record = record.model_copy(update={"dataset": record.dataset.model_copy(update=lies)})
-        wanted = dict(options.layers).get(backbone_id(experiment), ())
         validation = known is None and validates(model, datamodule)
         splits = ("test",) if known else (*SPLITS, "val") if validation else SPLITS
         cached = CachedRun(
             open_cache(),
             datamodule,
             model,
-            layers=wanted,
+            layers=dict(options.layers).get(backbone_id(experiment), ()),
             device=device,
             splits=splits,
             augmented=augmented_splits(augmentations),
@@ -133,45 +105,123 @@ def measure(record: Record, prepared: Prepared, workspace: Path, options: RunOpt
                 part_score=getattr(datamodule, "part_score", None),
             )
         set_thresholds(model, evaluation)
-        n_views = next((one.n_views for one in augmentations if one.where == "tta"), 1)
         image, left_to_do = cached.network_input()
-        few: dict[str, Any] = {"enough": 3, "repeats": 5} if options.timed_later else {}
-        with step("measuring latency"), moved_to(device, model):  # Lightning has taken it to the CPU
-            latency = measure_latency(model, image, transform=left_to_do, n_views=n_views, **few)
-            network = network_id(experiment, model, image, n_views=n_views)
+        latency = _latency(model, image, left_to_do, prepared, options, device)
     known = replace(known, peak_bytes=max(known.peak_bytes, memory.peak_bytes))
     last_fit.keep(prepared, options.shared_fits, known)
     with step("writing the scores"):
         files = write_evaluation(evaluation, workspace, calibration=calibration)
     keep_maps(maps, evaluation.scores["image"].tolist(), workspace)
-    # The thresholds of augmented scores are not those of the model alone, which is all that a checkpoint holds.
-    keep_checkpoint = options.keep_checkpoint and not in_test
-    if keep_checkpoint:
-        with room_for(workspace / CHECKPOINT, model_bytes(model.model)):
-            engine.trainer.save_checkpoint(workspace / CHECKPOINT, weights_only=False)
-            keep_image(workspace, image)
-    elif options.timed_later:
-        keep_for_timing(workspace, image, lambda path: engine.trainer.save_checkpoint(path, weights_only=True))
-    kept = evaluation.thresholds
-    chosen = collector.images.chosen(evaluation.medians, kept.image, kept.upper)
-    with step("drawing images"):
-        images = draw(
-            chosen, workspace, map_range=evaluation.ranges.get("pixel", (0.0, 1.0)), imaging=imaging_of(datamodule)
-        )
+    kept = _keep_weights(engine, model, workspace, options, image, in_test=in_test)
+    images = _drawn_images(collector, evaluation, workspace, datamodule)
     speed = {
         "fit_seconds": known.whole_seconds,
         "fit_own_seconds": known.seconds,
         "fit_reused_seconds": known.reused_seconds,
         "test_seconds": test_seconds + prepare_seconds["test"],
-        "network": network,
     }
     found_out = {
         "speed": latency.model_copy(update=speed),
         "reused": Reused.model_validate(({"train": known.reused} if known.reused else {}) | cached.report()),
         "memory": Memory(peak_memory_bytes=known.peak_bytes, model_bytes=model_bytes(model.model)),
-        "files": files.model_copy(update={"checkpoint": CHECKPOINT if keep_checkpoint else None, "images": images}),
+        "files": files.model_copy(update={"checkpoint": kept, "images": images}),
     }
     return finished(record, model, evaluation, known.training).model_copy(update=found_out), model
+
+
+def _collector(prepared: Prepared, options: RunOptions, maps: MapCollector | None) -> ScoreCollector:
+    from benchmark.one_run.evaluation import ScoreCollector, test_samples
+    from benchmark.one_run.shared_fit import poolings_of
+    from extensions.data.checks.fingerprints import image_names
+    from extensions.data.imaging import imaging_of
+
+    experiment, datamodule, found = prepared.experiment, prepared.datamodule, prepared.fingerprint
+    assert datamodule is not None
+    assert found is not None
+    # Panels show the images as they are: maps of augmented ones would not lie on them.
+    n_images = 0 if any(one.where in ("test", "both") for one in experiment.augmentations) else options.images
+    # The score of tiles is not in the whole map.
+    poolings = {} if imaging_of(datamodule).tiling else poolings_of(experiment, options.poolings)
+    return ScoreCollector(
+        test_samples(datamodule.test_data.samples, found.files, image_names(datamodule)),
+        with_masks=bool(found.counts["n_masks"]),
+        n_images=n_images,
+        kept=maps,
+        poolings=poolings,
+    )
+
+
+def _ready_model(prepared: Prepared, known: Fitted | None) -> AnomalibModule:
+    """The detector of the run, known or built, checked against its data."""
+    from benchmark.one_run.shared_fit import score_pooling
+    from extensions.backbones.stock_weights import stock_weights
+    from extensions.configuration import instantiate_model
+    from extensions.models.common.imaging_mixin import take_imaging
+    from extensions.models.common.known_defects import check_known_defects
+    from extensions.models.common.limits import check_has_network, check_image_size, check_n_train
+    from extensions.runtime.downloads import fetching
+    from extensions.runtime.explained import step
+
+    with step("building the model"), fetching(), stock_weights():
+        model: AnomalibModule = known.model if known else instantiate_model(prepared.resolved.model)
+    if known and hasattr(model, "set_score_pooling"):
+        model.set_score_pooling(score_pooling(prepared.experiment), thresholds_follow=True)
+    datamodule = prepared.datamodule
+    assert datamodule is not None
+    check_has_network(model)
+    check_image_size(model)
+    check_known_defects(model, datamodule)
+    take_imaging(model, datamodule, is_training=known is None)
+    check_n_train(model, len(datamodule.train_data))
+    return model
+
+
+def _latency(
+    model: AnomalibModule, image: torch.Tensor, left_to_do: Any, prepared: Prepared, options: RunOptions, device: str
+) -> Speed:
+    """Latency of one image, and which network it is of; few repeats where it is timed again later."""
+    from benchmark.one_run.kept_networks import network_id
+    from benchmark.one_run.latency import measure_latency, moved_to
+    from extensions.runtime.explained import step
+
+    n_views = next((one.n_views for one in prepared.experiment.augmentations if one.where == "tta"), 1)
+    few: dict[str, Any] = {"enough": 3, "repeats": 5} if options.timed_later else {}
+    with step("measuring latency"), moved_to(device, model):  # Lightning has taken it to the CPU
+        latency = measure_latency(model, image, transform=left_to_do, n_views=n_views, **few)
+        return latency.model_copy(update={"network": network_id(prepared.experiment, model, image, n_views=n_views)})
+
+
+def _keep_weights(
+    engine: Engine, model: AnomalibModule, workspace: Path, options: RunOptions, image: torch.Tensor, *, in_test: bool
+) -> str | None:
+    """The checkpoint's name where one is kept; else what a later measurement of latency needs."""
+    from benchmark.one_run.kept_networks import keep_for_timing, keep_image
+    from benchmark.one_run.memory import model_bytes
+
+    # The thresholds of augmented scores are not those of the model alone, which is all that a checkpoint holds.
+    if options.keep_checkpoint and not in_test:
+        with room_for(workspace / CHECKPOINT, model_bytes(model.model)):
+            engine.trainer.save_checkpoint(workspace / CHECKPOINT, weights_only=False)
+            keep_image(workspace, image)
+        return CHECKPOINT
+    if options.timed_later:
+        keep_for_timing(workspace, image, lambda path: engine.trainer.save_checkpoint(path, weights_only=True))
+    return None
+
+
+def _drawn_images(
+    collector: ScoreCollector, evaluation: Evaluation, workspace: Path, datamodule: AnomalibDataModule
+) -> list[Panel]:
+    from benchmark.one_run.example_images import draw
+    from extensions.data.imaging import imaging_of
+    from extensions.runtime.explained import step
+
+    kept = evaluation.thresholds
+    chosen = collector.images.chosen(evaluation.medians, kept.image, kept.upper)
+    with step("drawing images"):
+        return draw(
+            chosen, workspace, map_range=evaluation.ranges.get("pixel", (0.0, 1.0)), imaging=imaging_of(datamodule)
+        )
 
 
 def finished(record: Record, model: AnomalibModule, evaluation: Evaluation, training: Training) -> Record:
