@@ -42,6 +42,8 @@ def study_tables(results: Path) -> dict[str, str | None]:
     found["turned"] = turned_table(turned) if (turned / "records.jsonl").is_file() else None
     judged = results / "ensembles"
     found["ensembles"] = ensembles_table(judged) if (judged / "records.jsonl").is_file() else None
+    tuned = results / "tuned"
+    found["tuned"] = tuned_table(tuned) if (tuned / "records.jsonl").is_file() else None
     measured = results / "spd" / "sensitivity.csv"
     found["sensitivity"] = sensitivity_table(pd.read_csv(measured)) if measured.is_file() else None
     return found
@@ -157,6 +159,47 @@ def ensembles_table(output: Path) -> str:
         "both less this one, image AUROC",
         "pixel AUROC",
     )
+    return _markdown(heads, lines)
+
+
+def tuned_table(output: Path) -> str:
+    """A row per data set and detector: as given and as found, mean ± deviation over seeds, difference, latency."""
+    from benchmark.records.archive import load
+    from benchmark.records.cells import group_runs
+    from benchmark.statistics.comparison import compare
+    from benchmark.tables.leaderboard import build_tables
+    from benchmark.tables.row_samples import row_samples
+    from benchmark.tables.stored_scores import StoredScores
+
+    archive, stored = load(output), StoredScores(output)
+    groups = group_runs(archive.records, [])
+    frame = build_tables(archive.records, archive.plans).leaderboard.query("n_seeds > 0")
+    frame = frame[frame["category"] == frame.groupby("dataset")["category"].transform("last")]
+    lines = []
+    for (dataset, model), rows in frame.groupby(["dataset", "model"], sort=True):
+        # What was found adds settings to what was given.
+        default, *found = sorted(rows.to_dict("records"), key=lambda row: len(row["settings"] + row["layers"]))
+        for row in found:
+            samples = [
+                row_samples(one, sorted({category for category, _ in one.cells}), stored)
+                for wanted in (row, default)
+                for one in groups
+                if (one.dataset, one.model, one.backbone, one.settings)
+                == tuple(wanted[name] for name in ("dataset", "model", "backbone", "settings"))
+            ]
+            gain = compare(*samples, metric="image_AUROC")
+            told = f"{row['backbone']}, {int(row['image_size'])} px, {row['layers']}, {row['settings']}"
+            lines.append([
+                dataset, model, told, str(int(row["n_seeds"])),
+                _finely(default, "image_AUROC"), _finely(row, "image_AUROC"),
+                f"{gain.difference:+.4f} ({gain.low:+.4f} to {gain.high:+.4f})",
+                f"{default['latency_ms']:.0f}, {row['latency_ms']:.0f}",
+            ])  # fmt: skip
+        if not found:
+            lines.append([dataset, model, "the default stays", str(int(default["n_seeds"])),
+                          _finely(default, "image_AUROC"), "", "", f"{default['latency_ms']:.0f}"])  # fmt: skip
+    heads = ("data", "detector", "found", "seeds", "image AUROC of the default", "as found", "gained",
+             "ms/image: default, found")  # fmt: skip
     return _markdown(heads, lines)
 
 

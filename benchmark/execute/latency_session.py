@@ -108,6 +108,7 @@ def _time_in_turns(timed: dict[str, _Timed], *, progress: bool) -> Speed:
 
     from benchmark.one_run.latency import time_images
     from benchmark.one_run.machine import MachineLoad
+    from extensions.models.common.threads import compute_on
     from extensions.runtime.float32 import exact_float32
     from extensions.runtime.lightning_runs import quiet
 
@@ -119,7 +120,7 @@ def _time_in_turns(timed: dict[str, _Timed], *, progress: bool) -> Speed:
     with bar, quiet(), exact_float32():
         while done < n_rounds and timed:
             for name, one in list(timed.items()):
-                torch.set_num_threads(n_threads)
+                compute_on(n_threads)
                 try:
                     with shelf.lend(name, one.run) as (model, image):
                         load.work()

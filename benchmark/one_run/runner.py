@@ -124,9 +124,9 @@ def _measure(record: Record, prepared: Prepared, workspace: Path, options: RunOp
     from benchmark.one_run.measurement import measure
 
     if options.n_threads is not None:
-        import torch
+        from extensions.models.common.threads import compute_on
 
-        torch.set_num_threads(options.n_threads)
+        compute_on(options.n_threads)
     if prepared.experiment.refinement is None:
         return measure(record, prepared, workspace, options)[0]
     from benchmark.one_run.refinement_run import measure_refined

@@ -11,7 +11,10 @@ spectra, which would leave it open by 180 degrees.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import os
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import cv2
@@ -27,6 +30,7 @@ STEPS, FEW_STEPS = 60, 25  # of ECC at most
 NEAR = 1e-5  # change of the correlation at which ECC ends
 BLUR = 5  # px, side of ECC's own filter
 MOST_SHIFT = 0.35  # of the side; what lies further away is no alignment
+ALIKE = 2.0  # px between the corners of two starts from which ECC ends at one place
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,15 +124,32 @@ def lie_of(image: Registered, template: Registered) -> Lie | None:
         return _refined(image, template, best.matrix, scale=1, steps=STEPS) or best
 
 
+def lies_of(images: Sequence[Registered], template: Registered) -> list[Lie | None]:
+    """How each of several images lies on a template, as `lie_of` tells; by as many threads as there are cores."""
+    with one_thread(), ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        return list(pool.map(lambda image: lie_of(image, template), images))
+
+
+_inside = threading.Lock()
+_within: list[int] = []  # OpenCV's threads before, once for each that is inside
+
+
 @contextlib.contextmanager
 def one_thread() -> Iterator[None]:
-    """OpenCV by one thread: its small steps gain nothing from more, and wait for them where others use the cores."""
-    before = cv2.getNumThreads()
-    cv2.setNumThreads(1)
+    """OpenCV by one thread: its small steps gain nothing from more, and wait for them where others use the cores.
+
+    Its number holds for the whole process, so the last that leaves sets what the first has found.
+    """
+    with _inside:
+        _within.append(_within[0] if _within else cv2.getNumThreads())
+        cv2.setNumThreads(1)
     try:
         yield
     finally:
-        cv2.setNumThreads(before)
+        with _inside:
+            before = _within.pop()
+            if not _within:
+                cv2.setNumThreads(before)
 
 
 def _starts(image: Registered, template: Registered) -> list[np.ndarray]:
@@ -139,7 +160,13 @@ def _starts(image: Registered, template: Registered) -> list[np.ndarray]:
     peaks = np.flatnonzero(is_peak)
     peaks = peaks[np.argsort(-found[peaks], kind="stable")][:N_STARTS]
     turns = [0.0, *(360.0 / ANGLES * peaks)]
-    return [np.eye(2, 3), *(_turned(turn, template.center, image.center) for turn in turns)]
+    starts: list[np.ndarray] = []
+    height, width = image.gray.shape
+    corners = np.array([[0, 0, 1], [width - 1, 0, 1], [0, height - 1, 1], [width - 1, height - 1, 1]]).T
+    for start in (np.eye(2, 3), *(_turned(turn, template.center, image.center) for turn in turns)):
+        if all(np.linalg.norm((start - known) @ corners, axis=0).max() > ALIKE for known in starts):
+            starts.append(start)
+    return starts
 
 
 def agreement(image: Registered, template: Registered, matrix: np.ndarray) -> float:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from extensions.data.alignment.registration import Registered, lie_of, moved_back, of_gray
+from extensions.data.alignment.registration import Registered, lies_of, moved_back, of_gray
 from extensions.data.regions.product import foreground
 
 N_IMAGES = 24  # that a template is made of, at most
@@ -34,7 +34,7 @@ def make_template(images: Sequence[Registered]) -> tuple[np.ndarray, list[float]
     members: list[bool] = []
     total = template.gray
     for _ in range(ROUNDS):
-        lies = [lie_of(image, template) for image in images]
+        lies = lies_of(images, template)
         known = [lie.correlation for lie in lies if lie is not None]
         if not known:
             break
@@ -92,7 +92,7 @@ def _reference(images: Sequence[Registered]) -> Registered:
     candidates, compared = images[:N_REFERENCES], images[-N_COMPARED:]
 
     def agreement(candidate: Registered) -> float:
-        lies = [lie_of(image, candidate) for image in compared if image is not candidate]
+        lies = lies_of([image for image in compared if image is not candidate], candidate)
         return sum(lie.correlation for lie in lies if lie is not None)
 
     return max(candidates, key=agreement)

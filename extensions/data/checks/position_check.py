@@ -6,7 +6,9 @@ position.sentence, position.is_aligned
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +18,7 @@ import numpy as np
 from extensions.cache.location import open_cache
 from extensions.cache.store import key_of
 from extensions.data.alignment.alignment import Alignment
-from extensions.data.alignment.registration import agreement, prepared, working_size
+from extensions.data.alignment.registration import agreement, one_thread, prepared, working_size
 from extensions.data.alignment.template import make_template, of_levels
 from extensions.data.checks.inspection import inspect_files
 from extensions.data.imaging import Imaging, imaging_of
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
 
     from extensions.backbones import ResolvedWeights
 
-VERSION = 4  # raised when the numbers of the same images would differ
+VERSION = 5  # raised when the numbers of the same images would differ
 BACKBONE = "tf_efficientnet_lite0"
 STRIDE = 8  # px, of the layer whose features are compared
 SIDE = 256  # px, that images are looked at in
@@ -202,7 +204,8 @@ def _scores(paths: list[str], imaging: Imaging, weights: ResolvedWeights) -> tup
     if np.median(correlations) < SOUND:
         return score, float("nan"), float("nan")
     onto = Imaging(range=imaging.range, channels=imaging.channels, alignment=Alignment(levels, 0.0))
-    lies = [lie_in(one, onto) for one in images]
+    with one_thread(), ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        lies = list(pool.map(lambda one: lie_in(one, onto), images))
     registered = [shown(aligned(one, onto, lie), imaging) for one, lie in zip(images, lies, strict=True)]
     template = of_levels(levels)
     moved = [
@@ -230,11 +233,12 @@ def _extractor(weights: ResolvedWeights) -> Any:
     import torch
 
     from extensions.backbones import architecture, layer_table, load_backbone_weights
-    from extensions.backbones.frozen import FrozenFeatureExtractor
+    from extensions.backbones.map_extractor import MapExtractor
 
     layer = next(one.name for one in layer_table(BACKBONE) if one.reduction == STRIDE)
     with torch.random.fork_rng(devices=[]):
-        extractor = FrozenFeatureExtractor(architecture(BACKBONE), (layer,), pre_trained=False)
+        # torch computes: 16 images are seen sooner than a network is converted.
+        extractor = MapExtractor(architecture(BACKBONE), (layer,), pre_trained=False)
     load_backbone_weights(extractor, BACKBONE, weights.path)
     return extractor.eval()
 

@@ -17,7 +17,7 @@ from extensions.data.reading.pixels import read_pixels
 from extensions.data.straightening import lie_in
 from extensions.runtime.cache_folder import cache_folder
 
-VERSION = 3  # raised when the same image would be found to lie otherwise
+VERSION = 4  # raised when the same image would be found to lie otherwise
 REMEMBERED = 100_000  # images of a process; a few bytes each
 
 
