@@ -171,24 +171,29 @@ def tuned_table(output: Path) -> str:
     from benchmark.tables.row_samples import row_samples
     from benchmark.tables.stored_scores import StoredScores
 
+    def row_name(row: dict) -> tuple[str, ...]:
+        return tuple(row[name] for name in ("dataset", "model", "backbone", "settings"))
+
     archive, stored = load(output), StoredScores(output)
     groups = group_runs(archive.records, [])
+    n_given = {  # what was found adds arguments to what was given
+        (one.dataset.name, one.model, one.backbone, one.settings): len(one.experiment.model.init_args or {})
+        for one in archive.records
+    }
     frame = build_tables(archive.records, archive.plans).leaderboard.query("n_seeds > 0")
     frame = frame[frame["category"] == frame.groupby("dataset")["category"].transform("last")]
     lines = []
     for (dataset, model), rows in frame.groupby(["dataset", "model"], sort=True):
-        # What was found adds settings to what was given.
-        default, *found = sorted(rows.to_dict("records"), key=lambda row: len(row["settings"] + row["layers"]))
+        default, *found = sorted(rows.to_dict("records"), key=lambda row: n_given[row_name(row)])
         for row in found:
             samples = [
                 row_samples(one, sorted({category for category, _ in one.cells}), stored)
                 for wanted in (row, default)
                 for one in groups
-                if (one.dataset, one.model, one.backbone, one.settings)
-                == tuple(wanted[name] for name in ("dataset", "model", "backbone", "settings"))
+                if (one.dataset, one.model, one.backbone, one.settings) == row_name(wanted)
             ]
             gain = compare(*samples, metric="image_AUROC")
-            told = f"{row['backbone']}, {int(row['image_size'])} px, {row['layers']}, {row['settings']}"
+            told = f"{row['backbone']}, {row['image_size']} px, {row['layers']}, {row['settings']}"
             lines.append([
                 dataset, model, told, str(int(row["n_seeds"])),
                 _finely(default, "image_AUROC"), _finely(row, "image_AUROC"),
