@@ -28,11 +28,10 @@ def one_thread_each() -> Iterator[ThreadPoolExecutor]:
 
 def compute_on_one_thread() -> None:
     """Have torch compute on one thread in the calling thread, and leave all others as they are."""
-    torch.get_num_threads()  # a new thread takes over torch's own number when it first asks
-    _blas().limit(limits=1, user_api="openmp")
+    compute_on(1)
 
 
 def compute_on(n_threads: int) -> None:
-    """Have torch compute on so many threads; nothing is set where it does."""
-    if torch.get_num_threads() != n_threads:
-        torch.set_num_threads(n_threads)
+    """Have torch compute on so many threads in the calling thread."""
+    if torch.get_num_threads() != n_threads:  # a new thread takes over torch's own number when it first asks
+        _blas().limit(limits=n_threads, user_api="openmp")

@@ -23,8 +23,17 @@ def test_each_worker_has_one_thread_and_the_caller_keeps_its_own():
 def test_inverses_of_a_batch_are_right_after_workers_were_there():
     with one_thread_each() as pool:
         list(pool.map(lambda _: torch.randn(300, 300) @ torch.randn(300, 300), range(4)))
-    compute_on(torch.get_num_threads())
     assert inverses_in_a_batch() < 1e-9
+
+
+def test_torch_computes_on_the_number_asked_for_and_its_inverses_are_right():
+    before = torch.get_num_threads()
+    for asked in (before + 1, 1, 2):
+        compute_on(asked)
+        assert torch.get_num_threads() == asked
+        assert inverses_in_a_batch() < 1e-9
+    compute_on(before)
+    assert torch.get_num_threads() == before
 
 
 def test_gaussians_of_many_channels_are_right():
