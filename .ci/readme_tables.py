@@ -28,6 +28,7 @@ VARIED = r"augmentation|center_crop|pre_trained|student_backbone"
 def tables() -> dict[str, str | None]:
     """Markdown of each table by the name that its markers bear; None for one whose results are not there yet."""
     from anomalib_table import anomalib_models_table, stock_table
+    from paired_tables import paired_tables
     from study_tables import study_tables
 
     from benchmark.api.output_tables import read_leaderboard
@@ -51,7 +52,7 @@ def tables() -> dict[str, str | None]:
     found |= one_for_all_tables(ROOT / "results" / "one_for_all")
     for name in ("augmentation", "augmentation_bottle"):
         found[name] = augmentation_table(ROOT / "results" / name)
-    found |= study_tables(ROOT / "results")
+    found |= study_tables(ROOT / "results") | paired_tables(ROOT / "results")
     found["anomalib_models"] = anomalib_models_table(ROOT / "results" / "anomalib_models" / "models.json")
     for name in ("stock_models", "mh_patchcore"):
         there = (ROOT / "results" / name / "records.jsonl").is_file()

@@ -40,10 +40,6 @@ def study_tables(results: Path) -> dict[str, str | None]:
     found["pooling_sources"] = sources_table(pd.read_csv(sources)) if sources.is_file() else None
     turned = results / "turned"
     found["turned"] = turned_table(turned) if (turned / "records.jsonl").is_file() else None
-    judged = results / "ensembles"
-    found["ensembles"] = ensembles_table(judged) if (judged / "records.jsonl").is_file() else None
-    tuned = results / "tuned"
-    found["tuned"] = tuned_table(tuned) if (tuned / "records.jsonl").is_file() else None
     measured = results / "spd" / "sensitivity.csv"
     found["sensitivity"] = sensitivity_table(pd.read_csv(measured)) if measured.is_file() else None
     return found
@@ -112,99 +108,6 @@ def turned_table(output: Path) -> str:
         told = "" if score is None else f"{score:.2f}"
         lines.append([row["category"], aligned, told, row["model"], str(int(row["n_seeds"])), *cells])
     heads = ("parts", "", "position score", "detector", "seeds", "image AUROC", "pixel AUROC", "AUPRO")
-    return _markdown(heads, lines)
-
-
-def ensembles_table(output: Path) -> str:
-    """A row per data set and detector: mean ± deviation over seeds, and how far the ensemble is above it."""
-    from benchmark.records.archive import load
-    from benchmark.records.cells import group_runs
-    from benchmark.statistics.bootstrap import sample_values
-    from benchmark.statistics.comparison import compare
-    from benchmark.tables.leaderboard import build_tables
-    from benchmark.tables.row_samples import row_samples
-    from benchmark.tables.stored_scores import StoredScores
-
-    archive, stored = load(output), StoredScores(output)
-    samples = {}
-    for one in group_runs(archive.records, []):
-        found = row_samples(one, sorted({category for category, _ in one.cells}), stored)
-        samples[one.dataset, one.model, one.backbone] = found
-    above = {}
-    compared = ("image_AUROC", "pixel_AUROC")
-    for (dataset, model, backbone), other in samples.items():
-        pair = samples[dataset, "Ensemble", ""]
-        for metric in compared if model != "Ensemble" else ():
-            if all(metric in sample_values(sample) for sample in (*pair, *other)):
-                one = compare(pair, other, metric=metric)
-                told = f"{one.difference:+.4f} ({one.low:+.4f} to {one.high:+.4f})"
-                above[dataset, f"{model}, {backbone}", metric] = told
-    lines = []
-    frame = build_tables(archive.records, archive.plans).leaderboard.query("n_seeds > 0")
-    for row in frame[frame["category"] == frame.groupby("dataset")["category"].transform("last")].to_dict("records"):
-        is_pair = row["model"] == "Ensemble"
-        name = "both" if is_pair else f"{row['model']}, {row['backbone']}"
-        cells = [_finely(row, "image_AUROC"), *(_spread(row, metric) for metric in ("pixel_AUROC", "pixel_AUPRO"))]
-        told = [above.get((row["dataset"], name, metric), "") for metric in compared]
-        lines.append([row["dataset"], name, str(int(row["n_seeds"])), *cells, *told])
-    order = list(dict.fromkeys(line[0] for line in lines))
-    lines.sort(key=lambda line: (order.index(line[0]), line[1] == "both", line[1]))
-    heads = (
-        "data",
-        "detector",
-        "seeds",
-        "image AUROC",
-        "pixel AUROC",
-        "AUPRO",
-        "both less this one, image AUROC",
-        "pixel AUROC",
-    )
-    return _markdown(heads, lines)
-
-
-def tuned_table(output: Path) -> str:
-    """A row per data set and detector: as given and as found, mean ± deviation over seeds, difference, latency."""
-    from benchmark.records.archive import load
-    from benchmark.records.cells import group_runs
-    from benchmark.statistics.comparison import compare
-    from benchmark.tables.leaderboard import build_tables
-    from benchmark.tables.row_samples import row_samples
-    from benchmark.tables.stored_scores import StoredScores
-
-    def row_name(row: dict) -> tuple[str, ...]:
-        return tuple(row[name] for name in ("dataset", "model", "backbone", "settings"))
-
-    archive, stored = load(output), StoredScores(output)
-    groups = group_runs(archive.records, [])
-    n_given = {  # what was found adds arguments to what was given
-        (one.dataset.name, one.model, one.backbone, one.settings): len(one.experiment.model.init_args or {})
-        for one in archive.records
-    }
-    frame = build_tables(archive.records, archive.plans).leaderboard.query("n_seeds > 0")
-    frame = frame[frame["category"] == frame.groupby("dataset")["category"].transform("last")]
-    lines = []
-    for (dataset, model), rows in frame.groupby(["dataset", "model"], sort=True):
-        default, *found = sorted(rows.to_dict("records"), key=lambda row: n_given[row_name(row)])
-        for row in found:
-            samples = [
-                row_samples(one, sorted({category for category, _ in one.cells}), stored)
-                for wanted in (row, default)
-                for one in groups
-                if (one.dataset, one.model, one.backbone, one.settings) == row_name(wanted)
-            ]
-            gain = compare(*samples, metric="image_AUROC")
-            told = f"{row['backbone']}, {row['image_size']} px, {row['layers']}, {row['settings']}"
-            lines.append([
-                dataset, model, told, str(int(row["n_seeds"])),
-                _finely(default, "image_AUROC"), _finely(row, "image_AUROC"),
-                f"{gain.difference:+.4f} ({gain.low:+.4f} to {gain.high:+.4f})",
-                f"{default['latency_ms']:.0f}, {row['latency_ms']:.0f}",
-            ])  # fmt: skip
-        if not found:
-            lines.append([dataset, model, "the default stays", str(int(default["n_seeds"])),
-                          _finely(default, "image_AUROC"), "", "", f"{default['latency_ms']:.0f}"])  # fmt: skip
-    heads = ("data", "detector", "found", "seeds", "image AUROC of the default", "as found", "gained",
-             "ms/image: default, found")  # fmt: skip
     return _markdown(heads, lines)
 
 

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pandas as pd
-
-from extensions.data.groups import GROUP
-
 if TYPE_CHECKING:
+    import pandas as pd
     from anomalib.data import AnomalibDataModule
     from anomalib.models import AnomalibModule
 
@@ -36,7 +33,7 @@ def score_test_images(
     Args:
         model: Built, with the pre-processing of the datamodule's images.
         datamodule: Its test images are scored.
-        rows: As `scored_rows` gives them.
+        rows: As `benchmark.one_run.evaluation.test_rows` gives them.
         folder: For what the Engine writes.
         splits: Of "train", "test" and "val". The model is fitted where "train" is among them.
         trainer: Arguments of the trainer.
@@ -69,10 +66,7 @@ def score_test_images(
     with step("computing features"):
         for name in splits:
             cached.prepare(name)
-    served = cached.datamodule()
-    if cached.source is not None:
-        model.feature_source = cached.source
-    try:
+    with cached.serving() as served:
         if "train" in splits:
             with step("fit"), fetching():
                 fit(engine, model, served)
@@ -80,22 +74,4 @@ def score_test_images(
             engine._setup_trainer(model)
         with step("test"):
             test_once(engine, model, served)
-    finally:
-        if cached.source is not None:
-            model.feature_source = None
     return collector, cached
-
-
-def scored_rows(samples: pd.DataFrame, name_of: Callable[[str], str]) -> pd.DataFrame:
-    """What `ScoreCollector` knows of each test image: path, image (its name), label, kind and, where known, its part.
-
-    Args:
-        samples: Of the test data.
-        name_of: Name of an image by its path.
-    """
-    paths = samples["image_path"].astype(str)
-    rows = pd.DataFrame({"path": paths, "image": paths.map(name_of), "label": samples["label_index"].astype(int)})
-    rows["kind"] = samples.get("kind", "good")
-    if GROUP in samples:
-        rows[GROUP] = samples[GROUP]
-    return rows.sort_values("image", ignore_index=True)

@@ -276,10 +276,22 @@ def test_samples(samples: pd.DataFrame, files: pd.DataFrame, name_of: Callable[[
         name_of: An image's name in records.
     """
     kinds = files[files["split"] == "test"].set_index("image")["kind"]
-    rows = samples[["image_path"]].rename(columns={"image_path": "path"}).astype(str)
-    rows["image"] = [name_of(path) for path in rows["path"]]
-    rows["label"] = samples["label_index"].astype(int).to_numpy()
-    rows["kind"] = rows["image"].map(kinds).fillna("").to_numpy()
+    rows = test_rows(samples, name_of)
+    return rows.assign(kind=rows["image"].map(kinds).fillna(""))
+
+
+def test_rows(samples: pd.DataFrame, name_of: Callable[[str], str]) -> pd.DataFrame:
+    """What `ScoreCollector` knows of each test image: path, image (its name), label, kind and, where known, its part.
+
+    Args:
+        samples: Of the datamodule's test set; without kinds all are `good`.
+        name_of: An image's name in records.
+    """
+    import pandas as pd
+
+    paths = samples["image_path"].astype(str)
+    rows = pd.DataFrame({"path": paths, "image": paths.map(name_of), "label": samples["label_index"].astype(int)})
+    rows["kind"] = samples.get("kind", "good")
     if GROUP in samples:
-        rows[GROUP] = samples[GROUP].to_numpy()
+        rows[GROUP] = samples[GROUP]
     return rows.sort_values("image", ignore_index=True)

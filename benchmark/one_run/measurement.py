@@ -252,24 +252,20 @@ def _fit_and_test(
     from extensions.runtime.explained import step
     from extensions.runtime.freed_memory import give_back_memory
 
-    served = cached.datamodule()
-    if cached.source is not None:
-        model.feature_source = cached.source
     try:
-        if known is None:
-            with step("fit"), fetching():
-                fit_seconds, training = fit(engine, model, served)
-            own, reused = cached.seconds("train", "val")
-            reported = Reused.model_validate(cached.report())
-            known = Fitted(model, training, fit_seconds + own, reported.train, reused)
-            give_back_memory()
-        else:
-            engine._setup_trainer(model)
-        with step("test"):
-            return known, test_once(engine, model, served)
+        with cached.serving() as served:
+            if known is None:
+                with step("fit"), fetching():
+                    fit_seconds, training = fit(engine, model, served)
+                own, reused = cached.seconds("train", "val")
+                reported = Reused.model_validate(cached.report())
+                known = Fitted(model, training, fit_seconds + own, reported.train, reused)
+                give_back_memory()
+            else:
+                engine._setup_trainer(model)
+            with step("test"):
+                return known, test_once(engine, model, served)
     finally:
-        if cached.source is not None:
-            model.feature_source = None  # the model outlives the run, also one that failed
         give_back_memory()
 
 

@@ -152,13 +152,14 @@ class _Scoring:
 
     def scores(self, model: AnomalibModule, *, splits: tuple[str, ...] = ("test",)) -> pd.DataFrame:
         """By a model; it is fitted where the training images are among the splits."""
-        from benchmark.one_run.cached_scoring import score_test_images, scored_rows
+        from benchmark.one_run.cached_scoring import score_test_images
+        from benchmark.one_run.evaluation import test_rows
         from extensions.data.checks.fingerprints import image_names
 
         collector, _ = score_test_images(
             model,
             self._part,
-            scored_rows(self._part.test_data.samples, image_names(self._part)),
+            test_rows(self._part.test_data.samples, image_names(self._part)),
             self._folder,
             splits=splits,
             trainer=self._experiment.trainer,

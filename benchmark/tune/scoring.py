@@ -52,7 +52,8 @@ def judge(
     from lightning import seed_everything
 
     from benchmark.metrics.image import image_metrics
-    from benchmark.one_run.cached_scoring import score_test_images, scored_rows
+    from benchmark.one_run.cached_scoring import score_test_images
+    from benchmark.one_run.evaluation import test_rows
     from benchmark.one_run.latency import measure_latency
     from extensions.backbones.stock_weights import stock_weights
     from extensions.configuration import instantiate_model
@@ -75,7 +76,7 @@ def judge(
         collector, cached = score_test_images(
             detector,
             datamodule,
-            scored_rows(datamodule.test_data.samples, part.datamodule.relative),
+            test_rows(datamodule.test_data.samples, part.datamodule.relative),
             workspace,
             splits=("train", "test"),
             trainer=trainer or {},

@@ -6,9 +6,7 @@ position.sentence, position.is_aligned
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +16,7 @@ import numpy as np
 from extensions.cache.location import open_cache
 from extensions.cache.store import key_of
 from extensions.data.alignment.alignment import Alignment
-from extensions.data.alignment.registration import agreement, one_thread, prepared, working_size
+from extensions.data.alignment.registration import Lie, agreement, lies_of, prepared, working_size
 from extensions.data.alignment.template import make_template, of_levels
 from extensions.data.checks.inspection import inspect_files
 from extensions.data.imaging import Imaging, imaging_of
@@ -204,10 +202,9 @@ def _scores(paths: list[str], imaging: Imaging, weights: ResolvedWeights) -> tup
     if np.median(correlations) < SOUND:
         return score, float("nan"), float("nan")
     onto = Imaging(range=imaging.range, channels=imaging.channels, alignment=Alignment(levels, 0.0))
-    with one_thread(), ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        lies = list(pool.map(lambda one: lie_in(one, onto), images))
-    registered = [shown(aligned(one, onto, lie), imaging) for one, lie in zip(images, lies, strict=True)]
     template = of_levels(levels)
+    lies = [Lie(np.eye(2, 3), 0.0) if lie is None else lie for lie in lies_of(seen, template)]
+    registered = [shown(aligned(one, onto, lie), imaging) for one, lie in zip(images, lies, strict=True)]
     moved = [
         (abs(lie.turn) > TURN or lie.shift(size) > SHIFT)
         and agreement(one, template, lie.matrix) > agreement(one, template, np.eye(2, 3)) + BETTER

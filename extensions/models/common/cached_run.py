@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -61,8 +62,8 @@ class CachedRun:
     Example:
         >>> cached = CachedRun(open_cache(), datamodule, model)
         >>> cached.prepare("train")
-        >>> model.feature_source = cached.source
-        >>> Engine(callbacks=cached.callbacks).fit(model, datamodule=cached.datamodule())
+        >>> with cached.serving() as served:
+        ...     Engine(callbacks=cached.callbacks).fit(model, datamodule=served)
     """
 
     def __init__(
@@ -182,6 +183,18 @@ class CachedRun:
         if all(work.split.cache.enabled for work in self._works.values()):
             served.num_workers = 0  # reading from the cache costs less than passing it between processes
         return served
+
+    @contextmanager
+    def serving(self) -> Iterator[AnomalibDataModule]:
+        """`datamodule()`, while the model is told where features are known; it outlives a run, also one that failed."""
+        served = self.datamodule()
+        if self.source is not None:
+            self._model.feature_source = self.source
+        try:
+            yield served
+        finally:
+            if self.source is not None:
+                self._model.feature_source = None
 
     def seconds(self, *names: str) -> tuple[float, float | None]:
         """What this run did itself for some splits, and what it reused (None where that is not known), in seconds."""

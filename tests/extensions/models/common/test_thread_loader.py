@@ -14,6 +14,7 @@ from torchvision.transforms import v2
 
 from extensions.data.datamodules.dataset import WorkbenchDataset
 from extensions.models.common.thread_loader import ThreadLoader, by_threads
+from extensions.models.common.threads import compute_on
 
 RESIZE = v2.Compose([v2.Resize((16, 24))])
 
@@ -74,12 +75,12 @@ def test_reading_takes_one_core_a_thread_and_leaves_torch_its_threads(dataset, m
     before = WorkbenchDataset.__getitem__
     monkeypatch.setattr(WorkbenchDataset, "__getitem__", read)
     n_threads = torch.get_num_threads()
-    torch.set_num_threads(3)
+    compute_on(3)
     try:
         list(by_threads(loader_of(dataset, num_workers=2)))
         assert torch.get_num_threads() == 3
     finally:
-        torch.set_num_threads(n_threads)
+        compute_on(n_threads)
     assert set(seen) == {1}
     assert len(seen) == 7
 

@@ -9,6 +9,7 @@ import torch
 from anomalib.models.components import KCenterGreedy
 from lightning.pytorch import seed_everything
 
+from extensions.models.common.threads import compute_on
 from extensions.models.patchcore import coreset_projection, coreset_screen, coreset_search
 from extensions.models.patchcore.coreset import greedy_k_center, select_coreset
 
@@ -16,9 +17,9 @@ from extensions.models.patchcore.coreset import greedy_k_center, select_coreset
 @pytest.fixture(autouse=True)
 def one_thread() -> Iterator[None]:
     before = torch.get_num_threads()
-    torch.set_num_threads(1)  # so little data is slower on many
+    compute_on(1)  # so little data is slower on many
     yield
-    torch.set_num_threads(before)
+    compute_on(before)
 
 
 def random(rng: np.random.Generator) -> np.ndarray:
@@ -224,7 +225,7 @@ def test_the_size_of_the_leading_group_does_not_change_the_result(kind, n_leadin
 
 @pytest.mark.parametrize("threaded", [0, 2**62])
 def test_small_blocks_and_threads_do_not_change_the_result(monkeypatch, threaded) -> None:
-    torch.set_num_threads(2)
+    compute_on(2)
     monkeypatch.setattr(coreset_search, "THREADED", threaded)
     monkeypatch.setattr(coreset_search, "BLOCK_ENTRIES", 64)
     monkeypatch.setattr(coreset_search, "PAIRS", 5)
@@ -288,7 +289,7 @@ def test_a_memory_map_is_searched_without_a_copy(tmp_path) -> None:
 
 @pytest.mark.parametrize("n_threads", [1, 2])
 def test_projection_in_pieces_equals_the_projection_at_once(n_threads, monkeypatch, tmp_path) -> None:
-    torch.set_num_threads(n_threads)
+    compute_on(n_threads)
     monkeypatch.setattr(coreset_projection, "CHUNK_ROWS", 1024)
     embedding = torch.randn(5003, 64, generator=torch.Generator().manual_seed(0))
     projected = []
@@ -338,7 +339,7 @@ def test_few_distances_are_computed_outside_of_matrix_products(monkeypatch, kind
 
 
 def test_the_number_of_threads_is_given_back() -> None:
-    torch.set_num_threads(2)
+    compute_on(2)
     greedy_k_center(torch.randn(3000, 4), 5, 0)
     assert torch.get_num_threads() == 2
 

@@ -1,0 +1,110 @@
+"""Tables of detectors that are compared in pairs on the same test images, for `readme_tables.py`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+from study_tables import _finely, _markdown, _spread
+
+Row = tuple[str, str, str, str]
+"""Data set, model, backbone and settings."""
+
+
+def paired_tables(results: Path) -> dict[str, str | None]:
+    """Markdown of each table by its name, None for a study that is not there."""
+    tables = {"ensembles": ensembles_table, "tuned": tuned_table}
+    return {
+        name: table(results / name) if (results / name / "records.jsonl").is_file() else None
+        for name, table in tables.items()
+    }
+
+
+def ensembles_table(output: Path) -> str:
+    """A row per data set and detector: mean ± deviation over seeds, and how far the ensemble is above it."""
+    compared = ("image_AUROC", "pixel_AUROC")
+    frame, samples = _leaderboard(output), _samples(output)
+    pairs = {key[0]: key for key in samples if key[1] == "Ensemble"}
+    lines = []
+    for row in frame.to_dict("records"):
+        is_pair = row["model"] == "Ensemble"
+        name = "both" if is_pair else f"{row['model']}, {row['backbone']}"
+        cells = [_finely(row, "image_AUROC"), *(_spread(row, metric) for metric in ("pixel_AUROC", "pixel_AUPRO"))]
+        pair = samples[pairs[row["dataset"]]]
+        told = ["" if is_pair else _above(pair, samples[_name(row)], metric) for metric in compared]
+        lines.append([row["dataset"], name, str(int(row["n_seeds"])), *cells, *told])
+    order = list(dict.fromkeys(line[0] for line in lines))
+    lines.sort(key=lambda line: (order.index(line[0]), line[1] == "both", line[1]))
+    heads = ("data", "detector", "seeds", "image AUROC", "pixel AUROC", "AUPRO", "both less this one, image AUROC",
+             "pixel AUROC")  # fmt: skip
+    return _markdown(heads, lines)
+
+
+def tuned_table(output: Path) -> str:
+    """A row per data set and detector: as given and as found, mean ± deviation over seeds, difference, latency."""
+    from benchmark.records.archive import load
+
+    n_given = {  # what was found adds arguments to what was given
+        (one.dataset.name, one.model, one.backbone, one.settings): len(one.experiment.model.init_args or {})
+        for one in load(output).records
+    }
+    samples = _samples(output)
+    lines = []
+    for (dataset, model), rows in _leaderboard(output).groupby(["dataset", "model"], sort=True):
+        default, *found = sorted(rows.to_dict("records"), key=lambda row: n_given[_name(row)])
+        for row in found:
+            told = f"{row['backbone']}, {row['image_size']} px, {row['layers']}, {row['settings']}"
+            lines.append([
+                dataset, model, told, str(int(row["n_seeds"])),
+                _finely(default, "image_AUROC"), _finely(row, "image_AUROC"),
+                _above(samples[_name(row)], samples[_name(default)], "image_AUROC"),
+                f"{default['latency_ms']:.0f}, {row['latency_ms']:.0f}",
+            ])  # fmt: skip
+        if not found:
+            lines.append([dataset, model, "the default stays", str(int(default["n_seeds"])),
+                          _finely(default, "image_AUROC"), "", "", f"{default['latency_ms']:.0f}"])  # fmt: skip
+    heads = ("data", "detector", "found", "seeds", "image AUROC of the default", "as found", "gained",
+             "ms/image: default, found")  # fmt: skip
+    return _markdown(heads, lines)
+
+
+def _leaderboard(output: Path) -> pd.DataFrame:
+    """The rows that have runs; of a data set with several categories that of their mean."""
+    from benchmark.records.archive import load
+    from benchmark.tables.leaderboard import build_tables
+
+    archive = load(output)
+    frame = build_tables(archive.records, archive.plans).leaderboard.query("n_seeds > 0")
+    return frame[frame["category"] == frame.groupby("dataset")["category"].transform("last")]
+
+
+def _samples(output: Path) -> dict[Row, tuple]:
+    """What is drawn from to compare two rows."""
+    from benchmark.records.archive import load
+    from benchmark.records.cells import group_runs
+    from benchmark.tables.row_samples import row_samples
+    from benchmark.tables.stored_scores import StoredScores
+
+    stored = StoredScores(output)
+    return {
+        (one.dataset, one.model, one.backbone, one.settings): row_samples(
+            one, sorted({category for category, _ in one.cells}), stored
+        )
+        for one in group_runs(load(output).records, [])
+    }
+
+
+def _name(row: dict) -> Row:
+    dataset, model, backbone, settings = (row[name] for name in ("dataset", "model", "backbone", "settings"))
+    return dataset, model, backbone, settings
+
+
+def _above(one: tuple, other: tuple, metric: str) -> str:
+    """How far one row is above another, with its interval; nothing where either lacks the metric."""
+    from benchmark.statistics.bootstrap import sample_values
+    from benchmark.statistics.comparison import compare
+
+    if not all(metric in sample_values(sample) for sample in (*one, *other)):
+        return ""
+    found = compare(one, other, metric=metric)
+    return f"{found.difference:+.4f} ({found.low:+.4f} to {found.high:+.4f})"
