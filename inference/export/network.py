@@ -68,12 +68,15 @@ class ExportedNetwork(nn.Module):
         return outputs if inside is None else (*outputs, (inside > 0).to(torch.uint8).expand_as(outputs[1]))
 
 
-def write_onnx(model: AnomalibModule, preprocessing: Preprocessing, path: Path) -> None:
+def write_onnx(model: AnomalibModule, preprocessing: Preprocessing, path: Path) -> ExportedNetwork:
     """Write a trained model as `model.onnx`: images (N, H, W, 3) uint8 RGB in.
 
     For a data set with a range or channels: (N, H, W, C) uint16 or float32 as the files hold them, or uint8.
 
     Tensors of more than 1 GiB lie in a file of the same name with `.data` added.
+
+    Returns:
+        The network that was written.
 
     Raises:
         RuntimeError: Torch cannot write this model down, or only for a fixed number of images, or it has no map.
@@ -115,6 +118,7 @@ def write_onnx(model: AnomalibModule, preprocessing: Preprocessing, path: Path) 
         raise RuntimeError(msg)
     prepend_preprocessing(plain, *inputs)
     path.write_bytes(plain.SerializeToString())
+    return network
 
 
 @contextlib.contextmanager

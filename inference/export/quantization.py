@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,7 +32,10 @@ def quantized(
 
     What comes before the network (resizing) and what no convolution follows stays in floating point: distances and
     maps are a small part of the time, their errors would go into the scores as they are, and normal images say
-    nothing of how large the distances of defects are.
+    nothing of how large the distances of defects are. The ranges of a convolutional network's activations are those of
+    all calibration images together: NNCF's own, averaged over images, cut off what few images have, a defect above all.
+    Weights take half of their range, since processors without VNNI add up products in 16 bits and cut off what does
+    not fit (NNCF's `OverflowFix`), which made the scores depend on the machine.
 
     Args:
         network: As OpenVINO reads that of `write_onnx`.
@@ -45,10 +48,7 @@ def quantized(
         ValueError: There are none.
     """
     import nncf
-
-    from extensions.data.imaging import Imaging
-    from extensions.data.reading.pixels import read_pixels
-    from extensions.data.straightening import aligned, lie_in
+    from nncf.quantization.range_estimator import RangeEstimatorParametersSet
 
     if not files:
         msg = "int8 needs normal training images to find the range of each layer on; give them with --calibration"
@@ -56,27 +56,15 @@ def quantized(
     if not is_debugging():
         logging.getLogger("nncf").setLevel(logging.ERROR)
     chosen = evenly_spaced(files, N_CALIBRATION)
-    how = imaging or Imaging()
-    tiling = how.tiling
-    seen = [(file, place) for file in chosen for place in range(max(1, N_CALIBRATION // len(chosen)) if tiling else 1)]
-
-    def read(one: tuple[Path, int]) -> np.ndarray:
-        image = read_pixels(one[0], how)
-        if how.alignment is not None:
-            image = aligned(image, how, lie_in(image, how))
-        if tiling is None:
-            return image[None]
-        cut = cut_of(how, (image.shape[0], image.shape[1]))
-        whole = image if tiling.resize is None else resized_pixels(image, tiling.resize)
-        n_of_file = len(seen) // len(chosen)
-        return cut.tile(whole, cut.kept[int((one[1] + 0.5) * len(cut.kept) / n_of_file)])[None]
-
-    dataset = nncf.Dataset(seen, read)
+    n_tiles = max(1, N_CALIBRATION // len(chosen)) if imaging is not None and imaging.tiling is not None else 1
+    how = nncf.AdvancedQuantizationParameters(overflow_fix=nncf.OverflowFix.ENABLE)
+    if not is_transformer:  # whose activations have outliers by design
+        how.activations_range_estimator_params = RangeEstimatorParametersSet.MINMAX
     with drawn_only_where_watched():
         return nncf.quantize(
             network,
-            dataset,
-            subset_size=len(seen),
+            nncf.Dataset(NetworkInputs(chosen, imaging, n_tiles=n_tiles)),
+            subset_size=len(chosen) * n_tiles,
             model_type=nncf.ModelType.TRANSFORMER if is_transformer else None,
             ignored_scope=nncf.IgnoredScope(
                 names=behind_blocks(network) if is_transformer else behind_convolutions(network),
@@ -84,7 +72,46 @@ def quantized(
                 types=[] if is_transformer else ["MatMul"],
                 validate=False,
             ),
+            advanced_parameters=how,
         )
+
+
+class NetworkInputs:
+    """Images as an exported network takes them, read one by one: (1, H, W, C) each.
+
+    Args:
+        files: Of whole images.
+        imaging: How they are read; None for 8 bits of RGB.
+        n_tiles: Of a network of tiles: so many of each image, evenly spread over it; None for all.
+    """
+
+    def __init__(self, files: Sequence[Path], imaging: Imaging | None, *, n_tiles: int | None = None) -> None:
+        from extensions.data.imaging import Imaging
+
+        self.files = files
+        self.imaging = imaging or Imaging()
+        self.n_tiles = n_tiles
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        for file in self.files:
+            yield from self._of(file)
+
+    def _of(self, file: Path) -> Iterator[np.ndarray]:
+        from extensions.data.reading.pixels import read_pixels
+        from extensions.data.straightening import aligned, lie_in
+
+        how = self.imaging
+        image = read_pixels(file, how)
+        if how.alignment is not None:
+            image = aligned(image, how, lie_in(image, how))
+        if how.tiling is None:
+            yield image[None]
+            return
+        cut = cut_of(how, (image.shape[0], image.shape[1]))
+        whole = image if how.tiling.resize is None else resized_pixels(image, how.tiling.resize)
+        n_tiles = self.n_tiles or len(cut.kept)
+        for place in range(n_tiles):
+            yield cut.tile(whole, cut.kept[int((place + 0.5) * len(cut.kept) / n_tiles)])[None]
 
 
 def behind_convolutions(network: openvino.Model) -> list[str]:

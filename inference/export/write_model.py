@@ -15,7 +15,7 @@ from extensions.data.imaging import imaging_of
 from extensions.runtime.atomic_write import whole_folder
 from extensions.runtime.escaped import spreadsheet_name
 from inference.export.product_thresholds import PRODUCT_THRESHOLDS
-from inference.export.quantization import evenly_spaced, quantized
+from inference.export.quantization import NetworkInputs, evenly_spaced, quantized
 from inference.measure.agreement import (
     DRAWN_FLIPPED_PART,
     N_IMAGES,
@@ -106,6 +106,7 @@ def export_model(
     from extensions.data.checks.remarks import sentences
     from extensions.data.reading.pixels import read_pixels_stored
     from inference.export.network import write_onnx
+    from inference.export.quantized_banks import take_own_features
     from inference.model.preprocessing import preprocessing_of
 
     options = options or ExportOptions()
@@ -125,13 +126,14 @@ def export_model(
         logger.warning(sentence)
     with whole_folder(output, FILES) as folder, tempfile.TemporaryDirectory(dir=folder) as scratch:
         images = with_defects(chosen, Path(scratch), imaging=info.imaging)
-        write_onnx(model, preprocessing_of(model), folder / ONNX)
+        written = write_onnx(model, preprocessing_of(model), folder / ONNX)
         network = openvino.convert_model(folder / ONNX)
         info, costs = replace(info, precision=options.precision), Costs()
         if options.precision == "int8":
             full = saved(network, info, Path(scratch) / "fp32.xml")
             of_tokens = info.backbone is not None and is_transformer(info.backbone["name"])
-            network = quantized(network, files, info.imaging, is_transformer=of_tokens)
+            unchanged, network = network, quantized(network, files, info.imaging, is_transformer=of_tokens)
+            take_own_features(network, unchanged, written, NetworkInputs(files, info.imaging))
             small = saved(network, info, Path(scratch) / "int8.xml")
             info, costs = own_threshold(model, full, small, fitted_on or labelled, labelled, stand_in)
             if options.measures_speed:

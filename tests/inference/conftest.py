@@ -58,6 +58,7 @@ def onnx_written_once(tmp_path_factory):
             )
             shutil.copy(path, known)
         shutil.copy(known, path)
+        return network.ExportedNetwork(model.cpu().eval(), preprocessing.image_size)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(network, "write_onnx", copy_or_write)

@@ -5,7 +5,9 @@ from benchmark.metrics.image import best_threshold
 from extensions.data.reading.image_files import read_image
 from extensions.runtime.openvino_core import openvino_core
 from inference.__main__ import main
+from inference.export.network import ExportedNetwork
 from inference.export.quantization import evenly_spaced
+from inference.export.quantized_banks import take_own_features
 from inference.export.write_model import ExportOptions, export_model
 from inference.export.write_model import saved as write_model_saved
 from inference.measure.labelled_images import LabelledImages
@@ -94,3 +96,20 @@ def test_fp16_halves_the_file_and_agrees(checkpoint, normal, exported, tmp_path,
 def test_images_are_spread_over_all_that_are_given():
     assert evenly_spaced(list(range(10)), 4) == [0, 3, 6, 9]
     assert evenly_spaced([1, 2], 5) == [1, 2]
+
+
+def test_a_quantized_patchcore_has_the_bank_that_its_own_backbone_gives(fit, normal, tmp_path):
+    model, info = load_checkpoint(fit("Patchcore", layers=["layer2"], coreset_sampling_ratio=1.0))
+    options = ExportOptions(precision="int8", allow_difference=True, measures_speed=False)
+    export_model(model, info, tmp_path / "int8", files=normal, options=options)
+    assert len(model.model.memory_bank) == len(normal) * 6 * 6  # so every patch of these images is in the bank
+    scale = model.model.memory_bank.std(dim=0).norm().item()
+    maps = load_predictor(tmp_path / "int8/model.xml").predict(list(map(read_image, normal)))
+    assert max(float(np.max(one.anomaly_map)) for one in maps) < 0.02 * scale
+
+
+def test_a_bank_that_is_not_in_the_network_is_told(checkpoint, fit, exported, normal):
+    model, _ = load_checkpoint(fit("Patchcore", layers=["layer2"], coreset_sampling_ratio=1.0))
+    other = openvino_core().read_model(exported / "model.xml")
+    with pytest.raises(RuntimeError, match="a memory bank of .* patches is not in the exported network"):
+        take_own_features(other, other, ExportedNetwork(model.cpu().eval(), (48, 48)), [read_image(normal[0])[None]])
