@@ -106,7 +106,7 @@ def export_model(
     from extensions.data.checks.remarks import sentences
     from extensions.data.reading.pixels import read_pixels_stored
     from inference.export.network import write_onnx
-    from inference.export.quantized_banks import take_own_features
+    from inference.export.quantized_features import take_own_features
     from inference.model.preprocessing import preprocessing_of
 
     options = options or ExportOptions()

@@ -66,7 +66,7 @@ class ExportedPadim(nn.Module):
         self.register_buffer("mean", model.gaussian.mean[places].T[:, None].contiguous())  # (P, 1, C)
         edges = torch.linspace(0, n_channels, min(N_BLOCKS, n_channels) + 1).round().int().tolist()
         self.starts = edges[:-1]
-        for number, whitening in enumerate(_whitenings(model.gaussian.inv_covariance, places, edges)):
+        for number, whitening in enumerate(whitenings(model.gaussian.inv_covariance, places, edges)):
             self.register_buffer(f"whitening{number}", whitening)
 
     def forward(self, images: torch.Tensor) -> InferenceBatch:
@@ -91,7 +91,7 @@ class ExportedPadim(nn.Module):
         return InferenceBatch(pred_score=anomaly_map.amax(dim=(1, 2, 3)), anomaly_map=anomaly_map)
 
 
-def _whitenings(inverses: torch.Tensor, places: torch.Tensor, edges: list[int]) -> list[torch.Tensor]:
+def whitenings(inverses: torch.Tensor, places: torch.Tensor, edges: list[int]) -> list[torch.Tensor]:
     """For each block of columns, first to last edge, what is not zero of it: (P, C - first, last - first)."""
     ordered = inverses[:, places][:, :, places].double()
     ordered = (ordered + ordered.mT) / 2  # symmetric but for rounding

@@ -1,4 +1,5 @@
 import numpy as np
+import openvino
 import pytest
 
 from benchmark.metrics.image import best_threshold
@@ -7,7 +8,7 @@ from extensions.runtime.openvino_core import openvino_core
 from inference.__main__ import main
 from inference.export.network import ExportedNetwork
 from inference.export.quantization import evenly_spaced
-from inference.export.quantized_banks import take_own_features
+from inference.export.quantized_features import take_own_features
 from inference.export.write_model import ExportOptions, export_model
 from inference.export.write_model import saved as write_model_saved
 from inference.measure.labelled_images import LabelledImages
@@ -108,8 +109,27 @@ def test_a_quantized_patchcore_has_the_bank_that_its_own_backbone_gives(fit, nor
     assert max(float(np.max(one.anomaly_map)) for one in maps) < 0.02 * scale
 
 
+def test_a_quantized_padim_has_the_gaussians_of_its_own_backbone(quantized, checkpoint, normal):
+    model, _ = load_checkpoint(checkpoint)
+    trained = ExportedNetwork(model.cpu().eval(), (48, 48)).network
+    network = openvino_core().read_model(quantized[1] / "model.xml")
+    held = [one for one in network.get_ordered_ops() if one.get_type_name() == "Constant"]
+    means = [one.get_data() for one in held if tuple(one.get_output_shape(0)) == tuple(trained.mean.shape)]
+    assert len(means) == 1
+    difference = next(one for one in network.get_ordered_ops() if _takes(one, means[0].shape))
+    part = openvino.Model([openvino.opset13.result(difference.output(0))], network.get_parameters())
+    run = openvino_core().compile_model(part, "CPU")
+    centered = [next(iter(run(read_image(file)[None]).values())) for file in normal]  # (P, 1, C) each
+    assert np.abs(np.mean(centered, axis=0)).max() < 1e-4  # features less their mean
+
+
+def _takes(operation, shape) -> bool:
+    given = [value.get_node() for value in operation.input_values()]
+    return len(given) == 2 and given[1].get_type_name() == "Constant" and tuple(given[1].get_output_shape(0)) == shape
+
+
 def test_a_bank_that_is_not_in_the_network_is_told(checkpoint, fit, exported, normal):
     model, _ = load_checkpoint(fit("Patchcore", layers=["layer2"], coreset_sampling_ratio=1.0))
     other = openvino_core().read_model(exported / "model.xml")
-    with pytest.raises(RuntimeError, match="a memory bank of .* patches is not in the exported network"):
+    with pytest.raises(RuntimeError, match="is not in the exported network as it was written"):
         take_own_features(other, other, ExportedNetwork(model.cpu().eval(), (48, 48)), [read_image(normal[0])[None]])
