@@ -26,9 +26,9 @@ def take_own_features(
     """Give each PatchCore and PaDiM in a quantized network what its own backbone would have made it remember.
 
     A quantized backbone moves every feature, those of good patches by as much as a small defect does. Where memory
-    holds the same patches through the same backbone, most of that cancels. For each row of PatchCore's bank the training
-    patch that is nearest to it in full precision (as a rule the one that it was taken from) is looked up, and the row
-    moves as that patch does. PaDiM's Gaussians are estimated anew; those of a region of interest stay. The
+    holds the same patches through the same backbone, most of that cancels. For each row of PatchCore's bank the
+    training patch that is nearest to it in full precision (as a rule the one that it was taken from) is looked up, and
+    the row moves as that patch does. PaDiM's Gaussians are estimated anew; those of a region of interest stay. The
     quantized network is changed in place; a network without either stays as it is.
 
     Args:
