@@ -12,6 +12,7 @@ from extensions.models.padim.exported import ExportedPadim, whitenings
 from extensions.models.padim.torch_model import fit_gaussians
 from extensions.models.patchcore.exported import ExportedPatchcore
 from extensions.runtime.openvino_core import openvino_core
+from extensions.runtime.progress import progress_bar
 
 if TYPE_CHECKING:
     import openvino
@@ -50,7 +51,7 @@ def take_own_features(
         return
     names = [_beside(full, memory.beside) for memory in memories]
     exact, moved = (_patches_of(one, names) for one in (full, quantized))
-    for image in inputs:
+    for image in progress_bar(inputs, title="features of the quantized backbone", unit="image"):
         for memory, before, after in zip(memories, exact(image).values(), moved(image).values(), strict=True):
             memory.look(torch.from_numpy(np.array(before)), torch.from_numpy(np.array(after)))
     for memory in memories:
