@@ -133,7 +133,8 @@ def export_model(
             full = saved(network, info, Path(scratch) / "fp32.xml")
             of_tokens = info.backbone is not None and is_transformer(info.backbone["name"])
             unchanged, network = network, quantized(network, files, info.imaging, is_transformer=of_tokens)
-            take_own_features(network, unchanged, written, NetworkInputs(files, info.imaging))
+            if not of_tokens:  # NNCF rescales the products of a transformer's network, those with the bank, too
+                take_own_features(network, unchanged, written, NetworkInputs(files, info.imaging))
             small = saved(network, info, Path(scratch) / "int8.xml")
             info, costs = own_threshold(model, full, small, fitted_on or labelled, labelled, stand_in)
             if options.measures_speed:
