@@ -29,8 +29,9 @@ def take_own_features(
     A quantized backbone moves every feature, those of good patches by as much as a small defect does. Where memory
     holds the same patches through the same backbone, most of that cancels. For each row of PatchCore's bank the
     training patch that is nearest to it in full precision (as a rule the one that it was taken from) is looked up, and
-    the row moves as that patch does. PaDiM's Gaussians are estimated anew; those of a region of interest stay. The
-    quantized network is changed in place; a network without either stays as it is.
+    the row moves as that patch does. PaDiM's Gaussians are estimated anew; those of a region of interest stay, and all
+    where there are no more images than channels, which tell too little of a covariance. The quantized network is
+    changed in place; a network without either stays as it is.
 
     Args:
         quantized: The network, quantized.
@@ -100,6 +101,8 @@ class _Gaussians:
 
     def changes(self) -> list[tuple[torch.Tensor, torch.Tensor]]:
         """Tensors of the network and what they become."""
+        if len(self.features) <= self.module.mean.shape[-1]:
+            return []
         mean, inverses = fit_gaussians(self.features)
         edges = [*self.module.starts, len(mean)]
         new = [mean.T[:, None], *whitenings(inverses, torch.arange(len(mean)), edges)]
@@ -122,7 +125,7 @@ def _beside(network: openvino.Model, tensor: torch.Tensor) -> str:
     """Name of the operation that takes the patches (three axes) and this tensor."""
     for one in network.get_ordered_ops():
         takes_patches = one.get_input_size() == 2 and len(one.input_value(0).get_partial_shape()) == 3
-        if takes_patches and _sign(one.input_value(1).get_node(), tensor):
+        if takes_patches and _found(one.input_value(1).get_node(), tensor):
             return str(one.get_friendly_name())
     raise _not_found(tensor)
 
@@ -131,32 +134,30 @@ def _replace(network: openvino.Model, tensor: torch.Tensor, by: torch.Tensor) ->
     """Put another tensor in the place of one, wherever it stands, transposed or negated or not."""
     import openvino
 
-    found = [(one, sign) for one in network.get_ordered_ops() if (sign := _sign(one, tensor))]
+    found = [(one, how) for one in network.get_ordered_ops() if (how := _found(one, tensor))]
     if not found:
         raise _not_found(tensor)
-    for one, sign in found:
-        shape = tuple(one.get_output_shape(0))
-        is_transposed = shape != tensor.shape and shape == tensor.shape[::-1]
-        values = sign * (by.numpy().T if is_transposed else by.numpy()).reshape(shape)
+    for one, (sign, is_transposed) in found:
+        values = sign * (by.numpy().T if is_transposed else by.numpy()).reshape(one.get_output_shape(0))
         constant = openvino.opset13.constant(np.ascontiguousarray(values))
         constant.set_friendly_name(one.get_friendly_name())
         one.output(0).replace(constant.output(0))
 
 
-def _sign(node: openvino.Node, tensor: torch.Tensor) -> int:
-    """1 for a node that holds this tensor, -1 for its negative, transposed or not, else 0; axes of 1 are left out."""
+def _found(node: openvino.Node, tensor: torch.Tensor) -> tuple[int, bool] | None:
+    """Sign with which a node holds this tensor, and whether transposed; None for another; axes of 1 are left out."""
     if node.get_type_name() != "Constant":
-        return 0
+        return None
     wanted = tensor.numpy().squeeze()
     lengths = tuple(length for length in node.get_output_shape(0) if length != 1)
     if lengths not in (wanted.shape, wanted.shape[::-1]):
-        return 0
+        return None
     held = np.asarray(node.get_data()).squeeze()
-    for one in (held, held.T):
+    for is_transposed, one in ((False, held), (True, held.T)):
         for sign in (1, -1):
             if one.shape == wanted.shape and np.array_equal(one, sign * wanted):
-                return sign
-    return 0
+                return sign, is_transposed
+    return None
 
 
 def _not_found(tensor: torch.Tensor) -> RuntimeError:

@@ -1,6 +1,7 @@
 import numpy as np
 import openvino
 import pytest
+import torch
 
 from benchmark.metrics.image import best_threshold
 from extensions.data.reading.image_files import read_image
@@ -8,7 +9,7 @@ from extensions.runtime.openvino_core import openvino_core
 from inference.__main__ import main
 from inference.export.network import ExportedNetwork
 from inference.export.quantization import evenly_spaced
-from inference.export.quantized_features import take_own_features
+from inference.export.quantized_features import _replace, take_own_features
 from inference.export.write_model import ExportOptions, export_model
 from inference.export.write_model import saved as write_model_saved
 from inference.measure.labelled_images import LabelledImages
@@ -109,10 +110,13 @@ def test_a_quantized_patchcore_has_the_bank_that_its_own_backbone_gives(fit, nor
     assert max(float(np.max(one.anomaly_map)) for one in maps) < 0.02 * scale
 
 
-def test_a_quantized_padim_has_the_gaussians_of_its_own_backbone(quantized, checkpoint, normal):
-    model, _ = load_checkpoint(checkpoint)
+def test_a_quantized_padim_has_the_gaussians_of_its_own_backbone(fit, normal, tmp_path):
+    model, info = load_checkpoint(fit("Padim", n_features=4, layers=["layer2", "layer3"]))
+    assert len(normal) > 4
+    options = ExportOptions(precision="int8", allow_difference=True, measures_speed=False)
+    export_model(model, info, tmp_path / "int8", files=normal, options=options)
     trained = ExportedNetwork(model.cpu().eval(), (48, 48)).network
-    network = openvino_core().read_model(quantized[1] / "model.xml")
+    network = openvino_core().read_model(tmp_path / "int8/model.xml")
     held = [one for one in network.get_ordered_ops() if one.get_type_name() == "Constant"]
     means = [one.get_data() for one in held if tuple(one.get_output_shape(0)) == tuple(trained.mean.shape)]
     assert len(means) == 1
@@ -133,3 +137,24 @@ def test_a_bank_that_is_not_in_the_network_is_told(checkpoint, fit, exported, no
     other = openvino_core().read_model(exported / "model.xml")
     with pytest.raises(RuntimeError, match="is not in the exported network as it was written"):
         take_own_features(other, other, ExportedNetwork(model.cpu().eval(), (48, 48)), [read_image(normal[0])[None]])
+
+
+def test_a_square_tensor_is_replaced_as_it_is_held(tmp_path):
+    square, other = torch.arange(9.0).reshape(3, 3), torch.arange(9.0, 18.0).reshape(3, 3)
+    given = openvino.opset13.parameter([2, 3], np.float32)
+    product = openvino.opset13.matmul(
+        given, openvino.opset13.constant(np.ascontiguousarray(square.numpy().T)), transpose_a=False, transpose_b=True
+    )
+    network = openvino.Model([product], [given])
+    _replace(network, square, other)
+    x = np.eye(3, dtype=np.float32)[:2]
+    found = next(iter(openvino_core().compile_model(network, "CPU")(x).values()))
+    np.testing.assert_array_equal(found, x @ other.numpy())
+
+
+def test_too_few_images_for_a_covariance_leave_padim_its_gaussians(checkpoint, exported, normal):
+    model, _ = load_checkpoint(checkpoint)
+    written = ExportedNetwork(model.cpu().eval(), (48, 48))
+    network = openvino_core().read_model(exported / "model.xml")
+    take_own_features(network, network, written, [read_image(normal[0])[None]])
+    _replace(network, written.network.mean, written.network.mean)  # which raises where it is not there as it was
