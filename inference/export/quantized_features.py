@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -51,10 +51,16 @@ def take_own_features(
     if not memories:
         return
     names = [_beside(full, memory.beside) for memory in memories]
-    exact, moved = (_patches_of(one, names) for one in (full, quantized))
+    moved = _patches_of(quantized, names)
+    compared = [name for name, memory in zip(names, memories, strict=True) if isinstance(memory, _Bank)]
+    exact = _patches_of(full, compared) if compared else None  # costs as much again, and Gaussians need it not
     for image in progress_bar(inputs, title="features of the quantized backbone", unit="image"):
-        for memory, before, after in zip(memories, exact(image).values(), moved(image).values(), strict=True):
-            memory.look(torch.from_numpy(np.array(before)), torch.from_numpy(np.array(after)))
+        before = dict(zip(compared, _tensors(exact(image)), strict=True)) if exact else {}
+        for memory, name, after in zip(memories, names, _tensors(moved(image)), strict=True):
+            if isinstance(memory, _Bank):
+                memory.look(before[name], after)
+            else:
+                memory.look(after)
     for memory in memories:
         for old, new in memory.changes():
             _replace(quantized, old, new)
@@ -94,9 +100,8 @@ class _Gaussians:
         self.beside = module.mean
         self.features: list[torch.Tensor] = []
 
-    def look(self, before: torch.Tensor, after: torch.Tensor) -> None:
+    def look(self, after: torch.Tensor) -> None:
         """Keep the patches (P, 1, C) of an image."""
-        del before
         self.features.append(after.permute(1, 2, 0))
 
     def changes(self) -> list[tuple[torch.Tensor, torch.Tensor]]:
@@ -119,6 +124,11 @@ def _patches_of(network: openvino.Model, names: Sequence[str]) -> openvino.Compi
     patches = [by_name[name].input_value(0) for name in names]
     part = openvino.Model([openvino.opset13.result(one) for one in patches], part.get_parameters())
     return openvino_core().compile_model(part, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+
+
+def _tensors(found: Any) -> list[torch.Tensor]:
+    """Copies of what a network gave: it writes the next image's into the same memory."""
+    return [torch.from_numpy(np.array(one)) for one in found.values()]
 
 
 def _beside(network: openvino.Model, tensor: torch.Tensor) -> str:
