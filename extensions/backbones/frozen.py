@@ -15,6 +15,7 @@ from extensions.backbones.feature_agreement import agree
 from extensions.backbones.feature_source import Features, FeatureSource
 from extensions.backbones.map_extractor import MapExtractor
 from extensions.backbones.openvino_runner import SIZE, find_runner
+from extensions.backbones.stages import stop_at_last
 from extensions.backbones.transformers import check_fits, fixed_to_size, is_transformer
 
 logger = logging.getLogger(__name__)
@@ -132,6 +133,8 @@ def freeze(extractor: TimmFeatureExtractor) -> FrozenFeatureExtractor:
     frozen.__dict__ = extractor.__dict__
     if is_transformer(str(frozen.backbone)):
         frozen.use_tokens()
+    else:
+        stop_at_last(frozen.feature_extractor)
     return frozen.eval()
 
 

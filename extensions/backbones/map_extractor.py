@@ -9,6 +9,7 @@ import torch
 from anomalib.models.components import TimmFeatureExtractor
 from anomalib.models.components.feature_extractors.timm import _disable_pos_embed_antialiasing
 
+from extensions.backbones.stages import stop_at_last
 from extensions.backbones.transformers import build_transformer, check_fits, is_transformer
 
 
@@ -21,8 +22,8 @@ class MapExtractor(TimmFeatureExtractor):
     does it in the whole process and as DINOv2's authors did for the networks without registers. Windows of a Swin stay
     those of its weights.
     Differs from anomalib: all of timm's files in `transformers.PLAIN` and `WINDOWED` are known, not names with "vit" in
-    them; a Swin takes images of other sizes, and its maps are not (N, h, w, C); blocks behind the last layer in use do
-    not run.
+    them; a Swin takes images of other sizes, and its maps are not (N, h, w, C); what lies behind the last layer in use
+    does not run, in EfficientNet and MobileNetV3 either.
 
     Shapes: images (N, 3, H, W) -> for each layer (N, C, h, w).
 
@@ -46,6 +47,8 @@ class MapExtractor(TimmFeatureExtractor):
         super().__init__(backbone=backbone, layers=list(layers), pre_trained=pre_trained, requires_grad=requires_grad)
         if self._uses_intermediates:
             self.use_tokens()
+        else:
+            stop_at_last(self.feature_extractor)
 
     def use_tokens(self) -> None:
         """Complete the extractor of a transformer; one that anomalib has built in another way gets a new network."""

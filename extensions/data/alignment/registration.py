@@ -73,9 +73,9 @@ class Registered:
     polar: np.ndarray
 
 
-def working_size(size: tuple[int, int]) -> tuple[int, int]:
-    """Height and width at which images of this height and width are registered."""
-    scale = SIDE / max(size)
+def working_size(size: tuple[int, int], side: int = SIDE) -> tuple[int, int]:
+    """Height and width at which images of this height and width are registered, the longer of them `side` px."""
+    scale = side / max(size)
     return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
 
