@@ -9,7 +9,7 @@ from lightning import seed_everything
 from extensions import Padim
 from extensions.models.common.pre_processor import default_pre_processor
 from extensions.models.padim.exported import ExportedPadim
-from extensions.models.padim.torch_model import derive_n_features, fit_gaussians
+from extensions.models.padim.torch_model import _inverse, derive_n_features, fit_gaussians
 
 
 def test_scores_equal_anomalibs_after_the_same_seed(bare, engine, tiny_folder, images, raw_scores):
@@ -88,3 +88,8 @@ def test_distances_and_embeddings_are_those_of_anomalib(size):
         found = model.anomaly_map_generator.compute_distance(embedding, stats)
     assert found.shape == (3, 1, *size)
     torch.testing.assert_close(found, Stock.compute_distance(embedding, stats), rtol=1e-6, atol=0)
+
+
+def test_a_covariance_that_is_not_definite_is_inverted_as_anomalib_does():
+    covariances = torch.tensor([[[2.0, 1.0], [1.0, 2.0]], [[1.0, 2.0], [2.0, 1.0]]])
+    torch.testing.assert_close(_inverse(covariances), torch.linalg.inv(covariances))
