@@ -183,7 +183,7 @@ def fit_gaussians(
 
 
 def _inverse(covariances: torch.Tensor) -> torch.Tensor:
-    """Of covariances (p, C, C), by Cholesky in half the time; by LU, as anomalib, where one is not definite in float32."""
+    """Of covariances (p, C, C), by Cholesky in half the time; one not definite in float32 by LU, as anomalib."""
     factors, failed = torch.linalg.cholesky_ex(covariances)
     inverses = torch.cholesky_inverse(factors)
     for place in failed.nonzero().flatten().tolist():
