@@ -30,6 +30,7 @@ logger = logging.getLogger(__name__)
 ROUNDS = 5
 MORE_ROUNDS = 9  # on a busy machine
 FEWEST_ROUNDS = 3
+STEADY = 0.05  # part of the median within which the turns of a network lie, so that more would tell nothing
 TURN: dict[str, Any] = {"warm_up": 2, "enough": 3, "repeats": 10, "enough_s": 0.15}  # of `time_images`
 LIMIT = (60.0, 2.0)  # s, and s a network, after which no round begins beyond `FEWEST_ROUNDS`
 SLOW_S = 60.0  # a network, after which no other round begins: of images in hundreds of tiles one must do
@@ -55,6 +56,10 @@ class _Timed:
     def n_views(self) -> int:
         views = self.run.record.experiment.views
         return (views and views.n_views) or 1
+
+    @property
+    def is_steady(self) -> bool:
+        return max(self.turns) - min(self.turns) <= STEADY * float(np.median(self.turns))
 
     def summary(self) -> Speed:
         """The median over the turns, the least and the largest of them, p95 of all times."""
@@ -139,7 +144,8 @@ def _time_in_turns(timed: dict[str, _Timed], *, progress: bool) -> Speed:
             n_rounds = MORE_ROUNDS if load.note else ROUNDS
             bar.total = bar.n + (n_rounds - done) * len(timed)
             taken = time.monotonic() - started
-            if done >= FEWEST_ROUNDS and taken > LIMIT[0] + LIMIT[1] * len(timed):
+            is_known = not load.note and all(one.is_steady for one in timed.values())
+            if done >= FEWEST_ROUNDS and (is_known or taken > LIMIT[0] + LIMIT[1] * len(timed)):
                 break
             if taken > SLOW_S * len(timed):
                 break

@@ -185,7 +185,7 @@ def _latency(
     from extensions.runtime.explained import step
 
     n_views = next((one.n_views for one in prepared.experiment.augmentations if one.where == "tta"), 1)
-    few: dict[str, Any] = {"enough": 3, "repeats": 5} if options.timed_later else {}
+    few: dict[str, Any] = {"warm_up": 1, "enough": 3, "repeats": 3} if options.timed_later else {}
     with step("measuring latency"), moved_to(device, model):  # Lightning has taken it to the CPU
         latency = measure_latency(model, image, transform=left_to_do, n_views=n_views, **few)
         return latency.model_copy(update={"network": network_id(prepared.experiment, model, image, n_views=n_views)})

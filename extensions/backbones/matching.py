@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,13 @@ def _canonical(name: str, names: frozenset[str]) -> str:
         return name
     flat = name.replace(".", "_", 1)
     first = flat.split(".", 1)[0]
-    return flat if flat in names or any(other.startswith(f"{first}.") for other in names) else name
+    return flat if flat in names or first in _containers(names) else name
+
+
+@lru_cache(maxsize=8)  # each name of a file asks for it
+def _containers(names: frozenset[str]) -> frozenset[str]:
+    """The first parts of all names that have more."""
+    return frozenset(name.split(".", 1)[0] for name in names if "." in name)
 
 
 def _unit(name: str, containers: frozenset[str]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections import Counter
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from benchmark.execute import latency_session
 from benchmark.execute.sweep import run_sweep
 from benchmark.one_run import latency
 from benchmark.one_run.kept_networks import IMAGE, NETWORK, FinishedRun, Keeper, network_id, runs_of
+from benchmark.one_run.machine import MachineLoad
 from benchmark.one_run.options import RunOptions
 from benchmark.plan.experiment import Experiment
 from benchmark.records.archive import read_records
@@ -83,6 +85,18 @@ def test_networks_take_turns_and_runs_of_one_network_share_its_time(one, tmp_pat
         assert speed.latency_n == 3 * latency_session.ROUNDS
         assert speed.latency_threads > 0
     assert left(tmp_path) == [IMAGE, "model.ckpt"]
+
+
+@pytest.mark.parametrize(("varies", "n_turns"), [(0.01, 3), (0.5, 5)])
+def test_no_more_turns_are_taken_than_tell_anything(one, tmp_path, monkeypatch, varies, n_turns):
+    factors = itertools.cycle([1.0, 1.0 + varies])
+    monkeypatch.setattr(latency, "time_images", lambda *_, **__: [10 * next(factors)] * 3)
+    monkeypatch.setattr(latency_session, "ROUNDS", 5)
+    monkeypatch.setattr(latency_session, "MORE_ROUNDS", 5)
+    monkeypatch.setattr(MachineLoad, "note", "")
+    run_sweep([one], tmp_path, options=QUIET, keep="best")
+    (speed,) = speeds(tmp_path).values()
+    assert speed.latency_turns == n_turns
 
 
 @pytest.mark.parametrize("keep", ["none", "all"])
