@@ -120,11 +120,12 @@ def _time_in_turns(timed: dict[str, _Timed], *, progress: bool) -> Speed:
     n_threads = torch.get_num_threads()
     shelf, load = _Shelf(), MachineLoad()
     started = time.monotonic()
-    n_rounds, done = ROUNDS, 0
+    n_rounds, done, waiting = ROUNDS, 0, list(timed)
     bar = progress_bar(title="latency", total=n_rounds * len(timed), unit="turn", hidden=not progress)
     with bar, quiet(), exact_float32():
-        while done < n_rounds and timed:
-            for name, one in list(timed.items()):
+        while done < n_rounds and waiting:
+            for name in waiting:
+                one = timed[name]
                 compute_on(n_threads)
                 try:
                     with shelf.lend(name, one.run) as (model, image):
@@ -142,10 +143,11 @@ def _time_in_turns(timed: dict[str, _Timed], *, progress: bool) -> Speed:
             load.look()
             done += 1
             n_rounds = MORE_ROUNDS if load.note else ROUNDS
-            bar.total = bar.n + (n_rounds - done) * len(timed)
+            may_be_steady = done >= FEWEST_ROUNDS and not load.note
+            waiting = [name for name, one in timed.items() if not (may_be_steady and one.is_steady)]
+            bar.total = bar.n + (n_rounds - done) * len(waiting)
             taken = time.monotonic() - started
-            is_known = not load.note and all(one.is_steady for one in timed.values())
-            if done >= FEWEST_ROUNDS and (is_known or taken > LIMIT[0] + LIMIT[1] * len(timed)):
+            if done >= FEWEST_ROUNDS and taken > LIMIT[0] + LIMIT[1] * len(timed):
                 break
             if taken > SLOW_S * len(timed):
                 break

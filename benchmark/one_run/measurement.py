@@ -67,15 +67,16 @@ def measure(record: Record, prepared: Prepared, workspace: Path, options: RunOpt
         record = record.model_copy(update={"dataset": record.dataset.model_copy(update=lies)})
         validation = known is None and validates(model, datamodule)
         splits = ("test",) if known else (*SPLITS, "val") if validation else SPLITS
-        cached = CachedRun(
-            open_cache(),
-            datamodule,
-            model,
-            layers=dict(options.layers).get(backbone_id(experiment), ()),
-            device=device,
-            splits=splits,
-            augmented=augmented_splits(augmentations),
-        )
+        with step("preparing the backbone"):
+            cached = CachedRun(
+                open_cache(),
+                datamodule,
+                model,
+                layers=dict(options.layers).get(backbone_id(experiment), ()),
+                device=device,
+                splits=splits,
+                augmented=augmented_splits(augmentations),
+            )
         engine = make_engine(
             model,
             experiment.trainer,
@@ -112,7 +113,8 @@ def measure(record: Record, prepared: Prepared, workspace: Path, options: RunOpt
     with step("writing the scores"):
         files = write_evaluation(evaluation, workspace, calibration=calibration)
     keep_maps(maps, evaluation.scores["image"].tolist(), workspace)
-    kept = _keep_weights(engine, model, workspace, options, image, in_test=in_test)
+    with step("keeping the network"):
+        kept = _keep_weights(engine, model, workspace, options, image, in_test=in_test)
     images = _drawn_images(collector, evaluation, workspace, datamodule)
     speed = {
         "fit_seconds": known.whole_seconds,

@@ -38,7 +38,7 @@ def latency_sessions(records: Sequence[Record]) -> Iterable[tuple[str, str]]:
             found.setdefault(record.speed.latency_session, []).append(record)
     for session, runs in sorted(found.items()):
         networks = {run.speed.network: run.speed for run in runs}
-        turns = max(speed.latency_turns or 0 for speed in networks.values())
+        turns = " to ".join(map(str, _ends([speed.latency_turns or 0 for speed in networks.values()])))
         threads = max(speed.latency_threads or 0 for speed in networks.values())
         devices = ", ".join(sorted({str(speed.latency_device) for speed in networks.values()}))
         yield (
@@ -48,6 +48,11 @@ def latency_sessions(records: Sequence[Record]) -> Iterable[tuple[str, str]]:
     alone = sum(record.speed.latency_session is None for record in records if record.speed.latency_ms)
     if alone:
         yield "Alone", f"{alone} runs were timed within themselves, beside whatever the machine did"
+
+
+def _ends(values: Sequence[int]) -> list[int]:
+    """The least and the largest, once where they are equal."""
+    return sorted({min(values), max(values)})
 
 
 def _all_compare(name: str, blocks: Sequence[pd.DataFrame]) -> bool:
