@@ -51,7 +51,7 @@ def grid(bench: Bench) -> Measurement:
         data=data.description,
         reference_seconds=turns.reference[0] + not_measured - filled,
         reference="anomalib benchmark",
-        bound=20,
+        bound=30,
         agreement=f"{' and '.join(COMPARED)} of every run" + (", indices of stock's centers" if coresets else ""),
         difference=largest_difference(turns.ours_result, turns.reference_result) if not n_different else float("inf"),
         extrapolated=bool(coresets),
