@@ -54,7 +54,7 @@ def _start_sweep(output: Path) -> BaseProcess:
 
 def test_a_sweep_of_two_workers_survives_kills_at_random_moments(tmp_path):
     store, rng, seen = Store(tmp_path), random.Random(0), {}
-    for _ in range(4):
+    for _ in range(2):
         n_begun = len(list(tmp_path.glob("starts/*")))
         sweep = _start_sweep(tmp_path)
         while len(list(tmp_path.glob("starts/*"))) == n_begun:

@@ -1,5 +1,6 @@
 """Rows of training by gradient: the losses of both sides are equal, and what is trained takes a part of the time."""
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -10,6 +11,7 @@ from benchmark.speed import ROWS, Settings, all_rows
 from benchmark.speed.bench import Bench
 from benchmark.speed.timing import Measurement
 from benchmark.speed.trained_part import TrainedPart
+from benchmark.speed.training import _largest, _largest_part
 from extensions import Folder
 
 TINY = Settings(
@@ -60,3 +62,10 @@ def test_time_of_nested_modules_counts_once_and_that_of_frozen_ones_does_not() -
     assert depths == [2]  # the last hook of the innermost: two enclosing ones are left
     assert part.seconds > 0
     part.on_fit_end()
+
+
+def test_only_the_first_losses_must_agree_for_rounding_grows() -> None:
+    stock = [2.0, 1.0, 0.5, 1e-6]
+    assert _largest_part([2.0, 1.01, 0.5, 1e-3], stock) == pytest.approx(0.01)
+    assert _largest([2.0, 1.01, 0.5, 1e-3], stock) == pytest.approx(0.005)
+    assert _largest_part(stock[:3], stock) == _largest(stock[:3], stock) == math.inf
