@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 BACKBONE = "resnet18"  # that anomalib's ReverseDistillation and FastFlow take; random, since a step costs the same
 TOLERANCE = 1e-3  # of the loss of a batch, as a part of it
-# Batches whose losses are to agree, the first. Rounding grows from step to step: where the trained tensors of anomalib's
-# model are changed by a ten-millionth, its losses of the third epoch differ as much from its own as ours do.
+# Batches whose losses are to agree, the first. Rounding grows from step to step: where the trained tensors of
+# anomalib's model are changed by a ten-millionth, its losses of the third epoch differ from its own as much as ours do.
 N_COMPARED = 3
 SHARE = 0.85  # of the time of a fit that its trained part takes, where twice as fast cannot be reached
 TWICE_ASKED = ("Stfpm", "Cflow", "ReverseDistillation")
@@ -76,9 +76,8 @@ def training(bench: Bench, *, name: str, has_stock: bool, is_large: bool) -> Mea
         difference=_largest_part(part.losses, other.losses),
         tolerance=TOLERANCE,
         detail=(
-            f"{len(part.losses)} batches, whose losses differ by {_largest(part.losses, other.losses):.1g} of the largest "
-            f"at most; {BACKBONE} with random tensors, equal on both sides; both without "
-            "validation; ours with a cold cache, its decoding and the features of its frozen network included, the "
+            f"{len(part.losses)} batches, whose losses differ by {_largest(part.losses, other.losses):.1g} of the "
+            f"largest at most; {BACKBONE} with random tensors, equal on both sides; both without validation; ours with a cold cache, its decoding and the features of its frozen network included, the "
             "conversion of that network for OpenVINO, once on a machine, not"
         ),
         **asked,
