@@ -77,7 +77,8 @@ def training(bench: Bench, *, name: str, has_stock: bool, is_large: bool) -> Mea
         tolerance=TOLERANCE,
         detail=(
             f"{len(part.losses)} batches, whose losses differ by {_largest(part.losses, other.losses):.1g} of the "
-            f"largest at most; {BACKBONE} with random tensors, equal on both sides; both without validation; ours with a cold cache, its decoding and the features of its frozen network included, the "
+            f"largest at most; {BACKBONE} with random tensors, equal on both sides; both without "
+            "validation; ours with a cold cache, its decoding and the features of its frozen network included, the "
             "conversion of that network for OpenVINO, once on a machine, not"
         ),
         **asked,
