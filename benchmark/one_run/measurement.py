@@ -39,10 +39,9 @@ def measure(record: Record, prepared: Prepared, workspace: Path, options: RunOpt
     from benchmark.one_run.shared_fit import Tested, last_fit, test_id
     from benchmark.one_run.threshold_scores import calibration_scores, check_calibration, cross_conformal_scores
     from benchmark.one_run.training import attach, device_of, make_engine, validates
-    from benchmark.plan.augmentation import augmented_splits, augmenting_callbacks
-    from extensions.cache import open_cache
+    from benchmark.plan.augmentation import augmenting_callbacks
     from extensions.data.reading.decoded import decoded_images
-    from extensions.models.common.cached_run import SPLITS, CachedRun
+    from extensions.models.common.cached_run import SPLITS
     from extensions.runtime.explained import step
     from extensions.runtime.freed_memory import give_back_memory
     from extensions.runtime.lightning_runs import quiet
@@ -68,15 +67,7 @@ def measure(record: Record, prepared: Prepared, workspace: Path, options: RunOpt
         validation = known is None and validates(model, datamodule)
         splits = ("test",) if known else (*SPLITS, "val") if validation else SPLITS
         with step("preparing the backbone"):
-            cached = CachedRun(
-                open_cache(),
-                datamodule,
-                model,
-                layers=dict(options.layers).get(backbone_id(experiment), ()),
-                device=device,
-                splits=splits,
-                augmented=augmented_splits(augmentations),
-            )
+            cached = _cached_run(prepared, model, options, device=device, splits=splits)
         engine = make_engine(
             model,
             experiment.trainer,
@@ -129,6 +120,26 @@ def measure(record: Record, prepared: Prepared, workspace: Path, options: RunOpt
         "files": files.model_copy(update={"checkpoint": kept, "images": images}),
     }
     return finished(record, model, evaluation, known.training).model_copy(update=found_out), model
+
+
+def _cached_run(
+    prepared: Prepared, model: AnomalibModule, options: RunOptions, *, device: str, splits: tuple[str, ...]
+) -> CachedRun:
+    from benchmark.plan.augmentation import augmented_splits
+    from extensions.cache import open_cache
+    from extensions.models.common.cached_run import CachedRun
+
+    experiment, datamodule = prepared.experiment, prepared.datamodule
+    assert datamodule is not None
+    return CachedRun(
+        open_cache(),
+        datamodule,
+        model,
+        layers=dict(options.layers).get(backbone_id(experiment), ()),
+        device=device,
+        splits=splits,
+        augmented=augmented_splits(experiment.augmentations),
+    )
 
 
 def _collector(prepared: Prepared, options: RunOptions, maps: MapCollector | None) -> ScoreCollector:
@@ -187,7 +198,7 @@ def _latency(
     from extensions.runtime.explained import step
 
     n_views = next((one.n_views for one in prepared.experiment.augmentations if one.where == "tta"), 1)
-    few: dict[str, Any] = {"warm_up": 1, "enough": 3, "repeats": 3} if options.timed_later else {}
+    few: dict[str, Any] = {"warm_up": 1, "repeats": 3} if options.timed_later else {}
     with step("measuring latency"), moved_to(device, model):  # Lightning has taken it to the CPU
         latency = measure_latency(model, image, transform=left_to_do, n_views=n_views, **few)
         return latency.model_copy(update={"network": network_id(prepared.experiment, model, image, n_views=n_views)})

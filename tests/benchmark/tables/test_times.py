@@ -44,6 +44,10 @@ def test_times_of_one_session_and_machine_are_colored_and_nothing_is_warned_of(t
     about = tables_of(records).about
     (session,) = about.loc[about["section"] == "Latency", "value"]
     assert session == "2 networks of 2 runs in 5 turns each, on cpu, 2 threads"
+    records[1]["speed"]["latency_turns"] = 3
+    about = tables_of(records).about
+    (session,) = about.loc[about["section"] == "Latency", "value"]
+    assert session.startswith("2 networks of 2 runs in 3 to 5 turns each")
 
 
 @pytest.mark.parametrize("sessions", [("a", "b"), ("a", None), (None, None)])
