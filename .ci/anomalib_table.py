@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 HEADS = ("class", "runs offline", "asks for", "its license", "MB", "px", "one epoch", "map", "export", "MVTec AD")
-OURS = ("Padim", "Patchcore", "Stfpm", "Cflow", "Fastflow", "ReverseDistillation")
+OURS = ("Padim", "Patchcore", "Dfm", "Stfpm", "Cflow", "Fastflow", "ReverseDistillation")
 # What no error tells: requirements beside files, and what is known of files that timm has no license of.
 BESIDES = {
     "CFM": "images with point clouds (`anomalib.data.MVTec3D`), which no data set of the workbench has",

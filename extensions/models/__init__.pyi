@@ -6,6 +6,7 @@ from .common.pre_processor import ImagePreProcessor as ImagePreProcessor
 from .contrastive_stfpm.lightning_model import ContrastiveStfpm as ContrastiveStfpm
 from .conv_autoencoder.callbacks import ReconstructionStrip as ReconstructionStrip
 from .conv_autoencoder.lightning_model import ConvAutoencoder as ConvAutoencoder
+from .dfm.lightning_model import Dfm as Dfm
 from .ensemble.lightning_model import Ensemble as Ensemble
 from .fastflow.lightning_model import Fastflow as Fastflow
 from .padim.lightning_model import Padim as Padim

@@ -268,4 +268,4 @@ def position_warning(model: Any, found: Position) -> str | None:
 
 def needs_alignment(model: Any) -> bool:
     """Whether a detector compares each place with the same one of other images; of anomalib's own by their names."""
-    return bool(getattr(model, "needs_alignment", type(model).__name__ in ("Padim", "Cflow")))
+    return bool(getattr(model, "needs_alignment", type(model).__name__ in ("Padim", "Dfm", "Fre", "Cflow")))

@@ -15,6 +15,7 @@ from extensions.models.common.checkpoint_settings import COMPONENTS, differences
 ON_BACKBONES = {
     "Patchcore": {"coreset_sampling_ratio": 0.05, "num_neighbors": 3},
     "Padim": {"n_features": 20},
+    "Dfm": {},
     "Cflow": {"coupling_blocks": 2, "condition_vector": 16},
     "Stfpm": {},
     "ContrastiveStfpm": {"projection_size": 8},
@@ -45,6 +46,7 @@ OTHERWISE = {
         "foreground": "pca", "foreground_threshold": 1.0, "unit_patches": True,
     },
     "Padim": {"n_features": 10, "support_views": True},
+    "Dfm": {"pooling_kernel_size": 1, "pca_level": 0.5},
     "Cflow": {
         "fiber_batch_size": 7, "lr": 0.5, "lr_schedule": "cosine", "decoder": "other", "condition_vector": 8,
         "coupling_blocks": 1, "clamp_alpha": 1.0, "permute_soft": True,

@@ -98,9 +98,11 @@ def test_which_detectors_are_bound_to_places():
 
     arguments = {"backbone": "resnet18", "pre_trained": False, "evaluator": False, "visualizer": False}
     bound = {
-        name for name in ("Padim", "Patchcore", "Stfpm", "Cflow", "RegAd") if getattr(extensions, name).needs_alignment
+        name
+        for name in ("Padim", "Dfm", "Patchcore", "Stfpm", "Cflow", "RegAd")
+        if getattr(extensions, name).needs_alignment
     }
-    assert bound == {"Padim", "Cflow", "RegAd"}
+    assert bound == {"Padim", "Dfm", "Cflow", "RegAd"}
     assert needs_alignment(extensions.Padim(**arguments))
     assert not needs_alignment(extensions.Patchcore(**arguments))
     assert needs_alignment(StockPadim(pre_trained=False))
