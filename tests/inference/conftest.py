@@ -1,6 +1,7 @@
 """What the tests of the line share: a tiny PaDiM, its checkpoint and its export."""
 
 import contextlib
+import functools
 import hashlib
 import shutil
 import threading
@@ -41,7 +42,12 @@ def fit(tiny_folder, tmp_path_factory):
 
 @pytest.fixture(scope="session", autouse=True)
 def onnx_written_once(tmp_path_factory):
-    """Tracing takes seconds: what was traced once, the same tensors in the same settings, is copied the next time."""
+    """Tracing takes seconds: what was traced once, the same tensors in the same settings, is copied the next time.
+
+    The list of operations that torch makes anew for every export, a second's work, is made once.
+    """
+    from torch.onnx._internal.exporter._registration import ONNXRegistry
+
     from inference.export import network
 
     folder, write = tmp_path_factory.mktemp("onnx"), network.write_onnx
@@ -62,6 +68,7 @@ def onnx_written_once(tmp_path_factory):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(network, "write_onnx", copy_or_write)
+        patch.setattr(ONNXRegistry, "from_torchlib", staticmethod(functools.cache(ONNXRegistry.from_torchlib)))
         yield
 
 

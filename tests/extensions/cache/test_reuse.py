@@ -125,8 +125,14 @@ def test_results_are_the_same_without_a_cache_with_a_cold_and_with_a_warm_one(
         assert warm.metrics[metric] == pytest.approx(value, abs=1e-4), metric
 
 
-@pytest.mark.parametrize("name", ["Patchcore", "Stfpm", "ConvAutoencoder"])
-@pytest.mark.parametrize("augmentation", [None, {"name": "flip", "where": "both"}, {"name": "flip", "where": "tta"}])
+@pytest.mark.parametrize(
+    ("augmentation", "name"),
+    [
+        (None, "Patchcore"),
+        ({"name": "flip", "where": "both"}, "Stfpm"),
+        ({"name": "flip", "where": "tta"}, "ConvAutoencoder"),
+    ],
+)
 def test_a_crop_of_the_center_is_done_each_time_and_changes_nothing(
     name, augmentation, root, weights, tmp_path, monkeypatch
 ):

@@ -47,8 +47,8 @@ def root(tmp_path_factory) -> Path:
         *((name, "roi.png", None) for name in MODELS),
         ("Patchcore", "foreground", None),
         ("Padim", "roi.png", "top_5%"),
-        ("Cdo", "roi.png", "top_5%"),
-        ("Patchcore", "foreground", "top_5%"),
+        pytest.param("Cdo", "roi.png", "top_5%", marks=pytest.mark.slow),  # likewise pooled: PaDiM and PatchCore
+        pytest.param("Patchcore", "foreground", "top_5%", marks=pytest.mark.slow),
         ("Patchcore", "foreground", "top_50"),
     ],
 )

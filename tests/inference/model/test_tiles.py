@@ -75,7 +75,7 @@ def whole(strips) -> list[np.ndarray]:
     [
         ("Patchcore", {}),
         ("Padim", {}),
-        ("Stfpm", {}),
+        pytest.param("Stfpm", {}, marks=pytest.mark.slow),  # without a layout of its own for export, as others are
         ("Padim", {"resize": [128, 64]}),
         ("Padim", {"image_size": 48}),
         ("Patchcore", {"score_pooling": "top_5%"}),
