@@ -31,9 +31,11 @@ def study_tables(results: Path) -> dict[str, str | None]:
         ("planted_images", PLANTED, interval_table),
     ):
         folder = results / name
-        found[name] = table(_means(folder), metrics) if (folder / "records.jsonl").is_file() else None
+        means = _means(folder, with_intervals=table is interval_table)
+        found[name] = None if means is None else table(means, metrics)
     pooled = results / "pooling"
-    found["pooling"] = pooling_table(_means(pooled)) if (pooled / "records.jsonl").is_file() else None
+    means = _means(pooled, with_intervals=False)
+    found["pooling"] = None if means is None else pooling_table(means)
     measured = results / "tune" / "summary.csv"
     found["tune"] = tune_table(pd.read_csv(measured)) if measured.is_file() else None
     sources = pooled / "sources.csv"
@@ -173,11 +175,22 @@ def _finely(row: dict, name: str) -> str:
     return f"{row[name]:.4f}" + ("" if deviation is None or pd.isna(deviation) else f" ± {deviation:.4f}")
 
 
-def _means(output: Path) -> pd.DataFrame:
-    """The leaderboard's row of each data set: the mean over its categories where it has several."""
-    from benchmark.api.output_tables import read_leaderboard
+def _means(output: Path, *, with_intervals: bool) -> pd.DataFrame | None:
+    """The leaderboard's row of each data set: the mean over its categories where it has several; None without records.
 
-    frame = read_leaderboard(output)
+    Intervals over test images take seconds to compute.
+    """
+    from benchmark.api.output_tables import read_leaderboard
+    from benchmark.records.archive import load
+    from benchmark.tables.leaderboard import build_tables
+
+    if not (output / "records.jsonl").is_file():
+        return None
+    if with_intervals:
+        frame = read_leaderboard(output)
+    else:
+        archive = load(output)
+        frame = build_tables(archive.records, archive.plans).leaderboard
     several = frame[frame["category"] == "mean"]
     keys = ["model", "settings", "dataset"]
     alone = frame[~frame.set_index(keys).index.isin(several.set_index(keys).index)]
