@@ -13,10 +13,10 @@ Row = tuple[str, str, str, str]
 
 def paired_tables(results: Path) -> dict[str, str | None]:
     """Markdown of each table by its name, None for a study that is not there."""
-    tables = {"ensembles": ensembles_table, "tuned": tuned_table}
+    tables = {"ensembles": ("ensembles", ensembles_table), "tuned": ("tuned", tuned_table), "pairs": ("dfm", pairs_table)}
     return {
-        name: table(results / name) if (results / name / "records.jsonl").is_file() else None
-        for name, table in tables.items()
+        name: table(results / folder) if (results / folder / "records.jsonl").is_file() else None
+        for name, (folder, table) in tables.items()
     }
 
 
@@ -37,6 +37,37 @@ def ensembles_table(output: Path) -> str:
     lines.sort(key=lambda line: (order.index(line[0]), line[1] == "both", line[1]))
     heads = ("data", "detector", "seeds", "image AUROC", "pixel AUROC", "AUPRO", "both less this one, image AUROC",
              "pixel AUROC")  # fmt: skip
+    return _markdown(heads, lines)
+
+
+def pairs_table(output: Path) -> str:
+    """A row per data set and detector, and how far each pair is above the better of its two members."""
+    from benchmark.records.archive import load
+    from benchmark.records.cells import group_runs
+    from benchmark.tables.row_samples import row_samples
+    from benchmark.tables.stored_scores import StoredScores
+
+    stored, groups = StoredScores(output), group_runs(load(output).records, [])
+    group_of = {run.key: place for place, group in enumerate(groups) for run in group.counted}
+    rows = {group_of[row["run_keys"].split(";")[0]]: row for row in _leaderboard(output).to_dict("records")}
+    lines = []
+    for place, row in sorted(rows.items(), key=lambda one: (one[1]["dataset"], -one[1]["image_AUROC"])):
+        above, told = ["", ""], f"{row['model']} ({row['settings']})"
+        members = [rows[group_of[key]] for key in groups[place].counted[0].members or ()]
+        if members:
+            better = max(range(len(members)), key=lambda one: members[one]["image_AUROC"])
+            pair = [groups[place], groups[group_of[groups[place].counted[0].members[better]]]]
+            samples = [
+                row_samples(one, sorted({category for category, _ in one.cells}), stored) for one in pair
+            ]
+            above = [_above(*samples, metric) for metric in ("image_AUROC", "pixel_AUROC")]
+            told = row["settings"].removeprefix("members=").replace("tf_efficientnet_lite0 ", "")
+        elif "image_size" not in told:
+            told += f", {row['image_size'].split('x')[0]} px"
+        cells = [_finely(row, "image_AUROC"), *(_spread(row, name) for name in ("pixel_AUROC", "pixel_AUPRO"))]
+        lines.append([row["dataset"], told, str(int(row["n_seeds"])), *cells, f"{row['latency_ms']:.0f}", *above])
+    heads = ("data", "detector", "seeds", "image AUROC", "pixel AUROC", "AUPRO", "ms/image",
+             "above its better member, image AUROC", "pixel AUROC")  # fmt: skip
     return _markdown(heads, lines)
 
 
