@@ -13,7 +13,11 @@ Row = tuple[str, str, str, str]
 
 def paired_tables(results: Path) -> dict[str, str | None]:
     """Markdown of each table by its name, None for a study that is not there."""
-    tables = {"ensembles": ("ensembles", ensembles_table), "tuned": ("tuned", tuned_table), "pairs": ("dfm", pairs_table)}
+    tables = {
+        "ensembles": ("ensembles", ensembles_table),
+        "tuned": ("tuned", tuned_table),
+        "pairs": ("dfm", pairs_table),
+    }
     return {
         name: table(results / folder) if (results / folder / "records.jsonl").is_file() else None
         for name, (folder, table) in tables.items()
@@ -57,9 +61,7 @@ def pairs_table(output: Path) -> str:
         if members:
             better = max(range(len(members)), key=lambda one: members[one]["image_AUROC"])
             pair = [groups[place], groups[group_of[groups[place].counted[0].members[better]]]]
-            samples = [
-                row_samples(one, sorted({category for category, _ in one.cells}), stored) for one in pair
-            ]
+            samples = [row_samples(one, sorted({category for category, _ in one.cells}), stored) for one in pair]
             above = [_above(*samples, metric) for metric in ("image_AUROC", "pixel_AUROC")]
             told = row["settings"].removeprefix("members=").replace("tf_efficientnet_lite0 ", "")
         elif "image_size" not in told:

@@ -40,6 +40,8 @@ def tables() -> dict[str, str | None]:
     found: dict[str, str | None] = {"quickstart": markdown(quickstart), "quickstart_short": short(quickstart)}
     found["piped"] = short(piped, with_backbone=True)
     others = {name: plain_leaderboard(ROOT / "results" / name) for name in STUDIES if name not in known}
+    dfm = plain_leaderboard(ROOT / "results" / "dfm").query("model == 'Dfm' and n_seeds > 0")
+    others["dfm"] = dfm[dfm["category"] == dfm.groupby("dataset")["category"].transform("last")]
     found |= model_tables(known | others)
     found["few_shot"] = few_shot_table(plain_leaderboard(ROOT / "results" / "few_shot"))
     found["speed"] = speed_table(ROOT / "results" / "speed" / "speed.json")
