@@ -6,11 +6,11 @@ from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 from benchmark.plan.experiment import constructor_defaults
-from benchmark.records.canonical_experiment import is_location
+from benchmark.records.canonical_experiment import CATEGORY, is_location
 from extensions.data.joint_training import TESTED, training_of
 
 _SECTIONS = ("model", "trainer", "data", "refinement", "augmentation")
-_UNTOLD = frozenset({"category", "num_workers", "max_memory_bytes", *TESTED})
+_UNTOLD = frozenset({*CATEGORY, "num_workers", "max_memory_bytes", *TESTED})
 _MOST = 80  # characters of a value
 
 Argument = tuple[str, str]

@@ -55,6 +55,10 @@ class CanonicalExperiment(Section):
         return (self.refinement or {}).get("strategy") == "review"
 
 
+CATEGORY = ("category", "cells")
+"""Arguments of a datamodule that name its category; `cells` is that of `extensions.Elpv`."""
+
+
 def is_location(argument: str) -> bool:
     """Whether an argument of a datamodule says where data lie or what they are called, or which of them are tested."""
     return argument in {"category", "name", "products", "root", *TESTED} or argument.endswith("_dir")

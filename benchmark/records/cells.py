@@ -8,7 +8,7 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from benchmark.records.canonical_experiment import CanonicalExperiment, ClassSpec, is_location
+from benchmark.records.canonical_experiment import CATEGORY, CanonicalExperiment, ClassSpec, is_location
 from benchmark.records.record import Record
 from benchmark.records.sweep_plan import PlanEntry, SweepPlan
 from extensions.data.joint_training import TESTED
@@ -136,10 +136,10 @@ def _row_key(source: Record | PlanEntry, ambiguous: set[tuple], dataset: str) ->
     arguments = experiment.data.init_args
     model = experiment.model.on_disk() or [source.model, source.backbone, source.settings]
     rest = [experiment.trainer, experiment.refinement, [part.on_disk() for part in experiment.augmentation]]
-    telling = {name: value for name, value in arguments.items() if not is_location(name)}
+    telling = {name: value for name, value in arguments.items() if not is_location(name) and name not in CATEGORY}
     key = (dataset, _text(model), _text(rest), _text(telling), experiment.data.training)
     if key in ambiguous:
-        left = {name: value for name, value in arguments.items() if name not in ("category", *TESTED)}
+        left = {name: value for name, value in arguments.items() if name not in (*CATEGORY, *TESTED)}
         return (*key, _text(left))
     return key
 

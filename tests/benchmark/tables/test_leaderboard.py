@@ -56,6 +56,12 @@ def test_one_seed_has_no_spread() -> None:
     assert np.isnan(tables_of([make_record()]).leaderboard["image_AUROC_std"].iloc[0])
 
 
+def test_solar_cells_of_two_kinds_are_two_categories_of_one_row() -> None:
+    found = tables_of([make_record(category=kind, data_arguments={"cells": kind}) for kind in ("mono", "poly")])
+    mean = only(found.leaderboard)
+    assert (mean["settings"], mean["n_categories"], mean["status"]) == ("", 2, "2 of 2 runs")
+
+
 def test_a_data_set_without_categories_has_its_own_row_and_its_mean() -> None:
     found = tables_of([make_record(category="")])
     assert found.table["category"].tolist() == ["mean", "all"]
