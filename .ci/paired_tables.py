@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -17,6 +18,7 @@ def paired_tables(results: Path) -> dict[str, str | None]:
         "ensembles": ("ensembles", ensembles_table),
         "tuned": ("tuned", tuned_table),
         "pairs": ("dfm", pairs_table),
+        "pairs_cells": ("dfm_cells", partial(pairs_table, by_category=True)),
     }
     return {
         name: table(results / folder) if (results / folder / "records.jsonl").is_file() else None
@@ -44,8 +46,8 @@ def ensembles_table(output: Path) -> str:
     return _markdown(heads, lines)
 
 
-def pairs_table(output: Path) -> str:
-    """A row per data set and detector, and how far each pair is above the better of its two members."""
+def pairs_table(output: Path, *, by_category: bool = False) -> str:
+    """A row per data set, or category, and detector, and how far each pair is above the better of its two members."""
     from benchmark.records.archive import load
     from benchmark.records.cells import group_runs
     from benchmark.tables.row_samples import row_samples
@@ -53,21 +55,24 @@ def pairs_table(output: Path) -> str:
 
     stored, groups = StoredScores(output), group_runs(load(output).records, [])
     group_of = {run.key: place for place, group in enumerate(groups) for run in group.counted}
-    rows = {group_of[row["run_keys"].split(";")[0]]: row for row in _leaderboard(output).to_dict("records")}
+    frame = _leaderboard(output, by_category=by_category)
+    rows = {(row["category"], group_of[row["run_keys"].split(";")[0]]): row for row in frame.to_dict("records")}
     lines = []
-    for place, row in sorted(rows.items(), key=lambda one: (one[1]["dataset"], -one[1]["image_AUROC"])):
-        above, told = ["", ""], f"{row['model']} ({row['settings']})"
-        members = [rows[group_of[key]] for key in groups[place].counted[0].members or ()]
+    for (category, place), row in sorted(rows.items(), key=lambda one: (_place(one[1]), -one[1]["image_AUROC"])):
+        above, told = ["", ""], f"{row['model']} ({row['settings']})".replace(" ()", "")
+        members = [group_of[key] for key in groups[place].counted[0].members or ()]
         if members:
-            better = max(range(len(members)), key=lambda one: members[one]["image_AUROC"])
-            pair = [groups[place], groups[group_of[groups[place].counted[0].members[better]]]]
-            samples = [row_samples(one, sorted({category for category, _ in one.cells}), stored) for one in pair]
-            above = [_above(*samples, metric) for metric in ("image_AUROC", "pixel_AUROC")]
-            told = row["settings"].removeprefix("members=").replace("tf_efficientnet_lite0 ", "")
+            better = max(members, key=lambda member: rows[category, member]["image_AUROC"])
+            pair = [
+                row_samples(one, [category] if by_category else sorted({name for name, _ in one.cells}), stored)
+                for one in (groups[place], groups[better])
+            ]
+            above = [_above(*pair, metric) for metric in ("image_AUROC", "pixel_AUROC")]
+            told = row["settings"].removeprefix("members=").replace(" tf_efficientnet_lite0", "")
         elif "image_size" not in told:
             told += f", {row['image_size'].split('x')[0]} px"
         cells = [_finely(row, "image_AUROC"), *(_spread(row, name) for name in ("pixel_AUROC", "pixel_AUPRO"))]
-        lines.append([row["dataset"], told, str(int(row["n_seeds"])), *cells, f"{row['latency_ms']:.0f}", *above])
+        lines.append([_place(row), told, str(int(row["n_seeds"])), *cells, f"{row['latency_ms']:.0f}", *above])
     heads = ("data", "detector", "seeds", "image AUROC", "pixel AUROC", "AUPRO", "ms/image",
              "above its better member, image AUROC", "pixel AUROC")  # fmt: skip
     return _markdown(heads, lines)
@@ -101,13 +106,21 @@ def tuned_table(output: Path) -> str:
     return _markdown(heads, lines)
 
 
-def _leaderboard(output: Path) -> pd.DataFrame:
-    """The rows that have runs; of a data set with several categories that of their mean."""
+def _place(row: dict) -> str:
+    """The data set, and the category where the row is of one of several."""
+    return str(row["dataset"]) if row["category"] in ("mean", "all") else f"{row['dataset']} {row['category']}"
+
+
+def _leaderboard(output: Path, *, by_category: bool = False) -> pd.DataFrame:
+    """The rows that have runs; of a data set with several categories that of their mean, or one for each."""
     from benchmark.records.archive import load
     from benchmark.tables.leaderboard import build_tables
 
     archive = load(output)
-    frame = build_tables(archive.records, archive.plans).leaderboard.query("n_seeds > 0")
+    frames = build_tables(archive.records, archive.plans)
+    if by_category:
+        return frames.by_category.query("n_seeds > 0")
+    frame = frames.leaderboard.query("n_seeds > 0")
     return frame[frame["category"] == frame.groupby("dataset")["category"].transform("last")]
 
 
