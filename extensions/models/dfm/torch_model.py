@@ -32,9 +32,9 @@ class PrincipalComponents(components.PCA):
             ValueError: Fewer than two samples, or none that differs from the others.
         """
         n_samples, n_features = dataset.shape
-        centered = dataset.double()
+        centered = dataset.to(torch.float64, copy=True)
         mean = centered.mean(dim=0)
-        centered = centered - mean
+        centered -= mean
         is_wide = n_samples < n_features
         squares, vectors = torch.linalg.eigh(centered @ centered.mT if is_wide else centered.mT @ centered)
         squares, vectors = squares.flip(0).clamp_min(0), vectors.flip(1)
