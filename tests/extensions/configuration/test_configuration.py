@@ -130,6 +130,7 @@ def test_data_is_built_with_its_augmentations(tiny_root: Path) -> None:
 
 def test_short_name_means_our_class_and_long_paths_their_flat_name() -> None:
     assert describe_model({"class_path": "Padim"})["class_path"] == "extensions.Padim"
+    assert describe_model("extensions.models.Padim")["class_path"] == "extensions.Padim"
     assert describe_model("Dfkde")["class_path"] == "anomalib.models.Dfkde"
     assert describe_model(PADIM)["class_path"] == "anomalib.models.Padim"
     assert describe_data({"class_path": "Folder", "init_args": {"name": "n", "normal_dir": "g"}})["class_path"] == (
