@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 
 import pandas as pd
-from study_tables import _finely, _markdown, _spread
+from study_tables import _finely, _markdown, _spread, plain_leaderboard, plain_tables
 
 Row = tuple[str, str, str, str]
 """Data set, model, backbone and settings."""
@@ -29,7 +29,7 @@ def paired_tables(results: Path) -> dict[str, str | None]:
 def ensembles_table(output: Path) -> str:
     """A row per data set and detector: mean ± deviation over seeds, and how far the ensemble is above it."""
     compared = ("image_AUROC", "pixel_AUROC")
-    frame, samples = _leaderboard(output), _samples(output)
+    frame, samples = mean_rows(output), _samples(output)
     pairs = {key[0]: key for key in samples if key[1] == "Ensemble"}
     lines = []
     for row in frame.to_dict("records"):
@@ -55,7 +55,7 @@ def pairs_table(output: Path, *, by_category: bool = False) -> str:
 
     stored, groups = StoredScores(output), group_runs(load(output).records, [])
     group_of = {run.key: place for place, group in enumerate(groups) for run in group.counted}
-    frame = _leaderboard(output, by_category=by_category)
+    frame = plain_tables(output).by_category.query("n_seeds > 0") if by_category else mean_rows(output)
     rows = {(row["category"], group_of[row["run_keys"].split(";")[0]]): row for row in frame.to_dict("records")}
     lines = []
     for (category, place), row in sorted(rows.items(), key=lambda one: (_place(one[1]), -one[1]["image_AUROC"])):
@@ -88,7 +88,7 @@ def tuned_table(output: Path) -> str:
     }
     samples = _samples(output)
     lines = []
-    for (dataset, model), rows in _leaderboard(output).groupby(["dataset", "model"], sort=True):
+    for (dataset, model), rows in mean_rows(output).groupby(["dataset", "model"], sort=True):
         default, *found = sorted(rows.to_dict("records"), key=lambda row: n_given[_name(row)])
         for row in found:
             told = f"{row['backbone']}, {row['image_size']} px, {row['layers']}, {row['settings']}"
@@ -111,16 +111,9 @@ def _place(row: dict) -> str:
     return str(row["dataset"]) if row["category"] in ("mean", "all") else f"{row['dataset']} {row['category']}"
 
 
-def _leaderboard(output: Path, *, by_category: bool = False) -> pd.DataFrame:
-    """The rows that have runs; of a data set with several categories that of their mean, or one for each."""
-    from benchmark.records.archive import load
-    from benchmark.tables.leaderboard import build_tables
-
-    archive = load(output)
-    frames = build_tables(archive.records, archive.plans)
-    if by_category:
-        return frames.by_category.query("n_seeds > 0")
-    frame = frames.leaderboard.query("n_seeds > 0")
+def mean_rows(output: Path) -> pd.DataFrame:
+    """The rows that have runs; of a data set with several categories that of their mean."""
+    frame = plain_leaderboard(output).query("n_seeds > 0")
     return frame[frame["category"] == frame.groupby("dataset")["category"].transform("last")]
 
 

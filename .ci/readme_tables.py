@@ -28,8 +28,8 @@ VARIED = r"augmentation|center_crop|pre_trained|student_backbone"
 def tables() -> dict[str, str | None]:
     """Markdown of each table by the name that its markers bear; None for one whose results are not there yet."""
     from anomalib_table import anomalib_models_table, stock_table
-    from paired_tables import paired_tables
-    from study_tables import study_tables
+    from paired_tables import mean_rows, paired_tables
+    from study_tables import plain_leaderboard, study_tables
 
     from benchmark.api.output_tables import read_leaderboard
 
@@ -40,8 +40,7 @@ def tables() -> dict[str, str | None]:
     found: dict[str, str | None] = {"quickstart": markdown(quickstart), "quickstart_short": short(quickstart)}
     found["piped"] = short(piped, with_backbone=True)
     others = {name: plain_leaderboard(ROOT / "results" / name) for name in STUDIES if name not in known}
-    dfm = plain_leaderboard(ROOT / "results" / "dfm").query("model == 'Dfm' and n_seeds > 0")
-    others["dfm"] = dfm[dfm["category"] == dfm.groupby("dataset")["category"].transform("last")]
+    others["dfm"] = mean_rows(ROOT / "results" / "dfm").query("model == 'Dfm'")
     found |= model_tables(known | others)
     found["few_shot"] = few_shot_table(plain_leaderboard(ROOT / "results" / "few_shot"))
     found["speed"] = speed_table(ROOT / "results" / "speed" / "speed.json")
@@ -60,15 +59,6 @@ def tables() -> dict[str, str | None]:
         there = (ROOT / "results" / name / "records.jsonl").is_file()
         found[name] = stock_table(plain_leaderboard(ROOT / "results" / name)) if there else None
     return found | backbone_tables(ROOT / "results" / "backbones") | line_tables(ROOT / "results" / "inference")
-
-
-def plain_leaderboard(output: Path) -> pd.DataFrame:
-    """A leaderboard without intervals and places, which take seconds to compute."""
-    from benchmark.records.archive import load
-    from benchmark.tables.leaderboard import build_tables
-
-    archive = load(output)
-    return build_tables(archive.records, archive.plans).leaderboard
 
 
 def backbone_tables(output: Path) -> dict[str, str | None]:

@@ -5,8 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
+
+if TYPE_CHECKING:
+    from benchmark.tables.leaderboard import Frames
 
 CDO = {"image AUROC": "image_AUROC", "pixel AUROC": "pixel_AUROC", "pixel AP": "pixel_AveragePrecision"}
 CDO |= {"AUPRO": "pixel_AUPRO"}
@@ -175,22 +179,30 @@ def _finely(row: dict, name: str) -> str:
     return f"{row[name]:.4f}" + ("" if deviation is None or pd.isna(deviation) else f" ± {deviation:.4f}")
 
 
+def plain_tables(output: Path) -> Frames:
+    """All tables of a study without intervals and places, which take seconds to compute."""
+    from benchmark.records.archive import load
+    from benchmark.tables.leaderboard import build_tables
+
+    archive = load(output)
+    return build_tables(archive.records, archive.plans)
+
+
+def plain_leaderboard(output: Path) -> pd.DataFrame:
+    """The leaderboard among them."""
+    return plain_tables(output).leaderboard
+
+
 def _means(output: Path, *, with_intervals: bool) -> pd.DataFrame | None:
     """The leaderboard's row of each data set: the mean over its categories where it has several; None without records.
 
     Intervals over test images take seconds to compute.
     """
     from benchmark.api.output_tables import read_leaderboard
-    from benchmark.records.archive import load
-    from benchmark.tables.leaderboard import build_tables
 
     if not (output / "records.jsonl").is_file():
         return None
-    if with_intervals:
-        frame = read_leaderboard(output)
-    else:
-        archive = load(output)
-        frame = build_tables(archive.records, archive.plans).leaderboard
+    frame = read_leaderboard(output) if with_intervals else plain_leaderboard(output)
     several = frame[frame["category"] == "mean"]
     keys = ["model", "settings", "dataset"]
     alone = frame[~frame.set_index(keys).index.isin(several.set_index(keys).index)]

@@ -94,6 +94,7 @@ def test_few_images_and_tiles_are_not_judged(tmp_path):
 
 
 def test_which_detectors_are_bound_to_places():
+    from anomalib.models import Dfm as StockDfm
     from anomalib.models import Padim as StockPadim
 
     arguments = {"backbone": "resnet18", "pre_trained": False, "evaluator": False, "visualizer": False}
@@ -106,3 +107,4 @@ def test_which_detectors_are_bound_to_places():
     assert needs_alignment(extensions.Padim(**arguments))
     assert not needs_alignment(extensions.Patchcore(**arguments))
     assert needs_alignment(StockPadim(pre_trained=False))
+    assert needs_alignment(StockDfm("resnet18", "layer3", pre_trained=False))
