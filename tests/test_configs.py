@@ -24,12 +24,12 @@ REFINEMENTS = [path for path in CONFIGS if path.parent.name == "refinement"]
 TUNES = [path for path in CONFIGS if path.parent.name == "tune"]
 PROBES = [path for path in CONFIGS if path.parent.name == "self_supervised" and path.stem.startswith("probe_")]
 PACKAGED = {"extensions.ContaminatedElpv", "extensions.Elpv", "extensions.ElpvSynthetic"}
-ANY_MODEL = ["--model", "extensions.Padim", "--model.backbone", "resnet18", "--model.n_features", "10"]
+ANY_MODEL = ["--model", "extensions.Padim", "--model.backbone", "test_resnet", "--model.n_features", "10"]
 ANY_DATA = ["--data", "extensions.Elpv"]
 TINY_DATA = ["--data.n_train", "24", "--data.n_test", "12", "--data.num_workers", "0"]
 TINY_RUN = ["--model.image_size", "64", "--trainer.max_epochs", "1"]
 RANDOM = ["--model.pre_trained", "false"]
-ON_RANDOM = {"backbone": "resnet18", "pre_trained": False, "image_size": 64}
+ON_RANDOM = {"backbone": "test_resnet", "pre_trained": False, "image_size": 64}
 MEMBERS = [{"class_path": f"extensions.{name}", "init_args": ON_RANDOM} for name in ("Patchcore", "Padim")]
 QUIET = ["--trainer.accelerator", "cpu", "--trainer.enable_progress_bar", "false", "--model.visualizer", "false"]
 
@@ -103,10 +103,7 @@ def test_models_have_the_size_that_their_configs_tell_in_words() -> None:
 def test_every_experiment_of_a_benchmark_has_known_classes_and_arguments(path: Path) -> None:
     from benchmark.plan.grid import expand
 
-    experiments = expand(load_config(path), folder=path.parent)
-    assert experiments
-    assert all(map(describe_model, {str(one.model): one.model for one in experiments}.values()))
-    assert all(map(describe_data, {str(one.data): one.data for one in experiments}.values()))
+    assert expand(load_config(path), folder=path.parent)  # which checks them
 
 
 @pytest.mark.parametrize("path", TUNES, ids=named)

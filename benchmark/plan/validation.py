@@ -16,7 +16,7 @@ from benchmark.plan.ensembles import read_ensembles
 from benchmark.plan.experiment import MEMBERS, Experiment
 from benchmark.plan.placeholders import check_placeholders
 from benchmark.statistics.requirement import Requirement, read_requirement
-from extensions.configuration import ConfigError, describe_data, describe_model
+from extensions.configuration import ConfigError, check_data, check_model
 from extensions.configuration.errors import did_you_mean
 from extensions.configuration.trainer import check_trainer
 from extensions.configuration.variants import check_mapping
@@ -232,11 +232,11 @@ def check_experiments(experiments: Sequence[Experiment]) -> list[Experiment]:
         _ = experiment.augmentations  # raises
     for spec in _distinct(experiment.model for experiment in experiments):
         check_placeholders(spec.get("init_args"))
-        describe_model(spec)
+        check_model(spec)
         _check_backbone(spec)
         _check_members(spec)
     for spec in _distinct(experiment.data for experiment in experiments):
-        describe_data(spec)
+        check_data(spec)
     for trainer in _distinct(experiment.trainer for experiment in experiments):
         check_trainer(trainer)
         check_one_device(trainer)
@@ -291,7 +291,7 @@ def _check_members(spec: dict[str, Any]) -> None:
         alone = {key: value for key, value in member.items() if key != "trainer"}
         trainer = check_mapping(member.get("trainer"), f"{MEMBERS}[{place}].trainer")
         try:
-            describe_model(alone)
+            check_model(alone)
             _check_backbone({"init_args": {}, **alone})
             check_trainer(trainer)
             check_one_device(trainer)

@@ -68,7 +68,8 @@ def run_speed(
     """Measure rows and write `rows/<row>.json`, `speed.json`, `speed.csv` and `speed.png` into a folder.
 
     A row is measured again when its settings, its images or our code changed, or when it ended with an error. An
-    interrupt loses the row at work only.
+    interrupt loses the row at work only. Rows that are not asked for stay in the tables as they were measured, by an
+    older commit, too, as long as settings, images, machine and versions are the same; the column `commit` tells.
 
     Args:
         output: Folder for the results.
@@ -96,13 +97,14 @@ def run_speed(
     output.mkdir(parents=True, exist_ok=True)
     keys = {name: row_key(name, settings, source) for name in ROWS}
     wanted = [name for name in ROWS if name in rows or not rows]
-    todo = [name for name in wanted if not is_measured(output, name, keys[name])]
+    code = code_version()
+    todo = [name for name in wanted if not is_measured(output, name, keys[name], code)]
     try:
         with tempfile.TemporaryDirectory(prefix="workbench-speed-") as scratch, _bar(todo) as advance:
             bench = Bench(settings, source, Path(scratch))
             for name in todo:
                 advance(name)
-                write_json(_path(output, name), measure(name, bench) | {"key": keys[name]})
+                write_json(_path(output, name), measure(name, bench) | {"key": keys[name], "code": code})
     finally:
         records = [_read(output, name) for name in ROWS if _read(output, name).get("key") == keys[name]]
         if records:
@@ -121,29 +123,32 @@ def measure(name: str, bench: Bench) -> dict[str, Any]:
         message = " ".join(str(error).split()) or type(error).__name__
         record = dict.fromkeys(COLUMNS) | {"work": name, "error": f"{type(error).__name__}: {message}"}
         record["traceback"] = "".join(traceback.format_exception(error))
+    machine = dict(environment())
     return record | {
         "row": name,
+        "commit": machine["commit"],
         "started": started,
         "limits": bench.measured_limits(),
-        "environment": dict(environment()),
+        "environment": machine,
     }
 
 
-def is_measured(output: Path, name: str, key: str) -> bool:
-    """Whether a row was measured with this key and without an error."""
+def is_measured(output: Path, name: str, key: str, code: str) -> bool:
+    """Whether a row was measured with this key by this code, and without an error."""
     record = _read(output, name)
-    return record.get("key") == key and record.get("error") is None
+    return record.get("key") == key and record.get("code") == code and record.get("error") is None
 
 
 def row_key(name: str, settings: Settings, source: WorkbenchDataModule) -> str:
-    """What decides whether a row is measured again: its settings, the names and sizes of its images, and our code."""
+    """What a row was measured with beside our code: settings, names and sizes of its images, machine and versions."""
     source.setup()
     files = [
         (source.relative(path), Path(path).stat().st_size)
         for data in (source.train_data, source.test_data)
         for path in sorted(data.samples["image_path"])
     ]
-    text = json.dumps([name, asdict(settings), files, code_version()], sort_keys=True)
+    machine = {name: fact for name, fact in environment().items() if name not in ("commit", "platform")}
+    text = json.dumps([name, asdict(settings), files, machine], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

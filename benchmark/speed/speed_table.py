@@ -77,7 +77,9 @@ def readme_table(content: dict[str, Any]) -> str:
         lines.append(f"| {' | '.join(_cells(row))} |")
     machine = content["environment"]
     versions = f"anomalib {machine['anomalib']}, torch {machine['torch']}"
-    return "\n".join(lines) + f"\n\n{machine['cpu']}, {machine['n_threads']} threads, {machine['device']}; {versions}."
+    commits = ", ".join(dict.fromkeys(row["commit"] or "no commit" for row in content["rows"]))
+    place = f"{machine['cpu']}, {machine['n_threads']} threads, {machine['device']}"
+    return "\n".join(lines) + f"\n\n{place}; {versions}; measured at {commits}."
 
 
 def _cells(row: dict[str, Any]) -> list[str]:

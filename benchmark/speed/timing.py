@@ -33,6 +33,7 @@ COLUMNS = (
     "extrapolated",
     "detail",
     "error",
+    "commit",
 )
 
 

@@ -5,6 +5,8 @@ model = instantiate_model(config["model"])
 """
 
 from extensions.configuration.components import (
+    check_data,
+    check_model,
     describe_data,
     describe_model,
     instantiate_callback,
@@ -19,6 +21,8 @@ from extensions.configuration.objects import spec_of
 __all__ = [
     "ConfigError",
     "apply_overrides",
+    "check_data",
+    "check_model",
     "describe_data",
     "describe_model",
     "instantiate_callback",

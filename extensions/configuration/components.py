@@ -80,6 +80,20 @@ def describe_data(spec: dict[str, Any] | str) -> dict[str, Any]:
     return _describe(spec, "data")
 
 
+def check_model(spec: dict[str, Any] | str) -> None:
+    """Raise what `instantiate_model` would of the entry itself; nothing is built.
+
+    Raises:
+        ConfigError: As in `instantiate_model`.
+    """
+    _parse(spec, "model")
+
+
+def check_data(spec: dict[str, Any] | str) -> None:
+    """As `check_model`, for a datamodule's entry."""
+    _parse(spec, "data")
+
+
 def checked_spec(spec: Any, role: str) -> dict[str, Any]:
     """An entry of a config with its class found and its own keys known; init arguments are not looked at.
 

@@ -28,7 +28,7 @@ def fit(tiny_folder, tmp_path_factory):
     def train(name: str, **init_args: object) -> Path:
         seed_everything(0)
         without_backbone = {"image_size": 64, "latent_dim": 8}
-        settings = without_backbone if "Autoencoder" in name else {"backbone": "resnet18", "pre_trained": False}
+        settings = without_backbone if "Autoencoder" in name else {"backbone": "test_resnet", "pre_trained": False}
         settings = {"image_size": 48, "evaluator": False, "visualizer": False, **settings, **init_args}
         model = getattr(extensions, name)(**settings)
         root = tmp_path_factory.mktemp(name)

@@ -35,7 +35,7 @@ def plain(tiny_root, monkeypatch) -> Experiment:
         "name": "tiny", "root": str(tiny_root), "normal_dir": "train/good", "normal_test_dir": "test/good",
         "abnormal_dir": "test/bad", "mask_dir": "mask/bad", "train_batch_size": 4, "num_workers": 0,
     }  # fmt: skip
-    model = {"backbone": "resnet18", "pre_trained": False, "image_size": 32, "n_features": 10}
+    model = {"backbone": "test_resnet", "pre_trained": False, "image_size": 32, "n_features": 10}
     return Experiment(
         model={"class_path": "extensions.Padim", "init_args": model},
         data={"class_path": "extensions.Folder", "init_args": data},
@@ -188,7 +188,7 @@ def test_data_that_are_not_there_are_told_before_a_model_is_loaded(plain, tiny_r
 def test_export_takes_the_best_run_and_says_which(elsewhere, tmp_path, capsys):
     given = ["export", "--run", "best", "--records", str(tmp_path / "out"), "--output", str(tmp_path / "model")]
     assert main(given) == 0
-    assert f"best on tiny: Padim resnet18, run {elsewhere}" in capsys.readouterr().out
+    assert f"best on tiny: Padim test_resnet, run {elsewhere}" in capsys.readouterr().out
     assert json.loads((tmp_path / "model/model.json").read_text())["run_key"] == elsewhere
 
 

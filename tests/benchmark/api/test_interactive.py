@@ -20,7 +20,7 @@ from benchmark.api.run_object import RunError
 from benchmark.records.run_files import CHECKPOINT
 from extensions.configuration import ConfigError
 
-MODEL = {"backbone": "resnet18", "layers": ["layer1", "layer2"], "pre_trained": False, "image_size": 64}
+MODEL = {"backbone": "test_resnet", "layers": ["layer1", "layer2"], "pre_trained": False, "image_size": 64}
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +63,7 @@ def test_a_run_gives_its_metrics_scores_and_files(found):
     assert (found.folder / CHECKPOINT).is_file()
     assert found.folder.name == found.key
     shown = found._repr_html_()
-    for word in ("Padim on resnet18", found.key, "image_AUROC", f"{found.metrics['pixel_AUROC']:.4f}", "finished"):
+    for word in ("Padim on test_resnet", found.key, "image_AUROC", f"{found.metrics['pixel_AUROC']:.4f}", "finished"):
         assert word in shown
     assert len(repr(found)) < 300
     with pytest.raises(AttributeError):
@@ -79,9 +79,9 @@ def test_names_and_classes_stand_for_themselves():
 
 
 def test_arguments_are_described_as_they_were_given():
-    given = extensions.Padim("resnet18", ("layer1",), pre_trained=False, weights=None, n_features=8)
+    given = extensions.Padim("test_resnet", ("layer1",), pre_trained=False, weights=None, n_features=8)
     assert experiment_of(given, "Elpv").model["init_args"] == {
-        "backbone": "resnet18", "layers": ["layer1"], "pre_trained": False, "weights": None, "n_features": 8,
+        "backbone": "test_resnet", "layers": ["layer1"], "pre_trained": False, "weights": None, "n_features": 8,
     }  # fmt: skip
     data = experiment_of("Padim", extensions.ContaminatedElpv(n_train=50, contamination_ratio=0.1)).data
     assert data["init_args"] == {"n_train": 50, "contamination_ratio": 0.1}

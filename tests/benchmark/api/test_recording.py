@@ -18,7 +18,7 @@ from benchmark.records.record_file import read_record
 from benchmark.records.run_files import CHECKPOINT
 from extensions.configuration import ConfigError
 
-SMALL = {"backbone": "resnet18", "layers": ["layer1", "layer2"], "pre_trained": False, "image_size": 64}
+SMALL = {"backbone": "test_resnet", "layers": ["layer1", "layer2"], "pre_trained": False, "image_size": 64}
 SEED = 3
 
 

@@ -32,7 +32,7 @@ def one(tiny_root: Path) -> Experiment:
         "name": "tiny", "root": str(tiny_root), "normal_dir": "train/good", "normal_test_dir": "test/good",
         "abnormal_dir": "test/bad", "mask_dir": "mask/bad", "num_workers": 0,
     }  # fmt: skip
-    model = {"backbone": "resnet18", "pre_trained": False, "image_size": 64, "n_features": 5}
+    model = {"backbone": "test_resnet", "pre_trained": False, "image_size": 64, "n_features": 5}
     return Experiment(
         model={"class_path": "extensions.Padim", "init_args": model},
         data={"class_path": "extensions.Folder", "init_args": data},

@@ -43,7 +43,7 @@ def test_what_failed_is_still_said_to_have_failed():
 
 def test_a_folder_of_good_images_alone_is_trained_on_and_the_page_says_what_is_missing(tiny_root: Path, tmp_path: Path):
     data = {"name": "good", "root": str(tiny_root), "normal_dir": "train/good", "normal_test_dir": "test/good"}
-    model = {"backbone": "resnet18", "pre_trained": False, "image_size": 64, "n_features": 5}
+    model = {"backbone": "test_resnet", "pre_trained": False, "image_size": 64, "n_features": 5}
     one = Experiment(
         model={"class_path": "extensions.Padim", "init_args": model},
         data={"class_path": "extensions.Folder", "init_args": data | {"num_workers": 0}},

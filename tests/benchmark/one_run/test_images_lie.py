@@ -15,7 +15,7 @@ REMARK = "Padim compares each place with the same place of other images, and the
 
 
 def build(name: str):
-    return getattr(extensions, name)(backbone="resnet18", pre_trained=False, evaluator=False, visualizer=False)
+    return getattr(extensions, name)(backbone="test_resnet", pre_trained=False, evaluator=False, visualizer=False)
 
 
 @pytest.fixture

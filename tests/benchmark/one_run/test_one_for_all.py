@@ -51,7 +51,7 @@ def config(tiny_root, tmp_path, monkeypatch) -> dict:
         "root": str(root), "name": "parts", "category": "all", "training": {"grid": ["one_for_all", "one_each"]},
         "train_batch_size": 4, "eval_batch_size": 3, "num_workers": 0,
     }  # fmt: skip
-    model = {"backbone": "resnet18", "pre_trained": False, "image_size": 32}
+    model = {"backbone": "test_resnet", "pre_trained": False, "image_size": 32}
     return {
         "data": [{"class_path": "extensions.MVTecAD", "init_args": data}],
         "models": [

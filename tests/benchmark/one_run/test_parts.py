@@ -91,7 +91,7 @@ def test_siblings_in_training_make_a_useless_detector_look_perfect(tmp_path: Pat
         save(part, "test/good", 1)
         save(100 + part, "test/dent", 0)
     data = {"root": str(root), "category": "", "group": "p([0-9]+)_", "num_workers": 0}
-    model = {"backbone": "resnet18", "pre_trained": False, "image_size": 64, "coreset_sampling_ratio": 1.0}
+    model = {"backbone": "test_resnet", "pre_trained": False, "image_size": 64, "coreset_sampling_ratio": 1.0}
     config = {
         "name": "leak",
         "models": [{"class_path": "extensions.Patchcore", "init_args": model}],

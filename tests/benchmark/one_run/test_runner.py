@@ -41,7 +41,7 @@ QUIET = RunOptions(progress=False)
 def spec(name: str, **arguments) -> dict:
     return {
         "class_path": f"extensions.{name}",
-        "init_args": {"backbone": "resnet18", "pre_trained": False, "image_size": 64, **arguments},
+        "init_args": {"backbone": "test_resnet", "pre_trained": False, "image_size": 64, **arguments},
     }
 
 
@@ -307,7 +307,7 @@ def test_known_defects_are_in_the_record_and_refused_to_models_that_take_them_fo
     assert own.status == "finished", own.error
     assert (own.dataset.known_kinds, own.dataset.n_known_defects) == ({"bad": 2}, 2)
     assert (own.dataset.n_train, own.dataset.n_test_anomalous) == (10, 1)
-    stock = {"class_path": "anomalib.models.Dfkde", "init_args": {"backbone": "resnet18", "pre_trained": False}}
+    stock = {"class_path": "anomalib.models.Dfkde", "init_args": {"backbone": "test_resnet", "pre_trained": False}}
     for model, name in ((stock, "Dfkde"), (spec("Padim", n_features=20), "Padim")):
         refused = run_experiment(Experiment(model=model, data=known), tmp_path, options=QUIET)
         assert refused.status == "failed"

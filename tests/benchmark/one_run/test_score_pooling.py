@@ -20,7 +20,7 @@ from benchmark.plan.grid import expand
 from benchmark.records.archive import read_records
 
 QUIET = RunOptions(progress=False, images=1)
-SMALL = {"backbone": "resnet18", "pre_trained": False, "image_size": 32}
+SMALL = {"backbone": "test_resnet", "pre_trained": False, "image_size": 32}
 MODELS = {
     "Patchcore": SMALL | {"coreset_sampling_ratio": {"grid": [0.05, 0.1]}, "num_neighbors": 2},
     "Padim": SMALL | {"n_features": 10},

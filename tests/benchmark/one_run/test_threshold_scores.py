@@ -23,7 +23,7 @@ from benchmark.statistics.thresholds import fit_thresholds
 
 MODEL = {
     "class_path": "extensions.Padim",
-    "init_args": {"backbone": "resnet18", "pre_trained": False, "image_size": 64, "n_features": 10},
+    "init_args": {"backbone": "test_resnet", "pre_trained": False, "image_size": 64, "n_features": 10},
 }
 
 

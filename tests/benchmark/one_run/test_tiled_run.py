@@ -26,7 +26,7 @@ MODELS = {
 
 
 def experiment(root: Path, name: str = "Padim", tiling: object = TILING, **arguments: object) -> Experiment:
-    model = {"backbone": "resnet18", "pre_trained": False, "image_size": 64, **MODELS[name]}
+    model = {"backbone": "test_resnet", "pre_trained": False, "image_size": 64, **MODELS[name]}
     data = {"name": "strips", "root": str(root), "category": "", "num_workers": 0, "tiling": tiling, **arguments}
     return Experiment(
         {"class_path": f"extensions.{name}", "init_args": model},
@@ -75,7 +75,7 @@ def test_thresholds_from_training_images_in_folds_are_of_whole_images(strips, tm
 def test_latency_is_that_of_a_whole_image(strips, monkeypatch):
     datamodule = extensions.MVTecAD(strips, "", name="strips", tiling=TILING, num_workers=0)
     datamodule.setup()
-    model = extensions.Padim("resnet18", pre_trained=False, image_size=64, n_features=10)
+    model = extensions.Padim("test_resnet", pre_trained=False, image_size=64, n_features=10)
     model.set_imaging(datamodule.imaging)
     seen = []
 
@@ -95,7 +95,7 @@ def test_latency_is_that_of_a_whole_image(strips, monkeypatch):
 def test_a_notebook_s_panel_shows_the_whole_image_and_its_stitched_map(strips, tmp_path):
     datamodule = extensions.MVTecAD(strips, "", name="strips", tiling=TILING, num_workers=0)
     quiet = {"logger": False, "enable_progress_bar": False, "accelerator": "cpu", "limit_val_batches": 0}
-    model = extensions.Padim("resnet18", pre_trained=False, image_size=64, n_features=10, visualizer=False)
+    model = extensions.Padim("test_resnet", pre_trained=False, image_size=64, n_features=10, visualizer=False)
     Engine(default_root_dir=tmp_path, **quiet).fit(model, datamodule=datamodule)
     panel = _panel(model.eval(), datamodule.test_data[0])
     assert panel.image.shape == (176, 64, 3)

@@ -39,7 +39,7 @@ def one(tiny_root, tmp_path, monkeypatch) -> Experiment:
         "abnormal_dir": "test/bad", "mask_dir": "mask/bad", "train_batch_size": 4, "eval_batch_size": 3,
         "num_workers": 0,
     }  # fmt: skip
-    model = {"backbone": "resnet18", "pre_trained": False, "image_size": 32, "n_features": 10}
+    model = {"backbone": "test_resnet", "pre_trained": False, "image_size": 32, "n_features": 10}
     return Experiment(
         model={"class_path": "extensions.Padim", "init_args": model},
         data={"class_path": "extensions.Folder", "init_args": data},

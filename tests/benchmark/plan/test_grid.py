@@ -16,7 +16,7 @@ from benchmark.plan.grid import expand
 from benchmark.records.archive import read_records
 from extensions.configuration import ConfigError
 
-MODEL = {"backbone": "resnet18", "pre_trained": False, "image_size": 64}
+MODEL = {"backbone": "test_resnet", "pre_trained": False, "image_size": 64}
 
 
 @pytest.fixture

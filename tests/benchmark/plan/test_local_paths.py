@@ -14,7 +14,7 @@ from benchmark.plan.local_paths import LOCAL, read_local, write_local
 
 
 def padim(data: dict) -> Experiment:
-    model = {"backbone": "resnet18", "pre_trained": False, "image_size": 32, "n_features": 10}
+    model = {"backbone": "test_resnet", "pre_trained": False, "image_size": 32, "n_features": 10}
     return Experiment(
         model={"class_path": "extensions.Padim", "init_args": model},
         data={"class_path": "extensions.Folder", "init_args": {"num_workers": 0, "normal_dir": "train/good", **data}},

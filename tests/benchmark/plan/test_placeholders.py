@@ -42,12 +42,12 @@ def weights(tmp_path, monkeypatch) -> Path:
     monkeypatch.setenv("WORKBENCH_WEIGHTS", str(tmp_path))
     for number, category in enumerate(("cans", "nuts")):
         torch.manual_seed(number)
-        torch.save(timm.create_model("resnet18", pretrained=False).state_dict(), tmp_path / f"{category}_0.pth")
+        torch.save(timm.create_model("test_resnet", pretrained=False).state_dict(), tmp_path / f"{category}_0.pth")
     return tmp_path
 
 
 def experiment(products: Path, category: str, *, seed: int = 0) -> Experiment:
-    model = {"backbone": "resnet18", "weights": "{category}_{seed}.pth", "image_size": 32, "n_features": 10}
+    model = {"backbone": "test_resnet", "weights": "{category}_{seed}.pth", "image_size": 32, "n_features": 10}
     data = {"root": str(products), "category": category, "num_workers": 0}
     return Experiment(
         model={"class_path": "extensions.Padim", "init_args": model},
@@ -71,7 +71,9 @@ def test_each_run_takes_its_own_file_and_all_stand_in_one_row(products, weights,
     assert record.experiment.model.init_args["weights"] == "{category}_{seed}.pth"
     kept = torch.load(output / record.folder / "model.ckpt", weights_only=True)["state_dict"]
     expected = torch.load(weights / "nuts_0.pth", weights_only=True)
-    torch.testing.assert_close(kept["model.feature_extractor.feature_extractor.conv1.weight"], expected["conv1.weight"])
+    torch.testing.assert_close(
+        kept["model.feature_extractor.feature_extractor.layer1.0.conv1.weight"], expected["layer1.0.conv1.weight"]
+    )
 
     again = find_run(record.key, output)  # what an export would fit again
     assert again.prepared.key == record.key
@@ -98,7 +100,7 @@ def test_what_nothing_fills_is_refused():
         filled({"weights": "{category}.pth"}, category="", seed=0)
     config = {
         "models": [
-            {"class_path": "extensions.Padim", "init_args": {"backbone": "resnet18", "weights": "{product}.pth"}}
+            {"class_path": "extensions.Padim", "init_args": {"backbone": "test_resnet", "weights": "{product}.pth"}}
         ],
         "data": [{"class_path": "extensions.Elpv"}],
     }

@@ -26,7 +26,7 @@ from benchmark.speed.timing import COLUMNS, Measurement, largest_difference, not
 from extensions import Folder
 
 TINY = Settings(
-    backbone="resnet18", pre_trained=False, image_size=64, large_side=96, n_workers=0, rounds=1, n_centers=3,
+    backbone="test_resnet", pre_trained=False, image_size=64, large_side=96, n_workers=0, rounds=1, n_centers=3,
     ratio=0.05, large_ratio=0.1, n_features=(12,), num_neighbors=(9,), ratios=(0.02, 0.03), n_maps=8,
     map_side=32, n_many_maps=16, bank_size=10,
 )  # fmt: skip
@@ -125,6 +125,11 @@ def test_measured_rows_are_found_again_and_others_are_not(measured, source, monk
         assert done == ["metrics"]  # it gives None, which is a failure
         run_speed(output, rows=["metrics"], settings=replace(TINY, n_maps=9), source=source)
         assert done == ["metrics"] * 2
+        path.write_text(kept)
+        monkeypatch.setattr(all_rows, "code_version", lambda: "changed")
+        frame = run_speed(output, rows=["metrics"], settings=TINY, source=source)
+        assert done == ["metrics"] * 3
+        assert len(frame) == len(IN_THIS_PROCESS)  # of the code before
     finally:
         path.write_text(kept)
 

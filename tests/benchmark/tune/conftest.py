@@ -55,5 +55,5 @@ def product(product_root: Path) -> Callable[..., Spec]:
 @pytest.fixture
 def detector() -> Spec:
     """A small PaDiM on random features."""
-    arguments = {"backbone": "resnet18", "pre_trained": False, "image_size": 64, "n_features": 10}
+    arguments = {"backbone": "test_resnet", "pre_trained": False, "image_size": 64, "n_features": 10}
     return {"class_path": "extensions.Padim", "init_args": arguments}

@@ -22,7 +22,7 @@ def config_of(folder: Path, data: dict[str, Any], detector: dict[str, Any], **mo
     document = {
         "name": "product", "seeds": [0], "images": 0, "data": [data], "models": [detector],
         "validation": {"labelled": 3},
-        "space": {"image_size": [64, 96], "layers": [[4, 8], [8]], "backbone": ["resnet18"], "center_crop": [None],
+        "space": {"image_size": [64, 96], "layers": [[4, 8], [8]], "backbone": ["test_resnet"], "center_crop": [None],
                   "score_pooling": [None]},
     } | more  # fmt: skip
     path = folder / "tune.yaml"

@@ -30,8 +30,8 @@ def weights(tmp_path) -> Path:
     import timm
 
     torch.manual_seed(0)
-    torch.save(timm.create_model("resnet18", pretrained=False).state_dict(), tmp_path / "resnet18.pth")
-    return tmp_path / "resnet18.pth"
+    torch.save(timm.create_model("test_resnet", pretrained=False).state_dict(), tmp_path / "test_resnet.pth")
+    return tmp_path / "test_resnet.pth"
 
 
 def finish(root: Path, weights: Path, output: Path, name: str, *, data: dict | None = None, **arguments) -> dict:
@@ -39,7 +39,7 @@ def finish(root: Path, weights: Path, output: Path, name: str, *, data: dict | N
         "name": "tiny", "root": str(root), "normal_dir": "train/good", "normal_test_dir": "test/good",
         "abnormal_dir": "test/bad", "num_workers": 0,
     }  # fmt: skip
-    model = {"backbone": "resnet18", "weights": str(weights), "image_size": 32, "layers": ["layer2", "layer3"]}
+    model = {"backbone": "test_resnet", "weights": str(weights), "image_size": 32, "layers": ["layer2", "layer3"]}
     one = Experiment(
         model={"class_path": f"extensions.{name}", "init_args": model | arguments},
         data={"class_path": "extensions.Folder", "init_args": folders | (data or {})},
@@ -102,7 +102,7 @@ def test_images_decoded_for_another_backbone_keep_their_part_of_the_cost(tiny_ro
 def test_features_that_a_ranking_computed_are_counted(tiny_root, weights, tmp_path, cache):
     layers = ["layer2", "layer3"]
     data = Folder("tiny", "train/good", tiny_root, "test/bad", "test/good", num_workers=0)
-    training_features(data, backbone="resnet18", weights=weights, layers=layers, image_size=32)
+    training_features(data, backbone="test_resnet", weights=weights, layers=layers, image_size=32)
     record = finish(tiny_root, weights, tmp_path / "a", "Padim", n_features=5)
     assert record.reused.train.on_disk() == {"images": 8, "features": 8, "of": 8}
     assert record.speed.fit_seconds > record.speed.fit_own_seconds

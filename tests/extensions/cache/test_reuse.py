@@ -50,8 +50,8 @@ def weights(tmp_path_factory) -> Path:
     import timm
 
     torch.manual_seed(0)
-    path = tmp_path_factory.mktemp("weights") / "resnet18.pth"
-    torch.save(timm.create_model("resnet18", pretrained=False).state_dict(), path)
+    path = tmp_path_factory.mktemp("weights") / "test_resnet.pth"
+    torch.save(timm.create_model("test_resnet", pretrained=False).state_dict(), path)
     return path
 
 
@@ -87,7 +87,13 @@ def experiment(root: Path, weights: Path, name: str = "Patchcore", **changes) ->
         "abnormal_dir": "test/bad", "mask_dir": "mask/bad", "train_batch_size": 4, "eval_batch_size": 3,
         "num_workers": 0,
     } | changes.pop("data", {})  # fmt: skip
-    arguments = {"backbone": "resnet18", "weights": str(weights), "image_size": 32, **MODELS.get(name, {}), **changes}
+    arguments = {
+        "backbone": "test_resnet",
+        "weights": str(weights),
+        "image_size": 32,
+        **MODELS.get(name, {}),
+        **changes,
+    }
     trainer = {} if name in ("Patchcore", "Padim") else {"max_epochs": 2}
     return Experiment(
         model={"class_path": f"extensions.{name}", "init_args": arguments},

@@ -76,7 +76,7 @@ OTHERWISE["Ensemble"] = {
 on_backbones = pytest.mark.parametrize("name", list(ON_BACKBONES), indirect=True, scope="module")
 
 
-def build(name: str, bare: dict, backbone: str = "resnet18", **init_args: object) -> AnomalibModule:
+def build(name: str, bare: dict, backbone: str = "test_resnet", **init_args: object) -> AnomalibModule:
     if name == "Ensemble":
         on = {"image_size": 64, **init_args, "backbone": backbone, "pre_trained": False}
         entries = [{"class_path": f"extensions.{one}", "init_args": on | ON_BACKBONES[one]} for one in MEMBERS]
@@ -96,7 +96,7 @@ def assert_equal_predictions(predicted, expected) -> None:
 
 
 def missing_weights(*_: object) -> None:
-    msg = "no weights for backbone 'resnet18': nowhere"
+    msg = "no weights for backbone 'test_resnet': nowhere"
     raise WeightsNotFoundError(msg)
 
 
@@ -156,7 +156,7 @@ def test_checkpoint_holds_plain_data_only(fitted):
     if fitted[0].name in WITHOUT_BACKBONE:
         assert "backbone" not in stored
         return
-    assert stored["backbone"] == {"name": "resnet18", "layers": fitted[0].layers, "weights": None}
+    assert stored["backbone"] == {"name": "test_resnet", "layers": fitted[0].layers, "weights": None}
     assert stored["hyper_parameters"]["layers"] == fitted[0].layers
 
 
@@ -173,7 +173,7 @@ def test_missing_weights_are_an_error_at_the_first_use_not_before(name, engine, 
 @on_backbones
 def test_checkpoint_of_other_layers_or_backbone_is_refused(fitted, bare):
     for other in ({"layers": ["layer2"]}, {"backbone": "resnet34"}):
-        with pytest.raises(ValueError, match="build it with backbone='resnet18'"):
+        with pytest.raises(ValueError, match="build it with backbone='test_resnet'"):
             type(fitted[0]).load_from_checkpoint(fitted[1], **(other | bare))
 
 

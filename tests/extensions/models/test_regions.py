@@ -153,7 +153,7 @@ def test_a_stock_model_is_refused(roots, engine):
 
     from extensions.models.common.imaging_mixin import take_imaging
 
-    model = Padim(backbone="resnet18", pre_trained=False, layers=["layer1"], n_features=20)
+    model = Padim(backbone="test_resnet", pre_trained=False, layers=["layer1"], n_features=20)
     with pytest.raises(ValueError, match="does not know region, which the data set 'tiny' sets"):
         take_imaging(model, folder(roots[0]))
 

@@ -27,7 +27,7 @@ def data(tiny_root) -> Folder:
 
 def padim(**changes) -> Padim:
     torch.manual_seed(0)
-    arguments = {"backbone": "resnet18", "pre_trained": False, "image_size": SIZE, "n_features": 8}
+    arguments = {"backbone": "test_resnet", "pre_trained": False, "image_size": SIZE, "n_features": 8}
     return Padim(**(arguments | {"post_processor": False, "evaluator": False, "visualizer": False} | changes))
 
 
@@ -80,7 +80,7 @@ def scored(model, image):
 
 
 def test_training_images_are_drawn_by_seed_epoch_and_name(data, tmp_path, tiny_root):
-    model = Stfpm(backbone="resnet18", pre_trained=False, image_size=SIZE, evaluator=False, visualizer=False)
+    model = Stfpm(backbone="test_resnet", pre_trained=False, image_size=SIZE, evaluator=False, visualizer=False)
     seen = Seen()
     engine(tmp_path, Augmentation("rotation", seed=5), seen, max_epochs=2).fit(model, datamodule=data)
     images = prepared(data, model, "train")

@@ -26,7 +26,7 @@ def records(tiny_root, tmp_path_factory):
 
     folder = tmp_path_factory.mktemp("records")
     config = folder / "line.json"
-    settings = {"backbone": "resnet18", "pre_trained": False, "image_size": 48}
+    settings = {"backbone": "test_resnet", "pre_trained": False, "image_size": 48}
     config.write_text(
         json.dumps({
             "name": "line",
@@ -128,7 +128,7 @@ def test_runs_whose_images_are_gone_are_rows_beside_the_others(records, tiny_roo
 def rows_of(*speeds, model="Padim", verdict="kept"):
     return [
         dict.fromkeys(COLUMNS) | {
-            "run": model, "model": model, "backbone": "resnet18", "precision": precision, "verdict": verdict,
+            "run": model, "model": model, "backbone": "test_resnet", "precision": precision, "verdict": verdict,
             "network_images_per_second": speed,
         }
         for precision, speed in zip(("fp32", "int8"), speeds, strict=True)
@@ -142,8 +142,8 @@ def test_int8_that_is_not_faster_here_is_kept_but_not_recommended():
     slower = "kept, but not faster than fp32 here"
     assert [row["verdict"] for row in rows[1::2]] == ["kept", slower, "kept", "rejected"]
     assert sentences(pd.DataFrame(rows, columns=list(COLUMNS))) == [
-        "Padim resnet18: int8 is 2.0 times as fast as fp32 on this machine (100 against 50 images/s)",
-        "Stfpm resnet18: int8 is slower than fp32 on this machine (40 against 50 images/s): take fp32 here",
+        "Padim test_resnet: int8 is 2.0 times as fast as fp32 on this machine (100 against 50 images/s)",
+        "Stfpm test_resnet: int8 is slower than fp32 on this machine (40 against 50 images/s): take fp32 here",
         "fp32: 3 of 4 kept",
         "int8: 3 of 4 kept",
     ]

@@ -70,7 +70,7 @@ def line(request, tmp_path_factory):
     root = tmp_path_factory.mktemp("line")
     settings = WRITERS[request.param](root / "data")
     data = Folder("line", "good", root=root / "data", abnormal_dir="bad", num_workers=0, **settings)
-    model = Padim("resnet18", pre_trained=False, image_size=48, evaluator=False, visualizer=False)
+    model = Padim("test_resnet", pre_trained=False, image_size=48, evaluator=False, visualizer=False)
     quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False, "accelerator": "cpu"}
     engine = Engine(default_root_dir=root / "out", **quiet)
     engine.fit(model, datamodule=data)

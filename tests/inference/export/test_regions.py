@@ -56,7 +56,9 @@ def test_an_exported_network_looks_where_the_trained_one_does(name, roi, pooling
     from anomalib.engine import Engine
 
     seed_everything(0)
-    settings = {"backbone": "resnet18", "pre_trained": False, "image_size": 64, "evaluator": False, "visualizer": False}
+    # Scores of Cflow on the tiny network, trained for one epoch, differ by 6e-4: more than is asked here.
+    backbone = "resnet18" if name == "Cflow" else "test_resnet"
+    settings = {"backbone": backbone, "pre_trained": False, "image_size": 64, "evaluator": False, "visualizer": False}
     model = getattr(extensions, name)(**(settings | MODELS[name]), score_pooling=pooling)
     data = extensions.Folder(
         "parts", "good", root=root, abnormal_dir="bad", roi=roi, num_workers=0, val_split_mode="none"

@@ -27,7 +27,7 @@ def experiment(tiny_root):
         "name": "tiny", "root": str(tiny_root), "normal_dir": "train/good", "normal_test_dir": "test/good",
         "abnormal_dir": "test/bad", "train_batch_size": 4, "num_workers": 0,
     }  # fmt: skip
-    model = {"backbone": "resnet18", "pre_trained": False, "image_size": 48, "n_features": 10}
+    model = {"backbone": "test_resnet", "pre_trained": False, "image_size": 48, "n_features": 10}
     return Experiment(
         model={"class_path": "extensions.Padim", "init_args": model},
         data={"class_path": "extensions.Folder", "init_args": data},

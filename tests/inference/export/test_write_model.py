@@ -42,7 +42,7 @@ def test_resizing_in_the_graph_is_torchvisions(size, antialias):
 def test_crop_and_normalization_are_those_of_the_pre_processor():
     import extensions
 
-    model = extensions.Padim("resnet18", pre_trained=False, image_size=(40, 56), center_crop=(31, 32), n_features=4)
+    model = extensions.Padim("test_resnet", pre_trained=False, image_size=(40, 56), center_crop=(31, 32), n_features=4)
     images = np.random.default_rng(0).integers(0, 256, (1, 50, 50, 3), dtype=np.uint8)
     expected = model.pre_processor.transform(torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255).numpy()
     preprocessing = preprocessing_of(model)
@@ -53,7 +53,7 @@ def test_crop_and_normalization_are_those_of_the_pre_processor():
 def test_pre_processing_that_no_graph_can_hold_is_refused():
     import extensions
 
-    model = extensions.Padim("resnet18", pre_trained=False, n_features=4, pre_processor=False)
+    model = extensions.Padim("test_resnet", pre_trained=False, n_features=4, pre_processor=False)
     with pytest.raises(ValueError, match="does not resize"):
         preprocessing_of(model)
 

@@ -19,7 +19,7 @@ RED = (10, 60, 90, 130, 200)  # mean and red channel of the grey images
 @pytest.fixture(scope="module")
 def model():
     """Only what it makes of masks plays a part: nothing, for they have its size."""
-    return extensions.Padim("resnet18", pre_trained=False, image_size=(24, 24), n_features=4)
+    return extensions.Padim("test_resnet", pre_trained=False, image_size=(24, 24), n_features=4)
 
 
 @pytest.fixture(scope="module")

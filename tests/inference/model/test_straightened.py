@@ -32,7 +32,7 @@ def data(root, **arguments):
 def build():
     seed_everything(0)
     return extensions.Padim(
-        backbone="resnet18", pre_trained=False, image_size=96, n_features=12, evaluator=False, visualizer=False
+        backbone="test_resnet", pre_trained=False, image_size=96, n_features=12, evaluator=False, visualizer=False
     )
 
 
@@ -115,7 +115,7 @@ def test_a_model_of_upright_images_refuses_a_data_set_that_aligns(trained):
 def test_a_center_crop_is_refused(trained):
     _root, _, _, imaging = trained
     model = extensions.Padim(
-        backbone="resnet18", pre_trained=False, image_size=96, center_crop=80, evaluator=False, visualizer=False
+        backbone="test_resnet", pre_trained=False, image_size=96, center_crop=80, evaluator=False, visualizer=False
     )
     with pytest.raises(ValueError, match="center_crop or align"):
         model.set_imaging(imaging)

@@ -33,7 +33,7 @@ def trained(strips: Path, output: Path, name: str, **changes: object) -> Path:
     tiling = {"tile": 64, "overlap": 16} | {k: v for k, v in changes.items() if k == "resize"}
     size = changes.get("image_size", 64)
     model = getattr(extensions, name)(
-        "resnet18",
+        "test_resnet",
         pre_trained=False,
         image_size=size,
         evaluator=False,

@@ -128,7 +128,7 @@ def test_a_run_over_parts_is_exported_with_their_thresholds(tiny_root, tmp_path,
         "name": "parts",
         "keep": "all",
         "models": [{"class_path": "extensions.Padim", "init_args": {
-            "backbone": "resnet18", "pre_trained": False, "image_size": 64, "n_features": 10}}],
+            "backbone": "test_resnet", "pre_trained": False, "image_size": 64, "n_features": 10}}],
         "data": [{"class_path": "extensions.Folder", "init_args": {
             "name": "parts", "root": str(root), "normal_dir": "good", "normal_test_dir": "test", "abnormal_dir": "bad",
             "num_workers": 0, "group": "(p[0-9][a-z]+)_", "part_score": "top2"}}],

@@ -97,7 +97,7 @@ def test_which_detectors_are_bound_to_places():
     from anomalib.models import Dfm as StockDfm
     from anomalib.models import Padim as StockPadim
 
-    arguments = {"backbone": "resnet18", "pre_trained": False, "evaluator": False, "visualizer": False}
+    arguments = {"backbone": "test_resnet", "pre_trained": False, "evaluator": False, "visualizer": False}
     bound = {
         name
         for name in ("Padim", "Dfm", "Patchcore", "Stfpm", "Cflow", "RegAd")
@@ -107,4 +107,4 @@ def test_which_detectors_are_bound_to_places():
     assert needs_alignment(extensions.Padim(**arguments))
     assert not needs_alignment(extensions.Patchcore(**arguments))
     assert needs_alignment(StockPadim(pre_trained=False))
-    assert needs_alignment(StockDfm("resnet18", "layer3", pre_trained=False))
+    assert needs_alignment(StockDfm("test_resnet", "layer3", pre_trained=False))

@@ -307,7 +307,7 @@ def test_a_record_tells_what_was_realised_and_its_key_follows_the_ratio(parts: P
     from benchmark.records.archive import load
     from benchmark.tables.leaderboard import build_tables
 
-    model = {"backbone": "resnet18", "pre_trained": False, "image_size": 64, "n_features": 5}
+    model = {"backbone": "test_resnet", "pre_trained": False, "image_size": 64, "n_features": 5}
     folders = {"normal_dir": "good", "normal_test_dir": "good_test", "abnormal_dir": "bad", "mask_dir": "masks"}
     records = []
     for ratio in (0.0, 0.1, 0.14):

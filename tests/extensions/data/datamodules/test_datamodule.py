@@ -226,7 +226,7 @@ def test_a_stock_engine_trains_tests_and_predicts(product: Path, tmp_path: Path,
 
     data = folder(product, mask_dir="masks", val_split_mode=mode)
     model = Padim(
-        backbone="resnet18", layers=["layer1"], n_features=8, pre_trained=False,
+        backbone="test_resnet", layers=["layer1"], n_features=8, pre_trained=False,
         pre_processor=PreProcessor(transform=Resize((64, 64))), visualizer=False,
     )  # fmt: skip
     options = {"enable_progress_bar": False, "logger": False, "enable_model_summary": False}

@@ -14,7 +14,7 @@ from extensions.models.common.score_pooling import pool_scores
 @pytest.fixture(scope="module")
 def build(bare):
     def build(**init_args: object) -> Cdo:
-        return Cdo("resnet18", ["layer1"], pre_trained=False, image_size=64, **(bare | init_args))
+        return Cdo("test_resnet", ["layer1"], pre_trained=False, image_size=64, **(bare | init_args))
 
     return build
 
@@ -80,7 +80,7 @@ def test_model_that_takes_defects_for_good_images_refuses_them(engine, laid_out,
         ValueError, match=r"Stfpm learns from good images alone, but .* hold 2 known defects: set known"
     ):
         engine().fit(Stfpm(layers=["layer1"], pre_trained=False, image_size=64, **bare), datamodule=datamodule)
-    check_known_defects(Cdo("resnet18", ["layer1"], pre_trained=False, image_size=64, **bare), datamodule)
+    check_known_defects(Cdo("test_resnet", ["layer1"], pre_trained=False, image_size=64, **bare), datamodule)
     check_known_defects(Stfpm(layers=["layer1"], pre_trained=False, image_size=64, **bare), data(laid_out))
 
 

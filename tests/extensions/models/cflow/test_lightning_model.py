@@ -16,7 +16,7 @@ SMALL = {"pre_trained": False, "coupling_blocks": 2, "condition_vector": 16}
 def train_one_step(build, bare, **init_args):
     """One training step outside a trainer; the model and what it logged."""
     seed_everything(1)
-    model = build("resnet18", ["layer2", "layer3"], **SMALL, **bare, **init_args)
+    model = build("test_resnet", ["layer2", "layer3"], **SMALL, **bare, **init_args)
     optimizer = model.configure_optimizers()
     logged = {}
     model.optimizers = lambda: optimizer
@@ -73,7 +73,7 @@ def test_cosine_schedule_falls_from_the_rate_given_to_almost_none(bare, engine, 
     with pytest.raises(ValueError, match="max_epochs"):
         cosine_lr(0.1, epoch=0, n_epochs=-1)
 
-    model = Cflow("resnet18", ["layer3"], **SMALL, **bare, image_size=64, lr=0.1, lr_schedule="cosine")
+    model = Cflow("test_resnet", ["layer3"], **SMALL, **bare, image_size=64, lr=0.1, lr_schedule="cosine")
     trained = engine(max_epochs=2)
     trained.fit(model, datamodule=tiny_folder())
     assert model.optimizers().param_groups[0]["lr"] == pytest.approx(cosine_lr(0.1, epoch=1, n_epochs=2))

@@ -13,7 +13,7 @@ def build(bare, **init_args):
     settings = {"pre_trained": False, "n_features": 8, "image_size": 48} | bare | init_args
     if "pre_processor" in init_args:
         del settings["image_size"]
-    return extensions.Padim("resnet18", ["layer1"], **settings)
+    return extensions.Padim("test_resnet", ["layer1"], **settings)
 
 
 @pytest.fixture(scope="module")

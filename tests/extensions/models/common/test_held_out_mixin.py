@@ -35,7 +35,7 @@ def learned(model):
 @pytest.mark.parametrize("name", list(FLOWS))
 def test_flows_of_the_lowest_held_out_loss_are_kept(name, bare, engine, tiny_folder):
     torch.manual_seed(0)
-    model = getattr(extensions, name)("resnet18", pre_trained=False, image_size=64, **FLOWS[name], **bare)
+    model = getattr(extensions, name)("test_resnet", pre_trained=False, image_size=64, **FLOWS[name], **bare)
     watch = Watch()
     trained = engine(max_epochs=5, callbacks=[watch], limit_val_batches=None, num_sanity_val_steps=0)
     trained.fit(model, datamodule=tiny_folder(val_split_mode="from_train", val_split_ratio=0.3))
@@ -47,7 +47,7 @@ def test_flows_of_the_lowest_held_out_loss_are_kept(name, bare, engine, tiny_fol
 
 @pytest.mark.parametrize("name", list(FLOWS))
 def test_without_held_out_images_there_is_no_such_loss(name, bare, engine, tiny_folder):
-    model = getattr(extensions, name)("resnet18", pre_trained=False, image_size=64, **FLOWS[name], **bare)
+    model = getattr(extensions, name)("test_resnet", pre_trained=False, image_size=64, **FLOWS[name], **bare)
     trained = engine()
     trained.fit(model, datamodule=tiny_folder())
     assert "val_loss" not in trained.trainer.callback_metrics

@@ -146,7 +146,7 @@ def test_pooled_features_of_a_backbone_are_scored_as_scikit_learn_does(
     bare, engine, tiny_folder, tiny_root, images, raw_scores
 ):
     seed_everything(0)
-    model = BackboneOcSvm("resnet18", ["layer2", "layer3"], pre_trained=False, image_size=64, nu=0.4, **bare)
+    model = BackboneOcSvm("test_resnet", ["layer2", "layer3"], pre_trained=False, image_size=64, nu=0.4, **bare)
     engine().fit(model, datamodule=tiny_folder())
     engine().fit(model, datamodule=tiny_folder())  # starts again
     pooled = []
@@ -154,7 +154,7 @@ def test_pooled_features_of_a_backbone_are_scored_as_scikit_learn_does(
         with torch.no_grad():
             maps = model.model.feature_extractor(model.pre_processor.transform(batch))
         pooled.append(torch.cat([maps["layer2"].mean((2, 3)), maps["layer3"].mean((2, 3))], dim=1))
-    assert pooled[0].shape == (8, 384)
+    assert pooled[0].shape == (8, 240)
     found = raw_scores(model, images).pred_score
     # Random features hardly differ between images, so that scaling enlarges what batches of 4 and of 8 differ by.
     np.testing.assert_allclose(found, scikit_learn(*pooled, nu=0.4, gamma="scale"), atol=1e-3)
@@ -168,7 +168,7 @@ def test_openvino_scores_match_torch_for_any_number_of_images(
     if name == "AutoencoderOcSvm":
         model = AutoencoderOcSvm(**TINY, **bare)
     else:
-        model = BackboneOcSvm("resnet18", pre_trained=False, image_size=64, **bare)
+        model = BackboneOcSvm("test_resnet", pre_trained=False, image_size=64, **bare)
     trained = engine()
     trained.fit(model, datamodule=tiny_folder())
     xml = trained.export(model, "openvino", export_root=tmp_path, onnx_kwargs={"opset_version": 18})

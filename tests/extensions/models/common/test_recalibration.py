@@ -37,7 +37,7 @@ def test_no_images_change_nothing():
 
 
 def test_a_student_leaves_its_fit_with_the_statistics_of_its_last_weights(tiny_folder, engine, bare):
-    model = Stfpm("resnet18", pre_trained=False, image_size=32, recalibrate=True, **bare)
+    model = Stfpm("test_resnet", pre_trained=False, image_size=32, recalibrate=True, **bare)
     engine(max_epochs=2).fit(model, datamodule=tiny_folder())
     expected = copy.deepcopy(model.model.student_model)
     update_bn(list(training_images(model)), expected)
@@ -50,7 +50,7 @@ def test_a_student_leaves_its_fit_with_the_statistics_of_its_last_weights(tiny_f
 def test_held_out_images_are_looked_at_with_the_statistics_of_the_weights(tiny_root, engine, bare, monkeypatch):
     seen = []
     monkeypatch.setattr("extensions.models.stfpm.lightning_model.recalibrate", lambda *_: seen.append("statistics"))
-    model = Cdo("resnet18", pre_trained=False, image_size=32, recalibrate=True, **bare)
+    model = Cdo("test_resnet", pre_trained=False, image_size=32, recalibrate=True, **bare)
     step = model.validation_step
     monkeypatch.setattr(model, "validation_step", lambda *args: (seen.append("loss"), step(*args))[1])
     data = Folder("tiny", "train/good", root=tiny_root, abnormal_dir="test/bad", normal_test_dir="test/good",

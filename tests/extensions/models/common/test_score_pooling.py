@@ -62,14 +62,14 @@ def test_a_network_is_told_once_and_copies_keep_it():
 
 
 def small(**arguments: object) -> extensions.Padim:
-    return extensions.Padim("resnet18", pre_trained=False, image_size=32, n_features=8, **arguments)
+    return extensions.Padim("test_resnet", pre_trained=False, image_size=32, n_features=8, **arguments)
 
 
 def test_reweighting_is_patchcores_and_any_other_name_is_refused():
     with pytest.raises(ValueError, match=r"'reweighted', which is PatchCore's: Padim has no neighbors .*expected max"):
         small(score_pooling="reweighted")
     with pytest.raises(ValueError, match=r"score_pooling is 'top'; expected max, .*, or reweighted"):
-        extensions.Patchcore("resnet18", pre_trained=False, image_size=32, score_pooling="top")
+        extensions.Patchcore("test_resnet", pre_trained=False, image_size=32, score_pooling="top")
     with pytest.raises(ValueError, match="'top_5', but AutoencoderOcSvm scores latents"):
         extensions.AutoencoderOcSvm(image_size=32).set_score_pooling("top_5")
 
@@ -106,7 +106,7 @@ def test_thresholds_of_other_scores_are_forgotten_and_found_anew(checkpoint, eng
 @pytest.mark.parametrize("old", [{}, {"score": "top"}])
 def test_a_checkpoint_from_before_there_was_a_pooling_is_what_it_was(old, engine, tiny_folder, images, raw_scores):
     kind = extensions.Cdo if old else extensions.Padim
-    own = {"backbone": "resnet18", "pre_trained": False, "image_size": 32, "evaluator": False, "visualizer": False}
+    own = {"backbone": "test_resnet", "pre_trained": False, "image_size": 32, "evaluator": False, "visualizer": False}
     trained, model = engine(), kind(**own, **old)
     trained.fit(model, datamodule=tiny_folder(val_split_mode="same_as_test"))
     stored = torch.load(trained.best_model_path, weights_only=False)

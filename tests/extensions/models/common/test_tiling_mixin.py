@@ -40,7 +40,7 @@ def data(root, **arguments):
 def build(name: str, **init_args: object):
     settings = {"image_size": 64, "evaluator": False, "visualizer": False, **SETTINGS[name]}
     if "Autoencoder" not in name:
-        settings |= {"backbone": "resnet18", "pre_trained": False}
+        settings |= {"backbone": "test_resnet", "pre_trained": False}
     seed_everything(0)
     return getattr(extensions, name)(**(settings | init_args))
 

@@ -39,7 +39,7 @@ class Losses(Callback):
 def build(bare):
     def build_one(**arguments):
         seed_everything(0)
-        return ContrastiveStfpm("resnet18", **{**TINY, "projection_size": 8, **bare, **arguments})
+        return ContrastiveStfpm("test_resnet", **{**TINY, "projection_size": 8, **bare, **arguments})
 
     return build_one
 
@@ -73,13 +73,13 @@ def student(model):
 
 
 def first_weights(model):
-    return student(model)["feature_extractor.conv1.weight"]
+    return student(model)["feature_extractor.conv1.0.weight"]
 
 
 def test_weight_0_is_plain_stfpm_to_the_last_bit(build, bare, tiny_folder, engine, monkeypatch):
     monkeypatch.setattr(lightning_model, "make_views", None)
     seed_everything(0)
-    plain = Stfpm("resnet18", **TINY, **bare, weight_decay=0.0001)
+    plain = Stfpm("test_resnet", **TINY, **bare, weight_decay=0.0001)
     plain.loss = Averaged()
     after_building = torch.get_rng_state()
     zero = build(contrastive_weight=0)

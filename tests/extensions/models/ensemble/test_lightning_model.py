@@ -26,7 +26,7 @@ PADIM = {"n_features": 12}
 
 
 def entry(name: str, **init_args) -> dict:
-    shared = {"backbone": "resnet18", "pre_trained": False, "image_size": 64}
+    shared = {"backbone": "test_resnet", "pre_trained": False, "image_size": 64}
     return {"class_path": f"extensions.{name}", "init_args": shared | init_args}
 
 
@@ -201,7 +201,7 @@ def test_a_run_on_other_data_is_refused(engine, tiny_folder, bare, tmp_path):
 
 def test_members_trained_by_gradient_need_their_epochs(engine, tiny_folder, bare):
     student = entry("Stfpm")
-    with pytest.raises(ConfigError, match=r"Stfpm resnet18 is trained by gradient descent.*trainer: {max_epochs"):
+    with pytest.raises(ConfigError, match=r"Stfpm test_resnet is trained by gradient descent.*trainer: {max_epochs"):
         fitted([student, PAIR[1]], engine, tiny_folder(), bare)
     model, _ = fitted([student | {"trainer": {"max_epochs": 1}}, PAIR[1]], engine, tiny_folder(), bare)
     assert model.model.is_fitted

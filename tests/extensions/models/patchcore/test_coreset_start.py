@@ -74,7 +74,7 @@ def test_the_start_does_not_depend_on_chunks(monkeypatch):
 
 
 def test_wrong_starts_and_what_is_not_greedy_are_refused():
-    small = {"backbone": "resnet18", "pre_trained": False, "image_size": 32}
+    small = {"backbone": "test_resnet", "pre_trained": False, "image_size": 32}
     with pytest.raises(ValueError, match="coreset_start is 'first'; expected one of random, center, farthest"):
         extensions.Patchcore(**small, coreset_start="first")
     with pytest.raises(ValueError, match="of a greedy or density coreset, and coreset is 'kmeans': leave them out"):
@@ -90,7 +90,7 @@ def test_banks_of_a_cache_are_not_mixed_up(tiny_folder, engine, bare, tmp_path, 
     for start, projection in (("random", True), ("center", True), ("center", False), ("random", True)):
         seed_everything(0)
         model = extensions.Patchcore(
-            "resnet18", pre_trained=False, image_size=64, coreset_sampling_ratio=0.2, coreset_start=start,
+            "test_resnet", pre_trained=False, image_size=64, coreset_sampling_ratio=0.2, coreset_start=start,
             coreset_projection=projection, **bare
         )  # fmt: skip
         datamodule = tiny_folder()

@@ -15,8 +15,8 @@ def test_bank_and_scores_equal_anomalibs_after_the_same_seed(bare, engine, tiny_
     fitted = []
     for build in (anomalib.models.Patchcore, Patchcore):
         seed_everything(3)
-        pre_processor = default_pre_processor("resnet18", image_size=64)
-        model = build("resnet18", ["layer2", "layer3"], **SETTINGS, **bare, pre_processor=pre_processor)
+        pre_processor = default_pre_processor("test_resnet", image_size=64)
+        model = build("test_resnet", ["layer2", "layer3"], **SETTINGS, **bare, pre_processor=pre_processor)
         engine().fit(model, datamodule=tiny_folder())
         fitted.append(model)
     stock, ours = fitted
@@ -27,7 +27,7 @@ def test_bank_and_scores_equal_anomalibs_after_the_same_seed(bare, engine, tiny_
 
 
 def test_second_fit_replaces_the_bank(bare, engine, tiny_folder):
-    model = Patchcore("resnet18", image_size=64, **SETTINGS, **bare)
+    model = Patchcore("test_resnet", image_size=64, **SETTINGS, **bare)
     engine().fit(model, datamodule=tiny_folder())
     assert model.model.memory_bank.shape[0] == 8 * 8 * 8 // 10
     engine().fit(model, datamodule=tiny_folder(normal_dir="test/good", normal_test_dir="train/good"))
@@ -36,7 +36,7 @@ def test_second_fit_replaces_the_bank(bare, engine, tiny_folder):
 
 
 def test_more_neighbors_than_the_bank_has_patches_is_an_error(bare, engine, tiny_folder):
-    model = Patchcore("resnet18", image_size=64, pre_trained=False, coreset_sampling_ratio=0.01, **bare)
+    model = Patchcore("test_resnet", image_size=64, pre_trained=False, coreset_sampling_ratio=0.01, **bare)
     with pytest.raises(ValueError, match="keeps 5 of 512 patches, fewer than num_neighbors=9"):
         engine().fit(model, datamodule=tiny_folder())
 
@@ -59,24 +59,24 @@ def test_more_neighbors_than_the_bank_has_patches_is_an_error(bare, engine, tiny
 )
 def test_settings_that_cannot_work_are_refused(init_args, message):
     with pytest.raises(ValueError, match=message):
-        Patchcore("resnet18", pre_trained=False, **init_args)
+        Patchcore("test_resnet", pre_trained=False, **init_args)
 
 
 def test_layers_in_another_order_give_the_same_model():
-    model = Patchcore("resnet18", ["layer3", "layer2"], pre_trained=False)
+    model = Patchcore("test_resnet", ["layer3", "layer2"], pre_trained=False)
     assert model.layers == model.model.layers == ["layer2", "layer3"]
 
 
 def test_half_precision_bank_takes_half_the_memory(bare, engine, tiny_folder):
-    model = Patchcore("resnet18", image_size=64, precision="float16", **SETTINGS, **bare)
+    model = Patchcore("test_resnet", image_size=64, precision="float16", **SETTINGS, **bare)
     engine().fit(model, datamodule=tiny_folder())
     assert model.model.memory_bank.dtype == torch.float16
 
 
 def test_export_keeps_the_batch_size_free(bare):
-    model = Patchcore("resnet18", pre_trained=False, image_size=64, num_neighbors=3, **bare).eval()
+    model = Patchcore("test_resnet", pre_trained=False, image_size=64, num_neighbors=3, **bare).eval()
     seed_everything(0)
-    model.model.memory_bank = torch.rand(40, 384)
+    model.model.memory_bank = torch.rand(40, 240)
     batch = torch.export.Dim("batch")
     exported = torch.export.export(model.model, (torch.rand(2, 3, 64, 64),), dynamic_shapes=({0: batch},)).module()
     images = torch.rand(20, 3, 64, 64)  # 20 * 64 patches: more than one of the chunks that eager mode works in
@@ -86,18 +86,18 @@ def test_export_keeps_the_batch_size_free(bare):
 
 def test_neighborhood_is_the_square_that_a_patch_averages(bare):
     seed_everything(0)
-    wide = Patchcore("resnet18", ["layer2"], pre_trained=False, neighborhood=5, **bare).model.train()
+    wide = Patchcore("test_resnet", ["layer2"], pre_trained=False, neighborhood=5, **bare).model.train()
     images = torch.randn(2, 3, 64, 64)
-    features = wide.feature_extractor(images)["layer2"]  # (2, 128, 8, 8)
-    patch = wide(images).reshape(2, 8, 8, 128)[:, 3, 4]
+    features = wide.feature_extractor(images)["layer2"]  # (2, 48, 8, 8)
+    patch = wide(images).reshape(2, 8, 8, 48)[:, 3, 4]
     torch.testing.assert_close(patch, features[:, :, 1:6, 2:7].mean(dim=(2, 3)))
 
 
 @pytest.mark.parametrize("size", [(64, 64), (72, 104)])
 @pytest.mark.parametrize("layers", [["layer2"], ["layer2", "layer3"], ["layer1", "layer2", "layer4"]])
 def test_patches_are_anomalibs_to_the_last_bit(bare, layers, size):
-    ours = Patchcore("resnet18", layers, pre_trained=False, **bare).model.eval()
-    stock = anomalib.models.Patchcore("resnet18", layers, pre_trained=False, **bare).model.eval()
+    ours = Patchcore("test_resnet", layers, pre_trained=False, **bare).model.eval()
+    stock = anomalib.models.Patchcore("test_resnet", layers, pre_trained=False, **bare).model.eval()
     features = ours.feature_extractor(torch.randn(3, 3, *size))
 
     def patches(model):

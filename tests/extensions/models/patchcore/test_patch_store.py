@@ -125,10 +125,10 @@ def test_the_default_limit_is_a_share_of_the_memory(monkeypatch):
 
 def test_the_bank_is_the_same_with_and_without_a_file(bare, engine, tiny_folder, scratch):
     banks = []
-    for limit in (None, 0, 8 * 8 * 4 * 384 * 4):
+    for limit in (None, 0, 8 * 8 * 4 * 240 * 4):
         seed_everything(3)
         model = Patchcore(
-            "resnet18",
+            "test_resnet",
             image_size=64,
             pre_trained=False,
             coreset_sampling_ratio=0.1,
@@ -146,7 +146,7 @@ def test_the_bank_is_the_same_with_and_without_a_file(bare, engine, tiny_folder,
 
 def test_a_fit_that_fails_leaves_no_patches(bare, engine, tiny_folder, scratch):
     model = Patchcore(
-        "resnet18", image_size=64, pre_trained=False, coreset_sampling_ratio=0.01, max_memory_bytes=0, **bare
+        "test_resnet", image_size=64, pre_trained=False, coreset_sampling_ratio=0.01, max_memory_bytes=0, **bare
     )
     with pytest.raises(ValueError, match="fewer than num_neighbors"):
         engine().fit(model, datamodule=tiny_folder())

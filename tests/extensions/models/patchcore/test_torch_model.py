@@ -15,7 +15,7 @@ from extensions.models.patchcore.anomaly_map import AnomalyMapGenerator
 
 @pytest.fixture
 def model(bare) -> torch_model.PatchcoreModel:
-    network = Patchcore("resnet18", pre_trained=False, num_neighbors=3, **bare).model.eval()
+    network = Patchcore("test_resnet", pre_trained=False, num_neighbors=3, **bare).model.eval()
     network.memory_bank = torch.rand(300, 384, generator=torch.Generator().manual_seed(0))
     return network
 
