@@ -30,6 +30,7 @@ SIZE = 224  # px, of the images compared and timed
 TRACED_SIZE = 64  # px; the converted network takes any size
 BATCH_SIZE = 2
 ROUNDS = 4
+SMALL = 64 * 2**20  # bytes of weights
 NETWORK = "network.xml"
 
 
@@ -157,9 +158,13 @@ def _compare(network: nn.Module, runner: OpenVinoRunner, size: tuple[int, int] =
     }
 
 
-@lru_cache(maxsize=2)  # the runs of a sweep on one backbone need the same ones
 def _compile(path: Path, outputs: tuple[int, ...], n_threads: int) -> Any:
-    """The network, whose path tells its content, compiled with some of its outputs."""
+    """The network, whose path tells its content, compiled with some of its outputs; the runs of a sweep share it."""
+    is_small = path.with_suffix(".bin").stat().st_size <= SMALL
+    return (_compile_small if is_small else _compile_large)(path, outputs, n_threads)
+
+
+def _compiled(path: Path, outputs: tuple[int, ...], n_threads: int) -> Any:
     import openvino
 
     core = openvino_core()
@@ -171,6 +176,11 @@ def _compile(path: Path, outputs: tuple[int, ...], n_threads: int) -> Any:
     # Pinned threads are slower beside torch's own, and beside other processes on the same cores.
     options |= {"INFERENCE_NUM_THREADS": str(n_threads), "ENABLE_CPU_PINNING": "NO"}
     return core.compile_model(network, "CPU", options)
+
+
+# Detectors of one backbone that look at other layers of it take turns in a sweep.
+_compile_small = lru_cache(maxsize=6)(_compiled)
+_compile_large = lru_cache(maxsize=2)(_compiled)
 
 
 def _versions() -> dict[str, Any]:

@@ -170,16 +170,19 @@ class Cflow(ScorePoolingMixin, LrScheduleMixin, HeldOutMixin, BackboneMixin, Ano
         if inside is not None:
             kept = inside.positions(features.shape[-2:]).expand(len(features), -1, -1, -1).flatten() > 0
             fibers, condition = fibers[kept], condition.repeat(len(features), 1)[kept]
-        losses = []
+        losses, peaks = [], [self.model.max_log_prob[layer_index]]
+        optimizer.zero_grad()  # of the other layers, too, which Adam then leaves alone
+        parameters = list(self.model.decoders[layer_index].parameters())
         for index in shuffled_batches(len(fibers), self.model.fiber_batch_size):
-            optimizer.zero_grad()
             log_prob = self.model.log_prob(layer_index, fibers[index], condition[index % len(condition)])
             loss = -F.logsigmoid(log_prob)
             self.manual_backward(loss.mean())
             optimizer.step()
+            for parameter in parameters:
+                parameter.grad = None
             losses.append(loss.detach())
-            peak = self.model.max_log_prob[layer_index]
-            self.model.max_log_prob[layer_index] = torch.maximum(peak, log_prob.detach().max())
+            peaks.append(log_prob.detach().max())
+        self.model.max_log_prob[layer_index] = torch.stack(peaks).max()
         return torch.cat(losses)
 
 
