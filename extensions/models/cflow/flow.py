@@ -10,6 +10,9 @@ from FrEIA.framework import SequenceINN
 
 from extensions.models.common.channel_order import ChannelOrder, look_channels_up
 
+# Tensors of a block: that are trained, its scale apart, and that its gradient is made from.
+N_WEIGHTS, N_SAVED = 5, 10
+
 
 class Flow(SequenceINN):
     """Anomalib's flow of a layer, whose gradient is written down: nothing is computed that nobody asks for.
@@ -59,11 +62,11 @@ class _Couplings(torch.autograd.Function):
         ctx: Any, fibers: torch.Tensor, condition: torch.Tensor, scales: torch.Tensor,
         orders: list[tuple[torch.Tensor, torch.Tensor]], clamp: float, *weights: torch.Tensor,
     ) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
-        """(n, C) -> (n, C) and log-determinant (n,); the weights are five of each block."""
+        """(n, C) -> (n, C) and log-determinant (n,); the weights are `N_WEIGHTS` of each block."""
         n_changed = fibers.shape[1] // 2
-        log_factors, kept_for_later, latent = fibers.new_zeros(len(fibers), n_changed), [], fibers
+        log_factors, saved, latent = fibers.new_zeros(len(fibers), n_changed), [], fibers
         for number, (order, inverse) in enumerate(orders):
-            w1, b1, w2, b2, offset = weights[5 * number : 5 * number + 5]
+            w1, b1, w2, b2, offset = weights[N_WEIGHTS * number : N_WEIGHTS * (number + 1)]
             scale = scales[number]
             kept, changed = latent[:, :-n_changed], latent[:, -n_changed:]
             seen = torch.cat([kept, condition], dim=1)
@@ -73,9 +76,9 @@ class _Couplings(torch.autograd.Function):
             factors = (squashed * clamp).exp_()
             log_factors += squashed
             moved = torch.cat([kept, torch.addcmul(coefficients[:, n_changed:], changed, factors)], dim=1)
-            kept_for_later += [changed, seen, hidden, squashed, factors, moved, w1, w2, scale, inverse]
+            saved += [changed, seen, hidden, squashed, factors, moved, w1, w2, scale, inverse]
             latent = torch.addcmul(offset, moved, scale).index_select(1, order)
-        ctx.save_for_backward(*kept_for_later)
+        ctx.save_for_backward(*saved)
         ctx.clamp = clamp
         return latent, log_factors.sum(dim=1) * clamp
 
@@ -84,8 +87,8 @@ class _Couplings(torch.autograd.Function):
         """Gradients of fibers, scales and the weights of each block."""
         of_latent, of_log = gradients[0], gradients[1].unsqueeze(1)
         found, of_scales, of_weights = ctx.saved_tensors, [], []
-        for first in range(len(found) - 10, -1, -10):
-            changed, seen, hidden, squashed, factors, moved, w1, w2, scale, inverse = found[first : first + 10]
+        for first in range(len(found) - N_SAVED, -1, -N_SAVED):
+            changed, seen, hidden, squashed, factors, moved, w1, w2, scale, inverse = found[first : first + N_SAVED]
             n_kept = moved.shape[1] - factors.shape[1]
             of_moved = of_latent.index_select(1, inverse)  # (n, C)
             of_scales.append((of_moved * moved).sum(dim=0))
